@@ -1,0 +1,171 @@
+// Package effects turns the SQL text of a migration into statements, and each statement into its
+// effects: what it does to which object. It is pure: no database, no files, no clock.
+//
+// Statements are read by a real grammar of the engine. What a grammar does not know is an Opaque
+// effect, never "no effect". The text that runs is always a slice of the user's own text: nothing
+// is ever deparsed.
+package effects
+
+// Dialect names the SQL that a text is written in; the values are those of engine.Kind.
+type Dialect string
+
+// The dialects.
+const (
+	Postgres Dialect = "postgres"
+	MySQL    Dialect = "mysql"
+	MariaDB  Dialect = "mariadb"
+	SQLite   Dialect = "sqlite"
+)
+
+// Name is an object's name, unquoted and folded as the engine folds it. Schema is empty when the
+// text does not say.
+type Name struct {
+	Schema string `json:"schema,omitempty"`
+	Name   string `json:"name"`
+}
+
+// String gives "schema.name", for people; never for SQL.
+func (n Name) String() string {
+	if n.Schema == "" {
+		return n.Name
+	}
+	return n.Schema + "." + n.Name
+}
+
+// Kind says what an effect does. The values are part of the JSON of `plan` and do not change.
+type Kind string
+
+// The kinds. "Table" effects name the table in Effect.Table; the others name their object in
+// Effect.Object and, where the object belongs to a table (index, trigger, constraint, policy),
+// the table as well when the text says it.
+const (
+	CreateTable        Kind = "create_table"
+	DropTable          Kind = "drop_table"
+	RenameTable        Kind = "rename_table"
+	SetSchema          Kind = "set_schema"
+	Truncate           Kind = "truncate"
+	AddColumn          Kind = "add_column"
+	DropColumn         Kind = "drop_column"
+	RenameColumn       Kind = "rename_column"
+	AlterColumnType    Kind = "alter_column_type"
+	SetDefault         Kind = "set_default"
+	DropDefault        Kind = "drop_default"
+	SetNotNull         Kind = "set_not_null"
+	DropNotNull        Kind = "drop_not_null"
+	AlterColumn        Kind = "alter_column" // anything else about a column: statistics, storage, identity, comment
+	DropExpression     Kind = "drop_expression"
+	AddConstraint      Kind = "add_constraint"
+	DropConstraint     Kind = "drop_constraint"
+	ValidateConstraint Kind = "validate_constraint"
+	AlterTable         Kind = "alter_table" // anything else about a table: owner, options, row security, replica identity
+	AttachPartition    Kind = "attach_partition"
+	DetachPartition    Kind = "detach_partition"
+	DropPartition      Kind = "drop_partition" // MySQL
+	Insert             Kind = "insert"
+	Update             Kind = "update"
+	Delete             Kind = "delete"
+	Upsert             Kind = "upsert"  // ON CONFLICT DO UPDATE, ON DUPLICATE KEY UPDATE
+	Replace            Kind = "replace" // REPLACE, INSERT OR REPLACE, UPDATE OR REPLACE
+	Merge              Kind = "merge"
+	Create             Kind = "create" // any other object: see Effect.Object
+	Alter              Kind = "alter"
+	Drop               Kind = "drop"
+	Rename             Kind = "rename"
+	DropSchema         Kind = "drop_schema" // and DROP DATABASE
+	Comment            Kind = "comment"
+	Grant              Kind = "grant"       // and REVOKE
+	Session            Kind = "session"     // SET, PRAGMA, LOCK: changes nothing that lasts
+	Read               Kind = "read"        // SELECT, EXPLAIN: changes nothing, functions with side effects excepted (Opaque)
+	Maintenance        Kind = "maintenance" // VACUUM, ANALYZE, REINDEX, CLUSTER
+	Transaction        Kind = "transaction" // BEGIN, COMMIT, ROLLBACK, SAVEPOINT: refused inside a migration
+	External           Kind = "external"    // leaves the database: NOTIFY, COPY TO PROGRAM/file, dblink, LOAD DATA, SELECT INTO OUTFILE
+	Opaque             Kind = "opaque"      // DO, CALL, unparsable, dynamic SQL: counts as destroying all that it could reach
+)
+
+// Statement is one statement of a migration.
+type Statement struct {
+	SQL     string   // a slice of the source, without its terminator
+	Offset  int      // byte offset of SQL in the text given to Parse
+	Effects []Effect // never empty
+	// Autocommit: the engine does not let it run inside a transaction (CREATE INDEX CONCURRENTLY,
+	// VACUUM, CREATE DATABASE, …).
+	Autocommit bool
+	// NotNullSpans are byte ranges [start,end) in SQL of the NOT NULL (and PRIMARY KEY / UNIQUE) of each
+	// added column that cannot hold before its data is back; blanking them leaves a valid statement.
+	NotNullSpans []Span
+	// ParseError says why the statement is Opaque, when the grammar rejected it; ErrorOffset is where,
+	// in bytes from the start of SQL.
+	ParseError  string
+	ErrorOffset int
+}
+
+// Span is a byte range [Start, End) and what stood there.
+type Span struct {
+	Start, End int
+	Column     string
+	Text       string
+}
+
+// Effect is what one statement does to one object.
+type Effect struct {
+	Kind         Kind       `json:"kind"`
+	Table        Name       `json:"-"`                 // the table concerned, when there is one
+	Object       Object     `json:"-"`                 // the object concerned, when it is no table
+	NewName      Name       `json:"-"`                 // of RenameTable, RenameColumn (Name only), SetSchema, Rename
+	Columns      []string   `json:"columns,omitempty"` // dropped, added, altered or assigned columns
+	Reads        []string   `json:"-"`                 // Update: columns of the target that expressions and predicate read; nil = unknown
+	Column       *ColumnDef `json:"-"`                 // AddColumn, AlterColumnType: the definition
+	Define       *TableDef  `json:"-"`                 // CreateTable: the definition
+	Where        string     `json:"-"`                 // source text of the predicate; "" when none
+	HasWhere     bool       `json:"-"`
+	Cascade      bool       `json:"-"`
+	IfExists     bool       `json:"-"` // IF EXISTS or IF NOT EXISTS
+	Volatile     bool       `json:"-"` // calls functions that are, or may be, volatile or have side effects; LIMIT without ORDER BY
+	Concurrently bool       `json:"-"`
+	Detail       string     `json:"-"` // what a person should read: "DO block", "SELECT do_it()", the option altered
+}
+
+// Object is something that is no table: an index, a view, a function, a type …
+type Object struct {
+	Kind string // index, view, materialized view, sequence, function, procedure, trigger, type, domain, extension, policy, rule, schema, role, constraint, …
+	Name Name
+	Args string // of a function, as written
+}
+
+// ColumnDef is a column's definition as the text gives it.
+type ColumnDef struct {
+	Name       string
+	Type       string // canonical type name, e.g. "varchar(20)"
+	NotNull    bool
+	PrimaryKey bool
+	Unique     bool
+	Default    string // source text; "" for none
+	HasDefault bool
+	Generated  bool
+	Identity   bool
+	Collation  string
+	Using      string // AlterColumnType … USING expression
+}
+
+// TableDef is a table's definition as the text gives it.
+type TableDef struct {
+	Columns     []ColumnDef
+	Constraints []ConstraintDef
+	Temporary   bool
+	AsSelect    bool
+	Partitioned bool
+	PartitionOf Name
+}
+
+// ConstraintDef is a table constraint as the text gives it.
+type ConstraintDef struct {
+	Name               string
+	Kind               string // "primary key", "unique", "foreign key", "check", "exclude"
+	Columns            []string
+	Parent             Name
+	ParentColumns      []string
+	OnDelete, OnUpdate string
+	Expression         string
+	NotValid           bool
+	UsingIndex         string
+}

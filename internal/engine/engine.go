@@ -1,0 +1,132 @@
+// Package engine opens a database by URL and hides what differs between servers that has nothing
+// to do with rolling back: connecting, quoting, session settings, run locks, error classes and
+// reading the shape of a table. It promises that a password never leaves it (Target has none) and
+// that every setting it makes is made on the very connection that works.
+//
+// Each engine is one file (postgres.go, mysql.go, sqlite.go) behind the unexported interface
+// dialect; what callers may ask about an engine is data in Caps.
+package engine
+
+import (
+	"context"
+	"database/sql"
+	"time"
+)
+
+// Kind names an engine.
+type Kind string
+
+// The engines.
+const (
+	Postgres Kind = "postgres"
+	MySQL    Kind = "mysql"
+	MariaDB  Kind = "mariadb"
+	SQLite   Kind = "sqlite"
+)
+
+// Caps says what an engine can do. Callers branch on these, never on Kind.
+type Caps struct {
+	TransactionalDDL bool // DDL, captures and the version row commit together; savepoints give rehearsal
+	Schemas          bool // tables live in schemas inside a database
+}
+
+// Querier is what *sql.DB, *sql.Conn and *sql.Tx have in common.
+type Querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// Name is a table's or another object's name as the catalog spells it: unquoted, exact case.
+// Schema is empty where the engine has no schemas, or where the name is to be looked up in the
+// session's search path.
+type Name struct {
+	Schema string `json:"schema,omitempty"`
+	Name   string `json:"name"`
+}
+
+// String gives "schema.name", for people; never for SQL.
+func (n Name) String() string {
+	if n.Schema == "" {
+		return n.Name
+	}
+	return n.Schema + "." + n.Name
+}
+
+// Target says which database a URL means, without its secrets; it is safe to print and to store.
+type Target struct {
+	Kind     Kind   `json:"engine"`
+	Host     string `json:"host,omitempty"`     // host:port or socket folder; empty for SQLite
+	Database string `json:"database,omitempty"` // database name, or the file of SQLite
+	User     string `json:"user,omitempty"`
+}
+
+// Options are the session settings; zero means the server's own.
+type Options struct {
+	LockTimeout      time.Duration // longest wait for one lock
+	StatementTimeout time.Duration // longest run of one statement of a migration
+	ApplicationName  string        // shown by the server for our sessions; default "dbrollback"
+}
+
+// Table is the shape of one table as the catalog has it now.
+type Table struct {
+	Name        Name
+	OID         uint32 // PostgreSQL only
+	Kind        string // "table", "partitioned", "partition", "view", "materialized view", "foreign", "virtual", "temporary"
+	Columns     []Column
+	Keys        []Key        // usable keys, the primary key first; see Key
+	ForeignKeys []ForeignKey // from this table
+	Referenced  []ForeignKey // from other tables (and itself) to this one
+	Triggers    []Trigger    // the user's, not the engine's own
+	Rules       bool         // PostgreSQL rewrite rules other than a view's
+	Children    []Name       // partitions and inheritance children, direct ones
+	Parent      Name         // of a partition
+	Rows, Bytes int64        // estimates from statistics; Rows is -1 when unknown
+	Owner       string
+	RowSecurity bool // policies may hide rows from the session
+	RowID       bool // SQLite: has a rowid
+}
+
+// Column is one column of a table, dropped ones left out.
+type Column struct {
+	Name      string
+	Ordinal   int    // 1-based position; PostgreSQL: attnum, stable across renames
+	Type      string // as the engine prints it, with modifiers
+	NotNull   bool
+	Default   string // expression text, "" for none
+	Generated bool   // stored or virtual generated: never written
+	Identity  string // PostgreSQL: "" | "always" | "by default"; MySQL: "auto_increment"
+	Portable  bool   // the type is the engine's own and outlives any DROP TYPE; else captures store its exact text
+	Base      string // the type to store it as in a capture when Portable (domains: no), e.g. "numeric(10,2)"
+	Collation string
+	Sequence  Name // owned by or feeding this column, PostgreSQL
+}
+
+// Key is a primary key, or a unique key over plain NOT NULL columns, immediate, not partial.
+type Key struct {
+	Name    string
+	Primary bool
+	Columns []string
+}
+
+// ForeignKey is one foreign key.
+type ForeignKey struct {
+	Name               string
+	Table              Name // the referencing table
+	Columns            []string
+	Parent             Name
+	ParentColumns      []string
+	OnDelete, OnUpdate string // "NO ACTION" | "RESTRICT" | "CASCADE" | "SET NULL" | "SET DEFAULT"
+	Deferrable         bool
+	Deferred           bool
+	Validated          bool
+}
+
+// Trigger is one trigger of the user's.
+type Trigger struct {
+	Name    string
+	Enabled string // PostgreSQL tgenabled: O, D, R, A; else "O"
+	SQL     string // statement that creates it
+	Before  bool   // BEFORE … FOR EACH ROW: may change the row
+	Events  string // "INSERT,UPDATE,DELETE,TRUNCATE" of them
+}

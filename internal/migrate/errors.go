@@ -1,0 +1,76 @@
+package migrate
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/verify"
+)
+
+// Decisions that a caller may want to tell apart.
+var (
+	// ErrUnfinished: an earlier run was cut off; recover comes first.
+	ErrUnfinished = errors.New("an earlier run did not finish")
+	// ErrNothing: there is nothing to roll back.
+	ErrNothing = errors.New("nothing to roll back")
+)
+
+// RefusedError says why a run did not start; nothing was changed. Exit code 3.
+type RefusedError struct{ Reasons []Refusal }
+
+func (e *RefusedError) Error() string {
+	var b strings.Builder
+	for i, r := range e.Reasons {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		if r.File != "" {
+			fmt.Fprintf(&b, "%s:%d:%d: ", r.File, r.Line, r.Column)
+		}
+		b.WriteString(r.Message)
+	}
+	return b.String()
+}
+
+// DriftError says that the schema found is not the one the data needs; nothing was changed. Exit code 4.
+type DriftError struct {
+	Version     int64
+	When        string // "before": since it was recorded; "after": Down leaves another schema
+	Differences []verify.Difference
+}
+
+func (e *DriftError) Error() string {
+	what := "the schema has changed since migration %d was applied: %d object(s) differ"
+	if e.When == "after" {
+		what = "the Down of migration %d does not give the schema back: %d object(s) differ"
+	}
+	return fmt.Sprintf(what, e.Version, len(e.Differences))
+}
+
+// StatementError is a server's refusal of one statement, at its place in the file.
+type StatementError struct {
+	File         string
+	Line, Column int
+	SQL          string
+	Err          error
+}
+
+func (e *StatementError) Error() string {
+	return fmt.Sprintf("%s:%d:%d: %v", e.File, e.Line, e.Column, e.Err)
+}
+
+func (e *StatementError) Unwrap() error { return e.Err }
+
+// PartialError says how far a run came before it failed: Applied are done and stay, Failed had no effect
+// (or is left for recover, when Unfinished).
+type PartialError struct {
+	Applied    []int64
+	Failed     int64
+	Unfinished bool
+	Err        error
+}
+
+func (e *PartialError) Error() string { return fmt.Sprintf("migration %d: %v", e.Failed, e.Err) }
+
+func (e *PartialError) Unwrap() error { return e.Err }
