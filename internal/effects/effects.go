@@ -69,7 +69,7 @@ const (
 	Merge              Kind = "merge"
 	Create             Kind = "create" // any other object: see Effect.Object
 	Alter              Kind = "alter"
-	Drop               Kind = "drop"
+	Drop               Kind = "drop" // of any object that is no table; Cascade says that more may go
 	Rename             Kind = "rename"
 	DropSchema         Kind = "drop_schema" // and DROP DATABASE
 	Comment            Kind = "comment"
@@ -108,28 +108,59 @@ type Span struct {
 
 // Effect is what one statement does to one object.
 type Effect struct {
-	Kind         Kind       `json:"kind"`
-	Table        Name       `json:"-"`                 // the table concerned, when there is one
-	Object       Object     `json:"-"`                 // the object concerned, when it is no table
-	NewName      Name       `json:"-"`                 // of RenameTable, RenameColumn (Name only), SetSchema, Rename
-	Columns      []string   `json:"columns,omitempty"` // dropped, added, altered or assigned columns
-	Reads        []string   `json:"-"`                 // Update: columns of the target that expressions and predicate read; nil = unknown
-	Column       *ColumnDef `json:"-"`                 // AddColumn, AlterColumnType: the definition
-	Define       *TableDef  `json:"-"`                 // CreateTable: the definition
-	Where        string     `json:"-"`                 // source text of the predicate; "" when none
+	Kind    Kind     `json:"kind"`
+	Table   Name     `json:"-"`                 // the table concerned, when there is one
+	Object  Object   `json:"-"`                 // the object concerned, when it is no table
+	NewName Name     `json:"-"`                 // of RenameTable, RenameColumn (Name only), SetSchema, Rename
+	Columns []string `json:"columns,omitempty"` // dropped, added, altered or assigned columns
+	// Of Update, Delete and Upsert: the columns of the target that expressions and predicate read; nil = unknown
+	// (a whole-row reference). With a FROM or a subquery it may hold names that are no columns of the target.
+	Reads        []string   `json:"-"`
+	Column       *ColumnDef `json:"-"` // AddColumn, AlterColumnType: the definition
+	Define       *TableDef  `json:"-"` // CreateTable: the definition
+	Where        string     `json:"-"` // source text of the predicate; "" when none
 	HasWhere     bool       `json:"-"`
 	Cascade      bool       `json:"-"`
 	IfExists     bool       `json:"-"` // IF EXISTS or IF NOT EXISTS
 	Volatile     bool       `json:"-"` // calls functions that are, or may be, volatile or have side effects; LIMIT without ORDER BY
 	Concurrently bool       `json:"-"`
 	Detail       string     `json:"-"` // what a person should read: "DO block", "SELECT do_it()", the option altered
+
+	Constraint *ConstraintDef `json:"-"` // AddConstraint: the definition
+	Index      *IndexDef      `json:"-"` // Create of an index: the definition
+	Replaces   bool           `json:"-"` // OR REPLACE: an object of that name loses its old definition
+	Temporary  bool           `json:"-"` // the object lives in the session only
+	// Of Update, Delete, Upsert and Merge, as source text, so that the rows can be asked for before the
+	// statement runs: the alias of the target, what follows FROM (UPDATE) or USING (DELETE, MERGE), and the
+	// whole WITH clause; "" when absent. RenameColumn and RenameTable leave them empty.
+	Alias string `json:"-"`
+	From  string `json:"-"`
+	With  string `json:"-"`
+	// Nested: it stands in a WITH, or beside one that writes, so that its Where and From may need what other
+	// parts of the statement return.
+	Nested bool `json:"-"`
+	// Of Merge: which of "insert", "update", "delete" it may do.
+	Actions []string `json:"-"`
+	// Calls are the functions that the statement calls, lower case, schema-qualified when written so;
+	// CURRENT_TIMESTAMP and the like appear as "current_timestamp".
+	Calls []string `json:"-"`
+	// Unordered: a LIMIT without ORDER BY, so that two runs may hit different rows. Volatile is set, too.
+	Unordered bool `json:"-"`
 }
 
 // Object is something that is no table: an index, a view, a function, a type …
 type Object struct {
 	Kind string // index, view, materialized view, sequence, function, procedure, trigger, type, domain, extension, policy, rule, schema, role, constraint, …
 	Name Name
-	Args string // of a function, as written
+	Args string // of a function: the types of its input arguments in brackets, "(integer, text)"; "" when not given
+}
+
+// String gives "function public.f(integer)", for people.
+func (o Object) String() string {
+	if o.Name.Name == "" {
+		return o.Kind
+	}
+	return o.Kind + " " + o.Name.String() + o.Args
 }
 
 // ColumnDef is a column's definition as the text gives it.
@@ -145,12 +176,22 @@ type ColumnDef struct {
 	Identity   bool
 	Collation  string
 	Using      string // AlterColumnType … USING expression
+	Serial     bool   // serial types of PostgreSQL (Type is then integer …), AUTO_INCREMENT, AUTOINCREMENT
+	Expression string // of a generated column
+	Stored     bool   // of a generated column: its values lie in the table
+	Comment    string // MySQL
+	// Constraints are those written with the column, NOT NULL and defaults excepted.
+	Constraints []ConstraintDef
 }
 
 // TableDef is a table's definition as the text gives it.
 type TableDef struct {
 	Columns     []ColumnDef
-	Constraints []ConstraintDef
+	Constraints []ConstraintDef // of the table and, before them, of its columns
+	Like        []Name          // LIKE: definitions taken from other tables
+	Inherits    []Name
+	Strict      bool // SQLite
+	NoRowID     bool // SQLite: WITHOUT ROWID
 	Temporary   bool
 	AsSelect    bool
 	Partitioned bool
@@ -168,4 +209,18 @@ type ConstraintDef struct {
 	Expression         string
 	NotValid           bool
 	UsingIndex         string
+	NullsNotDistinct   bool
+	Deferrable         bool
+	Deferred           bool
+	NotEnforced        bool // MySQL
+}
+
+// IndexDef is an index's definition as the text gives it.
+type IndexDef struct {
+	Unique      bool
+	Columns     []string // plain columns in order; an expression appears as its source text
+	Expressions bool     // some of Columns are expressions
+	Include     []string
+	Where       string
+	Method      string // "btree" when not said on PostgreSQL, else as written
 }

@@ -1,0 +1,191 @@
+package effects
+
+import (
+	_ "embed"
+	"strings"
+	"sync"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// pgFacts is what an expression or a query holds that matters for its effects.
+type pgFacts struct {
+	calls     []string
+	refs      []*pg.ColumnRef
+	unordered bool // LIMIT without ORDER BY, TABLESAMPLE, SKIP LOCKED
+}
+
+// pgCollect walks through a tree of the grammar.
+func pgCollect(nodes ...proto.Message) pgFacts {
+	var f pgFacts
+	for _, n := range nodes {
+		if m := n.ProtoReflect(); m.IsValid() {
+			f.walk(m)
+		}
+	}
+	return f
+}
+
+func (f *pgFacts) walk(m protoreflect.Message) {
+	switch v := m.Interface().(type) {
+	case *pg.FuncCall:
+		f.calls = append(f.calls, strings.Join(pgStrings(v.Funcname), "."))
+	case *pg.SQLValueFunction:
+		f.calls = append(f.calls, pgValueFunction(v.Op))
+	case *pg.NextValueExpr:
+		f.calls = append(f.calls, "nextval")
+	case *pg.A_Expr:
+		// OPERATOR(schema.+) may be anybody's.
+		if op := pgStrings(v.Name); len(op) > 1 && op[0] != "pg_catalog" {
+			f.calls = append(f.calls, strings.Join(op, "."))
+		}
+	case *pg.ColumnRef:
+		f.refs = append(f.refs, v)
+	case *pg.SelectStmt:
+		if (v.LimitCount != nil || v.LimitOffset != nil) && len(v.SortClause) == 0 || len(v.DistinctClause) > 0 && len(v.SortClause) == 0 && v.DistinctClause[0].GetNode() != nil {
+			f.unordered = true
+		}
+	case *pg.RangeTableSample:
+		f.unordered = true
+	case *pg.LockingClause:
+		if v.WaitPolicy == pg.LockWaitPolicy_LockWaitSkip {
+			f.unordered = true
+		}
+	}
+	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		if fd.Kind() != protoreflect.MessageKind {
+			return true
+		}
+		if !fd.IsList() {
+			f.walk(v.Message())
+			return true
+		}
+		list := v.List()
+		for i := range list.Len() {
+			f.walk(list.Get(i).Message())
+		}
+		return true
+	})
+}
+
+func pgValueFunction(op pg.SQLValueFunctionOp) string {
+	name := strings.ToLower(strings.TrimPrefix(op.String(), "SVFOP_"))
+	return strings.TrimSuffix(name, "_n")
+}
+
+// pgCall says what calling a function does besides giving a value.
+type pgCall uint8
+
+const (
+	callUnknown  pgCall = iota // of the user or an extension: may do anything
+	callPure                   // gives the same again within a transaction
+	callVolatile               // gives something else each time, and does nothing
+	callSequence               // moves a sequence
+	callSession                // changes the session
+	callExternal               // reaches out of the transaction
+)
+
+// The lists are made of the server's own catalog (pg_proc): what it calls immutable or stable is
+// pure; its volatile functions are sorted by hand. See postgres_functions.txt.
+//
+//go:embed postgres_functions.txt
+var pgFunctionList string
+
+var pgFunctions = sync.OnceValue(func() map[string]pgCall {
+	kinds := map[string]pgCall{"pure": callPure, "extension": callPure, "volatile": callVolatile,
+		"sequence": callSequence, "session": callSession, "external": callExternal}
+	out := make(map[string]pgCall, 2048)
+	for _, line := range strings.Split(pgFunctionList, "\n") {
+		kind, names, ok := strings.Cut(line, ":")
+		if !ok || strings.HasPrefix(line, "#") {
+			continue
+		}
+		for _, name := range strings.Fields(names) {
+			out[name] = kinds[kind]
+		}
+	}
+	return out
+})
+
+func pgClassify(name string) pgCall {
+	name = strings.TrimPrefix(name, "pg_catalog.")
+	if strings.Contains(name, ".") {
+		return callUnknown
+	}
+	if kind, ok := pgFunctions()[name]; ok {
+		return kind
+	}
+	switch {
+	case strings.HasPrefix(name, "dblink"):
+		return callExternal
+	case strings.HasPrefix(name, "st_") || strings.HasPrefix(name, "_st_"): // PostGIS
+		return callPure
+	}
+	return callUnknown
+}
+
+// addWithCalls adds an effect, and what the functions that the statement calls do besides.
+func (s *pgStatement) addWithCalls(e Effect, calls []string) {
+	e.Calls = append(e.Calls, unique(calls)...)
+	at := len(s.effects)
+	s.add(e)
+	for _, name := range e.Calls {
+		switch pgClassify(name) {
+		case callUnknown:
+			s.effects[at].Volatile = true
+			s.add(Effect{Kind: Opaque, Volatile: true, Detail: "calls " + name + "()"})
+		case callVolatile:
+			s.effects[at].Volatile = true
+		case callSequence:
+			s.effects[at].Volatile = true
+			s.add(Effect{Kind: Alter, Object: Object{Kind: "sequence", Name: s.sequenceOf(name)}, Detail: name})
+		case callSession:
+			s.effects[at].Volatile = true
+			s.add(Effect{Kind: Session, Detail: "calls " + name + "()"})
+		case callExternal:
+			s.effects[at].Volatile = true
+			s.add(Effect{Kind: External, Detail: "calls " + name + "()"})
+		}
+	}
+}
+
+// sequenceOf reads the name that nextval('…') or setval('…') gives, when it is one literal.
+func (s *pgStatement) sequenceOf(call string) Name {
+	call = strings.ToUpper(call[strings.LastIndexByte(call, '.')+1:])
+	for i := range s.tokens {
+		if s.word(i) != call || s.punct(i+1) != '(' || i+2 >= len(s.tokens) || s.tokens[i+2].kind != tokenString {
+			continue
+		}
+		text := s.text(s.tokens[i+2].start, s.tokens[i+2].end)
+		return pgTextName(strings.Trim(text, "'"))
+	}
+	return Name{}
+}
+
+// pgTextName folds a name inside a string as regclass does.
+func pgTextName(text string) Name {
+	var parts []string
+	for _, t := range lex(Postgres, text, false) {
+		switch piece := text[t.start:t.end]; t.kind {
+		case tokenWord:
+			parts = append(parts, strings.ToLower(piece))
+		case tokenQuoted:
+			parts = append(parts, strings.ReplaceAll(strings.Trim(piece, `"`), `""`, `"`))
+		}
+	}
+	return pgName(parts)
+}
+
+func unique(list []string) []string {
+	var out []string
+	seen := map[string]bool{}
+	for _, x := range list {
+		if !seen[x] {
+			seen[x] = true
+			out = append(out, x)
+		}
+	}
+	return out
+}
