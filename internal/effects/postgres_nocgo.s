@@ -1,0 +1,3 @@
+//go:build !cgo
+
+// Lets the package declare functions without a body (see postgres_nocgo.go).
