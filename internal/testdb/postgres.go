@@ -93,16 +93,23 @@ func (s *Server) adminDSN() string {
 func (s *Server) Database() string {
 	s.t.Helper()
 	name := freshName()
-	Exec(s.t, s.adminDSN(), createDatabase(name))
+	createDatabase(s.t, s.adminDSN(), name)
 	return withDatabase(s.t, s.adminDSN(), name)
 }
 
-func createDatabase(name string) string { return `CREATE DATABASE "` + name + `" TEMPLATE template0` }
+func createDatabase(t testing.TB, admin, name string) {
+	t.Helper()
+	strategy := ""
+	if v, err := strconv.Atoi(Query(t, admin, `SHOW server_version_num`)[0]); err == nil && v >= 150000 {
+		strategy = " STRATEGY file_copy" // twice as fast as the default; the only way before 15
+	}
+	Exec(t, admin, `CREATE DATABASE "`+name+`" TEMPLATE template0`+strategy)
+}
 
 func postgresDatabase(t testing.TB, admin string) string {
 	t.Helper()
 	name := freshName()
-	Exec(t, admin, createDatabase(name))
+	createDatabase(t, admin, name)
 	t.Cleanup(func() {
 		droppable(t, name)
 		// replication slots would keep the database; force ends connections that a test left open
