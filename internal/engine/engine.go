@@ -10,7 +10,6 @@ package engine
 import (
 	"context"
 	"database/sql"
-	"time"
 )
 
 // Kind names an engine.
@@ -59,13 +58,6 @@ type Target struct {
 	Host     string `json:"host,omitempty"`     // host:port or socket folder; empty for SQLite
 	Database string `json:"database,omitempty"` // database name, or the file of SQLite
 	User     string `json:"user,omitempty"`
-}
-
-// Options are the session settings; zero means the server's own.
-type Options struct {
-	LockTimeout      time.Duration // longest wait for one lock
-	StatementTimeout time.Duration // longest run of one statement of a migration
-	ApplicationName  string        // shown by the server for our sessions; default "dbrollback"
 }
 
 // Table is the shape of one table as the catalog has it now.
