@@ -43,6 +43,8 @@ func grammarOf(d Dialect) (grammar, error) {
 	switch d {
 	case Postgres:
 		return postgres{}, nil
+	case SQLite:
+		return sqlite{}, nil
 	default:
 		return nil, fmt.Errorf("no grammar for %q", string(d))
 	}

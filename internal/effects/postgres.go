@@ -105,7 +105,7 @@ func pgStatements(sql string, tokens []token, tree *pg.ParseResult) []Statement 
 		if i >= j {
 			continue
 		}
-		s := &pgStatement{base: tokens[i].start, src: sql[tokens[i].start:tokens[j-1].end], tokens: tokens[i:j]}
+		s := &pgStatement{source: newSource(sql, tokens[i:j])}
 		s.node(raw.Stmt)
 		if len(s.effects) == 0 {
 			s.effects = opaque(s.src, "")
@@ -116,12 +116,9 @@ func pgStatements(sql string, tokens []token, tree *pg.ParseResult) []Statement 
 	return out
 }
 
-// pgStatement collects the effects of one statement. Locations of the grammar and the tokens count
-// from the start of the text that was parsed; base is where src begins in it.
+// pgStatement collects the effects of one statement.
 type pgStatement struct {
-	base       int
-	src        string
-	tokens     []token
+	source
 	effects    []Effect
 	spans      []Span
 	autocommit bool
@@ -129,98 +126,6 @@ type pgStatement struct {
 }
 
 func (s *pgStatement) add(e Effect) { s.effects = append(s.effects, e) }
-
-// text is the source between two locations of the grammar.
-func (s *pgStatement) text(from, to int) string {
-	if from < s.base || to <= from || to > s.base+len(s.src) {
-		return ""
-	}
-	return s.src[from-s.base : to-s.base]
-}
-
-// word is the upper-case text of token i when it is a word, "" otherwise, so that identifiers in
-// quotes are never taken for keywords.
-func (s *pgStatement) word(i int) string {
-	if i < 0 || i >= len(s.tokens) || s.tokens[i].kind != tokenWord {
-		return ""
-	}
-	return strings.ToUpper(s.text(s.tokens[i].start, s.tokens[i].end))
-}
-
-// punct is the character of token i when it is punctuation, 0 otherwise.
-func (s *pgStatement) punct(i int) byte {
-	if i < 0 || i >= len(s.tokens) || s.tokens[i].kind != tokenPunct {
-		return 0
-	}
-	return s.src[s.tokens[i].start-s.base]
-}
-
-// at is the index of the first token at or after a location.
-func (s *pgStatement) at(location int) int {
-	return sort.Search(len(s.tokens), func(i int) bool { return s.tokens[i].start >= location })
-}
-
-// span is the source of the tokens [i, j).
-func (s *pgStatement) span(i, j int) string {
-	if i < 0 || i >= j || j > len(s.tokens) {
-		return ""
-	}
-	return s.text(s.tokens[i].start, s.tokens[j-1].end)
-}
-
-// skip gives the index behind token i, or behind the whole bracket that it opens.
-func (s *pgStatement) skip(i int) int {
-	depth := 0
-	for ; i < len(s.tokens); i++ {
-		switch s.punct(i) {
-		case '(', '[':
-			depth++
-		case ')', ']':
-			depth--
-		}
-		if depth <= 0 {
-			return i + 1
-		}
-	}
-	return i
-}
-
-// end gives the index of the token that ends the list element, or the bracketed statement, which
-// token i is in: a comma (when commas end it) or closing bracket of the same depth, or the end.
-func (s *pgStatement) end(i int, comma bool) int {
-	for i < len(s.tokens) {
-		c := s.punct(i)
-		if c == ')' || c == ']' || comma && c == ',' {
-			return i
-		}
-		i = s.skip(i)
-	}
-	return i
-}
-
-// find looks for a keyword at the depth of token i, up to token j; a name behind a dot or AS is
-// none. It gives -1 when there is none.
-func (s *pgStatement) find(i, j int, keywords ...string) int {
-	for ; i < j; i = s.skip(i) {
-		w := s.word(i)
-		if w == "" || s.punct(i-1) == '.' || s.word(i-1) == "AS" {
-			continue
-		}
-		for _, k := range keywords {
-			if w == k {
-				return i
-			}
-		}
-	}
-	return -1
-}
-
-// afterName gives the index behind a qualified name that begins at token i.
-func (s *pgStatement) afterName(i int) int {
-	for i++; s.punct(i) == '.'; i += 2 {
-	}
-	return i
-}
 
 func pgRange(r *pg.RangeVar) Name {
 	if r == nil {
