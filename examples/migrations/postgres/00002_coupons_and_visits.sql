@@ -1,0 +1,18 @@
+-- +goose Up
+CREATE TABLE coupons (
+    code       text PRIMARY KEY,
+    percent    smallint NOT NULL CHECK (percent BETWEEN 1 AND 90),
+    valid_till date,
+    used       integer NOT NULL DEFAULT 0
+);
+CREATE INDEX coupons_valid_till ON coupons (valid_till) WHERE valid_till IS NOT NULL;
+
+CREATE TABLE visits (
+    at   timestamptz NOT NULL DEFAULT now(),
+    page text NOT NULL,
+    ip   inet
+);
+
+-- +goose Down
+DROP TABLE visits;
+DROP TABLE coupons;

@@ -1,0 +1,17 @@
+-- +goose Up
+CREATE VIEW order_totals AS
+SELECT o.id AS order_id, o.customer_id, sum(i.quantity * i.unit_price) AS total
+FROM orders o
+JOIN order_items i ON i.order_id = o.id
+GROUP BY o.id, o.customer_id;
+
+-- +goose StatementBegin
+CREATE FUNCTION customer_total(customer bigint) RETURNS numeric
+LANGUAGE sql STABLE AS $$
+    SELECT coalesce(sum(total), 0) FROM order_totals WHERE customer_id = customer;
+$$;
+-- +goose StatementEnd
+
+-- +goose Down
+DROP FUNCTION customer_total(bigint);
+DROP VIEW order_totals;
