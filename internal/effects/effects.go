@@ -141,6 +141,8 @@ type Effect struct {
 	Nested bool `json:"-"`
 	// Of Merge: which of "insert", "update", "delete" it may do.
 	Actions []string `json:"-"`
+	// Refused says why the statement can never run in a migration; "" when it can.
+	Refused string `json:"-"`
 	// Calls are the functions that the statement calls, lower case, schema-qualified when written so;
 	// CURRENT_TIMESTAMP and the like appear as "current_timestamp".
 	Calls []string `json:"-"`

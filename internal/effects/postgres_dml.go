@@ -306,8 +306,8 @@ func (s *pgStatement) copyTable(v *pg.CopyStmt) {
 	}
 	switch {
 	case v.IsFrom && v.Filename == "" && !v.IsProgram:
-		s.add(Effect{Kind: Opaque, Table: table, Volatile: true,
-			Detail: "COPY … FROM STDIN: a migration has no client that could send the rows"})
+		s.add(Effect{Kind: Opaque, Table: table, Volatile: true, Detail: "COPY … FROM STDIN",
+			Refused: "COPY … FROM STDIN: a migration has no client that could send the rows"})
 	case v.IsFrom:
 		s.add(Effect{Kind: Insert, Table: table, Columns: pgStrings(v.Attlist), Volatile: true, Detail: "COPY FROM " + where})
 		s.add(Effect{Kind: External, Table: table, Detail: "COPY FROM " + where})

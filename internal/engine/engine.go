@@ -25,8 +25,9 @@ const (
 
 // Caps says what an engine can do. Callers branch on these, never on Kind.
 type Caps struct {
-	TransactionalDDL bool // DDL, captures and the version row commit together; savepoints give rehearsal
-	Schemas          bool // tables live in schemas inside a database
+	TransactionalDDL bool   // DDL, captures and the version row commit together; savepoints give rehearsal
+	Schemas          bool   // tables live in schemas inside a database
+	LongText         string // the type of a text without a limit that matters
 }
 
 // Querier is what *sql.DB, *sql.Conn and *sql.Tx have in common.

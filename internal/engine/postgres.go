@@ -33,7 +33,7 @@ func openPostgres(d dsn, db *DB) error {
 		// Cancel on the server instead of dropping the connection, so that a run ends with a rollback of its own.
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: 5 * time.Second}
 	}
-	db.Caps = Caps{TransactionalDDL: true, Schemas: true}
+	db.Caps = Caps{TransactionalDDL: true, LongText: "text", Schemas: true}
 	db.dialect = postgres{}
 	db.DB = stdlib.OpenDB(*c, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
 		// row_security off: a policy that would hide rows is an error, not a smaller result.
