@@ -44,7 +44,7 @@ func pgDump(t testing.TB, dsn string) string {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), queryTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program, "--dbname="+dsn, "--exclude-schema=dbrollback", //nolint:gosec // found on this machine
+	cmd := exec.CommandContext(ctx, program, "--dbname="+dsn, "--exclude-schema=dbrollback",
 		"--exclude-table=*.goose_db_version*", "--exclude-table=*.state_snapshots*", "--exclude-table=public.dbrollback_*")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

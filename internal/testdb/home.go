@@ -31,7 +31,7 @@ func cacheDir() (string, error) {
 		}
 		dir = filepath.Join(base, "dbrollback-test")
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // the unprivileged server reads it
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("make the cache directory: %w", err)
 	}
 	return dir, nil
@@ -64,14 +64,14 @@ func reachable(dir string) bool {
 // not reach it.
 var processDir = sync.OnceValues(func() (string, error) {
 	root := tempRoot()
-	if err := os.MkdirAll(root, 0o711); err != nil { //nolint:gosec // the unprivileged server passes through
+	if err := os.MkdirAll(root, 0o711); err != nil {
 		return "", fmt.Errorf("make the directory of test servers: %w", err)
 	}
 	dir, err := os.MkdirTemp(root, "p")
 	if err != nil {
 		return "", fmt.Errorf("make the directory of this test process: %w", err)
 	}
-	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // as above
+	if err := os.Chmod(dir, 0o711); err != nil {
 		return "", fmt.Errorf("open up the directory of this test process: %w", err)
 	}
 	if err := watch(dir); err != nil {
@@ -107,7 +107,7 @@ func watch(dir string) error {
 		return fmt.Errorf("start the watchdog: %w", err)
 	}
 	defer func() { _ = r.Close() }()
-	cmd := exec.Command("/bin/sh", "-c", watchdog, "testdb-watchdog", dir) //nolint:gosec // a constant program
+	cmd := exec.Command("/bin/sh", "-c", watchdog, "testdb-watchdog", dir)
 	cmd.Stdin = r
 	detach(cmd)
 	if err := cmd.Start(); err != nil {
@@ -158,12 +158,12 @@ func copyTree(dst, src string, as account) error {
 }
 
 func copyFile(dst, src string, mode fs.FileMode) (err error) {
-	in, err := os.Open(src) //nolint:gosec // a path of ours
+	in, err := os.Open(src)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = in.Close() }()
-	out, err := os.OpenFile(dst, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode) //nolint:gosec // a path of ours
+	out, err := os.OpenFile(dst, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func copyFile(dst, src string, mode fs.FileMode) (err error) {
 
 // tail is the end of a log file, for error messages.
 func tail(path string) string {
-	b, err := os.ReadFile(path) //nolint:gosec // a path of ours
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return ""
 	}

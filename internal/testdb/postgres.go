@@ -137,7 +137,7 @@ func withDatabase(t testing.TB, dsn, name string) string {
 func Role(t testing.TB, dsn string) (roleDSN, name string) {
 	t.Helper()
 	name = freshName()
-	const password = "s3cret-of-the-role" //nolint:gosec // of a server that trusts everybody on loopback
+	const password = "s3cret-of-the-role"
 	Exec(t, dsn, `CREATE ROLE "`+name+`" LOGIN PASSWORD '`+password+`'`)
 	t.Cleanup(func() {
 		droppable(t, name)
@@ -161,7 +161,7 @@ func postgresProgram(durable bool) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	version, err := exec.Command(filepath.Join(bin, "postgres"), "--version").Output() //nolint:gosec // found on this machine
+	version, err := exec.Command(filepath.Join(bin, "postgres"), "--version").Output()
 	if err != nil {
 		return nil, fmt.Errorf("ask %s/postgres for its version: %w", bin, err)
 	}

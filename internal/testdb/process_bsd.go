@@ -14,18 +14,20 @@ import (
 func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
 
 // spawn starts cmd. There is no signal on a parent's death here: the watchdog ends what is left.
-// The channel carries the result of Wait.
-func spawn(cmd *exec.Cmd, as account, _ syscall.Signal) (<-chan error, error) {
+func spawn(cmd *exec.Cmd, as account, _ syscall.Signal) (*child, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if as != (account{}) {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(as.uid), Gid: uint32(as.gid)} //nolint:gosec // ids are small
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(as.uid), Gid: uint32(as.gid)}
 	}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
-	return done, nil
+	c := &child{ended: make(chan struct{})}
+	go func() {
+		c.err = cmd.Wait()
+		close(c.ended)
+	}()
+	return c, nil
 }
 
 // children are the processes whose parent is pid.

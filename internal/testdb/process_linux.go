@@ -14,23 +14,24 @@ func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: tru
 
 // spawn starts cmd so that the kernel sends it the signal sig when this process dies, by whatever
 // cause. The kernel ties that to the thread that forked, so the thread is kept for as long as cmd
-// runs. The channel carries the result of Wait.
-func spawn(cmd *exec.Cmd, as account, sig syscall.Signal) (<-chan error, error) {
+// runs.
+func spawn(cmd *exec.Cmd, as account, sig syscall.Signal) (*child, error) {
 	attr := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: sig}
 	if as != (account{}) {
-		attr.Credential = &syscall.Credential{Uid: uint32(as.uid), Gid: uint32(as.gid)} //nolint:gosec // ids are small
+		attr.Credential = &syscall.Credential{Uid: uint32(as.uid), Gid: uint32(as.gid)}
 	}
 	cmd.SysProcAttr = attr
-	started, done := make(chan error), make(chan error, 1)
+	started, c := make(chan error), &child{ended: make(chan struct{})}
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread must not serve, or end, before cmd does
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			done <- cmd.Wait()
+			c.err = cmd.Wait()
+			close(c.ended)
 		}
 	}()
-	return done, <-started
+	return c, <-started
 }
 
 // children are the processes whose parent is pid.

@@ -20,7 +20,7 @@ const (
 
 func detach(*exec.Cmd) {}
 
-func spawn(*exec.Cmd, account, syscall.Signal) (<-chan error, error) { return nil, errWindows }
+func spawn(*exec.Cmd, account, syscall.Signal) (*child, error) { return nil, errWindows }
 
 func children(int) []int { return nil }
 

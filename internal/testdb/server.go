@@ -42,7 +42,13 @@ type Server struct {
 	settings []string
 	t        testing.TB // nil for the shared server
 	pid      int
-	done     <-chan error
+	process  *child
+}
+
+// child is a process that spawn started.
+type child struct {
+	ended chan struct{} // closed when it has
+	err   error         // of Wait; to be read after ended is closed
 }
 
 // launch makes a data directory and starts a server in it.
@@ -77,13 +83,13 @@ func (s *Server) start() error {
 		return fmt.Errorf("open the server's log: %w", err)
 	}
 	defer func() { _ = log.Close() }()
-	cmd := exec.Command(s.program.bin, append(s.program.args(s), s.settings...)...) //nolint:gosec // a server found on this machine
+	cmd := exec.Command(s.program.bin, append(s.program.args(s), s.settings...)...)
 	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, filepath.Dir(s.Dir)
-	done, err := spawn(cmd, s.program.as, s.program.death)
+	process, err := spawn(cmd, s.program.as, s.program.death)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", s.program.bin, err)
 	}
-	s.pid, s.done = cmd.Process.Pid, done
+	s.pid, s.process = cmd.Process.Pid, process
 	pidFile := filepath.Dir(s.Dir) + ".pid"
 	if err := os.WriteFile(pidFile, []byte(strconv.Itoa(s.pid)), 0o600); err != nil {
 		return fmt.Errorf("note the server's process: %w", err)
@@ -97,9 +103,9 @@ func (s *Server) start() error {
 			return nil
 		}
 		select {
-		case ended := <-done:
+		case <-process.ended:
 			s.pid = 0
-			return fmt.Errorf("%s ended while starting (%v); its log ends with:\n%s", s.program.name, ended, tail(s.Log)) //nolint:errorlint // often nil
+			return fmt.Errorf("%s ended while starting (%v); its log ends with:\n%s", s.program.name, cmd.ProcessState, tail(s.Log))
 		case <-ctx.Done():
 			return errors.Join(fmt.Errorf("%s does not answer after %v: %w; its log ends with:\n%s", s.program.name, startTimeout, err, tail(s.Log)), s.kill())
 		case <-tick.C:
@@ -131,7 +137,7 @@ func (s *Server) kill() error {
 	for _, pid := range doomed {
 		_ = signal(pid, sigKill) // it may have ended by itself
 	}
-	<-s.done
+	<-s.process.ended
 	s.pid = 0
 	for deadline := time.Now().Add(startTimeout); ; {
 		left := 0
@@ -160,7 +166,7 @@ func (s *Server) Stop() {
 		s.t.Fatalf("testdb: stop %s: %v", s.program.name, err)
 	}
 	select {
-	case <-s.done:
+	case <-s.process.ended:
 		s.pid = 0
 	case <-time.After(startTimeout):
 		s.t.Fatalf("testdb: %s does not stop; its log ends with:\n%s", s.program.name, tail(s.Log))
@@ -235,7 +241,7 @@ func template(key string, as account, initialise func(dir string) error) (string
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil { //nolint:gosec // a cache, no secrets
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return "", fmt.Errorf("make the cache of templates: %w", err)
 	}
 	lock, err := lockFile(dir + ".lock")
@@ -281,13 +287,14 @@ func template(key string, as account, initialise func(dir string) error) (string
 func runAs(as account, dir, bin string, args ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, bin, args...) //nolint:gosec // a program found on this machine
+	cmd := exec.CommandContext(ctx, bin, args...)
 	cmd.Dir = dir
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	done, err := spawn(cmd, as, sigKill)
+	process, err := spawn(cmd, as, sigKill)
 	if err == nil {
-		err = <-done
+		<-process.ended
+		err = process.err
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w\n%s", filepath.Base(bin), err, out.String())
