@@ -28,6 +28,8 @@ type DB struct {
 	Kind   Kind
 	Caps   Caps
 	Target Target
+	// Version is the server's version number on PostgreSQL (150004), 0 elsewhere.
+	Version int
 	// Ignore names tables that are not the user's besides our own: the version table of the migration
 	// library. An entry without a schema stands for that name in every schema.
 	Ignore []Name
@@ -87,6 +89,12 @@ func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
 	if err := db.PingContext(ctx); err != nil {
 		_ = db.Close()
 		return nil, connectError(err, d.target)
+	}
+	if db.Kind == Postgres {
+		if err := db.QueryRowContext(ctx, "SELECT current_setting('server_version_num')::int").Scan(&db.Version); err != nil {
+			_ = db.Close()
+			return nil, connectError(err, d.target)
+		}
 	}
 	return db, nil
 }

@@ -327,3 +327,13 @@ func postgresError(pg *pgconn.PgError, err error) *Error {
 	e.Message = Redact(e.Message)
 	return e
 }
+
+// Prepared is what to put before the arguments of a statement over the catalog that is worth preparing,
+// because it runs often and costs more to plan than to run. It must not read tables whose shape
+// changes: those plans go stale. Empty where the driver has no such choice.
+func Prepared(db *DB) []any {
+	if db.Kind == Postgres {
+		return []any{cached}
+	}
+	return nil
+}

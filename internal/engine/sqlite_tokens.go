@@ -7,23 +7,41 @@ import "strings"
 // case; a quoted name whose text is a plain name comes as that, so that "id", [id], `id` and id are one;
 // other quoted names come as "name". Literals come as they are.
 func SQLiteTokens(sql string) []string {
-	var out []string
+	tokens := SQLiteScan(sql)
+	out := make([]string, len(tokens))
+	for i, t := range tokens {
+		out[i] = t.Text
+	}
+	return out
+}
+
+// SQLiteToken is one token with its place in the text.
+type SQLiteToken struct {
+	Text       string // canonical, see SQLiteTokens
+	Name       string // of a word or a quoted name: what it names, in its own case
+	Quoted     bool   // a quoted name: no keyword
+	Start, End int    // bytes
+}
+
+// SQLiteScan is SQLiteTokens with the place of each token.
+func SQLiteScan(sql string) []SQLiteToken {
+	var out []SQLiteToken
 	for _, t := range sqliteScan(sql) {
-		word := t.canonical()
+		word := SQLiteToken{Text: t.canonical(), Name: t.name, Quoted: t.kind == 'q', Start: t.start, End: t.start + len(t.text)}
 		// DEFAULT "x" is the text 'x' to SQLite, whose case counts.
-		if n := len(out); t.kind == 'q' && (n > 0 && out[n-1] == "DEFAULT" || n > 1 && out[n-1] == "(" && out[n-2] == "DEFAULT") {
-			word = "'" + strings.ReplaceAll(t.name, "'", "''") + "'"
+		if n := len(out); word.Quoted && (n > 0 && out[n-1].Text == "DEFAULT" || n > 1 && out[n-1].Text == "(" && out[n-2].Text == "DEFAULT") {
+			word.Text = "'" + strings.ReplaceAll(t.name, "'", "''") + "'"
 		}
 		out = append(out, word)
 	}
 	return out
 }
 
-// sqliteToken is one token with its place in the text.
+// sqliteToken is a token as written.
 type sqliteToken struct {
-	text  string // as written
+	text  string
 	start int
-	name  string // of a quoted name: what it names
+	name  string // of a word or a quoted name: what it names
 	kind  byte   // 'w' word, 'q' quoted name, 's' string or blob, 'o' other
 }
 
@@ -97,8 +115,11 @@ func sqliteScan(sql string) []sqliteToken {
 			}
 		}
 		t := sqliteToken{text: rest[:n], start: i, kind: kind}
-		if kind == 'q' {
+		switch kind {
+		case 'q':
 			t.name = unquoted(t.text)
+		case 'w':
+			t.name = t.text
 		}
 		out = append(out, t)
 		i += n

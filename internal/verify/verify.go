@@ -2,7 +2,12 @@
 // object to definition, read from the engine's own catalog; equality is exact and a diff is a list.
 package verify
 
-import "github.com/dbrollback/dbrollback/internal/engine"
+import (
+	"context"
+	"fmt"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
 
 // Object is one entry of a fingerprint. Properties that can be lost on their own (a default, NOT NULL, a
 // comment, a grant) are objects of their own, so that each can be repaired on its own.
@@ -12,7 +17,9 @@ type Object struct {
 	Table      engine.Name `json:"table,omitzero"`      // the table it belongs to; zero when none
 	Definition string      `json:"definition"`          // canonical: equal text, equal object
 	Create     []string    `json:"create,omitempty"`    // statements that make it when what it belongs to exists
-	Drop       []string    `json:"drop,omitempty"`      // statements that remove it and nothing else
+	Drop       []string    `json:"drop,omitempty"`      // statements that remove it and nothing else; they fail rather than take dependent objects along
+	Alter      []string    `json:"alter,omitempty"`     // statements that turn another definition into this one, in place; empty when only Drop and Create do
+	Needs      []string    `json:"needs,omitempty"`     // keys of the objects that a view reads: it is in the way when one of them changes
 	Rank       int         `json:"rank,omitempty"`      // order of creation: lower first
 	Position   int         `json:"position,omitempty"`  // of a column; a difference in it alone is cosmetic
 	Generated  bool        `json:"generated,omitempty"` // the name was made up by the engine; a difference in it alone is cosmetic
@@ -31,4 +38,57 @@ type Difference struct {
 	Before   string `json:"before"`
 	After    string `json:"after"`
 	Cosmetic bool   `json:"cosmetic,omitempty"`
+}
+
+// Scope says what to fingerprint. The zero Scope is everything.
+type Scope struct {
+	// Tables are taken with all that hangs on them: columns, defaults, constraints (foreign keys that point to
+	// them, too), indexes, triggers, rules, policies, comments, grants, owned sequences and the views over them.
+	// A table that does not exist contributes nothing.
+	Tables []engine.Name
+	// Others adds every object that is no table's: types, functions, views, sequences, schemas, extensions.
+	Others bool
+}
+
+// all tells whether s is everything.
+func (s Scope) all() bool { return len(s.Tables) == 0 && !s.Others }
+
+// engineVerifier is what an engine does in its own way.
+type engineVerifier interface {
+	take(ctx context.Context, q engine.Querier, s Scope) (Fingerprint, error)
+	rowHash(exprs []string) string
+	hashExpr(db *engine.DB, c engine.Column, qualifier string) string
+	sum(ctx context.Context, q engine.Querier, from string, exprs []string) (Checksum, error)
+}
+
+func verifier(db *engine.DB) (engineVerifier, error) {
+	switch db.Kind {
+	case engine.Postgres:
+		return postgres{db}, nil
+	case engine.SQLite:
+		return sqlite{db}, nil
+	}
+	return nil, fmt.Errorf("verify: %s is not supported by this build", db.Kind)
+}
+
+// Take reads the fingerprint of what s names, without our own objects, the engine's and those that
+// belong to extensions. Two fingerprints compare only when they were taken with the same scope.
+//
+// On PostgreSQL the search path is emptied for the duration of the statement, so that definitions are
+// printed in full, and set back in the same statement.
+func Take(ctx context.Context, db *engine.DB, q engine.Querier, s Scope) (Fingerprint, error) {
+	v, err := verifier(db)
+	if err != nil {
+		return nil, err
+	}
+	f, err := v.take(ctx, q, s)
+	if err != nil {
+		return nil, fmt.Errorf("fingerprint: %w", err)
+	}
+	for key, o := range f {
+		if o.Table.Name != "" && db.Mine(o.Table) {
+			delete(f, key)
+		}
+	}
+	return f, nil
 }

@@ -1,0 +1,123 @@
+package verify
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"text/template"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// postgres reads PostgreSQL's catalog: one statement for the tables, one for the rest.
+type postgres struct{ db *engine.DB }
+
+//go:embed postgres_relations.sql
+var postgresRelations string
+
+//go:embed postgres_others.sql
+var postgresOthers string
+
+//go:embed postgres_grants.sql
+var postgresGrants string
+
+// postgresQuery is one of the statements above, filled in. Its text is made once for each, so that the
+// driver finds it prepared.
+type postgresQuery struct {
+	Rest    bool // the statement for objects that are no table's
+	All     bool // every table
+	Others  bool // named tables, and every view
+	Version int
+}
+
+var postgresQueries sync.Map // postgresQuery -> string
+
+func (p postgresQuery) text() (string, error) {
+	if text, ok := postgresQueries.Load(p); ok {
+		return text.(string), nil
+	}
+	source := postgresRelations
+	if p.Rest {
+		source = postgresOthers
+	}
+	t, err := template.New("query").Parse(source)
+	if err != nil {
+		return "", err
+	}
+	if _, err := t.New("grants").Parse(strings.TrimSpace(postgresGrants)); err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	if err := t.Execute(&b, p); err != nil {
+		return "", err
+	}
+	postgresQueries.Store(p, b.String())
+	return b.String(), nil
+}
+
+func (p postgres) take(ctx context.Context, q engine.Querier, s Scope) (Fingerprint, error) {
+	f := Fingerprint{}
+	tables := postgresQuery{All: s.all(), Others: s.Others, Version: p.db.Version}
+	args := []any{}
+	if !s.all() {
+		names := make([]string, len(s.Tables))
+		for i, n := range s.Tables {
+			names[i] = p.db.Quote(n)
+		}
+		args = append(args, names)
+	}
+	if err := p.read(ctx, q, f, tables, args...); err != nil {
+		return nil, err
+	}
+	if s.all() || s.Others {
+		if err := p.read(ctx, q, f, postgresQuery{Rest: true, Version: p.db.Version}); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+func (p postgres) read(ctx context.Context, q engine.Querier, f Fingerprint, query postgresQuery, args ...any) error {
+	text, err := query.text()
+	if err != nil {
+		return err
+	}
+	var objects []byte
+	var path string
+	if err := q.QueryRowContext(ctx, text, append(engine.Prepared(p.db), args...)...).Scan(&objects, &path); err != nil {
+		return err
+	}
+	var rows []postgresRow
+	if err := json.Unmarshal(objects, &rows); err != nil {
+		return fmt.Errorf("read the catalog's answer: %w", err)
+	}
+	for _, r := range rows {
+		f[Object(r).Key()] = Object(r)
+	}
+	return nil
+}
+
+// postgresRow is an object as the statements return it: an array, because names would be most of the answer.
+type postgresRow Object
+
+// UnmarshalJSON reads the array.
+func (r *postgresRow) UnmarshalJSON(b []byte) error {
+	var schema, table, definition *string
+	fields := []any{&r.Kind, &r.Name, &schema, &table, &definition, &r.Create, &r.Alter, &r.Drop, &r.Rank, &r.Position, &r.Generated, &r.Needs}
+	want := len(fields)
+	if err := json.Unmarshal(b, &fields); err != nil {
+		return err
+	}
+	if len(fields) != want {
+		return fmt.Errorf("object of %d fields, want %d", len(fields), want)
+	}
+	for from, to := range map[**string]*string{&schema: &r.Table.Schema, &table: &r.Table.Name, &definition: &r.Definition} {
+		if *from != nil {
+			*to = **from
+		}
+	}
+	return nil
+}

@@ -1,0 +1,186 @@
+package verify
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strconv"
+)
+
+// holdsData are the kinds that Repair never removes: rows, or numbers handed out, would go with them, or
+// what it cannot see may be using them.
+var holdsData = []string{
+	"table", "foreign table", "column", "sequence", "schema", "extension", "type", "enum", "domain",
+	"composite type", "range type", "function", "procedure", "aggregate", "collation", "server", "publication", "event trigger",
+}
+
+// Repair gives the statements that lead from after back towards before, in the order to run them: what
+// differs is altered in place or, when it holds no rows, removed and made again; what is missing is made;
+// what is left over is removed when no data goes with it. Tables, columns, sequences, types and functions
+// that are left over stay. A column that is missing is made empty, a table likewise: their rows are not
+// Repair's business, and neither is a NOT NULL that rows yet to come make true, so run it when they are back.
+//
+// What cannot be led back by statements (a label that an enum has too many) is left out: compare again
+// after running them.
+func Repair(before, after Fingerprint) []string {
+	var drop, alter, create []Object
+	again := map[string]bool{} // keys of after that must give way, and come back if before has them
+	newTable := map[string]bool{}
+	matched := cosmeticPairs(before, after)
+
+	for key, b := range before {
+		a, ok := after[key]
+		switch {
+		case matched[key]:
+		case !ok:
+			create = append(create, b)
+			if b.Kind == "table" || b.Kind == "foreign table" {
+				newTable[b.Table.String()] = true
+			}
+		case a.Definition == b.Definition:
+		case len(b.Alter) > 0 && alterable(b, a):
+			alter = append(alter, b)
+			if b.Kind == "column" {
+				// A default of the old type may not fit the new one, and views fix the type they read.
+				again["default "+b.Name] = true
+				yield(again, after, "table "+tableKey(b, before))
+				yield(again, after, "foreign table "+tableKey(b, before))
+			}
+		case slices.Contains(holdsData, b.Kind) && !routine(b.Kind):
+		default:
+			again[key] = true
+			yield(again, after, key)
+		}
+	}
+	for key, a := range after {
+		_, wanted := before[key]
+		leftTable := a.Table.Name != "" && !exists(before, a) && exists(after, a)
+		if !wanted && !matched[key] && !slices.Contains(holdsData, a.Kind) && !leftTable {
+			again[key] = true
+			yield(again, after, key)
+		}
+	}
+	for key := range again {
+		if a, ok := after[key]; ok {
+			drop = append(drop, a)
+			create = append(create, missing(before, a, create)...)
+		}
+	}
+
+	var out []string
+	slices.SortFunc(drop, func(a, b Object) int { return cmp.Or(b.Rank-a.Rank, cmp.Compare(b.Key(), a.Key())) })
+	for _, o := range drop {
+		out = append(out, o.Drop...)
+	}
+	byRank := func(a, b Object) int {
+		return cmp.Or(a.Rank-b.Rank, a.Position-b.Position, cmp.Compare(a.Key(), b.Key()))
+	}
+	steps := slices.Clone(create)
+	altered := map[string]bool{}
+	for _, o := range alter {
+		altered[o.Key()] = true
+	}
+	steps = append(steps, alter...)
+	slices.SortFunc(steps, byRank)
+	for _, o := range steps {
+		switch {
+		case altered[o.Key()]:
+			out = append(out, o.Alter...)
+		case o.Kind == "column" && newTable[o.Table.String()]: // made with its table
+		default:
+			out = append(out, o.Create...)
+		}
+	}
+	return out
+}
+
+// missing gives what before has of a, and of what goes with a when it is a view, except what is in create.
+func missing(before Fingerprint, a Object, create []Object) []Object {
+	has := func(o Object) bool {
+		return slices.ContainsFunc(create, func(c Object) bool { return c.Key() == o.Key() })
+	}
+	var out []Object
+	if b, ok := before[a.Key()]; ok && !has(b) {
+		out = append(out, b)
+	}
+	if a.Kind == "view" || a.Kind == "materialized view" {
+		for _, key := range slices.Sorted(maps.Keys(before)) {
+			if b := before[key]; b.Table == a.Table && b.Key() != a.Key() && !has(b) && !slices.Contains([]string{"column", "table"}, b.Kind) {
+				out = append(out, b)
+			}
+		}
+	}
+	return out
+}
+
+// yield marks the views over the object named by key, and the views over those.
+func yield(again map[string]bool, f Fingerprint, key string) {
+	for k, o := range f {
+		if !again[k] && slices.Contains(o.Needs, key) {
+			again[k] = true
+			yield(again, f, k)
+		}
+	}
+}
+
+// alterable tells whether b.Alter works on a: CREATE OR REPLACE keeps a function's signature and result.
+func alterable(b, a Object) bool {
+	if !routine(b.Kind) {
+		return true
+	}
+	return head(b.Definition) == head(a.Definition)
+}
+
+func routine(kind string) bool {
+	return kind == "function" || kind == "procedure" || kind == "aggregate"
+}
+
+// head is the first two lines of a function's definition: name, arguments and result.
+func head(s string) string {
+	lines := 0
+	for i := range s {
+		if s[i] == '\n' {
+			if lines++; lines == 2 {
+				return s[:i]
+			}
+		}
+	}
+	return s
+}
+
+// exists tells whether o's table is in f.
+func exists(f Fingerprint, o Object) bool {
+	return slices.ContainsFunc([]string{"table", "foreign table", "view", "materialized view"}, func(kind string) bool {
+		return slices.ContainsFunc(slices.Collect(maps.Values(f)), func(t Object) bool { return t.Kind == kind && t.Table == o.Table })
+	})
+}
+
+// tableKey is the name, as objects spell it, of the table that o belongs to.
+func tableKey(o Object, f Fingerprint) string {
+	for _, t := range f {
+		if (t.Kind == "table" || t.Kind == "foreign table") && t.Table == o.Table {
+			return t.Name
+		}
+	}
+	return o.Table.String()
+}
+
+// cosmeticPairs are the keys of both sides that differ only in a name that the engine made up.
+func cosmeticPairs(before, after Fingerprint) map[string]bool {
+	out := map[string]bool{}
+	for _, d := range slices.Sorted(maps.Keys(before)) {
+		b := before[d]
+		if _, ok := after[d]; ok || !b.Generated {
+			continue
+		}
+		for _, k := range slices.Sorted(maps.Keys(after)) {
+			if _, ok := before[k]; !ok && !out[k] && sameButName(b, after[k]) {
+				out[d], out[k] = true, true
+				break
+			}
+		}
+	}
+	return out
+}
+
+func itoa(i int) string { return strconv.Itoa(i) }
