@@ -28,6 +28,8 @@ func dump(t testing.TB, dsn string, anyOrder bool) string {
 		return normalisePostgres(pgDump(t, dsn), anyOrder)
 	case "sqlite":
 		return dumpSQLite(t, dsn, anyOrder)
+	case "mariadb", "mysql":
+		return dumpMySQL(t, dsn, anyOrder)
 	default:
 		t.Fatalf("testdb: no dump for a DSN that starts with %q", scheme)
 		return ""

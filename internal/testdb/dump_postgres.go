@@ -177,7 +177,7 @@ func sortColumns(e []string) []string {
 			continue
 		}
 		end := i + 1
-		for end < len(e) && strings.HasPrefix(e[end], "    ") {
+		for end < len(e) && strings.HasPrefix(e[end], "  ") {
 			e[end] = strings.TrimSuffix(e[end], ",")
 			end++
 		}

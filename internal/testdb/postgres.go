@@ -2,7 +2,6 @@ package testdb
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"net/url"
 	"os"
@@ -56,7 +55,7 @@ var sharedPostgres = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return s.adminDSN(), nil
+	return postgresAdmin(s), nil
 })
 
 // PrivatePostgres starts a PostgreSQL server that belongs to the test alone and keeps what it promised
@@ -84,17 +83,9 @@ func PrivatePostgres(t testing.TB, settings ...string) *Server {
 	return s
 }
 
-// adminDSN is the superuser's DSN of the maintenance database.
-func (s *Server) adminDSN() string {
+// postgresAdmin is the superuser's DSN of the maintenance database.
+func postgresAdmin(s *Server) string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", s.Port)
-}
-
-// Database makes one more database on the server. It goes with the server.
-func (s *Server) Database() string {
-	s.t.Helper()
-	name := freshName()
-	createDatabase(s.t, s.adminDSN(), name)
-	return withDatabase(s.t, s.adminDSN(), name)
 }
 
 func createDatabase(t testing.TB, admin, name string) {
@@ -175,8 +166,13 @@ func postgresProgram(durable bool) (*program, error) {
 	}
 	return &program{
 		name: "postgres", bin: filepath.Join(bin, "postgres"), template: dir, as: as, death: sigQuit, stop: sigInt,
-		args: func(s *Server) []string { return postgresArgs(s, durable) },
-		ping: func(ctx context.Context, s *Server) error { return ping(ctx, s.adminDSN()) },
+		args:  func(s *Server) []string { return postgresArgs(s, durable) },
+		admin: postgresAdmin,
+		ping:  func(ctx context.Context, s *Server) error { return ping(ctx, postgresAdmin(s)) },
+		create: func(t testing.TB, s *Server, name string) {
+			t.Helper()
+			createDatabase(t, postgresAdmin(s), name)
+		},
 	}, nil
 }
 
@@ -253,16 +249,3 @@ func postgresDirs(programs ...string) []string {
 var notInFileName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 
 func fileName(s string) string { return strings.Trim(notInFileName.ReplaceAllString(s, "_"), "_") }
-
-func ping(ctx context.Context, dsn string) error {
-	driver, source, err := driverDSN(dsn)
-	if err != nil {
-		return err
-	}
-	db, err := sql.Open(driver, source)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	return db.PingContext(ctx)
-}

@@ -21,18 +21,18 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childEnv) == "" {
 		os.Exit(m.Run())
 	}
-	dsn, err := sharedPostgres()
-	if err == nil {
-		var dir string
-		dir, err = processDir()
-		pids, _ := filepath.Glob(dir + "/*.pid")
-		pid, _ := os.ReadFile(pids[0])
-		fmt.Printf("%s %s %s\n", dsn, dir, pid)
+	for _, start := range []func() (string, error){sharedPostgres, mariaDB.admin, mySQL.admin} {
+		dsn, err := start()
+		fmt.Println("server", dsn, err)
 	}
-	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
+	dir, err := processDir()
+	fmt.Println("dir", dir, err)
+	pids, _ := filepath.Glob(dir + "/*.pid")
+	for _, p := range pids {
+		pid, err := os.ReadFile(p)
+		fmt.Println("pid", string(pid), err)
 	}
+	fmt.Println("ready")
 	select {}
 }
 
@@ -43,7 +43,7 @@ func TestNothingOutlivesKilledProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), exe)
-	cmd.Env = append(os.Environ(), childEnv+"=1", PostgresEnv+"=")
+	cmd.Env = append(os.Environ(), childEnv+"=1", PostgresEnv+"=", mariaDB.env+"=", mySQL.env+"=")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -51,24 +51,31 @@ func TestNothingOutlivesKilledProcess(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatalf("%v: %s", err, line)
+	said := map[string][]string{}
+	for lines := bufio.NewScanner(out); lines.Scan() && lines.Text() != "ready"; {
+		f := strings.Fields(lines.Text())
+		if len(f) != 3 || f[2] != "<nil>" {
+			t.Fatalf("the child says %q", lines.Text())
+		}
+		said[f[0]] = append(said[f[0]], f[1])
 	}
-	f := strings.Fields(line)
-	if len(f) != 3 {
-		t.Fatalf("the child says %q", line)
+	if len(said["server"]) != 3 || len(said["pid"]) != 3 || len(said["dir"]) != 1 {
+		t.Fatalf("the child says %v", said)
 	}
-	dsn, dir := f[0], f[1]
-	pid, err := strconv.Atoi(f[2])
-	if err != nil {
-		t.Fatal(err)
+	for _, dsn := range said["server"] {
+		if err := ping(t.Context(), dsn); err != nil {
+			t.Errorf("the child's server does not answer: %v", err)
+		}
 	}
-	if err := ping(t.Context(), dsn); err != nil {
-		t.Fatalf("the child's server does not answer: %v", err)
+	var family []int
+	for _, s := range said["pid"] {
+		pid, err := strconv.Atoi(s)
+		if err != nil || !alive(pid) {
+			t.Fatalf("process %q is not there: %v", s, err)
+		}
+		family = append(append(family, pid), children(pid)...)
 	}
-	family := append(children(pid), pid)
-	if len(family) < 4 {
+	if len(family) < 6 {
 		t.Errorf("only %d processes: the look-up of children is broken", len(family))
 	}
 	if err := cmd.Process.Kill(); err != nil {
@@ -83,7 +90,7 @@ func TestNothingOutlivesKilledProcess(t *testing.T) {
 		}
 		return true
 	})
-	eventually(t, "its directory is removed", func() bool { return !exists(dir) })
+	eventually(t, "its directory is removed", func() bool { return !exists(said["dir"][0]) })
 }
 
 // eventually polls a condition that another process brings about.

@@ -5,10 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
 	_ "modernc.org/sqlite"             // driver "sqlite"
 )
@@ -16,12 +18,14 @@ import (
 // queryTimeout ends a test's own statement that waits for a lock which nobody will release.
 const queryTimeout = 2 * time.Minute
 
-// driverDSN translates a DSN of ours to a driver of database/sql and what that driver wants to be given.
-func driverDSN(dsn string) (driver, source string, err error) {
+// connect opens the database with a bare driver.
+func connect(dsn string) (*sql.DB, error) {
 	scheme, rest, _ := strings.Cut(dsn, ":")
 	switch scheme {
 	case "postgres", "postgresql":
-		return "pgx", dsn, nil
+		return sql.Open("pgx", dsn)
+	case "mariadb", "mysql":
+		return connectMySQL(dsn)
 	case "sqlite":
 		path := strings.TrimPrefix(rest, "//")
 		sep := "?"
@@ -29,19 +33,45 @@ func driverDSN(dsn string) (driver, source string, err error) {
 			sep = "&"
 		}
 		// no "file:" before it, in which # and % of a path would mean something
-		return "sqlite", path + sep + "_pragma=busy_timeout(60000)", nil
+		return sql.Open("sqlite", path+sep+"_pragma=busy_timeout(60000)")
 	}
-	return "", "", fmt.Errorf("no driver for a DSN that starts with %q", scheme)
+	return nil, fmt.Errorf("no driver for a DSN that starts with %q", scheme)
+}
+
+// connectMySQL reads a DSN of ours, in which the server's address is plain.
+func connectMySQL(dsn string) (*sql.DB, error) {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return nil, errors.New("the DSN is not a URL") // its text may hold a password
+	}
+	c := mysql.NewConfig()
+	c.Net, c.Addr, c.DBName, c.User = "tcp", u.Host, strings.TrimPrefix(u.Path, "/"), u.User.Username()
+	c.Passwd, _ = u.User.Password()
+	c.Logger = silent{} // a server that is starting, or was killed, is no news
+	connector, err := mysql.NewConnector(c)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(connector), nil
+}
+
+type silent struct{}
+
+func (silent) Print(...any) {}
+
+func ping(ctx context.Context, dsn string) error {
+	db, err := connect(dsn)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	return db.PingContext(ctx)
 }
 
 // Open opens the database with a bare driver, as an application would; it is closed when the test ends.
 func Open(t testing.TB, dsn string) *sql.DB {
 	t.Helper()
-	driver, source, err := driverDSN(dsn)
-	if err != nil {
-		t.Fatalf("testdb: %v", err)
-	}
-	db, err := sql.Open(driver, source)
+	db, err := connect(dsn)
 	if err != nil {
 		t.Fatalf("testdb: open: %v", err)
 	}
@@ -56,11 +86,7 @@ func Open(t testing.TB, dsn string) *sql.DB {
 // use opens the database for as long as fn runs.
 func use(t testing.TB, dsn string, fn func(ctx context.Context, db *sql.DB) error) {
 	t.Helper()
-	driver, source, err := driverDSN(dsn)
-	if err != nil {
-		t.Fatalf("testdb: %v", err)
-	}
-	db, err := sql.Open(driver, source)
+	db, err := connect(dsn)
 	if err != nil {
 		t.Fatalf("testdb: open: %v", err)
 	}

@@ -29,6 +29,8 @@ type program struct {
 	stop     syscall.Signal // ends it in good order, without waiting for clients
 	args     func(s *Server) []string
 	ping     func(ctx context.Context, s *Server) error
+	admin    func(s *Server) string // an administrator's DSN
+	create   func(t testing.TB, s *Server, name string)
 }
 
 // Server is a database server that belongs to one test, which may do to it what it likes.
@@ -180,6 +182,14 @@ func (s *Server) Restart() {
 	if err := s.start(); err != nil {
 		s.t.Fatalf("testdb: %v", err)
 	}
+}
+
+// Database makes one more database on the server. It goes with the server.
+func (s *Server) Database() string {
+	s.t.Helper()
+	name := freshName()
+	s.program.create(s.t, s, name)
+	return withDatabase(s.t, s.program.admin(s), name)
 }
 
 // own ties the server to the test.

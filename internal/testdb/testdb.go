@@ -4,7 +4,7 @@
 // server fails the test with the command that installs it (it never skips), and that nothing is left
 // behind when the test process ends, however it ends.
 //
-// A server is, in this order: the one named by an environment variable (DBROLLBACK_TEST_POSTGRES);
+// A server is, in this order: the one named by an environment variable (DBROLLBACK_TEST_POSTGRES, _MARIADB, _MYSQL);
 // one started for this test process from the programs found on the machine, in a data directory
 // copied from a template that was initialised once; a container, where a Docker engine answers.
 package testdb
@@ -24,6 +24,8 @@ type Engine string
 const (
 	OnPostgres Engine = "postgres"
 	OnSQLite   Engine = "sqlite"
+	OnMariaDB  Engine = "mariadb"
+	OnMySQL    Engine = "mysql"
 )
 
 // Engines lists the engines that Each runs on unless told otherwise.
@@ -38,6 +40,10 @@ func (e Engine) New(t testing.TB) string {
 		return Postgres(t)
 	case OnSQLite:
 		return SQLite(t)
+	case OnMariaDB:
+		return MariaDB(t)
+	case OnMySQL:
+		return MySQL(t)
 	}
 	t.Fatalf("testdb: no engine called %q", string(e))
 	return ""

@@ -26,7 +26,7 @@ func TestEachGivesFreshDatabases(t *testing.T) {
 			if err := Open(t, dsn).QueryRow(`SELECT count(*) FROM t`).Scan(&n); err != nil || n != 2 {
 				t.Errorf("count: %d, %v", n, err)
 			}
-		})
+		}, all...)
 	}
 }
 
@@ -65,6 +65,30 @@ func TestPostgresDropsTheDatabase(t *testing.T) {
 	}
 }
 
+func TestMySQLDropsTheDatabase(t *testing.T) {
+	for _, e := range []Engine{OnMariaDB, OnMySQL} {
+		var dsn string
+		t.Run(string(e), func(t *testing.T) {
+			dsn = e.New(t)
+			Exec(t, dsn, `CREATE TABLE t (id int)`)
+			db, err := connect(dsn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tx, err := db.Begin()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.Exec(`INSERT INTO t VALUES (1)`); err != nil { // and its lock stays
+				t.Fatal(err)
+			}
+		})
+		if err := ping(t.Context(), dsn); err == nil || !strings.Contains(err.Error(), "Unknown database") {
+			t.Errorf("the database is still there: %v", err)
+		}
+	}
+}
+
 func TestRoleIsUnprivileged(t *testing.T) {
 	dsn := Postgres(t)
 	var name string
@@ -82,9 +106,30 @@ func TestRoleIsUnprivileged(t *testing.T) {
 	}
 }
 
-func TestPrivatePostgresSurvivesKills(t *testing.T) {
-	t.Parallel()
-	s := PrivatePostgres(t, "log_min_messages=notice")
+func TestPrivateServersSurviveKills(t *testing.T) {
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		s := PrivatePostgres(t, "log_min_messages=notice")
+		killed(t, s)
+		if got := Query(t, s.DSN, `SELECT current_setting('log_min_messages')`); got[0] != "notice" {
+			t.Errorf("the setting is lost: %v", got)
+		}
+	})
+	for name, start := range map[string]func(testing.TB, ...string) *Server{"mariadb": PrivateMariaDB, "mysql": PrivateMySQL} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, "lock-wait-timeout=7")
+			killed(t, s)
+			if got := Query(t, s.DSN, `SELECT @@lock_wait_timeout`); got[0] != "7" {
+				t.Errorf("the setting is lost: %v", got)
+			}
+		})
+	}
+}
+
+// killed kills the server with a transaction open and one just committed, again and again.
+func killed(t *testing.T, s *Server) {
+	t.Helper()
 	port := s.Port
 	Exec(t, s.DSN, `CREATE TABLE t (id int)`)
 	for i := range 3 {
@@ -119,7 +164,4 @@ func TestPrivatePostgresSurvivesKills(t *testing.T) {
 		t.Errorf("after the crashes: %q", got)
 	}
 	s.Restart() // of a running one: in good order
-	if got := Query(t, s.DSN, `SELECT current_setting('log_min_messages')`); got[0] != "notice" {
-		t.Errorf("the setting is lost: %v", got)
-	}
 }
