@@ -1,6 +1,9 @@
 package effects
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Loss says what an effect takes away; greater is worse.
 type Loss int
@@ -41,10 +44,14 @@ func (e Effect) Loss() Loss {
 		return LossDefinition
 	case e.Kind == CreateTable && e.Replaces:
 		return LossData
-	case e.Kind == Merge && len(e.Actions) == 1 && e.Actions[0] == "insert":
+	case e.Kind == Merge && !slices.Contains(e.Actions, "update") && !slices.Contains(e.Actions, "delete"):
 		return LossNone
 	case e.Kind == Drop && e.Cascade && reachesColumns(e.Object.Kind):
 		return LossData
+	case e.Kind == Alter && e.Cascade && e.Object.Kind == "type": // an attribute goes from every typed table
+		return LossData
+	case e.Kind == Alter && e.Object.Kind == "sequence" && e.Detail == "nextval":
+		return LossNone
 	}
 	return losses[e.Kind]
 }
@@ -52,7 +59,7 @@ func (e Effect) Loss() Loss {
 // reachesColumns: dropping these with CASCADE drops columns of tables.
 func reachesColumns(object string) bool {
 	switch object {
-	case "type", "domain", "extension", "function", "routine", "aggregate", "operator class", "collation", "access method", "foreign-data wrapper", "server":
+	case "type", "domain", "extension", "function", "routine", "aggregate", "operator class", "collation", "access method", "foreign-data wrapper", "server", "language", "operator":
 		return true
 	}
 	return false
@@ -130,8 +137,13 @@ func (e Effect) Target() string {
 // Summary says the effect in a few words: "drop column public.users (score)".
 func (e Effect) Summary() string {
 	out := strings.ReplaceAll(string(e.Kind), "_", " ")
-	if t := e.Target(); t != "" {
-		out += " " + t
+	target := e.Target()
+	// "drop schema s" and "add constraint c on t", not "drop schema schema s".
+	if kind := e.Object.Kind; kind != "" && strings.HasSuffix(out, " "+kind) {
+		target = strings.TrimPrefix(target, kind+" ")
+	}
+	if target != "" {
+		out += " " + target
 	}
 	if len(e.Columns) > 0 {
 		out += " (" + strings.Join(e.Columns, ", ") + ")"

@@ -33,6 +33,9 @@ func PositionIn(file string, start int, stmt string, offset int) (line, column i
 // before a statement, trims it, ends lines with \n alone and replaces variables under ENVSUB. Start
 // and end are -1 when there is nothing left that could be a statement.
 func Locate(file, stmt string, after int) (start, end int) {
+	if strings.TrimSpace(stmt) == "" {
+		return -1, -1
+	}
 	want := strings.Split(strings.ReplaceAll(strings.TrimSpace(stmt), "\r\n", "\n"), "\n")
 	for _, same := range []func(got, want string) bool{sameLine, sameShape} {
 		for at := lineStart(file, after); at < len(file); at = nextLine(file, at) {

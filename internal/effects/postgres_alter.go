@@ -124,7 +124,7 @@ func (s *pgStatement) alterAction(table Name, cmd *pg.AlterTableCmd, from, to in
 	case pg.AlterTableType_AT_SetLogged, pg.AlterTableType_AT_SetUnLogged, pg.AlterTableType_AT_SetAccessMethod:
 		s.add(Effect{Kind: AlterTable, Table: table})
 	case pg.AlterTableType_AT_AddInherit, pg.AlterTableType_AT_DropInherit:
-		s.add(Effect{Kind: AlterTable, Table: table, NewName: pgRange(cmd.Def.GetRangeVar())})
+		s.add(Effect{Kind: AlterTable, Table: table, Object: Object{Kind: "parent", Name: pgRange(cmd.Def.GetRangeVar())}})
 	default:
 		s.add(Effect{Kind: AlterTable, Table: table})
 	}

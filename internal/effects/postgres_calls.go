@@ -109,8 +109,8 @@ var pgFunctions = sync.OnceValue(func() map[string]pgCall {
 	return out
 })
 
+// pgClassify wants the name without pg_catalog.
 func pgClassify(name string) pgCall {
-	name = strings.TrimPrefix(name, "pg_catalog.")
 	if strings.Contains(name, ".") {
 		return callUnknown
 	}
@@ -131,7 +131,13 @@ func (s *pgStatement) addWithCalls(e Effect, calls []string) {
 	e.Calls = append(e.Calls, unique(calls)...)
 	at := len(s.effects)
 	s.add(e)
+	seen := map[string]bool{}
 	for _, name := range e.Calls {
+		name = strings.TrimPrefix(name, "pg_catalog.")
+		if seen[name] {
+			continue
+		}
+		seen[name] = true
 		switch pgClassify(name) {
 		case callUnknown:
 			s.effects[at].Volatile = true
@@ -140,7 +146,9 @@ func (s *pgStatement) addWithCalls(e Effect, calls []string) {
 			s.effects[at].Volatile = true
 		case callSequence:
 			s.effects[at].Volatile = true
-			s.add(Effect{Kind: Alter, Object: Object{Kind: "sequence", Name: s.sequenceOf(name)}, Detail: name})
+			for _, sequence := range s.sequencesOf(name) {
+				s.add(Effect{Kind: Alter, Object: Object{Kind: "sequence", Name: sequence}, Detail: name})
+			}
 		case callSession:
 			s.effects[at].Volatile = true
 			s.add(Effect{Kind: Session, Detail: "calls " + name + "()"})
@@ -151,17 +159,25 @@ func (s *pgStatement) addWithCalls(e Effect, calls []string) {
 	}
 }
 
-// sequenceOf reads the name that nextval('…') or setval('…') gives, when it is one literal.
-func (s *pgStatement) sequenceOf(call string) Name {
-	call = strings.ToUpper(call[strings.LastIndexByte(call, '.')+1:])
+// sequencesOf are the names that nextval('…') or setval('…') give as literals; one without a name
+// stands for all others.
+func (s *pgStatement) sequencesOf(call string) []Name {
+	var out []Name
+	unnamed := false
 	for i := range s.tokens {
-		if s.word(i) != call || s.punct(i+1) != '(' || i+2 >= len(s.tokens) || s.tokens[i+2].kind != tokenString {
+		if !strings.EqualFold(s.word(i), call) || s.punct(i+1) != '(' || i+2 >= len(s.tokens) {
 			continue
 		}
-		text := s.text(s.tokens[i+2].start, s.tokens[i+2].end)
-		return pgTextName(strings.Trim(text, "'"))
+		if s.tokens[i+2].kind != tokenString {
+			unnamed = true
+			continue
+		}
+		out = append(out, pgTextName(unquote(s.text(s.tokens[i+2].start, s.tokens[i+2].end))))
 	}
-	return Name{}
+	if unnamed || len(out) == 0 {
+		out = append(out, Name{})
+	}
+	return out
 }
 
 // pgTextName folds a name inside a string as regclass does.

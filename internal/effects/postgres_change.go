@@ -61,6 +61,10 @@ func (s *pgStatement) alterObject(o Object, detail string) {
 // rareChange: changes of objects that migrations seldom touch.
 func (s *pgStatement) rareChange(n *pg.Node) bool {
 	named := func(kind, name string) { s.alterObject(Object{Kind: kind, Name: Name{Name: name}}, "") }
+	// The options of these may hold passwords.
+	secret := func(kind, name string) {
+		s.alterObject(Object{Kind: kind, Name: Name{Name: name}}, "ALTER "+strings.ToUpper(kind))
+	}
 	listed := func(kind string, name []*pg.Node) {
 		s.alterObject(Object{Kind: kind, Name: pgName(pgStrings(name))}, "")
 	}
@@ -75,7 +79,7 @@ func (s *pgStatement) rareChange(n *pg.Node) bool {
 	case *pg.Node_AlterPublicationStmt:
 		named("publication", v.AlterPublicationStmt.Pubname)
 	case *pg.Node_AlterSubscriptionStmt:
-		named("subscription", v.AlterSubscriptionStmt.Subname)
+		secret("subscription", v.AlterSubscriptionStmt.Subname)
 		s.add(Effect{Kind: External, Detail: "ALTER SUBSCRIPTION may connect to another server"})
 	case *pg.Node_DropSubscriptionStmt:
 		s.autocommit = true
@@ -86,13 +90,13 @@ func (s *pgStatement) rareChange(n *pg.Node) bool {
 	case *pg.Node_AlterEventTrigStmt:
 		named("event trigger", v.AlterEventTrigStmt.Trigname)
 	case *pg.Node_AlterFdwStmt:
-		named("foreign-data wrapper", v.AlterFdwStmt.Fdwname)
+		secret("foreign-data wrapper", v.AlterFdwStmt.Fdwname)
 	case *pg.Node_AlterForeignServerStmt:
-		named("server", v.AlterForeignServerStmt.Servername)
+		secret("server", v.AlterForeignServerStmt.Servername)
 	case *pg.Node_AlterUserMappingStmt:
-		named("user mapping", v.AlterUserMappingStmt.Servername)
-		if secret := pgPassword(v.AlterUserMappingStmt.Options); secret != "" {
-			s.effects[len(s.effects)-1].Detail = secret
+		secret("user mapping", v.AlterUserMappingStmt.Servername)
+		if found := pgPassword(v.AlterUserMappingStmt.Options); found != "" {
+			s.effects[len(s.effects)-1].Detail = found
 		}
 	case *pg.Node_DropUserMappingStmt:
 		gone("user mapping", v.DropUserMappingStmt.Servername, v.DropUserMappingStmt.MissingOk)

@@ -172,7 +172,7 @@ func (s *pgStatement) update(v *pg.UpdateStmt) {
 		e.From = ""
 	}
 	s.where(&e, r, v.WhereClause)
-	e.Reads = s.reads(e, pgCollect(pgMessages(v.TargetList, v.FromClause, []*pg.Node{v.WhereClause})...))
+	e.Reads = s.reads(e, pgCollect(pgMessages(v.TargetList, v.FromClause, v.WithClause.GetCtes(), []*pg.Node{v.WhereClause})...))
 	s.rows(e, v)
 }
 
@@ -184,7 +184,7 @@ func (s *pgStatement) remove(v *pg.DeleteStmt) {
 		e.From, _ = s.clause(r, r.body, "USING", "WHERE", "RETURNING")
 	}
 	s.where(&e, r, v.WhereClause)
-	e.Reads = s.reads(e, pgCollect(pgMessages(v.UsingClause, []*pg.Node{v.WhereClause})...))
+	e.Reads = s.reads(e, pgCollect(pgMessages(v.UsingClause, v.WithClause.GetCtes(), []*pg.Node{v.WhereClause})...))
 	s.rows(e, v)
 }
 

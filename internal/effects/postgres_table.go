@@ -125,12 +125,12 @@ func (s *pgStatement) column(c *pg.ColumnDef) (ColumnDef, []pgColumnConstraint) 
 			col.Generated, col.Stored, col.Expression = true, true, s.bracket(p.from, p.to)
 		case pg.ConstrType_CONSTR_PRIMARY:
 			col.PrimaryKey, col.NotNull = true, true
-			col.Constraints = append(col.Constraints, s.constraint(p.node, c.Colname))
+			col.Constraints = append(col.Constraints, s.columnConstraint(p, c.Colname))
 		case pg.ConstrType_CONSTR_UNIQUE:
 			col.Unique = true
-			col.Constraints = append(col.Constraints, s.constraint(p.node, c.Colname))
+			col.Constraints = append(col.Constraints, s.columnConstraint(p, c.Colname))
 		case pg.ConstrType_CONSTR_CHECK, pg.ConstrType_CONSTR_FOREIGN, pg.ConstrType_CONSTR_EXCLUSION:
-			col.Constraints = append(col.Constraints, s.constraint(p.node, c.Colname))
+			col.Constraints = append(col.Constraints, s.columnConstraint(p, c.Colname))
 		}
 	}
 	return col, parts
@@ -139,8 +139,18 @@ func (s *pgStatement) column(c *pg.ColumnDef) (ColumnDef, []pgColumnConstraint) 
 // pgColumnConstraint is a constraint of a column and the tokens [from, to) that spell it, its
 // attributes (DEFERRABLE …) included.
 type pgColumnConstraint struct {
-	node     *pg.Constraint
-	from, to int
+	node                 *pg.Constraint
+	from, to             int
+	deferrable, deferred bool
+}
+
+func (p *pgColumnConstraint) attribute(t pg.ConstrType) {
+	switch t {
+	case pg.ConstrType_CONSTR_ATTR_DEFERRABLE:
+		p.deferrable = true
+	case pg.ConstrType_CONSTR_ATTR_DEFERRED:
+		p.deferrable, p.deferred = true, true
+	}
 }
 
 func (s *pgStatement) columnConstraints(c *pg.ColumnDef) []pgColumnConstraint {
@@ -152,7 +162,13 @@ func (s *pgStatement) columnConstraints(c *pg.ColumnDef) []pgColumnConstraint {
 	var out []pgColumnConstraint
 	for _, n := range c.Constraints {
 		con := n.GetConstraint()
-		if con == nil || pgAttribute(con.Contype) {
+		if con == nil {
+			continue
+		}
+		if pgAttribute(con.Contype) {
+			if last := len(out) - 1; last >= 0 {
+				out[last].attribute(con.Contype)
+			}
 			continue
 		}
 		from := s.at(int(con.Location))
@@ -167,6 +183,12 @@ func (s *pgStatement) columnConstraints(c *pg.ColumnDef) []pgColumnConstraint {
 		}
 	}
 	return out
+}
+
+func (s *pgStatement) columnConstraint(p pgColumnConstraint, column string) ConstraintDef {
+	def := s.constraint(p.node, column)
+	def.Deferrable, def.Deferred = p.deferrable, p.deferred
+	return def
 }
 
 func pgAttribute(t pg.ConstrType) bool {
@@ -214,6 +236,11 @@ func (s *pgStatement) constraint(c *pg.Constraint, column string) ConstraintDef 
 		def.Kind = "check"
 		if i := s.find(from, to, "CHECK"); i >= 0 {
 			def.Expression = s.bracket(i, to)
+		}
+		for _, ref := range pgCollect(c.RawExpr).refs {
+			if names := pgStrings(ref.Fields); len(names) == 1 {
+				def.Columns = unique(append(def.Columns, names[0]))
+			}
 		}
 	case pg.ConstrType_CONSTR_EXCLUSION:
 		def.Kind = "exclude"

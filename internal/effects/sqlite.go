@@ -2,6 +2,7 @@ package effects
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -240,7 +241,7 @@ func (p *sqliteParser) expression(stops ...string) (from, to int) {
 		if c := p.punct(p.i); c == ',' || c == ')' {
 			break
 		}
-		if w := p.word(p.i); w != "" && p.i > from && isStop(w, stops) && p.punct(p.i-1) != '.' &&
+		if w := p.word(p.i); w != "" && p.i > from && slices.Contains(stops, w) && p.punct(p.i-1) != '.' &&
 			!(w == "FROM" && p.word(p.i-1) == "DISTINCT") {
 			break
 		}
@@ -255,15 +256,6 @@ func (p *sqliteParser) expression(stops ...string) (from, to int) {
 		p.reject()
 	}
 	return from, p.i
-}
-
-func isStop(word string, stops []string) bool {
-	for _, s := range stops {
-		if s == word {
-			return true
-		}
-	}
-	return false
 }
 
 // statement reads what the first keyword says.
@@ -329,7 +321,7 @@ func (p *sqliteParser) upkeep() {
 		if p.accept("KEY") {
 			p.expression()
 		}
-		e.Kind = External
+		e.Kind, e.Detail = External, "ATTACH DATABASE" // its key is a secret
 	case "DETACH":
 		p.accept("DATABASE")
 		p.expression()

@@ -87,15 +87,14 @@ func (p *sqliteParser) afterTable(i int) bool {
 	return p.word(end) == "AS" && (p.punct(end+1) == '(' || p.word(end+1) == "MATERIALIZED" || p.word(end+1) == "NOT")
 }
 
-// asksNow looks at the arguments of a date function: none, 'now', or something that is no literal
-// and so may be 'now'.
+// asksNow looks at the arguments of a date function: none means now, too.
 func (p *sqliteParser) asksNow(open int) bool {
 	end := p.skip(open) - 1
 	if end == open+1 {
 		return true
 	}
 	args := strings.ToLower(p.span(open+1, end))
-	return strings.Contains(args, "'now'") || strings.Contains(args, `"now"`) || strings.Contains(args, "'subsec'") && end == open+2
+	return strings.Contains(args, "'now'") || strings.Contains(args, `"now"`) || strings.HasPrefix(args, "'subsec") || strings.HasPrefix(args, "'%") && !strings.Contains(args, ",")
 }
 
 // reads are the columns that the noted expressions may mean of the target; nil for a whole row.
@@ -123,7 +122,7 @@ func (p *sqliteParser) reads(e Effect) []string {
 // columnAt is the name that token i spells, "" when it cannot be a column's or a table's.
 func (p *sqliteParser) columnAt(i int) string {
 	t := p.tokens[i]
-	if p.punct(i+1) == '(' || t.kind != tokenQuoted && (t.kind != tokenWord || sqliteReserved[p.word(i)] || sqliteNotCalls[p.word(i)]) {
+	if p.punct(i+1) == '(' || t.kind == tokenWord && sqliteVolatile[strings.ToLower(p.word(i))] || t.kind != tokenQuoted && (t.kind != tokenWord || sqliteReserved[p.word(i)] || sqliteNotCalls[p.word(i)]) {
 		return ""
 	}
 	return unquoteToken(&p.source, i)

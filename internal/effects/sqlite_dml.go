@@ -1,6 +1,9 @@
 package effects
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // query reads a SELECT or a statement that writes rows, with its WITH.
 func (p *sqliteParser) query() {
@@ -37,7 +40,7 @@ func (p *sqliteParser) commonTables() {
 		p.accept("NOT")
 		p.accept("MATERIALIZED")
 		from, to := p.bracket()
-		if !isStop(p.word(from), []string{"SELECT", "VALUES", "WITH"}) || from == to {
+		if !slices.Contains([]string{"SELECT", "VALUES", "WITH"}, p.word(from)) || from == to {
 			p.reject()
 		}
 		if !p.acceptPunct(',') {
@@ -57,7 +60,7 @@ func (p *sqliteParser) walkQuery() {
 // walk moves over tokens with balanced brackets, to the end or to one of the keywords.
 func (p *sqliteParser) walk(stops ...string) {
 	for !p.done() {
-		if w := p.word(p.i); w != "" && isStop(w, stops) && p.punct(p.i-1) != '.' {
+		if w := p.word(p.i); w != "" && slices.Contains(stops, w) && p.punct(p.i-1) != '.' {
 			return
 		}
 		next := p.skip(p.i)
@@ -110,7 +113,6 @@ func (p *sqliteParser) insert() {
 	if p.punct(p.i) == '(' {
 		e.Columns = p.columnList()
 	}
-	from := p.i
 	if !p.accept("DEFAULT", "VALUES") {
 		if w := p.word(p.i); w != "SELECT" && w != "VALUES" && w != "WITH" {
 			p.reject()
@@ -121,7 +123,7 @@ func (p *sqliteParser) insert() {
 		p.upsert(&e)
 	}
 	p.returning()
-	f := p.facts(from, p.i)
+	f := p.facts(0, p.i)
 	e.Unordered = f.unordered
 	p.addWithCalls(e, f)
 }

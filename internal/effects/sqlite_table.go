@@ -50,7 +50,9 @@ func (p *sqliteParser) createTable(temporary bool) {
 		def.AsSelect = true
 		from := p.i
 		p.walkQuery()
-		p.addWithCalls(e, p.facts(from, p.i))
+		f := p.facts(from, p.i)
+		e.Unordered = f.unordered
+		p.addWithCalls(e, f)
 		return
 	}
 	p.expectPunct('(')
@@ -66,17 +68,20 @@ func (p *sqliteParser) createTable(temporary bool) {
 		}
 	}
 	for p.punct(p.i) != ')' {
-		con := p.tableConstraint()
-		def.Constraints = append(def.Constraints, con)
-		if con.Kind == "primary key" || con.Kind == "unique" {
-			markColumns(def.Columns, con)
-		}
+		def.Constraints = append(def.Constraints, p.tableConstraint())
 		p.acceptPunct(',') // SQLite does without
 	}
 	if len(def.Columns) == 0 {
 		p.reject()
 	}
 	p.expectPunct(')')
+	p.tableOptions(def)
+	p.add(e)
+}
+
+// tableOptions reads what follows the columns. Only now is known what a primary key means: in a table
+// with a rowid it takes NULL.
+func (p *sqliteParser) tableOptions(def *TableDef) {
 	for !p.done() {
 		switch {
 		case p.accept("STRICT"):
@@ -90,7 +95,18 @@ func (p *sqliteParser) createTable(temporary bool) {
 			break
 		}
 	}
-	p.add(e)
+	nullable := make([]bool, len(def.Columns))
+	for i, c := range def.Columns {
+		nullable[i] = !c.NotNull && !def.Strict && !def.NoRowID
+	}
+	for _, con := range def.Constraints {
+		if con.Kind == "primary key" || con.Kind == "unique" {
+			markColumns(def.Columns, con)
+		}
+	}
+	for i := range def.Columns {
+		def.Columns[i].NotNull = def.Columns[i].NotNull && !nullable[i]
+	}
 }
 
 func (p *sqliteParser) tableConstraintNext() bool {
