@@ -1,0 +1,309 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// target is the live table that a capture goes back to, with the captured columns that are there.
+type target struct {
+	x      *restoring
+	t      *engine.Table
+	fields []int // of x.Fields, those with a column to write
+	name   func(int) string
+	place  func(int) string // column of the data table with the key under which the row stands
+}
+
+// aim finds where a capture goes. Missing columns are an error unless part is set.
+func (r *Restorer) aim(x *restoring, t *engine.Table, part bool) (*target, error) {
+	g := &target{x: x, t: t, name: func(i int) string { return r.column(t, x.Key[i].Name) }, place: k}
+	if x.landed {
+		g.place = x.old
+	}
+	var missing []string
+	for i, f := range x.Fields {
+		switch j := columnIndex(t, r.column(t, f.Name)); {
+		case j < 0:
+			missing = append(missing, f.Name)
+		case !t.Columns[j].Generated:
+			g.fields = append(g.fields, i)
+		}
+	}
+	for _, f := range x.Key {
+		if columnIndex(t, r.column(t, f.Name)) < 0 && !slices.Contains(missing, f.Name) {
+			missing = append(missing, f.Name)
+		}
+	}
+	if len(missing) > 0 && !part {
+		return nil, &PlaceError{Table: x.Home, Columns: missing, Rows: x.Rows}
+	}
+	return g, nil
+}
+
+// column finds the spelling of a column in a live table.
+func (r *Restorer) column(t *engine.Table, name string) string {
+	if columnIndex(t, name) >= 0 {
+		return name
+	}
+	for _, c := range t.Columns {
+		if r.s.sameName(c.Name, name) {
+			return c.Name
+		}
+	}
+	return name
+}
+
+func (r *Restorer) live(g *target, i int) engine.Column {
+	return g.t.Columns[columnIndex(g.t, r.column(g.t, g.x.Fields[i].Name))]
+}
+
+// images gives expressions for the fields as captured and as they are in the live table; cast when they are to be compared in
+// the type in which they were captured, whatever the column's type is now.
+func (r *Restorer) images(g *target, fields []int, cast bool) (kept, live []string) {
+	for _, i := range fields {
+		f, now := g.x.Fields[i], r.live(g, i)
+		decl, _ := r.s.f.store(now)
+		as := field{Decl: f.Decl, Text: f.Text, Type: now.Type}
+		if !cast && !f.Text && bare(decl) == bare(f.Decl) {
+			as.Decl, as.Type = decl, decl
+			if now.Type != decl {
+				as.Type = now.Type
+			}
+		}
+		kept = append(kept, "d."+v(i))
+		live = append(live, r.s.f.value("t."+r.s.q(now.Name), as))
+	}
+	if len(kept) == 0 {
+		return []string{"1"}, []string{"1"}
+	}
+	return kept, live
+}
+
+// bare strips the modifiers of a type.
+func bare(decl string) string {
+	if i := strings.IndexByte(decl, '('); i >= 0 {
+		if j := strings.IndexByte(decl, ')'); j > i {
+			return decl[:i] + decl[j+1:]
+		}
+	}
+	return decl
+}
+
+// update writes captured values over rows that stand in their places and differ.
+func (r *Restorer) update(ctx context.Context, tx engine.Querier, g *target, fields []int, conflicts bool) (int64, error) {
+	if len(fields) == 0 {
+		return 0, nil
+	}
+	s, x := r.s, g.x
+	var sets []string
+	for _, i := range fields {
+		now := r.live(g, i)
+		sets = append(sets, s.q(now.Name)+" = "+s.f.back("d."+v(i), x.Fields[i], now))
+	}
+	kept, live := r.images(g, fields, false)
+	conditions := []string{s.on(x.capture, g.t, "t", "d", g.name, g.place), x.inserted(false), s.hash(live) + " <> " + s.hash(kept)}
+	if !conflicts {
+		conditions = append(conditions, r.free(x))
+	}
+	if x.Moved && !x.landed {
+		// The place of a removed row may have been taken by one that the same statement moved there.
+		var same []string
+		for i := range x.Key {
+			same = append(same, fmt.Sprintf("m.%[1]s = d.%[1]s", k(i)))
+		}
+		conditions = append(conditions, fmt.Sprintf("(d.op = 'u' OR NOT EXISTS (SELECT 1 FROM %s m WHERE %s))", s.own(x.data()), all(append(same, "m.op = 'u'")...)))
+	}
+	query := fmt.Sprintf("UPDATE %s AS t SET %s FROM %s d WHERE %s", s.f.from(s.db, g.t), list(sets), s.own(x.data()), all(conditions...))
+	n, err := r.attempt(ctx, tx, "put back values of "+x.Home.String(), query)
+	if err == nil || !s.f.taken(err) {
+		return n, err
+	}
+	return r.updateEach(ctx, tx, g, query)
+}
+
+// attempt runs a statement so that it can be tried in another way when it fails.
+func (r *Restorer) attempt(ctx context.Context, tx engine.Querier, what, query string) (int64, error) {
+	if _, err := tx.ExecContext(ctx, "SAVEPOINT dbrollback_put"); err != nil {
+		return 0, fmt.Errorf("%s: %w", what, err)
+	}
+	n, err := exec(ctx, tx, what, query)
+	if err != nil {
+		if _, back := tx.ExecContext(context.WithoutCancel(ctx), "ROLLBACK TO SAVEPOINT dbrollback_put"); back != nil {
+			return 0, err
+		}
+	}
+	if _, release := tx.ExecContext(context.WithoutCancel(ctx), "RELEASE SAVEPOINT dbrollback_put"); release != nil && err == nil {
+		return 0, fmt.Errorf("%s: %w", what, release)
+	}
+	return n, err
+}
+
+// updateEach writes row by row, the last one captured first: that is the order in which unique values become free
+// again. What still collides was taken by the application.
+func (r *Restorer) updateEach(ctx context.Context, tx engine.Querier, g *target, query string) (int64, error) {
+	s, x := r.s, g.x
+	todo, err := numbers(ctx, tx, fmt.Sprintf("SELECT d.n FROM %s d WHERE %s ORDER BY d.n DESC", s.own(x.data()), all(x.inserted(false), r.free(x))))
+	if err != nil {
+		return 0, err
+	}
+	var done int64
+	for len(todo) > 0 {
+		var left []int64
+		for _, n := range todo {
+			m, err := r.attempt(ctx, tx, "put back values of "+x.Home.String(), fmt.Sprintf("%s AND d.n = %d", query, n))
+			switch {
+			case err == nil:
+				done += m
+			case s.f.taken(err):
+				left = append(left, n)
+			default:
+				return done, err
+			}
+		}
+		if len(left) == len(todo) {
+			for _, n := range left {
+				if err := r.mark(ctx, tx, x, fmt.Sprintf("SELECT %d, '%s'", n, valueTaken)); err != nil {
+					return done, err
+				}
+			}
+			return done, nil
+		}
+		slices.Reverse(left)
+		todo = left
+	}
+	return done, nil
+}
+
+// numbers runs a query that gives one number a row.
+func numbers(ctx context.Context, q engine.Querier, query string) ([]int64, error) {
+	rows, err := q.QueryContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []int64
+	for rows.Next() {
+		var n int64
+		if err := rows.Scan(&n); err != nil {
+			return nil, err
+		}
+		out = append(out, n)
+	}
+	return out, rows.Err()
+}
+
+// insert puts back rows that are not there.
+func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target, conflicts bool) (int64, error) {
+	s, x := r.s, g.x
+	if !x.Whole || len(g.fields) == 0 {
+		return 0, nil
+	}
+	var names, values []string
+	for _, i := range g.fields {
+		now := r.live(g, i)
+		names = append(names, s.q(now.Name))
+		values = append(values, s.f.back("d."+v(i), x.Fields[i], now))
+	}
+	missing := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.old))
+	conditions := []string{x.inserted(false), missing}
+	if !conflicts {
+		conditions = append(conditions, r.free(x))
+	}
+	query := fmt.Sprintf("INSERT INTO %s (%s) %s SELECT %s FROM %s d WHERE %s", s.db.Quote(g.t.Name), list(names), s.f.overriding, list(values),
+		s.own(x.data()), all(conditions...))
+	n, err := r.attempt(ctx, tx, "put back rows of "+x.Home.String(), query+" ORDER BY d.n")
+	if err == nil || !s.f.taken(err) {
+		return n, err
+	}
+	// A unique value of some row was taken meanwhile: that row stays out, the others come back.
+	n, err = exec(ctx, tx, "put back rows of "+x.Home.String(), query+" ORDER BY d.n ON CONFLICT DO NOTHING")
+	if err != nil {
+		return 0, err
+	}
+	return n, r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s d WHERE %s", valueTaken, s.own(x.data()), all(x.inserted(false), missing, r.free(x))))
+}
+
+// remove deletes rows that the migration inserted, that nobody changed since and that nothing points to.
+func (r *Restorer) remove(ctx context.Context, tx engine.Querier, g *target) (int64, error) {
+	s, x := r.s, g.x
+	if !x.Ops {
+		return 0, nil
+	}
+	some, err := number(ctx, tx, "look for inserted rows", fmt.Sprintf("SELECT count(*) FROM %s d WHERE %s", s.own(x.data()), all(x.inserted(true), r.free(x))))
+	if err != nil || some == 0 {
+		return 0, err
+	}
+	place := s.on(x.capture, g.t, "t", "d", g.name, k)
+	for _, fk := range g.t.Referenced {
+		child, err := r.inspect(ctx, tx, fk.Table)
+		if err != nil {
+			return 0, err
+		}
+		if child == nil {
+			continue
+		}
+		var on []string
+		for i, c := range fk.Columns {
+			on = append(on, fmt.Sprintf("c.%s = t.%s", s.q(c), s.q(fk.ParentColumns[i])))
+		}
+		if child.Name == g.t.Name {
+			var same []string // a row that points to itself is in nobody's way
+			for _, f := range x.Key {
+				n := s.q(r.column(g.t, f.Name))
+				same = append(same, "c."+n+" = t."+n)
+			}
+			on = append(on, "NOT ("+all(same...)+")")
+		}
+		if err := r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s t ON %s WHERE %s", usedSince, s.own(x.data()), s.f.from(s.db, g.t), place,
+			all(x.inserted(true), r.free(x), fmt.Sprintf("EXISTS (SELECT 1 FROM %s c WHERE %s)", s.f.from(s.db, child), all(on...))))); err != nil {
+			return 0, err
+		}
+	}
+	// Compared in two steps, because DELETE cannot join the same way everywhere.
+	return exec(ctx, tx, "remove rows of "+x.Home.String(), fmt.Sprintf("DELETE FROM %s AS t WHERE EXISTS (SELECT 1 FROM %s d WHERE %s)",
+		s.f.from(s.db, g.t), s.own(x.data()), all(place, x.inserted(true), r.free(x))))
+}
+
+// prove counts captured rows that are not byte-equal in their place. older are captures whose rows win over this one's.
+func (r *Restorer) prove(ctx context.Context, tx engine.Querier, g *target, older []*restoring) error {
+	s, x := r.s, g.x
+	kept, live := r.images(g, g.fields, true)
+	conditions := []string{x.inserted(false), r.free(x)}
+	for _, y := range older {
+		var on []string
+		for i, f := range x.Key {
+			j := slices.IndexFunc(y.Key, func(h field) bool { return h.Name == f.Name && h.Decl == f.Decl })
+			if j < 0 || len(y.Key) != len(x.Key) {
+				return nil // rows cannot be told apart across the two; this one was proven when it was written
+			}
+			on = append(on, fmt.Sprintf("y.%s = d.%s", k(j), x.old(i)))
+		}
+		conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(on...)))
+	}
+	at := s.on(x.capture, g.t, "t", "d", g.name, x.old)
+	var of, good int64
+	err := tx.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*), coalesce(sum(CASE WHEN t.%s IS NOT NULL AND %s = %s THEN 1 ELSE 0 END), 0) FROM %s d LEFT JOIN %s t ON %s WHERE %s",
+		s.q(g.name(0)), s.hash(live), s.hash(kept), s.own(x.data()), s.f.from(s.db, g.t), at, all(conditions...))).Scan(&of, &good)
+	if err != nil {
+		return fmt.Errorf("prove %s: %w", x.Home, err)
+	}
+	if of != good {
+		return &ProofError{Table: x.Home, Capture: x.ID, Rows: of - good, Of: of}
+	}
+	if !x.Ops {
+		return nil
+	}
+	left, err := number(ctx, tx, "prove "+x.Home.String(), fmt.Sprintf("SELECT count(*) FROM %s d JOIN %s t ON %s WHERE %s", s.own(x.data()), s.f.from(s.db, g.t),
+		s.on(x.capture, g.t, "t", "d", g.name, k), all(x.inserted(true), r.free(x))))
+	if err != nil {
+		return err
+	}
+	if left > 0 && len(older) == 0 {
+		return &ProofError{Table: x.Home, Capture: x.ID, Rows: left, Of: x.Rows, Reason: "rows that the migration inserted are still there"}
+	}
+	return nil
+}

@@ -1,0 +1,368 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/verify"
+)
+
+// Meta says for whom captures are made.
+type Meta struct {
+	Run, Direction, CreatedBy, Release string
+	Migration                          int64
+	Expires                            *time.Time
+}
+
+// Capturer makes the captures of one migration in one direction, all in the migration's transaction.
+type Capturer struct {
+	s        *Store
+	meta     Meta
+	id       string
+	captures []*capture
+	track    *tracker
+	whole    map[string]bool // tables without a key that are captured already, by identity
+	rest     []func(context.Context) error
+	sealed   bool
+}
+
+// Begin starts the captures of one migration in one direction. Nothing is written before the first capture.
+func (s *Store) Begin(m Meta) *Capturer {
+	return &Capturer{s: s, meta: m, id: newID(), track: &tracker{s: s}, whole: map[string]bool{}}
+}
+
+// Snapshot is the id that all captures of this migration share.
+func (c *Capturer) Snapshot() string { return c.id }
+
+// Captures lists the captures made so far.
+func (c *Capturer) Captures() []Info {
+	out := make([]Info, 0, len(c.captures))
+	for _, x := range c.captures {
+		out = append(out, x.Info)
+	}
+	return out
+}
+
+// Statement runs a statement under the protection of its captures: it locks the tables that the statement can write,
+// captures what the statement is about to destroy or has the engine record it, calls run, and makes sure that
+// nothing else was touched. A statement whose effects cannot be named is rehearsed first. n is the statement's number.
+//
+// The transaction must be rolled back when it returns an error.
+func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st effects.Statement, run func() error) error {
+	if err := c.track.before(ctx, tx, st.Effects); err != nil {
+		return err
+	}
+	if c.track.origin == nil {
+		return run()
+	}
+	p, err := c.s.plan(ctx, tx, c.track, st.Effects, false)
+	if err != nil {
+		return err
+	}
+	if len(p.opaque) > 0 {
+		seen, err := c.s.Rehearse(ctx, tx, run)
+		if err != nil {
+			return err
+		}
+		if err := c.merge(ctx, tx, p, seen.Effects); err != nil {
+			return err
+		}
+	}
+	if err := c.guarded(ctx, tx, n, p, run); err != nil {
+		return err
+	}
+	c.track.after(st.Effects, c.s.db.Kind != engine.Postgres)
+	return nil
+}
+
+// merge adds what a rehearsal showed to a plan.
+func (c *Capturer) merge(ctx context.Context, tx engine.Querier, p *plan, seen []effects.Effect) error {
+	w := &planner{s: c.s, q: tx, track: c.track, plan: *p, tables: map[engine.Name]*engine.Table{}, seen: true}
+	for _, e := range seen {
+		if err := w.effect(ctx, e); err != nil {
+			return err
+		}
+	}
+	*p = w.plan
+	return nil
+}
+
+// guarded carries out a plan around a statement.
+func (c *Capturer) guarded(ctx context.Context, tx engine.Querier, n int, p *plan, run func() error) error {
+	actions := slices.DeleteFunc(slices.Clone(p.actions), func(a *action) bool {
+		if len(a.table.Keys) > 0 || !c.whole[identity(a.table)] {
+			return false
+		}
+		return true // captured whole before this migration first touched it; the oldest state is what counts
+	})
+	if err := c.lock(ctx, tx, p.actions); err != nil {
+		return err
+	}
+	var made, watched []*capture
+	for _, a := range actions {
+		x, err := c.prepare(ctx, tx, n, a)
+		if err != nil {
+			return err
+		}
+		made = append(made, x)
+		if a.observed() {
+			watched = append(watched, x)
+		} else if len(x.Key) == 0 {
+			c.whole[identity(a.table)] = true
+		}
+	}
+	err := c.s.pinned(ctx, tx, func() error {
+		for _, x := range made {
+			if x.events == (events{}) {
+				if err := c.copy(ctx, tx, x); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	stop := func(context.Context) error { return nil }
+	if len(watched) > 0 {
+		if stop, err = c.s.d.observe(ctx, tx, watched); err != nil {
+			return err
+		}
+	}
+	var check func(context.Context) error
+	if len(p.opaque) > 0 {
+		if check, err = c.watchOthers(ctx, tx, p.actions); err != nil {
+			return err
+		}
+	}
+	if err := run(); err != nil {
+		return err
+	}
+	if err := stop(ctx); err != nil {
+		return err
+	}
+	if check != nil {
+		if err := check(ctx); err != nil {
+			return err
+		}
+	}
+	return c.keep(ctx, tx, made)
+}
+
+// lock keeps writers out of the tables of a plan, in an order that is the same for everyone.
+func (c *Capturer) lock(ctx context.Context, tx engine.Querier, actions []*action) error {
+	if len(actions) == 0 {
+		return nil
+	}
+	sorted := slices.Clone(actions)
+	slices.SortFunc(sorted, func(a, b *action) int { return strings.Compare(a.table.Name.String(), b.table.Name.String()) })
+	for _, strong := range []bool{true, false} {
+		var tables []*engine.Table
+		for _, a := range sorted {
+			if a.strong == strong {
+				tables = append(tables, a.table)
+			}
+		}
+		if len(tables) == 0 {
+			continue
+		}
+		if err := c.s.d.lock(ctx, tx, tables, strong); err != nil {
+			return fmt.Errorf("lock before capture: %w", err)
+		}
+	}
+	return nil
+}
+
+// prepare settles names and storage of a capture and makes its data table.
+func (c *Capturer) prepare(ctx context.Context, tx engine.Querier, n int, a *action) (*capture, error) {
+	t := a.table
+	x := &capture{
+		Info: Info{
+			ID: newID(), Snapshot: c.id, Kind: a.kind, Migration: c.meta.Migration, Direction: c.meta.Direction, Statement: n,
+			CapturedAt: time.Now().UTC().Truncate(time.Microsecond), Status: statusCapturing, CreatedBy: c.meta.CreatedBy, ExpiresAt: c.meta.Expires,
+		},
+		detail: detail{Home: c.track.home(t), Identity: identity(t), At: t.Name, Shape: t},
+		live:   t, events: a.events, reduce: a.reduce, chain: a.chain,
+	}
+	x.Info.Table = x.Home.String()
+	x.Location = c.s.db.Own(x.data()).String()
+	x.Ops = a.observed() || a.reduce
+	key := c.key(a)
+	x.Moved = a.moved && len(key) > 0 && a.observed() && a.events.update
+	for _, name := range key {
+		x.Key = append(x.Key, c.field(t, t.Columns[columnIndex(t, name)]))
+	}
+	columns := a.columns
+	if len(key) == 0 {
+		columns = nil
+	}
+	// A deleted row can only come back whole; a capture that sees only some columns could not insert it.
+	if a.events.remove || a.chain {
+		columns = nil
+	}
+	x.Whole = columns == nil
+	onlyKeys := a.events == events{insert: true} && !a.chain // of inserted rows the key is enough
+	x.Whole = x.Whole && !onlyKeys
+	for _, col := range t.Columns {
+		if onlyKeys {
+			break
+		}
+		if col.Generated || columns != nil && !slices.Contains(columns, col.Name) || c.track.madeColumn(t, col) {
+			continue
+		}
+		x.Fields = append(x.Fields, c.field(t, col))
+		x.Columns = append(x.Columns, c.track.homeColumn(t, col))
+	}
+	for _, fk := range t.ForeignKeys {
+		if fk.Parent != t.Name && !slices.Contains(x.Parents, fk.Parent) {
+			x.Parents = append(x.Parents, fk.Parent)
+		}
+	}
+	var err error
+	if a.kind == Table || a.kind == Columns {
+		if x.Sequences, err = c.s.f.sequences(ctx, tx, c.s, t); err != nil {
+			return nil, err
+		}
+	}
+	names, decls := x.columns()
+	defs := []string{c.s.f.number}
+	for i := range names {
+		defs = append(defs, names[i]+" "+decls[i])
+	}
+	if x.chain && x.events != (events{}) {
+		// Hashes of the row before and after, to follow one that is written more than once.
+		defs = append(defs, "b "+c.s.f.hash, "a "+c.s.f.hash)
+	}
+	if _, err := exec(ctx, tx, "make room for a capture of "+t.Name.String(), "CREATE TABLE "+c.s.own(x.data())+" ("+list(defs)+")"); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// key picks what identifies a row: the first key, if possible one that survives the statement.
+func (c *Capturer) key(a *action) []string {
+	if len(a.table.Keys) == 0 {
+		return nil
+	}
+	if a.kind != Columns || a.columns == nil {
+		return a.table.Keys[0].Columns
+	}
+	for _, k := range a.table.Keys {
+		if !slices.ContainsFunc(k.Columns, func(name string) bool { return slices.Contains(a.columns, name) }) {
+			return k.Columns
+		}
+	}
+	if a.reason == string(effects.DropColumn) {
+		return nil // no key survives
+	}
+	return a.table.Keys[0].Columns
+}
+
+func columnIndex(t *engine.Table, name string) int {
+	return slices.IndexFunc(t.Columns, func(c engine.Column) bool { return c.Name == name })
+}
+
+// field describes how a column is captured.
+func (c *Capturer) field(t *engine.Table, col engine.Column) field {
+	f := field{Name: c.track.homeColumn(t, col), At: col.Name, Num: columnIdentity(t, col), Type: col.Type, Exact: col.Collation != ""}
+	f.Decl, f.Text = c.s.f.store(col)
+	return f
+}
+
+// copy captures all rows of a table as they are.
+func (c *Capturer) copy(ctx context.Context, tx engine.Querier, x *capture) error {
+	names, _ := x.columns()
+	var values []string
+	if x.Ops {
+		values = append(values, "'u'")
+	}
+	for _, f := range x.Key {
+		values = append(values, c.s.f.value("t."+c.s.q(f.At), f))
+	}
+	for _, f := range x.Fields {
+		values = append(values, c.s.f.value("t."+c.s.q(f.At), f))
+	}
+	rows, err := exec(ctx, tx, "capture "+x.At.String(), "INSERT INTO "+c.s.own(x.data())+" ("+list(names)+") SELECT "+list(values)+
+		" FROM "+c.s.f.from(c.s.db, x.live)+" t")
+	x.Rows = rows
+	return err
+}
+
+// keep enters captures into the catalog; those that turned out empty are dropped again.
+func (c *Capturer) keep(ctx context.Context, tx engine.Querier, made []*capture) error {
+	if len(made) == 0 {
+		return nil
+	}
+	if err := c.s.Ensure(ctx, tx); err != nil {
+		return err
+	}
+	for _, x := range made {
+		if err := c.s.pinned(ctx, tx, func() error { return c.settle(ctx, tx, x) }); err != nil {
+			return err
+		}
+		if x.Rows == 0 && x.Kind == Rows {
+			if _, err := exec(ctx, tx, "drop an empty capture", "DROP TABLE "+c.s.own(x.data())); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := c.record(ctx, tx, x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// record numbers a capture and writes its row.
+func (c *Capturer) record(ctx context.Context, tx engine.Querier, x *capture) error {
+	x.position = len(c.captures) + 1
+	c.captures = append(c.captures, x)
+	return c.s.insert(ctx, tx, x, c.meta)
+}
+
+// settle brings an observed or reduced capture into its final form: one entry a row.
+func (c *Capturer) settle(ctx context.Context, tx engine.Querier, x *capture) error {
+	switch {
+	case x.reduce:
+		if err := c.reduce(ctx, tx, x); err != nil {
+			return err
+		}
+	case x.events == (events{}):
+		return nil
+	case x.chain:
+		if err := c.unchain(ctx, tx, x); err != nil {
+			return err
+		}
+	}
+	rows, err := number(ctx, tx, "count captured rows", "SELECT count(*) FROM "+c.s.own(x.data()))
+	x.Rows = rows
+	return err
+}
+
+// Definitions stores definitions of objects that a statement destroys. It makes a capture without rows.
+func (c *Capturer) Definitions(ctx context.Context, tx engine.Querier, n int, objects []verify.Object) error {
+	if len(objects) == 0 {
+		return nil
+	}
+	if err := c.s.Ensure(ctx, tx); err != nil {
+		return err
+	}
+	x := &capture{
+		Info: Info{
+			ID: newID(), Snapshot: c.id, Kind: Definition, Migration: c.meta.Migration, Direction: c.meta.Direction, Statement: n,
+			CapturedAt: time.Now().UTC().Truncate(time.Microsecond), Status: statusCapturing, CreatedBy: c.meta.CreatedBy, ExpiresAt: c.meta.Expires,
+		},
+		detail: detail{Home: objects[0].Table, Objects: objects},
+	}
+	x.Info.Table = x.Home.String()
+	for _, o := range objects {
+		x.Columns = append(x.Columns, o.Key())
+	}
+	return c.record(ctx, tx, x)
+}

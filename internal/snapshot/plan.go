@@ -1,0 +1,312 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// action is one capture that a statement needs, before names and storage are settled.
+type action struct {
+	kind    Kind
+	table   *engine.Table
+	columns []string // to capture; nil = all
+	events  events   // set: the rows are observed while the statement runs; else all rows are copied before it
+	moved   bool     // the statement may change keys
+	chain   bool     // the statement may write a row more than once
+	reduce  bool     // copy all rows before, keep those that the statement changed
+	strong  bool     // the statement itself will keep readers out
+	lossy   bool     // false: failing to record is no loss (inserted rows)
+	reason  string
+}
+
+func (a *action) observed() bool { return a.events != (events{}) }
+
+// plan is what a statement needs.
+type plan struct {
+	actions []*action
+	opaque  []string // reasons for which its effects cannot all be named
+}
+
+// planner collects the actions of one statement.
+type planner struct {
+	s      *Store
+	q      engine.Querier
+	track  *tracker // nil: nothing was made in this run
+	plan   plan
+	tables map[engine.Name]*engine.Table
+	// seen: the effects were observed in a rehearsal, so triggers and cascades are among them already.
+	seen bool
+}
+
+// plan says what a statement with these effects needs.
+func (s *Store) plan(ctx context.Context, q engine.Querier, t *tracker, es []effects.Effect, seen bool) (*plan, error) {
+	p := &planner{s: s, q: q, track: t, tables: map[engine.Name]*engine.Table{}, seen: seen}
+	for _, e := range es {
+		if err := p.effect(ctx, e); err != nil {
+			return nil, err
+		}
+	}
+	return &p.plan, nil
+}
+
+// inspect reads a table once; nil when there is none.
+func (p *planner) inspect(ctx context.Context, n engine.Name) (*engine.Table, error) {
+	if t, ok := p.tables[n]; ok {
+		return t, nil
+	}
+	t, err := p.s.db.Inspect(ctx, p.q, n)
+	if errors.Is(err, engine.ErrNoTable) {
+		p.tables[n] = nil
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("inspect %s: %w", n, err)
+	}
+	p.tables[n], p.tables[t.Name] = t, t
+	return t, nil
+}
+
+func (p *planner) effect(ctx context.Context, e effects.Effect) error {
+	table := engine.Name{Schema: e.Table.Schema, Name: e.Table.Name}
+	switch e.Kind {
+	case effects.Opaque, effects.External, effects.DropSchema:
+		p.opaque(detailOr(e.Detail, string(e.Kind)))
+		return nil
+	case effects.Drop, effects.Alter:
+		// What hangs on a type, a function or an extension may be a column; what hangs on these may not.
+		if e.Cascade && !slices.Contains([]string{"index", "view", "materialized view", "trigger", "policy", "rule", "constraint"}, e.Object.Kind) {
+			p.opaque(fmt.Sprintf("%s %s … CASCADE", e.Kind, e.Object.Kind))
+		}
+		return nil
+	case effects.DropColumn, effects.AlterColumnType, effects.DropTable, effects.DropPartition, effects.Truncate,
+		effects.Insert, effects.Update, effects.Delete, effects.Upsert, effects.Replace, effects.Merge:
+	default:
+		return nil
+	}
+	t, err := p.inspect(ctx, table)
+	if err != nil || t == nil {
+		return err // no such table: the statement does nothing (IF EXISTS), or the server will say so
+	}
+	switch {
+	case t.Kind == "temporary" || p.track.made(t):
+		return nil
+	case p.s.db.Mine(t.Name) && e.Kind == effects.Insert:
+		return nil
+	case p.s.db.Mine(t.Name):
+		return &LossError{Object: t.Name.String(), Reason: "it is one of dbrollback's own tables", Hint: "leave it alone"}
+	case t.Kind == "foreign" && e.Kind != effects.DropTable && e.Kind != effects.DropColumn && e.Kind != effects.AlterColumnType:
+		return &LossError{Object: t.Name.String(), Reason: "it is a foreign table, whose rows are in another server",
+			Hint: "write to it outside the migration, or annotate the migration: -- +dbrollback irreversible: <reason>"}
+	case t.Kind == "foreign" || t.Kind == "materialized view":
+		return nil // only a definition is lost
+	case t.Kind == "view" || t.Kind == "virtual":
+		p.opaque(fmt.Sprintf("%s is a %s", t.Name, map[string]string{"view": "view", "virtual": "virtual table"}[t.Kind]))
+		return nil
+	}
+	switch e.Kind {
+	case effects.DropColumn, effects.AlterColumnType:
+		return p.columns(ctx, t, e)
+	case effects.DropTable, effects.DropPartition:
+		return p.whole(ctx, t, e.Cascade, fmt.Sprintf("%s drops the table", e.Kind))
+	case effects.Truncate:
+		return p.truncate(ctx, t, e.Cascade)
+	}
+	return p.rows(ctx, t, e)
+}
+
+func detailOr(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func (p *planner) opaque(why string) {
+	if !p.seen && !slices.Contains(p.plan.opaque, why) {
+		p.plan.opaque = append(p.plan.opaque, why)
+	}
+}
+
+// add adds an action, or widens the one that the table has already.
+func (p *planner) add(a *action) {
+	if p.track.made(a.table) {
+		return
+	}
+	for _, b := range p.plan.actions {
+		if b.table.Name != a.table.Name {
+			continue
+		}
+		if b.observed() != a.observed() || b.kind != a.kind {
+			// A copy of everything covers everything else that happens to the table in this statement.
+			if b.kind == Table && b.columns == nil {
+				return
+			}
+			if a.kind != Table {
+				a.kind = Table
+				a.columns, a.events, a.reduce = nil, events{}, false
+			}
+			a.strong = a.strong || b.strong
+			*b = *a
+			return
+		}
+		b.events.insert = b.events.insert || a.events.insert
+		b.events.update = b.events.update || a.events.update
+		b.events.remove = b.events.remove || a.events.remove
+		b.moved, b.chain, b.strong, b.lossy = b.moved || a.moved, b.chain || a.chain, b.strong || a.strong, b.lossy || a.lossy
+		b.reduce = b.reduce || a.reduce
+		if b.observed() {
+			// Two writers of the same rows in one statement: a row may be written twice.
+			b.chain, b.moved, b.columns = true, true, nil
+		}
+		if b.columns != nil && a.columns != nil {
+			for _, c := range a.columns {
+				if !slices.Contains(b.columns, c) {
+					b.columns = append(b.columns, c)
+				}
+			}
+		} else {
+			b.columns = nil
+		}
+		return
+	}
+	p.plan.actions = append(p.plan.actions, a)
+}
+
+// columns plans DROP COLUMN and ALTER COLUMN TYPE.
+func (p *planner) columns(ctx context.Context, t *engine.Table, e effects.Effect) error {
+	var names []string
+	for _, c := range e.Columns {
+		i := slices.IndexFunc(t.Columns, func(x engine.Column) bool { return p.sameColumn(x.Name, c) })
+		if i < 0 || t.Columns[i].Generated || p.track.madeColumn(t, t.Columns[i]) {
+			continue
+		}
+		names = append(names, t.Columns[i].Name)
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	a := &action{kind: Columns, table: t, columns: names, strong: true, lossy: true, reason: string(e.Kind)}
+	if e.Kind == effects.AlterColumnType && e.Column != nil && e.Column.Using != "" && slices.ContainsFunc(names, func(n string) bool { return inEveryKey(t, n) }) {
+		a.columns = nil // the key itself is computed anew: keep the whole row to know it again
+	}
+	p.add(a)
+	return p.children(ctx, t, func(child *engine.Table) error { return p.columns(ctx, child, e) })
+}
+
+// sameColumn compares column names as the engine does.
+func (p *planner) sameColumn(a, b string) bool {
+	return a == b || p.s.db.Kind != engine.Postgres && strings.EqualFold(a, b)
+}
+
+func inEveryKey(t *engine.Table, column string) bool {
+	for _, k := range t.Keys {
+		if !slices.Contains(k.Columns, column) {
+			return false
+		}
+	}
+	return true
+}
+
+// children visits tables that inherit from one; partitions are reached through their parent.
+func (p *planner) children(ctx context.Context, t *engine.Table, f func(*engine.Table) error) error {
+	if t.Kind == "partitioned" {
+		return nil
+	}
+	for _, n := range t.Children {
+		child, err := p.inspect(ctx, n)
+		if err != nil {
+			return err
+		}
+		if child == nil {
+			continue
+		}
+		if err := f(child); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// whole plans a copy of every row.
+func (p *planner) whole(ctx context.Context, t *engine.Table, cascade bool, reason string) error {
+	p.add(&action{kind: Table, table: t, strong: true, lossy: true, reason: reason})
+	if !cascade {
+		return nil
+	}
+	return p.children(ctx, t, func(child *engine.Table) error { return p.whole(ctx, child, true, reason+" with those that inherit from it") })
+}
+
+// truncate plans TRUNCATE, with the tables that CASCADE reaches.
+func (p *planner) truncate(ctx context.Context, t *engine.Table, cascade bool) error {
+	todo, done := []*engine.Table{t}, map[engine.Name]bool{}
+	for len(todo) > 0 {
+		t := todo[0]
+		todo = todo[1:]
+		if done[t.Name] {
+			continue
+		}
+		done[t.Name] = true
+		for _, tr := range t.Triggers {
+			if tr.Enabled != "D" && strings.Contains(tr.Events, "TRUNCATE") {
+				p.opaque(fmt.Sprintf("%s fires trigger %s", t.Name, tr.Name))
+			}
+		}
+		p.add(&action{kind: Table, table: t, strong: true, lossy: true, reason: "truncate"})
+		if err := p.children(ctx, t, func(child *engine.Table) error { todo = append(todo, child); return nil }); err != nil {
+			return err
+		}
+		if !cascade {
+			continue
+		}
+		for _, fk := range t.Referenced {
+			child, err := p.inspect(ctx, fk.Table)
+			if err != nil {
+				return err
+			}
+			if child != nil {
+				todo = append(todo, child)
+			}
+		}
+	}
+	return nil
+}
+
+// Needs says which captures a statement needs; it reads only. opaque: its effects cannot all be named, so that it
+// has to be rehearsed. The error is a *LossError when something would be lost that cannot be captured.
+func (s *Store) Needs(ctx context.Context, q engine.Querier, st effects.Statement) ([]Need, bool, error) {
+	p, err := s.plan(ctx, q, nil, st.Effects, false)
+	if err != nil {
+		return nil, false, err
+	}
+	return needs(p), len(p.opaque) > 0, nil
+}
+
+func needs(p *plan) []Need {
+	var out []Need
+	for _, a := range p.actions {
+		if !a.lossy {
+			continue
+		}
+		n := Need{Kind: a.kind, Table: a.table.Name.String(), Name: a.table.Name, Columns: a.columns, Rows: a.table.Rows, Bytes: a.table.Bytes, Reason: a.reason}
+		if n.Columns == nil {
+			for _, c := range a.table.Columns {
+				if !c.Generated {
+					n.Columns = append(n.Columns, c.Name)
+				}
+			}
+		} else if a.table.Bytes > 0 && len(a.table.Columns) > 0 {
+			n.Bytes = a.table.Bytes * int64(len(a.columns)+1) / int64(len(a.table.Columns)+1)
+		}
+		if a.observed() {
+			n.Rows, n.Bytes = -1, -1 // only the server can tell which rows a predicate hits
+		}
+		out = append(out, n)
+	}
+	return out
+}

@@ -1,0 +1,168 @@
+package snapshot
+
+import (
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/verify"
+)
+
+// capture is one row of the catalog, with all that is needed to put it back.
+type capture struct {
+	Info
+	detail
+	position int // order within the snapshot
+
+	live   *engine.Table // while capturing: the table as it was then
+	reduce bool          // while capturing: drop what the statement did not change
+	chain  bool          // while capturing: one row may be written more than once
+	events events        // while capturing: what to record
+}
+
+// events says which kinds of writes are observed.
+type events struct{ insert, update, remove bool }
+
+// detail is the part of a capture that only this package reads; kept as JSON.
+type detail struct {
+	Home      engine.Name     `json:"home"`      // the table's name when the migration began, where the data goes back to
+	Identity  string          `json:"identity"`  // of the table, stable across renames where the engine has such
+	At        engine.Name     `json:"at"`        // the table's name when it was captured
+	Key       []field         `json:"key"`       // what identifies a row; none: the table is captured whole
+	Fields    []field         `json:"fields"`    // what was captured
+	Whole     bool            `json:"whole"`     // Fields are all columns: a missing row can be inserted
+	Ops       bool            `json:"ops"`       // rows have an op: i(nserted), u(pdated), d(eleted)
+	Moved     bool            `json:"moved"`     // rows have an old key besides the one that locates them
+	Seal      seal            `json:"seal"`      // how the places looked when the migration ended
+	Sequences []sequence      `json:"sequences"` // where the generators of numbers stood
+	Parents   []engine.Name   `json:"parents"`   // tables that foreign keys of this one point to
+	Shape     *engine.Table   `json:"shape"`     // the shape of the table when it was captured
+	Objects   []verify.Object `json:"objects"`   // of Definition
+}
+
+// field is one captured column.
+type field struct {
+	Name  string `json:"name"`            // when the migration began
+	At    string `json:"at"`              // when it was captured
+	Num   string `json:"num"`             // identity, stable across renames where the engine has such
+	Type  string `json:"type"`            // as the engine prints it
+	Decl  string `json:"decl"`            // what it is kept as
+	Text  bool   `json:"text,omitempty"`  // kept as exact text
+	Exact bool   `json:"exact,omitempty"` // the column compares otherwise than by bytes
+	Seal  string `json:"seal"`            // its name when the migration ended; "" when it was gone
+}
+
+// sequence is a generator of numbers.
+type sequence struct {
+	Name   engine.Name `json:"name"`
+	Column string      `json:"column"`
+	Last   int64       `json:"last"`
+}
+
+// Seal modes: how the places of the captured rows looked when the migration ended.
+const (
+	sealAbsent  = "absent"  // none of the rows, or no such table
+	sealPresent = "present" // all of the rows, with nothing left of what was captured
+	sealRows    = "rows"    // row by row, in a companion table: those that were there, with their hash
+	sealBag     = "bag"     // a table without key: the hashes of all its rows, with their numbers
+	sealCovered = "covered" // the key did not survive; a later capture of the whole table speaks for this one
+)
+
+// seal says how the places of the captured rows looked when the migration ended.
+type seal struct {
+	Mode    string      `json:"mode"`
+	Table   engine.Name `json:"table"`   // the table's name then; "" when it was gone
+	Columns []string    `json:"columns"` // what the hash covers, names then
+	All     []string    `json:"all"`     // what the hash of inserted rows covers: all columns then
+	Key     []string    `json:"key"`     // names of the key columns then
+	Places  bool        `json:"places"`  // the companion holds the key under which the row stood then
+	Rows    int64       `json:"rows"`    // of a bag
+	Sum     string      `json:"sum"`     // of a bag
+}
+
+func (c *capture) data() string      { return "dbrollback_data_" + compact(c.ID) }
+func (c *capture) companion() string { return "dbrollback_seal_" + compact(c.ID) }
+func (c *capture) conflicts() string { return "dbrollback_work_" + compact(c.ID) }
+
+// k, o and v name the columns of the data table: positional, so that no name of the user's is in the way.
+func k(i int) string { return "k" + itoa(i+1) }
+func o(i int) string { return "o" + itoa(i+1) }
+func v(i int) string { return "c" + itoa(i+1) }
+
+// itoa spares strconv for small numbers.
+func itoa(i int) string {
+	if i < 10 {
+		return string(rune('0' + i))
+	}
+	return itoa(i/10) + string(rune('0'+i%10))
+}
+
+// old gives the name of the i-th column of the key as it was before the statement.
+func (c *capture) old(i int) string {
+	if c.Moved {
+		return o(i)
+	}
+	return k(i)
+}
+
+// columns gives the columns of the data table and their types, the row number left out.
+func (c *capture) columns() (names, decls []string) {
+	if c.Ops {
+		names, decls = append(names, "op"), append(decls, "char(1)")
+	}
+	for i, f := range c.Key {
+		names, decls = append(names, k(i)), append(decls, f.Decl)
+	}
+	if c.Moved {
+		for i, f := range c.Key {
+			names, decls = append(names, o(i)), append(decls, f.Decl)
+		}
+	}
+	for i, f := range c.Fields {
+		names, decls = append(names, v(i)), append(decls, f.Decl)
+	}
+	return names, decls
+}
+
+// inserted gives the condition that a row of the data table is one that the migration inserted, or not.
+func (c *capture) inserted(yes bool) string {
+	switch {
+	case c.Ops && yes:
+		return "d.op = 'i'"
+	case c.Ops:
+		return "d.op <> 'i'"
+	case yes:
+		return "1 = 0"
+	}
+	return ""
+}
+
+// on gives the condition that a row of the live table t, under the alias live, stands in the place of an entry, under
+// the alias kept. name picks the name of a key column in the live table, col its column in ours.
+func (s *Store) on(c *capture, t *engine.Table, live, kept string, name, col func(int) string) string {
+	var parts []string
+	for i, f := range c.Key {
+		n := name(i)
+		j := columnIndex(t, n)
+		if j < 0 {
+			return "1 = 0"
+		}
+		parts = append(parts, s.f.match(live+"."+s.q(n), kept+"."+col(i), f, t.Columns[j]))
+	}
+	return strings.Join(parts, " AND ")
+}
+
+// keyText shows the key of a captured row to a person.
+func (s *Store) keyText(c *capture, kept string) string {
+	var parts []string
+	for i, f := range c.Key {
+		label := "'" + strings.ReplaceAll(f.Name, "'", "''") + "='"
+		if i > 0 {
+			label = "', " + label[1:]
+		}
+		parts = append(parts, label+" || "+s.f.text(kept+"."+c.old(i)))
+	}
+	if len(parts) == 0 {
+		return "'row ' || " + s.f.text(kept+".n")
+	}
+	return strings.Join(parts, " || ")
+}

@@ -1,0 +1,325 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+		"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/verify"
+)
+
+// Reasons of conflicts.
+const (
+	changedSince  = "changed since"
+	deletedSince  = "deleted since"
+	insertedSince = "inserted since"
+	valueTaken    = "unique value taken"
+	parentGone    = "parent deleted"
+	usedSince     = "referenced since"
+)
+
+// Restorer puts the captures of one migration in one direction back while the opposite direction runs, in the same
+// transaction: Check before it, Place after each of its statements, Finish after the last.
+type Restorer struct {
+	s        *Store
+	snapshot string
+	captures []*restoring // oldest first
+	checked  bool
+	report   map[engine.Name]*TableReport
+	order    []engine.Name
+	notes    []string
+}
+
+// restoring is a capture on its way back.
+type restoring struct {
+	*capture
+	work    bool              // its table of conflicts exists
+	table   string            // identity of the table that stood in its place when last looked at; "" for none
+	columns map[string]string // identities of its columns then
+	landed  bool              // keys that Up moved were moved back by Down: rows stand under their old key
+	written bool              // something of it was written, so that other writes cannot be taken for the application's
+	bag     *bag              // of a table without a key
+}
+
+// Report says what Finish did.
+type Report struct {
+	Tables    []TableReport
+	Conflicts []Conflict
+	Verified  bool // every captured row that is no conflict was found byte-equal in its place after the last write
+	Notes     []string
+}
+
+// Restorer finds the captures that belong to the latest run of a migration in a direction; nil when there are none.
+func (s *Store) Restorer(ctx context.Context, tx engine.Querier, migration int64, direction string) (*Restorer, error) {
+	if _, err := s.db.Resolve(ctx, tx, s.catalog); errors.Is(err, engine.ErrNoTable) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	a := s.db.Arg
+	rows, err := s.load(ctx, tx, fmt.Sprintf(`snapshot_id = (SELECT max(snapshot_id) FROM %s WHERE migration = %s AND direction = %s AND status = %s) AND status = %s`,
+		s.db.Quote(s.catalog), a(1), a(2), a(3), a(4)), migration, direction, statusComplete, statusComplete)
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	r := &Restorer{s: s, snapshot: rows[0].Snapshot, report: map[engine.Name]*TableReport{}}
+	for _, x := range rows {
+		r.captures = append(r.captures, &restoring{capture: x.capture})
+	}
+	return r, nil
+}
+
+// Snapshot is the id of the captures.
+func (r *Restorer) Snapshot() string { return r.snapshot }
+
+// Captures lists the captures, oldest first.
+func (r *Restorer) Captures() []Info {
+	out := make([]Info, 0, len(r.captures))
+	for _, x := range r.captures {
+		out = append(out, x.Info)
+	}
+	return out
+}
+
+// Definitions gives the definitions that were stored with Capturer.Definitions, oldest first.
+func (r *Restorer) Definitions() []verify.Object {
+	var out []verify.Object
+	for _, x := range r.captures {
+		out = append(out, x.Objects...)
+	}
+	return out
+}
+
+// tables are the captures with rows.
+func (r *Restorer) tables() []*restoring {
+	return slices.DeleteFunc(slices.Clone(r.captures), func(x *restoring) bool { return x.Kind == Definition })
+}
+
+// of gives the report of a table.
+func (r *Restorer) of(n engine.Name) *TableReport {
+	if r.report[n] == nil {
+		r.report[n] = &TableReport{Table: n.String()}
+		r.order = append(r.order, n)
+	}
+	return r.report[n]
+}
+
+// inspect reads a table; nil when there is none that rows could be put into.
+func (r *Restorer) inspect(ctx context.Context, tx engine.Querier, n engine.Name) (*engine.Table, error) {
+	if n.Name == "" {
+		return nil, nil
+	}
+	t, err := r.s.db.Inspect(ctx, tx, n)
+	if errors.Is(err, engine.ErrNoTable) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("inspect %s: %w", n, err)
+	}
+	if t.Kind == "view" || t.Kind == "materialized view" || t.Kind == "foreign" || t.Kind == "temporary" || t.Kind == "virtual" {
+		return nil, nil
+	}
+	return t, nil
+}
+
+// Check finds out which places were written since they were sealed. It comes before the opposite direction runs, takes
+// the locks that keep the answer true, and writes nothing of the user's.
+func (r *Restorer) Check(ctx context.Context, tx engine.Querier) error {
+	if r.checked {
+		return nil
+	}
+	r.checked = true
+	live := map[engine.Name]*engine.Table{}
+	var weak, strong []*engine.Table
+	for _, x := range r.tables() {
+		for _, n := range []engine.Name{x.Seal.Table, x.Home} {
+			if _, ok := live[n]; ok || n.Name == "" {
+				continue
+			}
+			t, err := r.inspect(ctx, tx, n)
+			if err != nil {
+				return err
+			}
+			live[n] = t
+			if t == nil {
+				continue
+			}
+			if x.Kind == Rows {
+				weak = append(weak, t)
+			} else {
+				strong = append(strong, t)
+			}
+		}
+	}
+	for exclusive, tables := range map[bool][]*engine.Table{false: weak, true: strong} {
+		slices.SortFunc(tables, func(a, b *engine.Table) int { return strings.Compare(a.Name.String(), b.Name.String()) })
+		if len(tables) == 0 {
+			continue
+		}
+		if err := r.s.d.lock(ctx, tx, tables, exclusive); err != nil {
+			return fmt.Errorf("lock before rollback: %w", err)
+		}
+	}
+	return r.s.pinned(ctx, tx, func() error {
+		all := r.tables()
+		for i := len(all) - 1; i >= 0; i-- {
+			x := all[i]
+			home := live[x.Home]
+			x.look(home)
+			t := live[x.Seal.Table]
+			if x.Seal.Mode == sealAbsent && x.Seal.Table.Name == "" {
+				t = home
+			}
+			if err := r.compare(ctx, tx, x, t); err != nil {
+				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
+			}
+			if x.work && x.Moved {
+				if err := r.spread(ctx, tx, x, all[:i]); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// look remembers what stands in the place of a capture.
+func (x *restoring) look(t *engine.Table) {
+	x.table, x.columns = "", map[string]string{}
+	if t == nil {
+		return
+	}
+	x.table = identity(t)
+	for _, c := range t.Columns {
+		x.columns[c.Name] = columnIdentity(t, c)
+	}
+}
+
+// compare fills the work table of a capture with the rows whose places were written since.
+func (r *Restorer) compare(ctx context.Context, tx engine.Querier, x *restoring, t *engine.Table) error {
+	s := r.s
+	if x.Seal.Mode == sealBag {
+		return r.compareBag(ctx, tx, x, t)
+	}
+	if x.Seal.Mode == sealCovered || t == nil && x.Seal.Mode == sealAbsent || x.Rows == 0 {
+		return nil
+	}
+	name := func(i int) string {
+		if x.Seal.Key != nil {
+			return x.Seal.Key[i]
+		}
+		return x.Key[i].Name
+	}
+	data := s.own(x.data())
+	notInserted := x.inserted(false)
+	var query string
+	switch {
+	case t == nil && x.Seal.Mode == sealPresent:
+		query = fmt.Sprintf("SELECT d.n, '%s' FROM %s d WHERE %s", deletedSince, data, all(notInserted))
+	case t == nil:
+		query = fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s s ON s.n = d.n WHERE %s", deletedSince, data, s.own(x.companion()), all(notInserted))
+	case x.Seal.Mode == sealPresent:
+		query = fmt.Sprintf("SELECT d.n, '%s' FROM %s d WHERE %s", deletedSince, data, all(notInserted, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)",
+			s.f.from(s.db, t), s.on(x.capture, t, "t", "d", name, k))))
+	case x.Seal.Mode == sealAbsent:
+		query = fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s t ON %s WHERE %s", insertedSince, data, s.f.from(s.db, t),
+			s.on(x.capture, t, "t", "d", name, k), all(notInserted))
+	default:
+		columns := []string{"d.n", "s.n AS sealed", "s.h AS hash"}
+		if x.Ops {
+			columns = append(columns, "d.op")
+		}
+		for i := range x.Key {
+			if x.Seal.Places {
+				columns = append(columns, fmt.Sprintf("coalesce(s.%[1]s, d.%[1]s) AS %[1]s", k(i)))
+			} else {
+				columns = append(columns, "d."+k(i))
+			}
+		}
+		there := "t." + s.q(name(0)) + " IS NOT NULL"
+		gone := "t." + s.q(name(0)) + " IS NULL"
+		query = fmt.Sprintf("SELECT d.n, CASE WHEN d.sealed IS NULL THEN '%s' WHEN %s THEN '%s' ELSE '%s' END"+
+			" FROM (SELECT %s FROM %s d LEFT JOIN %s s ON s.n = d.n) d LEFT JOIN %s t ON %s WHERE (%s) OR (%s) OR (%s)",
+			insertedSince, gone, deletedSince, changedSince, list(columns), data, s.own(x.companion()), s.f.from(s.db, t),
+			s.on(x.capture, t, "t", "d", name, k),
+			all("d.sealed IS NULL", there, notInserted), all("d.sealed IS NOT NULL", gone, notInserted),
+			all("d.sealed IS NOT NULL", there, "d.hash <> "+s.sealHash(x.capture, t)))
+	}
+	return r.mark(ctx, tx, x, query)
+}
+
+// mark adds rows (n, reason) that a query gives to the conflicts of a capture.
+func (r *Restorer) mark(ctx context.Context, tx engine.Querier, x *restoring, query string) error {
+	_, err := r.marked(ctx, tx, x, query)
+	return err
+}
+
+func (r *Restorer) marked(ctx context.Context, tx engine.Querier, x *restoring, query string) (int64, error) {
+	work := r.s.own(x.conflicts())
+	if !x.work {
+		if _, err := exec(ctx, tx, "note conflicts", "CREATE TABLE "+work+" (n bigint NOT NULL, reason text NOT NULL)"); err != nil {
+			return 0, err
+		}
+	}
+	n, err := exec(ctx, tx, "note conflicts", "INSERT INTO "+work+" (n, reason) "+query)
+	if err != nil {
+		return 0, err
+	}
+	if n == 0 && !x.work {
+		_, err := exec(ctx, tx, "note conflicts", "DROP TABLE "+work)
+		return 0, err
+	}
+	x.work = true
+	return n, nil
+}
+
+// spread carries conflicts of a capture that moved keys over to older captures of the same rows: under their old keys
+// these rows will not be found when the newer capture leaves them where they are.
+func (r *Restorer) spread(ctx context.Context, tx engine.Querier, x *restoring, older []*restoring) error {
+	for _, y := range older {
+		if y.Home != x.Home || len(y.Key) != len(x.Key) || slices.ContainsFunc(y.Key, func(f field) bool {
+			return !slices.ContainsFunc(x.Key, func(g field) bool { return f.Name == g.Name && f.Decl == g.Decl })
+		}) {
+			continue
+		}
+		var on []string
+		for i, f := range y.Key {
+			j := slices.IndexFunc(x.Key, func(g field) bool { return f.Name == g.Name })
+			on = append(on, fmt.Sprintf("d.%s = y.%s", x.old(j), k(i)))
+		}
+		known := ""
+		if y.work {
+			known = fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s z WHERE z.n = y.n)", r.s.own(y.conflicts()))
+		}
+		if err := r.mark(ctx, tx, y, fmt.Sprintf("SELECT y.n, w.reason FROM %s w JOIN %s d ON d.n = w.n JOIN %s y ON %s WHERE %s",
+			r.s.own(x.conflicts()), r.s.own(x.data()), r.s.own(y.data()), all(on...), all("d.op = 'u'", known))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// free gives the condition that an entry is no conflict.
+func (r *Restorer) free(x *restoring) string {
+	if !x.work {
+		return ""
+	}
+	return fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s w WHERE w.n = d.n)", r.s.own(x.conflicts()))
+}
+
+// Pending tells whether data waits for a column of a table: then the column, when it is made again, cannot be NOT
+// NULL from the start.
+func (r *Restorer) Pending(table engine.Name, column string) bool {
+	for _, x := range r.tables() {
+		if x.Home != table && !(table.Schema == "" && x.Home.Name == table.Name) && !(r.s.db.Kind != engine.Postgres && strings.EqualFold(x.Home.Name, table.Name)) {
+			continue
+		}
+		if x.Rows > 0 && slices.ContainsFunc(x.Fields, func(f field) bool { return r.s.sameName(f.Name, column) }) {
+			return true
+		}
+	}
+	return false
+}

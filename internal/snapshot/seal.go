@@ -1,0 +1,307 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/verify"
+)
+
+// Watch names columns that the opposite direction's UPDATEs read, by "schema.table" ("table" where there are no
+// schemas): values that it computes from them are newer than a capture once they changed. "*" is the whole row.
+type Watch map[string][]string
+
+// Seal ends the captures of a migration, in its transaction: it records how the place of each captured row looks now, so
+// that writes made after the migration can be told apart, and sums the captured data. Nothing captured changes after.
+func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) error {
+	if c.sealed {
+		return nil
+	}
+	c.sealed = true
+	for _, f := range c.rest {
+		if err := f(ctx); err != nil {
+			return err
+		}
+	}
+	if len(c.captures) == 0 {
+		return c.supersede(ctx, tx)
+	}
+	return c.s.pinned(ctx, tx, func() error {
+		for i, x := range c.captures {
+			if x.Kind != Definition {
+				if err := c.seal(ctx, tx, i, x, watch); err != nil {
+					return fmt.Errorf("seal the capture of %s: %w", x.Home, err)
+				}
+				if err := c.sum(ctx, tx, x); err != nil {
+					return fmt.Errorf("seal the capture of %s: %w", x.Home, err)
+				}
+			}
+			x.Status = statusComplete
+			if err := c.s.finish(ctx, tx, x); err != nil {
+				return err
+			}
+		}
+		return c.supersede(ctx, tx)
+	})
+}
+
+// supersede takes earlier captures of the same migration and direction out of use: they belong to a run that was
+// undone without being put back.
+func (c *Capturer) supersede(ctx context.Context, tx engine.Querier) error {
+	if len(c.captures) == 0 {
+		if _, err := c.s.db.Resolve(ctx, tx, c.s.catalog); errors.Is(err, engine.ErrNoTable) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	a := c.s.db.Arg
+	_, err := exec(ctx, tx, "write the catalog", fmt.Sprintf("UPDATE %s SET status = %s WHERE migration = %s AND direction = %s AND status = %s AND snapshot_id <> %s",
+		c.s.db.Quote(c.s.catalog), a(1), a(2), a(3), a(4), a(5)), statusVoid, c.meta.Migration, c.meta.Direction, statusComplete, c.id)
+	return err
+}
+
+// sum computes the checksum and size of a capture's data.
+func (c *Capturer) sum(ctx context.Context, tx engine.Querier, x *capture) error {
+	sum, err := c.s.checksum(ctx, tx, x)
+	if err != nil {
+		return err
+	}
+	x.Rows, x.Checksum = sum.Rows, sum.Sum
+	x.Bytes, err = c.s.f.size(ctx, tx, c.s.own(x.data()))
+	return err
+}
+
+func (s *Store) checksum(ctx context.Context, q engine.Querier, x *capture) (verify.Checksum, error) {
+	names, _ := x.columns()
+	exprs := []string{"d.n"}
+	for _, n := range names {
+		exprs = append(exprs, "d."+n)
+	}
+	return verify.Sum(ctx, s.db, q, s.own(x.data())+" d", exprs)
+}
+
+// now finds the table that a capture belongs to as it is at the end of the migration: the same one, or else one
+// of the same name. nil when there is none.
+func (c *Capturer) now(ctx context.Context, tx engine.Querier, x *capture) (*engine.Table, error) {
+	names := []engine.Name{x.Home}
+	if x.live.OID != 0 {
+		current, err := c.s.d.shapes(ctx, tx)
+		if err != nil {
+			return nil, err
+		}
+		if sh, ok := current[x.Identity]; ok {
+			names = []engine.Name{sh.Name}
+		}
+	} else {
+		for key, o := range c.track.origin {
+			if o.Name == x.Home {
+				names = []engine.Name{{Name: key}}
+			}
+		}
+	}
+	t, err := c.s.db.Inspect(ctx, tx, names[0])
+	if errors.Is(err, engine.ErrNoTable) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if t.Kind == "view" || t.Kind == "materialized view" || t.Kind == "foreign" || t.Kind == "temporary" {
+		return nil, nil
+	}
+	return t, nil
+}
+
+// nameNow finds what a captured column is called in t; "" when it is gone. A column of the same name counts when the
+// captured one is gone: it stands in its place.
+func (c *Capturer) nameNow(x *capture, t *engine.Table, f field) string {
+	if identity(t) == x.Identity && t.OID != 0 {
+		for _, col := range t.Columns {
+			if columnIdentity(t, col) == f.Num && !col.Generated {
+				return col.Name
+			}
+		}
+	} else if t.OID == 0 {
+		if o, ok := c.track.origin[identity(t)]; ok {
+			for now, was := range o.Columns {
+				if was.Name != f.Name {
+					continue
+				}
+				for _, col := range t.Columns {
+					if strings.EqualFold(col.Name, now) && !col.Generated {
+						return col.Name
+					}
+				}
+			}
+		}
+	}
+	if i := columnIndex(t, f.Name); i >= 0 && !t.Columns[i].Generated {
+		return t.Columns[i].Name
+	}
+	return ""
+}
+
+// seal records how the places of one capture look now.
+func (c *Capturer) seal(ctx context.Context, tx engine.Querier, index int, x *capture, watch Watch) error {
+	t, err := c.now(ctx, tx, x)
+	if err != nil {
+		return err
+	}
+	if t == nil {
+		x.Seal.Mode = sealAbsent
+		return nil
+	}
+	x.Seal.Table = t.Name
+	dropped := false
+	for i, f := range x.Fields {
+		x.Fields[i].Seal = c.nameNow(x, t, f)
+		if n := x.Fields[i].Seal; n != "" {
+			x.Seal.Columns = append(x.Seal.Columns, n)
+		} else {
+			dropped = true
+		}
+	}
+	for _, col := range t.Columns {
+		if !col.Generated {
+			x.Seal.All = append(x.Seal.All, col.Name)
+		}
+	}
+	if len(x.Key) == 0 {
+		return c.sealBag(ctx, tx, x, t)
+	}
+	for i, f := range x.Key {
+		x.Key[i].Seal = c.nameNow(x, t, f)
+		if x.Key[i].Seal == "" {
+			x.Seal.Mode = sealCovered
+			return nil
+		}
+		x.Seal.Key = append(x.Seal.Key, x.Key[i].Seal)
+	}
+	if dropped {
+		for _, w := range watch[t.Name.String()] {
+			for _, col := range t.Columns {
+				if (w == "*" || c.s.sameName(col.Name, w)) && !slices.Contains(x.Seal.Columns, col.Name) {
+					x.Seal.Columns = append(x.Seal.Columns, col.Name)
+				}
+			}
+		}
+	}
+	return c.sealRows(ctx, tx, index, x, t)
+}
+
+// sameName compares column names as the engine does.
+func (s *Store) sameName(a, b string) bool {
+	return a == b || s.db.Kind != engine.Postgres && strings.EqualFold(a, b)
+}
+
+// sealRows seals a capture of a table with a key.
+func (c *Capturer) sealRows(ctx context.Context, tx engine.Querier, index int, x *capture, t *engine.Table) error {
+	s := c.s
+	places, err := c.places(ctx, tx, index, x)
+	if err != nil {
+		return err
+	}
+	from := fmt.Sprintf("%s d", s.own(x.data()))
+	kept, col := "d", k
+	if places != "" {
+		from += fmt.Sprintf(" JOIN %s p ON p.n = d.n", places)
+		kept = "p"
+		x.Seal.Places = true
+	}
+	from += fmt.Sprintf(" JOIN %s t ON %s", s.f.from(s.db, t), s.on(x, t, "t", kept, func(i int) string { return x.Key[i].Seal }, col))
+	if len(x.Seal.Columns) == 0 && !x.Ops && places == "" {
+		// Nothing is left of what was captured. Only whether the row is there tells anything.
+		there, err := number(ctx, tx, "seal", "SELECT count(*) FROM "+from)
+		if err != nil {
+			return err
+		}
+		if there == x.Rows {
+			x.Seal.Mode = sealPresent
+			return nil
+		}
+		if there == 0 {
+			x.Seal.Mode = sealAbsent
+			return nil
+		}
+	}
+	hash := s.sealHash(x, t)
+	names, decls := []string{"n"}, []string{"n bigint NOT NULL"}
+	values := []string{"d.n"}
+	if places != "" {
+		for i, f := range x.Key {
+			names, decls, values = append(names, k(i)), append(decls, k(i)+" "+f.Decl), append(values, "p."+k(i))
+		}
+	}
+	names, decls, values = append(names, "h"), append(decls, "h "+s.f.hash), append(values, hash)
+	if _, err := exec(ctx, tx, "seal", "CREATE TABLE "+s.own(x.companion())+" ("+list(decls)+")"); err != nil {
+		return err
+	}
+	there, err := exec(ctx, tx, "seal", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s", s.own(x.companion()), list(names), list(values), from))
+	if err != nil {
+		return err
+	}
+	if places != "" {
+		if _, err := exec(ctx, tx, "seal", "DROP TABLE "+places); err != nil {
+			return err
+		}
+	}
+	x.Seal.Mode = sealRows
+	if there == 0 {
+		x.Seal.Mode, x.Seal.Places = sealAbsent, false
+		if _, err := exec(ctx, tx, "seal", "DROP TABLE "+s.own(x.companion())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sealHash gives the expression that hashes the place of a captured row, over the live table t.
+func (s *Store) sealHash(x *capture, t *engine.Table) string {
+	columns := func(names []string) string { return s.hash(s.images(names, t)) }
+	if !x.Ops {
+		return columns(x.Seal.Columns)
+	}
+	return fmt.Sprintf("CASE WHEN d.op = 'i' THEN %s ELSE %s END", columns(x.Seal.All), columns(x.Seal.Columns))
+}
+
+// places follows the captured rows through later statements of the migration that moved their keys. It gives a work
+// table with the key under which each row stands now, or "" when no key moved.
+func (c *Capturer) places(ctx context.Context, tx engine.Querier, index int, x *capture) (string, error) {
+	var movers []*capture
+	for _, y := range c.captures[index+1:] {
+		if y.Moved && y.Identity == x.Identity && slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Name == b.Name && a.Decl == b.Decl }) {
+			movers = append(movers, y)
+		}
+	}
+	if len(movers) == 0 {
+		return "", nil
+	}
+	s := c.s
+	work := s.own(x.conflicts())
+	names, decls := []string{"n"}, []string{"n bigint NOT NULL"}
+	for i, f := range x.Key {
+		names, decls = append(names, k(i)), append(decls, k(i)+" "+f.Decl)
+	}
+	if _, err := exec(ctx, tx, "follow keys", "CREATE TABLE "+work+" ("+list(decls)+")"); err != nil {
+		return "", err
+	}
+	if _, err := exec(ctx, tx, "follow keys", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s", work, list(names), list(names), s.own(x.data()))); err != nil {
+		return "", err
+	}
+	for _, m := range movers {
+		var sets, on []string
+		for i := range x.Key {
+			sets = append(sets, fmt.Sprintf("%s = m.%s", k(i), k(i)))
+			on = append(on, fmt.Sprintf("m.%s = p.%s", o(i), k(i)))
+		}
+		if _, err := exec(ctx, tx, "follow keys", fmt.Sprintf("UPDATE %s AS p SET %s FROM %s m WHERE m.op = 'u' AND %s", work, list(sets), s.own(m.data()), all(on...))); err != nil {
+			return "", err
+		}
+	}
+	return work, nil
+}

@@ -1,0 +1,142 @@
+package snapshot
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/verify"
+)
+
+// MaxConflicts is how many conflicts of one capture are listed; all are counted.
+const MaxConflicts = 100
+
+// Store is the catalog of one database and what it holds.
+type Store struct {
+	db      *engine.DB
+	catalog engine.Name
+	d       dialect
+	f       flavour
+}
+
+// dialect is what an engine does differently; flavour is what it merely spells differently.
+type dialect interface {
+	// lock keeps writers out of the tables until the transaction ends; exclusive when DDL that follows
+	// keeps readers out as well, so that no lock has to be upgraded.
+	lock(ctx context.Context, q engine.Querier, tables []*engine.Table, exclusive bool) error
+	// observe makes the engine record every row that is written to the tables until stop is called.
+	observe(ctx context.Context, q engine.Querier, watched []*capture) (stop func(context.Context) error, err error)
+	// shield lets rows be written without the user's triggers and rules, with foreign keys checked by lift.
+	shield(ctx context.Context, q engine.Querier, tables []*engine.Table) (lift func(context.Context) error, err error)
+	// shapes reads the names and identities of all tables and columns of the user.
+	shapes(ctx context.Context, q engine.Querier) (shapes, error)
+	// rehearse runs something, says what it did, and takes it back.
+	rehearse(ctx context.Context, q engine.Querier, run func() error) (Observed, error)
+	// pin fixes the session settings that values as text and row visibility depend on.
+	pin(ctx context.Context, q engine.Querier) (unpin func(context.Context) error, err error)
+}
+
+// flavour is how an engine spells things.
+type flavour struct {
+	number     string // column that numbers the rows of a capture
+	overriding string // of an INSERT that writes identity columns
+	timestamp  string // type of a moment
+	hash       string // type of a hash
+	// store gives the type a value of the column is kept as, and whether it is kept as text.
+	store func(engine.Column) (decl string, text bool)
+	// value reads a live column in the form a capture keeps it.
+	value func(ref string, f field) string
+	// back turns a kept value into what the live column takes.
+	back func(ref string, f field, now engine.Column) string
+	// match compares a live key column with a kept one, by bytes.
+	match func(live, kept string, f field, now engine.Column) string
+	// text shows a kept value to a person.
+	text func(ref string) string
+	// from is a live table, without those that inherit from it.
+	from func(db *engine.DB, t *engine.Table) string
+	// size estimates the bytes of one of our tables.
+	size func(ctx context.Context, q engine.Querier, table string) (int64, error)
+	// taken tells whether a statement failed because a unique value is there already.
+	taken func(error) bool
+	// raise makes generators of numbers continue after everything that was handed out.
+	raise func(ctx context.Context, q engine.Querier, s *Store, t *engine.Table, old []sequence) error
+	// sequences reads where the generators of a table's numbers stand.
+	sequences func(ctx context.Context, q engine.Querier, s *Store, t *engine.Table) ([]sequence, error)
+}
+
+// New gives the store whose catalog is the table named catalog; "" means state_snapshots.
+func New(db *engine.DB, catalog string) *Store {
+	if catalog == "" {
+		catalog = "state_snapshots"
+	}
+	s := &Store{db: db, catalog: db.Own(catalog)}
+	switch db.Kind {
+	case engine.SQLite:
+		s.d, s.f = sqliteDialect{s}, sqliteFlavour
+	default:
+		s.d, s.f = postgresDialect{s}, postgresFlavour
+	}
+	return s
+}
+
+// q quotes an identifier.
+func (s *Store) q(name string) string { return s.db.Ident(name) }
+
+// own quotes one of our own tables.
+func (s *Store) own(table string) string { return s.db.Quote(s.db.Own(table)) }
+
+// hash gives an expression over the expressions that is equal only for equal values.
+func (s *Store) hash(exprs []string) string { return verify.RowHash(s.db, exprs) }
+
+// exec runs a statement and says how many rows it wrote.
+func exec(ctx context.Context, q engine.Querier, what, query string, args ...any) (int64, error) {
+	r, err := q.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", what, err)
+	}
+	n, err := r.RowsAffected()
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", what, err)
+	}
+	return n, nil
+}
+
+// number runs a query that gives one number; NULL is 0.
+func number(ctx context.Context, q engine.Querier, what, query string, args ...any) (int64, error) {
+	var n sql.NullInt64
+	if err := q.QueryRowContext(ctx, query, args...).Scan(&n); err != nil {
+		return 0, fmt.Errorf("%s: %w", what, err)
+	}
+	return n.Int64, nil
+}
+
+// list joins with commas.
+func list(parts []string) string { return strings.Join(parts, ", ") }
+
+// all joins conditions.
+func all(conditions ...string) string {
+	var set []string
+	for _, c := range conditions {
+		if c != "" {
+			set = append(set, c)
+		}
+	}
+	if len(set) == 0 {
+		return "1 = 1"
+	}
+	return strings.Join(set, " AND ")
+}
+
+// pinned runs f with the settings fixed that values as text and row visibility depend on.
+func (s *Store) pinned(ctx context.Context, q engine.Querier, f func() error) error {
+	unpin, err := s.d.pin(ctx, q)
+	if err != nil {
+		return err
+	}
+	if err := f(); err != nil {
+		return err // the settings go with the transaction
+	}
+	return unpin(ctx)
+}

@@ -1,0 +1,214 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// shapes are the names and identities of all tables and columns.
+type shapes map[string]tableShape // by identity
+
+type tableShape struct {
+	Name    engine.Name
+	Columns map[string]columnShape // by identity
+	Storage string                 // changes when the rows are replaced wholesale
+	Foreign bool
+}
+
+type columnShape struct {
+	Name, Type string
+}
+
+// identity names a table so that a rename does not change it, where the engine has such; else by its name.
+func identity(t *engine.Table) string {
+	if t.OID != 0 {
+		return strconv.FormatUint(uint64(t.OID), 10)
+	}
+	return strings.ToLower(t.Name.String())
+}
+
+// columnIdentity does the same for a column.
+func columnIdentity(t *engine.Table, c engine.Column) string {
+	if t.OID != 0 {
+		return strconv.Itoa(c.Ordinal)
+	}
+	return strings.ToLower(c.Name)
+}
+
+// tracker knows what tables and columns were called when the migration began, and which of them it made itself.
+type tracker struct {
+	s      *Store
+	origin shapes // nil until something happens for which it matters
+	// Before origin is read: what was made so far, by name. Nothing was renamed until then.
+	tables  []engine.Name
+	columns []madeColumn
+}
+
+type madeColumn struct {
+	table  engine.Name
+	column string
+}
+
+// made reports whether the migration made the table.
+func (t *tracker) made(x *engine.Table) bool {
+	if t == nil || t.origin == nil {
+		return false
+	}
+	_, there := t.origin[identity(x)]
+	return !there
+}
+
+// madeColumn reports whether the migration made the column.
+func (t *tracker) madeColumn(x *engine.Table, c engine.Column) bool {
+	if t == nil || t.origin == nil {
+		return false
+	}
+	o, there := t.origin[identity(x)]
+	if !there {
+		return true
+	}
+	_, there = o.Columns[columnIdentity(x, c)]
+	return !there
+}
+
+// home gives the names that the table and its column had when the migration began.
+func (t *tracker) home(x *engine.Table) engine.Name {
+	if o, ok := t.origin[identity(x)]; ok {
+		return o.Name
+	}
+	return x.Name
+}
+
+func (t *tracker) homeColumn(x *engine.Table, c engine.Column) string {
+	if o, ok := t.origin[identity(x)]; ok {
+		if n, ok := o.Columns[columnIdentity(x, c)]; ok {
+			return n.Name
+		}
+	}
+	return c.Name
+}
+
+// harmless are the statements for which names at the start do not matter: they neither destroy nor rename.
+func harmless(e effects.Effect) bool {
+	switch e.Kind {
+	case effects.CreateTable, effects.AddColumn, effects.SetDefault, effects.DropDefault, effects.SetNotNull, effects.DropNotNull,
+		effects.AlterColumn, effects.AddConstraint, effects.ValidateConstraint, effects.AlterTable, effects.Create, effects.Comment,
+		effects.Grant, effects.Session, effects.Read, effects.Maintenance, effects.DropConstraint, effects.AttachPartition, effects.DetachPartition:
+		return !(e.Kind == effects.Create && e.Cascade)
+	case effects.Drop, effects.Alter, effects.Rename:
+		return slices.Contains([]string{"index", "view", "trigger", "policy", "rule", "constraint"}, e.Object.Kind)
+	}
+	return false
+}
+
+// before prepares for a statement. It reads the names of everything the first time that they may matter.
+func (t *tracker) before(ctx context.Context, q engine.Querier, es []effects.Effect) error {
+	if t.origin != nil {
+		return nil
+	}
+	if !slices.ContainsFunc(es, func(e effects.Effect) bool { return !harmless(e) }) {
+		for _, e := range es {
+			if err := t.making(ctx, q, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	now, err := t.s.d.shapes(ctx, q)
+	if err != nil {
+		return err
+	}
+	t.origin = now
+	for _, n := range t.tables {
+		if x, err := t.s.db.Inspect(ctx, q, n); err == nil {
+			delete(t.origin, identity(x))
+		} else if !errors.Is(err, engine.ErrNoTable) {
+			return err
+		}
+	}
+	for _, m := range t.columns {
+		x, err := t.s.db.Inspect(ctx, q, m.table)
+		if errors.Is(err, engine.ErrNoTable) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, c := range x.Columns {
+			if strings.EqualFold(c.Name, m.column) && (c.Name == m.column || x.OID == 0) {
+				delete(t.origin[identity(x)].Columns, columnIdentity(x, c))
+			}
+		}
+	}
+	return nil
+}
+
+// making notes what a harmless statement is about to make.
+func (t *tracker) making(ctx context.Context, q engine.Querier, e effects.Effect) error {
+	n := engine.Name{Schema: e.Table.Schema, Name: e.Table.Name}
+	switch e.Kind {
+	case effects.CreateTable:
+		if e.IfExists {
+			if _, err := t.s.db.Resolve(ctx, q, n); err == nil {
+				return nil // it is there: nothing is made
+			} else if !errors.Is(err, engine.ErrNoTable) {
+				return err
+			}
+		}
+		t.tables = append(t.tables, n)
+	case effects.AddColumn:
+		for _, c := range e.Columns {
+			if e.IfExists {
+				x, err := t.s.db.Inspect(ctx, q, n)
+				if err != nil && !errors.Is(err, engine.ErrNoTable) {
+					return err
+				}
+				if err == nil && slices.ContainsFunc(x.Columns, func(y engine.Column) bool {
+					return y.Name == c || x.OID == 0 && strings.EqualFold(y.Name, c)
+				}) {
+					continue
+				}
+			}
+			t.columns = append(t.columns, madeColumn{n, c})
+		}
+	}
+	return nil
+}
+
+// after follows a statement's renames where identities are names, and forgets what is gone.
+func (t *tracker) after(es []effects.Effect, named bool) {
+	if t.origin == nil || !named {
+		return
+	}
+	for _, e := range es {
+		key := strings.ToLower(engine.Name{Schema: e.Table.Schema, Name: e.Table.Name}.String())
+		o, ok := t.origin[key]
+		if !ok {
+			continue
+		}
+		switch e.Kind {
+		case effects.DropTable:
+			delete(t.origin, key)
+		case effects.RenameTable:
+			delete(t.origin, key)
+			t.origin[strings.ToLower(e.NewName.Name)] = o
+		case effects.RenameColumn:
+			for _, c := range e.Columns {
+				if n, ok := o.Columns[strings.ToLower(c)]; ok {
+					delete(o.Columns, strings.ToLower(c))
+					o.Columns[strings.ToLower(e.NewName.Name)] = n
+				}
+			}
+		case effects.DropColumn:
+			for _, c := range e.Columns {
+				delete(o.Columns, strings.ToLower(c))
+			}
+		}
+	}
+}
