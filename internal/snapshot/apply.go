@@ -197,7 +197,7 @@ func numbers(ctx context.Context, q engine.Querier, query string) ([]int64, erro
 }
 
 // insert puts back rows that are not there.
-func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target, conflicts bool) (int64, error) {
+func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target) (int64, error) {
 	s, x := r.s, g.x
 	if !x.Whole || len(g.fields) == 0 {
 		return 0, nil
@@ -209,10 +209,7 @@ func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target, con
 		values = append(values, s.f.back("d."+v(i), x.Fields[i], now))
 	}
 	missing := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.old))
-	conditions := []string{x.inserted(false), missing}
-	if !conflicts {
-		conditions = append(conditions, r.free(x))
-	}
+	conditions := []string{x.inserted(false), missing, r.free(x)}
 	query := fmt.Sprintf("INSERT INTO %s (%s) %s SELECT %s FROM %s d WHERE %s", s.db.Quote(g.t.Name), list(names), s.f.overriding, list(values),
 		s.own(x.data()), all(conditions...))
 	n, err := r.attempt(ctx, tx, "put back rows of "+x.Home.String(), query+" ORDER BY d.n")

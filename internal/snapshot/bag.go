@@ -50,3 +50,208 @@ func (s *Store) images(columns []string, t *engine.Table) []string {
 func (s *Store) bagSum(ctx context.Context, q engine.Querier, x *capture, t *engine.Table) (verify.Checksum, error) {
 	return verify.Sum(ctx, s.db, q, s.f.from(s.db, t)+" t", s.images(x.Seal.Columns, t))
 }
+
+// bag is what is known of a table without a key on the way back.
+type bag struct {
+	same bool // nobody wrote to it since it was sealed
+	// Else two tables of images with their numbers say what is there that was not sealed, and the other way round.
+	plus, minus string
+}
+
+// sealed gives the images of the sealed columns of an entry, in the order of seal.Columns, and of a live row.
+func (r *Restorer) sealed(g *target) (kept, live []string) {
+	for i, f := range g.x.Fields {
+		if f.Seal == "" {
+			continue
+		}
+		kept = append(kept, "d."+v(i))
+		live = append(live, r.column(g.t, f.Name))
+	}
+	live = r.s.images(live, g.t)
+	if len(kept) == 0 {
+		kept = []string{"1"}
+	}
+	return kept, live
+}
+
+// compareBag finds out what was written to a table without a key since it was sealed.
+func (r *Restorer) compareBag(ctx context.Context, tx engine.Querier, x *restoring, t *engine.Table) error {
+	x.bag = &bag{}
+	s := r.s
+	images, from := []string{"1"}, ""
+	if t != nil {
+		now, err := s.bagSum(ctx, tx, x.capture, t)
+		if err != nil {
+			return err
+		}
+		if x.bag.same = now.Rows == x.Seal.Rows && now.Sum == x.Seal.Sum; x.bag.same {
+			return nil
+		}
+		images, from = s.images(x.Seal.Columns, t), " FROM "+s.f.from(s.db, t)+" t"
+	} else {
+		from = " WHERE 1 = 0"
+	}
+	x.bag.plus, x.bag.minus = s.own("dbrollback_plus_"+compact(x.ID)), s.own("dbrollback_minus_"+compact(x.ID))
+	now := "(SELECT " + s.hash(images) + " AS h, count(*) AS q" + from + " GROUP BY 1)"
+	for _, q := range []string{
+		fmt.Sprintf("CREATE TABLE %s (h %s, q bigint NOT NULL)", x.bag.plus, s.f.hash),
+		fmt.Sprintf("CREATE TABLE %s (h %s, q bigint NOT NULL)", x.bag.minus, s.f.hash),
+		fmt.Sprintf("INSERT INTO %s (h, q) SELECT a.h, a.q - coalesce(b.q, 0) FROM %s a LEFT JOIN %s b ON b.h = a.h WHERE a.q > coalesce(b.q, 0)", x.bag.plus, now, s.own(x.companion())),
+		fmt.Sprintf("INSERT INTO %s (h, q) SELECT b.h, b.q - coalesce(a.q, 0) FROM %s b LEFT JOIN %s a ON b.h = a.h WHERE b.q > coalesce(a.q, 0)", x.bag.minus, s.own(x.companion()), now),
+	} {
+		if _, err := exec(ctx, tx, "compare", q); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forget drops the work tables of a bag.
+func (r *Restorer) forget(ctx context.Context, tx engine.Querier, x *restoring) error {
+	if x.bag == nil || x.bag.plus == "" {
+		return nil
+	}
+	for _, t := range []string{x.bag.plus, x.bag.minus} {
+		if _, err := exec(ctx, tx, "forget the comparison", "DROP TABLE "+t); err != nil {
+			return err
+		}
+	}
+	x.bag.plus, x.bag.minus = "", ""
+	return nil
+}
+
+// putBag puts a table without a key back. When nobody wrote to it, it becomes exactly the multiset of rows that was
+// captured. Else rows written since stay, captured rows come back, and those that were removed since stay away; where the
+// two cannot be told apart (the migration or its Down changed the very columns that tell), the whole table is a conflict.
+func (r *Restorer) putBag(ctx context.Context, tx engine.Querier, g *target, p Policy, c *Capturer) error {
+	s, x := r.s, g.x
+	keptAll, liveAll := r.images(g, g.fields, false)
+	kept, live := s.hash(keptAll), s.hash(liveAll)
+	all := fmt.Sprintf("(SELECT d.n, %s AS h FROM %s d)", kept, s.own(x.data()))
+	stays := "" // condition on live rows (alias y: a, h, g) that are not ours to remove
+	if x.bag != nil && !x.bag.same {
+		keptSeal, liveSeal := r.sealed(g)
+		tangled, err := r.tangled(ctx, tx, g, s.hash(keptSeal), s.hash(liveSeal))
+		if err != nil {
+			return err
+		}
+		switch {
+		case tangled && p == Restore:
+			if err := r.captureAll(ctx, tx, g, c); err != nil {
+				return err
+			}
+		case tangled:
+			r.notes = append(r.notes, fmt.Sprintf("%s has no key and was written to since: its rows were left as they are", x.Home))
+			return r.mark(ctx, tx, x, fmt.Sprintf("SELECT k.n, '%s' FROM %s k LEFT JOIN (SELECT %s AS h, count(*) AS q FROM %s t GROUP BY 1) l ON l.h = k.h WHERE l.h IS NULL",
+				changedSince, all, live, s.f.from(s.db, g.t)))
+		default:
+			if p != Restore {
+				if err := r.mark(ctx, tx, x, fmt.Sprintf(
+					"SELECT k.n, '%s' FROM (SELECT d.n, %s AS h, row_number() OVER (PARTITION BY %s ORDER BY d.n) AS i FROM %s d) k JOIN %s m ON m.h = k.h WHERE k.i <= m.q",
+					deletedSince, s.hash(keptSeal), s.hash(keptSeal), s.own(x.data()), x.bag.minus)); err != nil {
+					return err
+				}
+			}
+			stays = fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s p WHERE p.h = y.g AND y.i <= p.q)", x.bag.plus)
+			live = s.hash(liveAll)
+			return r.exchange(ctx, tx, g, kept, live, s.hash(liveSeal), stays, true)
+		}
+	}
+	// A table that was not there at the end of the migration and that Down filled itself: what it wrote may hold newer rows.
+	return r.exchange(ctx, tx, g, kept, live, "1", stays, x.Seal.Mode != sealAbsent)
+}
+
+// tangled tells whether rows written since cannot be told apart from captured ones.
+func (r *Restorer) tangled(ctx context.Context, tx engine.Querier, g *target, kept, live string) (bool, error) {
+	s, x := r.s, g.x
+	n, err := number(ctx, tx, "compare", fmt.Sprintf("SELECT count(*) FROM %s p LEFT JOIN (SELECT %s AS h, count(*) AS q FROM %s t GROUP BY 1) l ON l.h = p.h WHERE p.q > coalesce(l.q, 0)",
+		x.bag.plus, live, s.f.from(s.db, g.t)))
+	if err != nil || n > 0 {
+		return true, err
+	}
+	n, err = number(ctx, tx, "compare", fmt.Sprintf("SELECT count(*) FROM %s m LEFT JOIN (SELECT %s AS h, count(*) AS q FROM %s d GROUP BY 1) k ON k.h = m.h WHERE m.q > coalesce(k.q, 0)",
+		x.bag.minus, kept, s.own(x.data())))
+	return n > 0, err
+}
+
+// exchange removes live rows that are neither captured nor to stay, and inserts captured ones that are missing.
+func (r *Restorer) exchange(ctx context.Context, tx engine.Querier, g *target, kept, live, group, stays string, remove bool) error {
+	s, x := r.s, g.x
+	address := s.f.address(g.t)
+	// y: live rows that are ours, numbered among those of equal image.
+	ours := fmt.Sprintf("(SELECT y.a, y.h, row_number() OVER (PARTITION BY y.h) AS i FROM (SELECT %s AS a, %s AS h, %s AS g, row_number() OVER (PARTITION BY %s) AS i FROM %s t) y WHERE %s)",
+		address, live, group, group, s.f.from(s.db, g.t), all(stays))
+	free := r.free(x)
+	captured := fmt.Sprintf("(SELECT %s AS h, count(*) AS q FROM %s d WHERE %s GROUP BY 1)", kept, s.own(x.data()), all(free))
+	var deleted int64
+	if remove {
+		excess := fmt.Sprintf("SELECT o.a FROM %s o LEFT JOIN %s k ON k.h = o.h WHERE o.i > coalesce(k.q, 0)", ours, captured)
+		for _, fk := range g.t.Referenced {
+			if fk.OnDelete == "NO ACTION" {
+				continue
+			}
+			n, err := number(ctx, tx, "compare", "SELECT count(*) FROM ("+excess+") e")
+			if err != nil {
+				return err
+			}
+			if n > 0 {
+				return &ProofError{Table: x.Home, Capture: x.ID, Rows: n, Of: x.Rows,
+					Reason: fmt.Sprintf("the table has no key, and removing rows would reach %s by foreign key %s", fk.Table, fk.Name)}
+			}
+		}
+		var err error
+		if deleted, err = exec(ctx, tx, "put back "+x.Home.String(), fmt.Sprintf("DELETE FROM %s AS t WHERE %s IN (%s)", s.f.from(s.db, g.t), address, excess)); err != nil {
+			return err
+		}
+	}
+	var names, values []string
+	for _, i := range g.fields {
+		now := r.live(g, i)
+		names = append(names, s.q(now.Name))
+		values = append(values, s.f.back("d."+v(i), x.Fields[i], now))
+	}
+	inserted, err := exec(ctx, tx, "put back "+x.Home.String(), fmt.Sprintf(
+		"INSERT INTO %s (%s) %s SELECT %s FROM (SELECT d.*, %s AS h, row_number() OVER (PARTITION BY %s ORDER BY d.n) AS i FROM %s d WHERE %s) d LEFT JOIN (SELECT o.h, count(*) AS q FROM %s o GROUP BY o.h) l ON l.h = d.h WHERE d.i > coalesce(l.q, 0) ORDER BY d.n",
+		s.db.Quote(g.t.Name), list(names), s.f.overriding, list(values), kept, kept, s.own(x.data()), all(free), ours))
+	if err != nil {
+		return err
+	}
+	rep := r.of(x.Home)
+	both := min(deleted, inserted) // a row that changed is one taken out and one put in
+	rep.Updated, rep.Deleted, rep.Inserted = rep.Updated+both, rep.Deleted+deleted-both, rep.Inserted+inserted-both
+	return r.proveBag(ctx, tx, g)
+}
+
+// proveBag makes sure that every captured row that is no conflict is there, as often as it was.
+func (r *Restorer) proveBag(ctx context.Context, tx engine.Querier, g *target) error {
+	s, x := r.s, g.x
+	keptAll, liveAll := r.images(g, g.fields, true)
+	missing, err := number(ctx, tx, "prove "+x.Home.String(), fmt.Sprintf(
+		"SELECT sum(k.q - coalesce(l.q, 0)) FROM (SELECT %s AS h, count(*) AS q FROM %s d WHERE %s GROUP BY 1) k LEFT JOIN (SELECT %s AS h, count(*) AS q FROM %s t GROUP BY 1) l ON l.h = k.h WHERE k.q > coalesce(l.q, 0)",
+		s.hash(keptAll), s.own(x.data()), all(r.free(x)), s.hash(liveAll), s.f.from(s.db, g.t)))
+	if err != nil {
+		return err
+	}
+	if missing > 0 {
+		return &ProofError{Table: x.Home, Capture: x.ID, Rows: missing, Of: x.Rows}
+	}
+	return nil
+}
+
+// captureAll captures a table without a key as it is, before captured rows take its place.
+func (r *Restorer) captureAll(ctx context.Context, tx engine.Querier, g *target, c *Capturer) error {
+	if c == nil {
+		return nil
+	}
+	if err := c.origins(ctx, tx); err != nil {
+		return err
+	}
+	y, err := c.prepare(ctx, tx, len(c.captures)+1, &action{kind: Rows, table: g.t, reason: "restored over"})
+	if err != nil {
+		return err
+	}
+	if err := c.copy(ctx, tx, y); err != nil {
+		return err
+	}
+	return c.record(ctx, tx, y)
+}

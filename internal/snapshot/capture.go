@@ -80,6 +80,14 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	return nil
 }
 
+// origins makes sure that the names of everything are known.
+func (c *Capturer) origins(ctx context.Context, tx engine.Querier) error {
+	if c.track.origin != nil {
+		return nil
+	}
+	return c.track.read(ctx, tx)
+}
+
 // merge adds what a rehearsal showed to a plan.
 func (c *Capturer) merge(ctx context.Context, tx engine.Querier, p *plan, seen []effects.Effect) error {
 	w := &planner{s: c.s, q: tx, track: c.track, plan: *p, tables: map[engine.Name]*engine.Table{}, seen: true}
@@ -103,8 +111,22 @@ func (c *Capturer) guarded(ctx context.Context, tx engine.Querier, n int, p *pla
 	if err := c.lock(ctx, tx, p.actions); err != nil {
 		return err
 	}
+	if len(actions) > 0 {
+		if err := c.s.Ensure(ctx, tx); err != nil {
+			return err
+		}
+	}
 	var made, watched []*capture
 	for _, a := range actions {
+		if a.observed() {
+			can, err := c.s.f.observable(ctx, tx, a.table)
+			if err != nil {
+				return err
+			}
+			if !can { // no right to watch: compare the whole table before and after
+				a.events, a.columns, a.moved, a.chain, a.reduce = events{}, nil, false, false, true
+			}
+		}
 		x, err := c.prepare(ctx, tx, n, a)
 		if err != nil {
 			return err
@@ -298,9 +320,6 @@ func (c *Capturer) copy(ctx context.Context, tx engine.Querier, x *capture) erro
 func (c *Capturer) keep(ctx context.Context, tx engine.Querier, made []*capture) error {
 	if len(made) == 0 {
 		return nil
-	}
-	if err := c.s.Ensure(ctx, tx); err != nil {
-		return err
 	}
 	for _, x := range made {
 		if err := c.s.pinned(ctx, tx, func() error { return c.settle(ctx, tx, x) }); err != nil {

@@ -239,7 +239,9 @@ func (p *planner) whole(ctx context.Context, t *engine.Table, cascade bool, reas
 	if !cascade {
 		return nil
 	}
-	return p.children(ctx, t, func(child *engine.Table) error { return p.whole(ctx, child, true, reason+" with those that inherit from it") })
+	return p.children(ctx, t, func(child *engine.Table) error {
+		return p.whole(ctx, child, true, reason+" with those that inherit from it")
+	})
 }
 
 // truncate plans TRUNCATE, with the tables that CASCADE reaches.

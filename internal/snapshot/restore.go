@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-		"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/verify"
 )
 
@@ -204,7 +204,7 @@ func (r *Restorer) compare(ctx context.Context, tx engine.Querier, x *restoring,
 	if x.Seal.Mode == sealBag {
 		return r.compareBag(ctx, tx, x, t)
 	}
-	if x.Seal.Mode == sealCovered || t == nil && x.Seal.Mode == sealAbsent || x.Rows == 0 {
+	if x.Seal.Mode == sealCovered || t == nil && x.Seal.Mode == sealAbsent || x.Rows == 0 || len(x.Key) == 0 {
 		return nil
 	}
 	name := func(i int) string {

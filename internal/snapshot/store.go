@@ -32,8 +32,8 @@ type dialect interface {
 	shield(ctx context.Context, q engine.Querier, tables []*engine.Table) (lift func(context.Context) error, err error)
 	// shapes reads the names and identities of all tables and columns of the user.
 	shapes(ctx context.Context, q engine.Querier) (shapes, error)
-	// rehearse runs something, says what it did, and takes it back.
-	rehearse(ctx context.Context, q engine.Querier, run func() error) (Observed, error)
+	// probe watches all tables of the user, without keeping any row, until the answer is asked for.
+	probe(ctx context.Context, q engine.Querier) (answer func(context.Context) (touched, error), err error)
 	// pin fixes the session settings that values as text and row visibility depend on.
 	pin(ctx context.Context, q engine.Querier) (unpin func(context.Context) error, err error)
 }
@@ -54,12 +54,16 @@ type flavour struct {
 	match func(live, kept string, f field, now engine.Column) string
 	// text shows a kept value to a person.
 	text func(ref string) string
+	// address locates a live row, under the alias t, until it is written.
+	address func(t *engine.Table) string
 	// from is a live table, without those that inherit from it.
 	from func(db *engine.DB, t *engine.Table) string
 	// size estimates the bytes of one of our tables.
 	size func(ctx context.Context, q engine.Querier, table string) (int64, error)
 	// taken tells whether a statement failed because a unique value is there already.
 	taken func(error) bool
+	// observable tells whether the session may watch writes to a table.
+	observable func(ctx context.Context, q engine.Querier, t *engine.Table) (bool, error)
 	// raise makes generators of numbers continue after everything that was handed out.
 	raise func(ctx context.Context, q engine.Querier, s *Store, t *engine.Table, old []sequence) error
 	// sequences reads where the generators of a table's numbers stand.

@@ -30,8 +30,11 @@ func identity(t *engine.Table) string {
 	if t.OID != 0 {
 		return strconv.FormatUint(uint64(t.OID), 10)
 	}
-	return strings.ToLower(t.Name.String())
+	return identityOf(t.Name)
 }
+
+// identityOf is the identity of a table where names are all there is.
+func identityOf(n engine.Name) string { return strings.ToLower(n.String()) }
 
 // columnIdentity does the same for a column.
 func columnIdentity(t *engine.Table, c engine.Column) string {
@@ -120,6 +123,11 @@ func (t *tracker) before(ctx context.Context, q engine.Querier, es []effects.Eff
 		}
 		return nil
 	}
+	return t.read(ctx, q)
+}
+
+// read reads the names of everything, and leaves out what was made already.
+func (t *tracker) read(ctx context.Context, q engine.Querier) error {
 	now, err := t.s.d.shapes(ctx, q)
 	if err != nil {
 		return err

@@ -1,0 +1,359 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// Finish puts back what is still missing after the last statement of the opposite direction, newest capture first so
+// that the oldest values stand at the end, writes only rows that differ, and proves the result. Under Restore the
+// application's values that it overwrites are captured through c first.
+//
+// The transaction must be rolled back when it returns an error; *ConflictError under Fail is one.
+func (r *Restorer) Finish(ctx context.Context, tx engine.Querier, p Policy, c *Capturer) (Report, error) {
+	if err := r.Check(ctx, tx); err != nil {
+		return Report{}, err
+	}
+	var rep Report
+	err := r.s.pinned(ctx, tx, func() error {
+		var err error
+		rep, err = r.finish(ctx, tx, p, c)
+		return err
+	})
+	return rep, err
+}
+
+func (r *Restorer) finish(ctx context.Context, tx engine.Querier, p Policy, c *Capturer) (Report, error) {
+	if p == Fail {
+		if err := r.refuse(ctx, tx); err != nil {
+			return Report{}, err
+		}
+	}
+	targets, tables, err := r.targets(ctx, tx)
+	if err != nil {
+		return Report{}, err
+	}
+	if err := r.follow(ctx, tx, targets, c); err != nil {
+		return Report{}, err
+	}
+	var overridden []Conflict
+	if p == Restore {
+		if overridden, err = r.override(ctx, tx, targets, c); err != nil {
+			return Report{}, err
+		}
+	}
+	if err := r.orphans(ctx, tx, targets); err != nil {
+		return Report{}, err
+	}
+	if len(tables) > 0 {
+		if err := r.putBack(ctx, tx, targets, tables, p, c); err != nil {
+			return Report{}, err
+		}
+	}
+	if p == Fail {
+		if err := r.refuse(ctx, tx); err != nil {
+			return Report{}, err
+		}
+	}
+	conflicts, _, err := r.conflicts(ctx, tx, true)
+	if err != nil {
+		return Report{}, err
+	}
+	for _, x := range r.captures {
+		if err := r.forget(ctx, tx, x); err != nil {
+			return Report{}, err
+		}
+		if x.work {
+			if _, err := exec(ctx, tx, "forget conflicts", "DROP TABLE "+r.s.own(x.conflicts())); err != nil {
+				return Report{}, err
+			}
+			x.work = false
+		}
+		if err := r.s.setStatus(ctx, tx, x.ID, statusRestored); err != nil {
+			return Report{}, err
+		}
+	}
+	out := Report{Conflicts: append(overridden, conflicts...), Verified: true, Notes: r.notes}
+	for _, n := range r.order {
+		out.Tables = append(out.Tables, *r.report[n])
+	}
+	return out, nil
+}
+
+// targets finds the places of all captures, newest first.
+func (r *Restorer) targets(ctx context.Context, tx engine.Querier) ([]*target, []*engine.Table, error) {
+	var out []*target
+	var tables []*engine.Table
+	all := r.tables()
+	for i := len(all) - 1; i >= 0; i-- {
+		x := all[i]
+		t, err := r.inspect(ctx, tx, x.Home)
+		if err != nil {
+			return nil, nil, err
+		}
+		if t == nil {
+			if x.Rows == 0 {
+				continue
+			}
+			return nil, nil, &PlaceError{Table: x.Home, Rows: x.Rows}
+		}
+		r.of(x.Home)
+		g, err := r.aim(x, t, x.Rows == 0)
+		if err != nil {
+			return nil, nil, err
+		}
+		out, tables = append(out, g), append(tables, t)
+	}
+	return out, distinct(tables), nil
+}
+
+// putBack writes all targets and proves them.
+func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*target, tables []*engine.Table, p Policy, c *Capturer) error {
+	lift, err := r.s.d.shield(ctx, tx, tables)
+	if err != nil {
+		return err
+	}
+	older := func(i int) []*restoring { // captures of the same table that come after in undoing
+		var out []*restoring
+		for _, g := range targets[i+1:] {
+			if g.x.Home == targets[i].x.Home && g.x.Rows > 0 {
+				out = append(out, g.x)
+			}
+		}
+		return out
+	}
+	for i, g := range targets {
+		if g.x.Rows == 0 {
+			continue
+		}
+		if len(g.x.Key) == 0 {
+			if slices.ContainsFunc(older(i), func(y *restoring) bool { return len(y.Key) == 0 }) {
+				continue // an older capture of the whole table is what counts
+			}
+			if err := r.putBag(ctx, tx, g, p, c); err != nil {
+				return err
+			}
+			continue
+		}
+		deleted, err := r.remove(ctx, tx, g)
+		if err != nil {
+			return err
+		}
+		r.of(g.x.Home).Deleted += deleted
+		if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
+			return err
+		}
+		if len(older(i)) > 0 {
+			if err := r.prove(ctx, tx, g, nil); err != nil {
+				return err
+			}
+		}
+	}
+	for _, t := range tables {
+		var old []sequence
+		for _, g := range targets {
+			if g.t.Name == t.Name {
+				old = append(old, g.x.Sequences...)
+			}
+		}
+		if err := r.s.f.raise(ctx, tx, r.s, t, old); err != nil {
+			return err
+		}
+	}
+	if err := lift(ctx); err != nil {
+		return err
+	}
+	for i, g := range targets {
+		if g.x.Rows == 0 || len(g.x.Key) == 0 {
+			continue
+		}
+		if err := r.prove(ctx, tx, g, older(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// follow looks what became of rows whose keys the migration moved: a Down that moves them back itself is trusted when it
+// put all of them where they were.
+func (r *Restorer) follow(ctx context.Context, tx engine.Querier, targets []*target, c *Capturer) error {
+	if c == nil {
+		return nil
+	}
+	s := r.s
+	for _, g := range targets {
+		x := g.x
+		if !x.Moved || x.Rows == 0 {
+			continue
+		}
+		from, names := s.own(x.data())+" d", make([]string, len(x.Key))
+		for i := range x.Key {
+			names[i] = "d." + k(i)
+		}
+		moved := 0
+		for m, y := range c.captures {
+			if !y.Moved || y.Identity != identity(g.t) || len(y.Key) != len(x.Key) {
+				continue
+			}
+			var on []string
+			for i := range x.Key {
+				on = append(on, fmt.Sprintf("m%d.%s = %s", m, o(i), names[i]))
+			}
+			from += fmt.Sprintf(" LEFT JOIN %s m%d ON %s", s.own(y.data()), m, all(append(on, fmt.Sprintf("m%d.op = 'u'", m))...))
+			for i := range x.Key {
+				names[i] = fmt.Sprintf("coalesce(m%d.%s, %s)", m, k(i), names[i])
+			}
+			moved++
+		}
+		if moved == 0 {
+			continue
+		}
+		var back, still []string
+		for i := range x.Key {
+			back = append(back, fmt.Sprintf("%s = d.%s", names[i], o(i)))
+			still = append(still, fmt.Sprintf("%s = d.%s", names[i], k(i)))
+		}
+		var of, landed, stayed int64
+		err := tx.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*), coalesce(sum(CASE WHEN %s THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN %s THEN 1 ELSE 0 END), 0) FROM %s WHERE %s",
+			all(back...), all(still...), from, all("d.op = 'u'", r.free(x)))).Scan(&of, &landed, &stayed)
+		if err != nil {
+			return fmt.Errorf("follow keys of %s: %w", x.Home, err)
+		}
+		switch {
+		case landed == of:
+			x.landed, g.place = true, x.old
+		case stayed == of:
+		default:
+			return &ProofError{Table: x.Home, Capture: x.ID, Rows: of - landed, Of: of, Reason: "Down moves keys in another way than Up did"}
+		}
+	}
+	return nil
+}
+
+// override captures what the application wrote in places that captured values are about to take, and frees those places.
+func (r *Restorer) override(ctx context.Context, tx engine.Querier, targets []*target, c *Capturer) ([]Conflict, error) {
+	s := r.s
+	var out []Conflict
+	for _, g := range targets {
+		x := g.x
+		if !x.work {
+			continue
+		}
+		work := s.own(x.conflicts())
+		if c != nil && len(x.Key) > 0 {
+			if err := c.overwritten(ctx, tx, g); err != nil {
+				return nil, err
+			}
+		}
+		settled := fmt.Sprintf("reason IN ('%s', '%s')", changedSince, insertedSince)
+		if x.Whole {
+			settled = fmt.Sprintf("reason IN ('%s', '%s', '%s')", changedSince, insertedSince, deletedSince)
+		}
+		list, total, err := r.conflictsOf(ctx, tx, x, settled, Restore)
+		if err != nil {
+			return nil, err
+		}
+		r.of(x.Home).Conflicts += total
+		out = append(out, list...)
+		if _, err := exec(ctx, tx, "free conflicts", fmt.Sprintf("DELETE FROM %s WHERE %s", work, settled)); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// overwritten captures the rows that stand in the places of a capture's conflicts.
+func (c *Capturer) overwritten(ctx context.Context, tx engine.Querier, g *target) error {
+	s, x := c.s, g.x
+	if err := c.origins(ctx, tx); err != nil {
+		return err
+	}
+	y, err := c.prepare(ctx, tx, len(c.captures)+1, &action{kind: Rows, table: g.t, events: events{update: true, remove: true}, reason: "restored over"})
+	if err != nil {
+		return err
+	}
+	names, _ := y.columns()
+	values := []string{"'u'"}
+	for _, f := range append(slices.Clone(y.Key), y.Fields...) {
+		values = append(values, s.f.value("t."+s.q(f.At), f))
+	}
+	y.Rows, err = exec(ctx, tx, "capture what is restored over", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s w JOIN %s d ON d.n = w.n JOIN %s t ON %s",
+		s.own(y.data()), list(names), list(values), s.own(x.conflicts()), s.own(x.data()), s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, g.place)))
+	if err != nil {
+		return err
+	}
+	if y.Rows == 0 {
+		_, err := exec(ctx, tx, "drop an empty capture", "DROP TABLE "+s.own(y.data()))
+		return err
+	}
+	if err := s.Ensure(ctx, tx); err != nil {
+		return err
+	}
+	return c.record(ctx, tx, y)
+}
+
+// refuse gives a *ConflictError when there are conflicts.
+func (r *Restorer) refuse(ctx context.Context, tx engine.Querier) error {
+	found, total, err := r.conflicts(ctx, tx, false)
+	if err != nil || total == 0 {
+		return err
+	}
+	return &ConflictError{Conflicts: found, Total: total}
+}
+
+// Conflicts lists the captured rows whose places were written since, as far as they are known: after Check those that the
+// application wrote, after Finish all.
+func (r *Restorer) Conflicts(ctx context.Context, tx engine.Querier) ([]Conflict, int64, error) {
+	return r.conflicts(ctx, tx, false)
+}
+
+func (r *Restorer) conflicts(ctx context.Context, tx engine.Querier, count bool) ([]Conflict, int64, error) {
+	var out []Conflict
+	var total int64
+	for _, x := range r.tables() {
+		found, n, err := r.conflictsOf(ctx, tx, x, "1 = 1", Keep)
+		if err != nil {
+			return nil, 0, err
+		}
+		out = append(out, found...)
+		total += n
+		if count && n > 0 {
+			r.of(x.Home).Conflicts += n
+		}
+	}
+	return out, total, nil
+}
+
+// conflictsOf lists the conflicts of one capture.
+func (r *Restorer) conflictsOf(ctx context.Context, tx engine.Querier, x *restoring, where string, resolved Policy) ([]Conflict, int64, error) {
+	if !x.work {
+		return nil, 0, nil
+	}
+	s := r.s
+	total, err := number(ctx, tx, "count conflicts", fmt.Sprintf("SELECT count(DISTINCT n) FROM %s w WHERE %s", s.own(x.conflicts()), where))
+	if err != nil || total == 0 {
+		return nil, 0, err
+	}
+	rows, err := tx.QueryContext(ctx, fmt.Sprintf("SELECT %s, min(w.reason) FROM %s w JOIN %s d ON d.n = w.n WHERE %s GROUP BY d.n, 1 ORDER BY d.n LIMIT %d",
+		s.keyText(x.capture, "d"), s.own(x.conflicts()), s.own(x.data()), where, MaxConflicts))
+	if err != nil {
+		return nil, 0, fmt.Errorf("list conflicts: %w", err)
+	}
+	defer rows.Close()
+	var out []Conflict
+	for rows.Next() {
+		c := Conflict{Table: x.Home.String(), Columns: x.Columns, Resolved: resolved}
+		var key *string
+		if err := rows.Scan(&key, &c.Reason); err != nil {
+			return nil, 0, fmt.Errorf("list conflicts: %w", err)
+		}
+		if key != nil {
+			c.Key = *key
+		}
+		out = append(out, c)
+	}
+	return out, total, rows.Err()
+}

@@ -1,0 +1,302 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// Place puts data back into tables and columns that the last statement made again, so that the statements after it
+// find it there. rest are the statements still to come: a table that one of them inserts into waits until after that
+// one, because rows that are there already would be in its way.
+func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects.Statement) error {
+	type come struct {
+		x      *restoring
+		t      *engine.Table
+		fresh  bool // the table itself is new
+		fields []string
+	}
+	var back []come
+	all := r.tables()
+	for i := len(all) - 1; i >= 0; i-- {
+		x := all[i]
+		if x.Rows == 0 || len(x.Key) == 0 && slices.ContainsFunc(all[:i], func(y *restoring) bool { return y.Home == x.Home && len(y.Key) == 0 }) {
+			continue
+		}
+		t, err := r.inspect(ctx, tx, x.Home)
+		if err != nil {
+			return err
+		}
+		if t == nil {
+			x.look(nil)
+			continue
+		}
+		c := come{x: x, t: t, fresh: identity(t) != x.table}
+		for _, f := range x.Fields {
+			name := r.column(t, f.Name)
+			j := columnIndex(t, name)
+			if j >= 0 && (c.fresh || x.columns[name] != columnIdentity(t, t.Columns[j])) {
+				c.fields = append(c.fields, f.Name)
+			}
+		}
+		if len(c.fields) == 0 && !c.fresh {
+			x.look(t)
+			continue
+		}
+		if c.fresh && r.insertedInto(x.Home, rest) {
+			continue // stays as last looked at, so that it is found again after the next statement
+		}
+		x.look(t)
+		back = append(back, c)
+	}
+	if len(back) == 0 {
+		return nil
+	}
+	return r.s.pinned(ctx, tx, func() error {
+		var tables []*engine.Table
+		var early []*restoring
+		for _, c := range back {
+			tables = append(tables, c.t)
+			if c.fresh {
+				early = r.parents(c.x, early, rest)
+			}
+		}
+		var targets []*target
+		for i := len(early) - 1; i >= 0; i-- {
+			t, err := r.inspect(ctx, tx, early[i].Home)
+			if err != nil {
+				return err
+			}
+			if t == nil || slices.ContainsFunc(back, func(c come) bool { return c.x == early[i] }) {
+				continue
+			}
+			g, err := r.aim(early[i], t, true)
+			if err != nil {
+				return err
+			}
+			tables, targets = append(tables, t), append(targets, g)
+		}
+		lift, err := r.s.d.shield(ctx, tx, distinct(tables))
+		if err != nil {
+			return err
+		}
+		for _, g := range targets {
+			if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
+				return err
+			}
+		}
+		// Parents before children: the order of the foreign keys, as they were.
+		slices.SortStableFunc(back, func(a, b come) int {
+			switch {
+			case slices.Contains(a.x.Parents, b.x.Home):
+				return 1
+			case slices.Contains(b.x.Parents, a.x.Home):
+				return -1
+			}
+			return 0
+		})
+		for _, c := range back {
+			g, err := r.aim(c.x, c.t, true)
+			if err != nil {
+				return err
+			}
+			if len(c.x.Key) == 0 {
+				// Rows without a key come back all together, when all their columns are there.
+				if (c.x.bag == nil || c.x.bag.same) && len(g.fields) == len(c.x.Fields) {
+					if err := r.putBag(ctx, tx, g, Keep, nil); err != nil {
+						return err
+					}
+				}
+				continue
+			}
+			if c.fresh {
+				if err := r.orphans(ctx, tx, []*target{g}); err != nil {
+					return err
+				}
+			}
+			fields := slices.DeleteFunc(slices.Clone(g.fields), func(i int) bool { return !slices.Contains(c.fields, c.x.Fields[i].Name) })
+			if err := r.write(ctx, tx, g, fields, !c.fresh, c.fresh); err != nil {
+				return err
+			}
+		}
+		return lift(ctx)
+	})
+}
+
+// Settle puts back early what can be put back now. It is for a statement of Down that needs old data in places which
+// were there all along: a constraint that only they satisfy. Finish puts back whatever is overwritten after.
+func (r *Restorer) Settle(ctx context.Context, tx engine.Querier) error {
+	return r.s.pinned(ctx, tx, func() error {
+		var targets []*target
+		var tables []*engine.Table
+		all := r.tables()
+		for i := len(all) - 1; i >= 0; i-- {
+			x := all[i]
+			t, err := r.inspect(ctx, tx, x.Home)
+			if err != nil {
+				return err
+			}
+			if t == nil || len(x.Key) == 0 || x.Rows == 0 {
+				continue
+			}
+			g, err := r.aim(x, t, true)
+			if err != nil {
+				return err
+			}
+			if len(g.fields) < len(x.Fields) || columnIndex(t, g.name(0)) < 0 {
+				continue
+			}
+			targets, tables = append(targets, g), append(tables, t)
+		}
+		if len(targets) == 0 {
+			return nil
+		}
+		if err := r.orphans(ctx, tx, targets); err != nil {
+			return err
+		}
+		lift, err := r.s.d.shield(ctx, tx, distinct(tables))
+		if err != nil {
+			return err
+		}
+		for _, g := range targets {
+			if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
+				return err
+			}
+		}
+		return lift(ctx)
+	})
+}
+
+// write updates rows that are there, also in conflict if it says so, and inserts those that are not if it says so.
+func (r *Restorer) write(ctx context.Context, tx engine.Querier, g *target, fields []int, conflicts, insert bool) error {
+	for i := range g.x.Key {
+		if columnIndex(g.t, g.name(i)) < 0 {
+			return nil // its key is not back yet
+		}
+	}
+	updated, err := r.update(ctx, tx, g, fields, conflicts)
+	if err != nil {
+		return err
+	}
+	var inserted int64
+	if insert {
+		if inserted, err = r.insert(ctx, tx, g); err != nil {
+			return err
+		}
+	}
+	rep := r.of(g.x.Home)
+	rep.Updated, rep.Inserted = rep.Updated+updated, rep.Inserted+inserted
+	g.x.written = g.x.written || updated+inserted > 0
+	return nil
+}
+
+// insertedInto tells whether a statement still to come inserts rows into a table.
+func (r *Restorer) insertedInto(n engine.Name, rest []effects.Statement) bool {
+	for _, st := range rest {
+		for _, e := range st.Effects {
+			switch e.Kind {
+			case effects.Insert, effects.Upsert, effects.Merge, effects.Replace:
+				if r.s.sameName(e.Table.Name, n.Name) && (e.Table.Schema == "" || e.Table.Schema == n.Schema) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// parents adds the captures of the tables that a table's foreign keys point to, and of theirs: without their rows
+// the table's own could not come back.
+func (r *Restorer) parents(x *restoring, found []*restoring, rest []effects.Statement) []*restoring {
+	for _, y := range r.tables() {
+		if y == x || y.Home == x.Home || !slices.Contains(x.Parents, y.Home) || slices.Contains(found, y) || !y.Whole || len(y.Key) == 0 ||
+			r.insertedInto(y.Home, rest) {
+			continue
+		}
+		found = append(found, y)
+		found = r.parents(y, found, rest)
+	}
+	return found
+}
+
+// distinct drops tables that occur twice.
+func distinct(tables []*engine.Table) []*engine.Table {
+	slices.SortStableFunc(tables, func(a, b *engine.Table) int { return strings.Compare(a.Name.String(), b.Name.String()) })
+	return slices.CompactFunc(tables, func(a, b *engine.Table) bool { return a.Name == b.Name })
+}
+
+// orphans marks rows whose parents were deleted since and will not come back with these targets: they stay out.
+func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*target) error {
+	s := r.s
+	for again := true; again; {
+		again = false
+		for _, g := range targets {
+			x := g.x
+			for _, fk := range g.t.ForeignKeys {
+				if !fk.Validated {
+					continue
+				}
+				parent, err := r.inspect(ctx, tx, fk.Parent)
+				if err != nil {
+					return err
+				}
+				if parent == nil || len(x.Key) == 0 || len(fk.Columns) != len(fk.ParentColumns) {
+					continue
+				}
+				var refs []string
+				var kinds []field
+				for _, c := range fk.Columns {
+					i := slices.IndexFunc(x.Fields, func(f field) bool { return r.column(g.t, f.Name) == c })
+					if i < 0 {
+						break
+					}
+					refs, kinds = append(refs, "d."+v(i)), append(kinds, x.Fields[i])
+				}
+				if len(refs) < len(fk.Columns) {
+					continue
+				}
+				conditions := []string{x.inserted(false), r.free(x)}
+				var on []string
+				for i, ref := range refs {
+					conditions = append(conditions, ref+" IS NOT NULL")
+					on = append(on, s.f.match("p."+s.q(fk.ParentColumns[i]), ref, kinds[i], parent.Columns[columnIndex(parent, fk.ParentColumns[i])]))
+				}
+				conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s p WHERE %s)", s.db.Quote(parent.Name), all(on...)))
+				for _, y := range r.tables() {
+					if y.Home != parent.Name {
+						continue
+					}
+					var same []string
+					for i, c := range fk.ParentColumns {
+						if j := slices.IndexFunc(y.Fields, func(f field) bool { return r.s.sameName(f.Name, c) }); j >= 0 {
+							same = append(same, fmt.Sprintf("y.%s = %s", v(j), refs[i]))
+						} else if j := slices.IndexFunc(y.Key, func(f field) bool { return r.s.sameName(f.Name, c) }); j >= 0 {
+							same = append(same, fmt.Sprintf("y.%s = %s", y.old(j), refs[i]))
+						}
+					}
+					if len(same) < len(refs) {
+						continue
+					}
+					cond := []string{all(same...)}
+					if y.Ops {
+						cond = append(cond, "y.op <> 'i'")
+					}
+					if y.work {
+						cond = append(cond, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s yw WHERE yw.n = y.n)", s.own(y.conflicts())))
+					}
+					conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(cond...)))
+				}
+				n, err := r.marked(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s d WHERE %s", parentGone, s.own(x.data()), all(conditions...)))
+				if err != nil {
+					return err
+				}
+				again = again || n > 0
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,201 @@
+package snapshot
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"modernc.org/sqlite"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+type sqliteDialect struct{ s *Store }
+
+var sqliteFlavour = flavour{
+	number:    "n INTEGER PRIMARY KEY",
+	timestamp: "text",
+	hash:      "blob",
+	// A column without a type keeps every value exactly as it comes.
+	store: func(engine.Column) (string, bool) { return "", false },
+	value: func(ref string, _ field) string { return ref },
+	back:  func(ref string, _ field, _ engine.Column) string { return ref },
+	match: func(live, kept string, _ field, _ engine.Column) string {
+		// The first comparison can use an index, whatever its collation; the second is exact.
+		return live + " = " + kept + " AND " + live + " = " + kept + " COLLATE BINARY"
+	},
+	text: func(ref string) string {
+		return "CASE typeof(" + ref + ") WHEN 'blob' THEN 'x''' || hex(" + ref + ") || '''' ELSE coalesce(CAST(" + ref + " AS TEXT), 'NULL') END"
+	},
+	from: func(db *engine.DB, t *engine.Table) string { return db.Quote(t.Name) },
+	address: func(t *engine.Table) string {
+		for _, name := range []string{"rowid", "oid"} {
+			if !slices.ContainsFunc(t.Columns, func(c engine.Column) bool { return strings.EqualFold(c.Name, name) }) {
+				return "t." + name
+			}
+		}
+		return "t._rowid_"
+	},
+	size: func(ctx context.Context, q engine.Querier, table string) (int64, error) {
+		return number(ctx, q, "measure a capture", "SELECT sum(pgsize) FROM dbstat WHERE name = ? AND aggregate", strings.Trim(table, `"`))
+	},
+	taken: func(err error) bool {
+		var e *sqlite.Error
+		return errors.As(err, &e) && slices.Contains([]int{1555, 2067, 2579}, e.Code()) // PRIMARY KEY, UNIQUE, ROWID
+	},
+	observable: func(ctx context.Context, q engine.Querier, t *engine.Table) (bool, error) {
+		// A row that gives way to another one of the same unique value fires no trigger.
+		var text string
+		if err := q.QueryRowContext(ctx, "SELECT sql FROM main.sqlite_schema WHERE type = 'table' AND name = ?", t.Name.Name).Scan(&text); err != nil {
+			return false, fmt.Errorf("read the definition of %s: %w", t.Name, err)
+		}
+		return !strings.Contains(strings.Join(strings.Fields(strings.ToUpper(text)), " "), "ON CONFLICT REPLACE"), nil
+	},
+	sequences: func(ctx context.Context, q engine.Querier, _ *Store, t *engine.Table) ([]sequence, error) {
+		last, ok, err := sqliteSequence(ctx, q, t.Name.Name)
+		if err != nil || !ok {
+			return nil, err
+		}
+		return []sequence{{Name: t.Name, Last: last}}, nil
+	},
+	raise: sqliteRaise,
+}
+
+// sqliteSequence reads how far AUTOINCREMENT has come for a table.
+func sqliteSequence(ctx context.Context, q engine.Querier, table string) (last int64, ok bool, err error) {
+	there, err := number(ctx, q, "read sequences", "SELECT count(*) FROM main.sqlite_schema WHERE name = 'sqlite_sequence'")
+	if err != nil || there == 0 {
+		return 0, false, err
+	}
+	err = q.QueryRowContext(ctx, "SELECT seq FROM main.sqlite_sequence WHERE name = ?", table).Scan(&last)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("read sequences: %w", err)
+	}
+	return last, true, nil
+}
+
+func sqliteRaise(ctx context.Context, q engine.Querier, s *Store, t *engine.Table, old []sequence) error {
+	var want int64
+	for _, o := range old {
+		if strings.EqualFold(o.Name.Name, t.Name.Name) {
+			want = max(want, o.Last)
+		}
+	}
+	if want == 0 {
+		return nil
+	}
+	var text string
+	if err := q.QueryRowContext(ctx, "SELECT sql FROM main.sqlite_schema WHERE type = 'table' AND name = ?", t.Name.Name).Scan(&text); err != nil {
+		return fmt.Errorf("raise the sequence of %s: %w", t.Name, err)
+	}
+	if !strings.Contains(strings.ToUpper(text), "AUTOINCREMENT") {
+		return nil
+	}
+	last, ok, err := sqliteSequence(ctx, q, t.Name.Name)
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		_, err = exec(ctx, q, "raise a sequence", "INSERT INTO main.sqlite_sequence (name, seq) VALUES (?, ?)", t.Name.Name, want)
+	case last < want:
+		_, err = exec(ctx, q, "raise a sequence", "UPDATE main.sqlite_sequence SET seq = ? WHERE name = ?", want, t.Name.Name)
+	}
+	return err
+}
+
+// lock has nothing to do: the transaction is the only writer since it began.
+func (d sqliteDialect) lock(context.Context, engine.Querier, []*engine.Table, bool) error { return nil }
+
+// pin has nothing to do: values are kept as they are.
+func (d sqliteDialect) pin(context.Context, engine.Querier) (func(context.Context) error, error) {
+	return func(context.Context) error { return nil }, nil
+}
+
+func (d sqliteDialect) shapes(ctx context.Context, q engine.Querier) (shapes, error) {
+	rows, err := q.QueryContext(ctx, `SELECT l.name, x.name, x.type FROM pragma_table_list l, pragma_table_xinfo(l.name, 'main') x
+		WHERE l.schema = 'main' AND l.type IN ('table', 'virtual') AND x.hidden <> 1 ORDER BY l.name, x.cid`)
+	if err != nil {
+		return nil, fmt.Errorf("read the names of all tables: %w", err)
+	}
+	defer rows.Close()
+	out := shapes{}
+	for rows.Next() {
+		var t tableShape
+		var c columnShape
+		if err := rows.Scan(&t.Name.Name, &c.Name, &c.Type); err != nil {
+			return nil, fmt.Errorf("read the names of all tables: %w", err)
+		}
+		if d.s.db.Mine(t.Name) {
+			continue
+		}
+		id := strings.ToLower(t.Name.Name)
+		if _, ok := out[id]; !ok {
+			t.Columns = map[string]columnShape{}
+			out[id] = t
+		}
+		out[id].Columns[strings.ToLower(c.Name)] = c
+	}
+	return out, rows.Err()
+}
+
+// shield drops the triggers of the tables and makes them again from their own text. Foreign keys wait for lift.
+func (d sqliteDialect) shield(ctx context.Context, q engine.Querier, tables []*engine.Table) (func(context.Context) error, error) {
+	var again []string
+	for _, t := range tables {
+		rows, err := q.QueryContext(ctx, "SELECT name, sql FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE ORDER BY rowid", t.Name.Name)
+		if err != nil {
+			return nil, fmt.Errorf("read triggers: %w", err)
+		}
+		var names []string
+		for rows.Next() {
+			var name, text string
+			if err := rows.Scan(&name, &text); err != nil {
+				rows.Close()
+				return nil, fmt.Errorf("read triggers: %w", err)
+			}
+			names, again = append(names, name), append(again, text)
+		}
+		rows.Close()
+		if err := rows.Err(); err != nil {
+			return nil, fmt.Errorf("read triggers: %w", err)
+		}
+		for _, n := range names {
+			if _, err := exec(ctx, q, "switch triggers off", "DROP TRIGGER main."+d.s.q(n)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if _, err := exec(ctx, q, "defer foreign keys", "PRAGMA defer_foreign_keys = ON"); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		for _, text := range again {
+			if _, err := exec(ctx, q, "switch triggers on again", text); err != nil {
+				return err
+			}
+		}
+		on, err := number(ctx, q, "read settings", "PRAGMA foreign_keys")
+		if err != nil || on == 0 {
+			return err
+		}
+		for _, t := range tables {
+			broken, err := number(ctx, q, "check foreign keys", "SELECT count(*) FROM pragma_foreign_key_check(?)", t.Name.Name)
+			if err != nil {
+				return err
+			}
+			if broken > 0 {
+				return &ProofError{Table: t.Name, Rows: broken, Of: broken, Reason: "foreign keys point to rows that are not there"}
+			}
+		}
+		return nil
+	}, nil
+}
+
+// literalPlain quotes a string as a literal.
+func literalPlain(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
