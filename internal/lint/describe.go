@@ -1,0 +1,81 @@
+package lint
+
+import (
+	"slices"
+	"strings"
+)
+
+// typeBase is a type without its length.
+func typeBase(t string) string {
+	base, _, _ := strings.Cut(strings.ToLower(t), "(")
+	return strings.TrimSpace(base)
+}
+
+func describeColumn(c *Column) string {
+	s := c.Type
+	if c.Serial {
+		s += " (sequence)"
+	}
+	if c.NotNull {
+		s += " NOT NULL"
+	}
+	if c.HasDefault && c.Default != "" {
+		s += " DEFAULT " + strings.Join(strings.Fields(c.Default), " ")
+	}
+	return s
+}
+
+func describeConstraint(c *Constraint) string {
+	s := c.Kind
+	if c.Kind != "check" && len(c.Columns) > 0 {
+		s += " (" + strings.Join(c.Columns, ", ") + ")"
+	}
+	if c.Kind == "foreign key" {
+		s += " to " + c.Parent.Name
+		if c.OnDelete != "" && c.OnDelete != "NO ACTION" {
+			s += " on delete " + strings.ToLower(c.OnDelete)
+		}
+		if c.OnUpdate != "" && c.OnUpdate != "NO ACTION" {
+			s += " on update " + strings.ToLower(c.OnUpdate)
+		}
+	}
+	if c.Expression != "" {
+		s += " " + strings.Join(strings.Fields(c.Expression), " ")
+	}
+	if c.Deferrable {
+		s += " deferrable"
+	}
+	return s
+}
+
+func describeIndex(x *Index) string {
+	s := pick(x.Unique, "unique index", "index") + " (" + strings.Join(x.Columns, ", ") + ")"
+	if x.Method != "" && x.Method != "btree" {
+		s += " using " + x.Method
+	}
+	if len(x.Include) > 0 {
+		s += " include (" + strings.Join(x.Include, ", ") + ")"
+	}
+	if x.Where != "" {
+		s += " where " + strings.Join(strings.Fields(x.Where), " ")
+	}
+	return s
+}
+
+func describeObject(o *Object) string {
+	if o.Values != nil {
+		return "values " + strings.Join(o.Values, ", ")
+	}
+	return "another definition"
+}
+
+func sortedKeys(m map[objectKey]*Object) []objectKey {
+	out := make([]objectKey, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.SortFunc(out, func(a, b objectKey) int {
+		return strings.Compare(a.kind+a.table.String()+a.name.String()+a.args, b.kind+b.table.String()+b.name.String()+b.args)
+	})
+	return out
+}

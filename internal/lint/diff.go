@@ -1,0 +1,426 @@
+package lint
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+)
+
+// verdict says how the schema after Down differs from that before Up.
+type verdict int
+
+const (
+	left    verdict = iota // Up made it, Down leaves it
+	lost                   // Up destroyed it, Down does not bring it back
+	changed                // Up changed it, Down leaves it so
+	wrong                  // Down brings it back with another definition
+	taken                  // Down destroys what Up had not touched
+	extra                  // Down makes what was not there before Up
+)
+
+// change is one difference.
+type change struct {
+	verdict  verdict
+	entity   string
+	property string // of wrong and changed: "type", "default" …
+	before   string // definitions in a few words
+	after    string
+	up, down *Statement // which statement of each direction is responsible, when one is
+	undo     []string   // statements that lead from after to before
+}
+
+// differ compares three layers: before Up, after Up, after Down.
+type differ struct {
+	before, mid, after *Model
+	out                []change
+}
+
+func compare(before, mid, after *Model) []change {
+	d := &differ{before: before, mid: mid, after: after}
+	for _, k := range d.touchedTables() {
+		d.table(k)
+	}
+	for _, k := range d.touchedObjects() {
+		d.object(k)
+	}
+	d.settings()
+	return d.out
+}
+
+// touchedTables are those that either direction wrote to.
+func (d *differ) touchedTables() []effects.Name {
+	seen := map[effects.Name]bool{}
+	for _, l := range []*Model{d.mid, d.after} {
+		if l == d.before {
+			continue
+		}
+		for k := range l.tables {
+			seen[k] = true
+		}
+	}
+	out := make([]effects.Name, 0, len(seen))
+	for k := range seen {
+		out = append(out, k)
+	}
+	slices.SortFunc(out, func(a, b effects.Name) int { return strings.Compare(a.String(), b.String()) })
+	return out
+}
+
+func (d *differ) touchedObjects() []objectKey {
+	seen := map[objectKey]bool{}
+	for _, l := range []*Model{d.mid, d.after} {
+		for k := range l.objects {
+			seen[k] = true
+		}
+	}
+	out := make([]objectKey, 0, len(seen))
+	for k := range seen {
+		out = append(out, k)
+	}
+	slices.SortFunc(out, func(a, b objectKey) int {
+		return strings.Compare(a.kind+a.table.String()+a.name.String()+a.args, b.kind+b.table.String()+b.name.String()+b.args)
+	})
+	return out
+}
+
+// add completes a difference with the statements that are responsible for it.
+func (d *differ) add(c change, fallback ...string) {
+	find := func(m *Model) *Statement {
+		if m.played == nil {
+			return nil
+		}
+		for _, e := range append([]string{c.entity}, fallback...) {
+			if st := m.played.last[e]; st != nil {
+				return st
+			}
+		}
+		return nil
+	}
+	c.up = find(d.mid)
+	if d.after != d.mid {
+		c.down = find(d.after)
+	}
+	d.out = append(d.out, c)
+}
+
+func (d *differ) table(k effects.Name) {
+	b, m, a := d.before.Table(k), d.mid.Table(k), d.after.Table(k)
+	entity := d.before.tableEntity(k)
+	switch {
+	case b != nil && b.Doubt, a != nil && (a.Doubt || a.Temporary), d.after.doubt:
+		return
+	case b == nil && a == nil:
+		return
+	case b == nil && !a.Unknown:
+		if d.after.maybe(k.Name) && m == nil || a.Origin.Name != "" && a.Origin != k && d.before.Table(a.Origin) != nil && d.after.Table(a.Origin) == nil {
+			return // a rename: reported where the old name is missing
+		}
+		v := left
+		if m == nil {
+			v = extra
+		}
+		d.add(change{verdict: v, entity: entity, after: "exists", undo: []string{d.drop("TABLE", k)}})
+		return
+	case b == nil:
+		b = &Table{Name: k, Partial: true, Unknown: true}
+	case a == nil:
+		if b.Unknown || d.renamedTable(k, b) {
+			return
+		}
+		v := lost
+		if m != nil {
+			v = taken
+		}
+		d.add(change{verdict: v, entity: entity, before: "exists", undo: d.createTable(b)})
+		return
+	}
+	if a.Unknown && !b.Unknown && m == nil {
+		return
+	}
+	d.inTable(b, m, a)
+}
+
+// inTable compares a table that is there before and after.
+func (d *differ) inTable(b, m, a *Table) {
+	entity := d.before.tableEntity(b.Name)
+	d.columns(b, m, a)
+	d.constraints(b, m, a)
+	d.indexes(b, m, a)
+	if b.Comment != a.Comment && !(b.Unknown && a.Comment == "") {
+		d.property(entity, "comment", b.Comment, a.Comment, m != nil && m.Comment == a.Comment, []string{commentSQL(d.before.dialect, d.name(b.Name), "", b.Comment)})
+	}
+	if b.RowSecurity != a.RowSecurity && !b.Unknown {
+		d.property(entity, "row level security", onOff(b.RowSecurity), onOff(a.RowSecurity), m != nil && m.RowSecurity == a.RowSecurity,
+			[]string{"ALTER TABLE " + d.name(b.Name) + pick(b.RowSecurity, " ENABLE", " DISABLE") + " ROW LEVEL SECURITY"})
+	}
+	if b.ForceRows != a.ForceRows && !b.Unknown {
+		d.property(entity, "forced row level security", onOff(b.ForceRows), onOff(a.ForceRows), m != nil && m.ForceRows == a.ForceRows,
+			[]string{"ALTER TABLE " + d.name(b.Name) + pick(b.ForceRows, " FORCE", " NO FORCE") + " ROW LEVEL SECURITY"})
+	}
+	if b.PartitionOf != a.PartitionOf && !b.Unknown && !a.Unknown {
+		d.property(entity, "partition of", b.PartitionOf.String(), a.PartitionOf.String(), m != nil && m.PartitionOf == a.PartitionOf, nil)
+	}
+}
+
+func onOff(b bool) string { return pick(b, "enabled", "disabled") }
+
+func pick(b bool, yes, no string) string {
+	if b {
+		return yes
+	}
+	return no
+}
+
+// property adds a difference in one property; same says that it is as Up left it.
+func (d *differ) property(entity, property, before, after string, same bool, undo []string, fallback ...string) {
+	v := wrong
+	if same {
+		v = changed
+	}
+	d.add(change{verdict: v, entity: entity, property: property, before: before, after: after, undo: undo}, fallback...)
+}
+
+func (d *differ) columns(b, m, a *Table) {
+	table := d.before.tableEntity(b.Name)
+	for i := range b.Columns {
+		bc := &b.Columns[i]
+		entity := d.before.childEntity("column", b.Name, bc.Name)
+		ac, mc := a.column(bc.Name), m.column(bc.Name)
+		if ac != nil {
+			d.column(b, bc, mc, ac, entity)
+			continue
+		}
+		if a.Partial || d.renamedColumn(b, bc, a) {
+			continue
+		}
+		d.missing(entity, b, m, a, mc != nil, describeColumn(bc), []string{d.addColumn(b, bc)})
+	}
+	for i := range a.Columns {
+		ac := &a.Columns[i]
+		if b.column(ac.Name) != nil {
+			continue
+		}
+		entity := d.before.childEntity("column", b.Name, ac.Name)
+		if from := d.mid.played.columns[d.before.childEntity("column", b.Name, ac.Name)]; from != "" && b.column(from) != nil && a.column(from) == nil {
+			continue // a rename: reported where the old name is missing
+		}
+		byUp := m.column(ac.Name) != nil
+		if !byUp && b.Partial {
+			continue // it may have been there
+		}
+		if b.Partial && d.mid.played.last[entity] == nil {
+			continue
+		}
+		v := left
+		if !byUp {
+			v = extra
+		}
+		d.add(change{verdict: v, entity: entity, after: describeColumn(ac),
+			undo: []string{"ALTER TABLE " + d.name(b.Name) + " DROP COLUMN " + d.ident(ac.Name)}}, table)
+	}
+}
+
+// missing is something of a table that is not there after Down.
+func (d *differ) missing(entity string, b, m, a *Table, atMid bool, before string, undo []string) {
+	v := lost
+	switch {
+	case m == nil && a != nil: // Down made the table anew, without it
+		v = wrong
+	case atMid:
+		v = taken
+	}
+	d.add(change{verdict: v, entity: entity, before: before, after: "", undo: undo}, d.before.tableEntity(b.Name))
+}
+
+func (d *differ) column(b *Table, bc, mc, ac *Column, entity string) {
+	if d.unseen(entity) {
+		return
+	}
+	dialect, t, c := d.before.dialect, d.name(b.Name), d.ident(bc.Name)
+	alter := "ALTER TABLE " + t + " ALTER COLUMN " + c
+	table := d.before.tableEntity(b.Name)
+	add := func(property, before, after string, same bool, undo ...string) {
+		if dialect != effects.Postgres {
+			undo = d.modify(b, bc)
+		}
+		d.property(entity, property, before, after, same, undo, table)
+	}
+	if !sameType(dialect, bc.Type, ac.Type) && !d.doubtfulType(bc.Type, ac.Type) {
+		add("type", bc.Type, ac.Type, mc != nil && sameType(dialect, mc.Type, ac.Type), alter+" TYPE "+bc.Type+d.using(bc, ac))
+	}
+	if bc.NotNull != ac.NotNull {
+		add("nullability", nullability(bc), nullability(ac), mc != nil && mc.NotNull == ac.NotNull, alter+pick(bc.NotNull, " SET", " DROP")+" NOT NULL")
+	}
+	if !sameDefault(dialect, bc, ac) {
+		undo := alter + " DROP DEFAULT"
+		if bc.HasDefault && bc.Default != "" {
+			undo = alter + " SET DEFAULT " + bc.Default
+		}
+		add("default", orNone(bc), orNone(ac), mc != nil && sameDefault(dialect, mc, ac), undo)
+	}
+	if bc.Generated != ac.Generated || bc.Generated && canonical(dialect, bc.Expression) != canonical(dialect, ac.Expression) {
+		add("generation expression", bc.Expression, ac.Expression, mc != nil && mc.Expression == ac.Expression)
+	}
+	if bc.Identity != ac.Identity && !bc.Serial && !ac.Serial {
+		add("identity", onOff(bc.Identity), onOff(ac.Identity), mc != nil && mc.Identity == ac.Identity)
+	}
+	if bc.Comment != ac.Comment {
+		add("comment", bc.Comment, ac.Comment, mc != nil && mc.Comment == ac.Comment, commentSQL(dialect, t, c, bc.Comment))
+	}
+	if !strings.EqualFold(bc.Collation, ac.Collation) && (mc == nil || !strings.EqualFold(mc.Collation, bc.Collation)) {
+		add("collation", bc.Collation, ac.Collation, mc != nil && mc.Collation == ac.Collation)
+	}
+}
+
+// unseen says whether the statements did something to the column that the model does not follow.
+func (d *differ) unseen(entity string) bool {
+	return d.after != d.mid && d.after.played.settings[entity] != nil
+}
+
+// doubtfulType: the name of a type that the model saw renamed, or that is written in two ways.
+func (d *differ) doubtfulType(a, b string) bool {
+	return a == "" || b == "" || strings.Contains(a+b, "%") || strings.Contains(a+b, "?")
+}
+
+func nullability(c *Column) string { return pick(c.NotNull, "NOT NULL", "NULL") }
+
+func orNone(c *Column) string {
+	switch {
+	case c.Serial:
+		return "a sequence"
+	case !c.HasDefault:
+		return "none"
+	}
+	return strings.Join(strings.Fields(c.Default), " ")
+}
+
+func (d *differ) constraints(b, m, a *Table) {
+	bs, as := slices.Clone(b.Constraints), slices.Clone(a.Constraints)
+	// Those that say the same are the same, whatever they are called; first those with the same name as well.
+	for _, named := range []bool{true, false} {
+		bs = slices.DeleteFunc(bs, func(x Constraint) bool {
+			i := slices.IndexFunc(as, func(y Constraint) bool {
+				sameName := strings.EqualFold(x.Name, y.Name)
+				return d.before.sameConstraint(&x, &y) && (sameName || !named && (x.Generated || y.Generated || cosmetic(x, y)))
+			})
+			if i < 0 {
+				return false
+			}
+			as = slices.Delete(as, i, i+1)
+			return true
+		})
+	}
+	for _, x := range bs {
+		entity := d.before.childEntity("constraint", b.Name, x.Name)
+		if i := slices.IndexFunc(as, func(y Constraint) bool { return strings.EqualFold(x.Name, y.Name) }); i >= 0 {
+			y := as[i]
+			as = slices.Delete(as, i, i+1)
+			mi := m.constraintNamed(y.Name)
+			d.property(entity, "definition", describeConstraint(&x), describeConstraint(&y), mi != nil && d.before.sameConstraint(mi, &y),
+				[]string{d.dropConstraint(a.Name, &y), d.addConstraint(b.Name, &x)}, d.before.tableEntity(b.Name))
+			continue
+		}
+		if a.Partial && !b.Partial || d.reshaped(x.Columns, b) {
+			continue
+		}
+		if i := slices.IndexFunc(as, func(y Constraint) bool {
+			return d.before.sameConstraint(&x, &y) && m.constraintNamed(y.Name) != nil && m.constraintNamed(x.Name) == nil
+		}); i >= 0 {
+			y := as[i]
+			as = slices.Delete(as, i, i+1)
+			d.property(entity, "name", x.Name, y.Name, true, []string{"ALTER TABLE " + d.name(b.Name) + " RENAME CONSTRAINT " + d.ident(y.Name) + " TO " + d.ident(x.Name)},
+				d.before.tableEntity(b.Name))
+			continue
+		}
+		d.missing(entity, b, m, a, m.constraintNamed(x.Name) != nil, describeConstraint(&x), []string{d.addConstraint(b.Name, &x)})
+	}
+	for _, y := range as {
+		d.surplus(d.before.childEntity("constraint", b.Name, y.Name), b, y.Columns, m.constraintNamed(y.Name) != nil, describeConstraint(&y), d.dropConstraint(a.Name, &y))
+	}
+}
+
+// cosmetic: names of keys that a rename of the table or of a column left behind.
+func cosmetic(a, b Constraint) bool { return a.Kind == "primary key" && b.Kind == a.Kind }
+
+// reshaped: a column that is itself reported tells the rest.
+func (d *differ) reshaped(columns []string, b *Table) bool {
+	for _, c := range columns {
+		entity := d.before.childEntity("column", b.Name, c)
+		for i := range d.out {
+			if d.out[i].entity == entity && d.out[i].property == "" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// surplus is a constraint or index that is there after Down only.
+func (d *differ) surplus(entity string, b *Table, columns []string, atMid bool, after, undo string) {
+	v := left
+	if !atMid {
+		v = extra
+		if b.Partial {
+			return
+		}
+	}
+	if b.Partial && d.mid.played.last[entity] == nil || d.reshaped(columns, b) {
+		return
+	}
+	d.add(change{verdict: v, entity: entity, after: after, undo: []string{undo}}, d.before.tableEntity(b.Name))
+}
+
+func (t *Table) constraintNamed(name string) *Constraint {
+	if t == nil {
+		return nil
+	}
+	if i := t.constraint(name); i >= 0 {
+		return &t.Constraints[i]
+	}
+	return nil
+}
+
+func (t *Table) indexNamed(name string) *Index {
+	if t == nil {
+		return nil
+	}
+	if i := t.index(name); i >= 0 {
+		return &t.Indexes[i]
+	}
+	return nil
+}
+
+// renamedTable reports a rename that Down leaves, and goes on under the new name.
+func (d *differ) renamedTable(k effects.Name, b *Table) bool {
+	for now, m := range d.mid.tables {
+		if m == nil || m.Origin != k || now == k {
+			continue
+		}
+		a := d.after.Table(now)
+		if a == nil || a.Doubt {
+			return a != nil
+		}
+		verb := " RENAME TO " + d.ident(k.Name)
+		if now.Schema != k.Schema {
+			verb = " SET SCHEMA " + d.ident(k.Schema)
+		}
+		d.property(d.before.tableEntity(k), "name", d.before.show(k), d.before.show(now), true, []string{"ALTER TABLE " + d.name(now) + verb}, d.before.tableEntity(now))
+		return true
+	}
+	return false
+}
+
+// renamedColumn does the same for a column.
+func (d *differ) renamedColumn(b *Table, bc *Column, a *Table) bool {
+	for i := range a.Columns {
+		now := a.Columns[i].Name
+		if b.column(now) != nil || !strings.EqualFold(d.mid.played.columns[d.before.childEntity("column", b.Name, now)], bc.Name) {
+			continue
+		}
+		d.property(d.before.childEntity("column", b.Name, bc.Name), "name", bc.Name, now, true,
+			[]string{"ALTER TABLE " + d.name(b.Name) + " RENAME COLUMN " + d.ident(now) + " TO " + d.ident(bc.Name)})
+		return true
+	}
+	return false
+}

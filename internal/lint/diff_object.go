@@ -1,0 +1,159 @@
+package lint
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+)
+
+func (d *differ) indexes(b, m, a *Table) {
+	renamed := map[string]bool{}
+	for i := range b.Indexes {
+		x := &b.Indexes[i]
+		entity := d.before.indexEntity(b, x.Name)
+		if y := a.indexNamed(x.Name); y != nil {
+			if !d.before.sameIndex(x, y) {
+				mi := m.indexNamed(y.Name)
+				d.property(entity, "definition", describeIndex(x), describeIndex(y), mi != nil && d.before.sameIndex(mi, y),
+					[]string{d.dropIndex(b, y), d.createIndex(b, x)}, d.before.tableEntity(b.Name))
+			}
+			continue
+		}
+		if x.Implicit || a.Partial && !b.Partial && m == nil || d.reshaped(x.Columns, b) || d.moved(x.Name) || d.asConstraint(x, a) {
+			continue
+		}
+		if y := d.sameElsewhere(x, b, a); y != "" && m.indexNamed(x.Name) == nil && m.indexNamed(y) != nil {
+			renamed[y] = true
+			d.property(entity, "name", x.Name, y, true, []string{d.renameIndex(b, y, x.Name)}, d.before.tableEntity(b.Name))
+			continue
+		}
+		v := lost
+		if m.indexNamed(x.Name) != nil {
+			v = taken
+		}
+		d.add(change{verdict: v, entity: entity, before: describeIndex(x), undo: []string{d.createIndex(b, x)}}, d.before.tableEntity(b.Name))
+	}
+	for i := range a.Indexes {
+		y := &a.Indexes[i]
+		if b.indexNamed(y.Name) != nil || d.asConstraint(y, b) || renamed[y.Name] {
+			continue
+		}
+		d.surplus(d.before.indexEntity(b, y.Name), b, y.Columns, m.indexNamed(y.Name) != nil, describeIndex(y), d.dropIndex(b, y))
+	}
+}
+
+// sameElsewhere finds an index that says the same under a name which is new.
+func (d *differ) sameElsewhere(x *Index, b, a *Table) string {
+	for i := range a.Indexes {
+		if y := &a.Indexes[i]; b.indexNamed(y.Name) == nil && d.before.sameIndex(x, y) {
+			return y.Name
+		}
+	}
+	return ""
+}
+
+// moved: the index is there under its name, on another table.
+func (d *differ) moved(name string) bool {
+	if d.before.mysql() {
+		return false
+	}
+	_, i := d.after.findIndex(effects.Name{}, effects.Name{Name: name})
+	return i >= 0
+}
+
+// asConstraint: a unique index and a unique constraint of the same name are reported once, as the constraint.
+func (d *differ) asConstraint(x *Index, other *Table) bool {
+	return other.constraintNamed(x.Name) != nil
+}
+
+func (d *differ) object(k objectKey) {
+	b, m, a := d.before.object(k), d.mid.object(k), d.after.object(k)
+	if d.after.doubt || b != nil && b.Doubt || a != nil && a.Doubt && (m == nil || !m.Doubt || d.after != d.mid && d.after.objects[k] != nil) {
+		return
+	}
+	// What hangs on a table that is itself reported, or goes with it, needs no words of its own.
+	owner := k.table
+	if owner.Name == "" {
+		for _, o := range []*Object{b, a} {
+			if o != nil && o.Owned.Name != "" {
+				owner = o.Owned
+			} else if o != nil && o.Table.Name != "" {
+				owner = o.Table
+			}
+		}
+	}
+	if owner.Name != "" && d.tableIsReported(owner) {
+		return
+	}
+	entity := d.before.objectEntity(k)
+	switch {
+	case a == nil && b == nil, a == b:
+	case b == nil:
+		v := left
+		if m == nil {
+			v = extra
+			if d.after.maybe(k.name.Name) {
+				return
+			}
+		}
+		d.add(change{verdict: v, entity: entity, after: "exists", undo: []string{d.dropObject(k)}})
+	case a == nil:
+		v := lost
+		if m != nil {
+			v = taken
+		}
+		d.add(change{verdict: v, entity: entity, before: "exists", undo: d.createObject(k, b)})
+	case a.Doubt:
+		// Up altered it in a way that the model does not follow, and Down says nothing about it.
+		d.add(change{verdict: changed, entity: entity, property: "definition"})
+	default:
+		if !d.before.sameObject(b, a) {
+			same := m != nil && d.before.sameObject(m, a)
+			d.property(entity, "definition", describeObject(b), describeObject(a), same, d.createObject(k, b))
+		} else if b.Comment != a.Comment {
+			d.property(entity, "comment", b.Comment, a.Comment, m != nil && m.Comment == a.Comment,
+				[]string{"COMMENT ON " + strings.ToUpper(k.kind) + " " + d.objectName(k) + " IS " + literalOrNull(b.Comment)})
+		}
+	}
+}
+
+func (d *differ) tableIsReported(t effects.Name) bool {
+	entity := d.before.tableEntity(t)
+	return slices.ContainsFunc(d.out, func(c change) bool { return c.entity == entity && c.property == "" })
+}
+
+// settings: alterations that the model does not follow, of which Down says nothing.
+func (d *differ) settings() {
+	if d.after == d.mid || d.before.dialect != effects.Postgres || d.after.doubt || d.after.played.opaque {
+		return
+	}
+	names := make([]string, 0, len(d.mid.played.settings))
+	for e := range d.mid.played.settings {
+		names = append(names, e)
+	}
+	slices.Sort(names)
+	for _, e := range names {
+		st := d.mid.played.settings[e]
+		if d.after.played.settings[e] != nil || d.after.played.last[e] != nil || !d.settingMatters(e, st) {
+			continue
+		}
+		d.out = append(d.out, change{verdict: changed, entity: e, property: "settings", up: st})
+	}
+}
+
+// settingMatters: on something that was there before and still is.
+func (d *differ) settingMatters(entity string, st *Statement) bool {
+	kind, name, _ := strings.Cut(entity, " ")
+	if kind != "table" || len(st.Effects) != 1 {
+		return false
+	}
+	for _, e := range st.Effects {
+		if d.before.tableEntity(e.Table) != entity {
+			continue
+		}
+		t := d.before.Table(e.Table)
+		return t != nil && !t.Doubt && d.after.Table(e.Table) != nil && !d.before.maybe(name)
+	}
+	return false
+}

@@ -1,0 +1,111 @@
+package lint
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+)
+
+// DraftDown drafts the Down that undoes statements of Up on a schema: what they made is dropped, what they dropped or
+// changed is brought back from the model, in the reverse order. It gives "" when there is nothing to undo. What
+// the model cannot tell stands in the draft as a comment.
+func DraftDown(model *Model, up []Statement) string {
+	after := model.fork()
+	for i := range up {
+		after.begin(&up[i])
+		for j := range up[i].Effects {
+			after.apply(&up[i].Effects[j])
+		}
+	}
+	return draft(compare(model, after, after), after)
+}
+
+// draft writes the statements that undo changes, those of the last statement of Up first.
+func draft(changes []change, after *Model) string {
+	type step struct {
+		order, rank int
+		text        string
+	}
+	var steps []step
+	for _, c := range changes {
+		if c.verdict == taken || c.verdict == extra || c.up == nil {
+			continue
+		}
+		s := step{order: after.played.order[c.up], rank: rank(c)}
+		if len(c.undo) == 0 {
+			s.text = "-- " + c.entity + ": say here how it is brought back\n"
+		} else {
+			s.text = script(c.undo)
+		}
+		steps = append(steps, s)
+	}
+	slices.SortStableFunc(steps, func(a, b step) int {
+		if a.order != b.order {
+			return b.order - a.order
+		}
+		return a.rank - b.rank
+	})
+	var b strings.Builder
+	for _, s := range steps {
+		b.WriteString(s.text)
+	}
+	return b.String()
+}
+
+// rank orders what undoes one statement: what hangs on others goes first and comes back last.
+func rank(c change) int {
+	kind, _, _ := strings.Cut(c.entity, " ")
+	n := map[string]int{"type": 1, "domain": 1, "sequence": 1, "function": 2, "table": 3, "column": 4, "index": 5, "constraint": 6, "view": 7, "materialized": 7}[kind]
+	if n == 0 {
+		n = 8
+	}
+	if kind == "constraint" && strings.HasPrefix(c.before, "foreign key") {
+		n = 7
+	}
+	if c.verdict == left {
+		return -n
+	}
+	return n
+}
+
+// script ends each statement as goose reads it: one that holds a semicolon at the end of a line is marked.
+func script(statements []string) string {
+	var b strings.Builder
+	for _, s := range statements {
+		s = strings.TrimRight(strings.TrimSpace(s), ";")
+		if s == "" {
+			continue
+		}
+		if strings.Contains(s, ";") {
+			b.WriteString("-- +goose StatementBegin\n" + s + ";\n-- +goose StatementEnd\n")
+			continue
+		}
+		b.WriteString(s + ";\n")
+	}
+	return b.String()
+}
+
+// joinSQL writes statements on one line.
+func joinSQL(statements []string) string {
+	var out []string
+	for _, s := range statements {
+		if s = strings.TrimSpace(s); s != "" {
+			out = append(out, strings.Join(strings.Fields(s), " ")+";")
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+// Play folds the Up of migrations into a model: the schema that DraftDown wants.
+func Play(d effects.Dialect, migrations []*Migration) *Model {
+	model := NewModel(d)
+	for _, m := range migrations {
+		quiet := *m
+		quiet.Skip = true
+		p := newPass(&quiet, model, Options{Engine: d})
+		p.play()
+		model.commit(p.After)
+	}
+	return model
+}

@@ -1,0 +1,268 @@
+package lint
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+)
+
+// canonical writes a text so that two spellings of the same thing compare equal: blanks, comments, case,
+// quotes that change nothing, brackets and the schema that is the default left out.
+func canonical(d effects.Dialect, text string) string {
+	if text == "" {
+		return ""
+	}
+	var b strings.Builder
+	tokens := effects.Tokens(d, text)
+	for i := 0; i < len(tokens); i++ {
+		t := tokens[i]
+		switch {
+		case t.Kind == effects.Punct && (t.Text == "(" || t.Text == ")" || t.Text == ";"):
+			continue
+		case (t.Text == "public" || t.Text == "pg_catalog") && t.Kind <= effects.Quoted && i+1 < len(tokens) && tokens[i+1].Text == ".":
+			i++
+			continue
+		case t.Text == ":" && i+1 < len(tokens) && tokens[i+1].Text == ":":
+			i = afterType(tokens, i+2) - 1
+			continue
+		}
+		b.WriteByte(' ')
+		switch {
+		case t.Kind == effects.String && strings.ContainsAny(t.Text, "\n;"):
+			b.WriteString("'" + canonical(d, t.Text) + "'") // code of a function
+		case t.Kind == effects.String:
+			b.WriteString("'" + t.Text + "'")
+		default:
+			b.WriteString(t.Text)
+		}
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// typeWords follow the first word of a type's name.
+var typeWords = map[string]bool{"varying": true, "precision": true, "with": true, "without": true, "time": true, "zone": true}
+
+// afterType gives the index behind the type that a cast names.
+func afterType(tokens []effects.Token, i int) int {
+	i++
+	for i+1 < len(tokens) && tokens[i].Text == "." {
+		i += 2
+	}
+	for i < len(tokens) && tokens[i].Kind == effects.Word && typeWords[tokens[i].Text] {
+		i++
+	}
+	if i < len(tokens) && tokens[i].Text == "(" {
+		for i < len(tokens) && tokens[i].Text != ")" {
+			i++
+		}
+		i++
+	}
+	for i+1 < len(tokens) && tokens[i].Text == "[" && tokens[i+1].Text == "]" {
+		i += 2
+	}
+	return i
+}
+
+// value writes a default canonically: '5' and 5, 'f' and false are the same.
+func value(d effects.Dialect, text string) string {
+	s := canonical(d, text)
+	if len(s) >= 2 && s[0] == '\'' && s[len(s)-1] == '\'' {
+		inner := s[1 : len(s)-1]
+		if inner != "" && strings.Trim(inner, "0123456789.") == "" || strings.HasPrefix(inner, "-") && len(inner) > 1 && strings.Trim(inner[1:], "0123456789.") == "" {
+			return inner
+		}
+	}
+	switch s {
+	case "'t'", "'true'", "'yes'", "'on'", "'y'":
+		return "true"
+	case "'f'", "'false'", "'no'", "'off'", "'n'":
+		return "false"
+	case "now", "localtimestamp", "current_timestamp":
+		if d == effects.MySQL || d == effects.MariaDB {
+			return "current_timestamp"
+		}
+	}
+	return strings.ReplaceAll(s, "- ", "-")
+}
+
+// sameDefault compares the defaults of two columns.
+func sameDefault(d effects.Dialect, a, b *Column) bool {
+	if a.HasDefault != b.HasDefault {
+		// Types and MySQL's implicit DEFAULT NULL aside, one has a default and the other has not.
+		return a.Identity || b.Identity || a.Serial && b.Serial
+	}
+	if a.Serial || b.Serial {
+		return a.Serial == b.Serial || strings.Contains(strings.ToLower(a.Default+b.Default), "nextval")
+	}
+	x, y := value(d, a.Default), value(d, b.Default)
+	if x == y {
+		return true
+	}
+	if strings.EqualFold(a.Type, "boolean") || strings.EqualFold(a.Type, "tinyint(1)") {
+		bit := strings.NewReplacer("true", "1", "false", "0")
+		return bit.Replace(x) == bit.Replace(y)
+	}
+	return false
+}
+
+// mysqlTypes are spellings of the same type.
+var mysqlTypes = map[string]string{"integer": "int", "numeric": "decimal", "dec": "decimal", "bool": "tinyint(1)", "boolean": "tinyint(1)", "character varying": "varchar"}
+
+// sameType compares two types as the dialect writes them.
+func sameType(d effects.Dialect, a, b string) bool {
+	return typeName(d, a) == typeName(d, b)
+}
+
+func typeName(d effects.Dialect, s string) string {
+	s = strings.ToLower(strings.Join(strings.Fields(s), " "))
+	switch d {
+	case effects.Postgres:
+		return strings.ReplaceAll(strings.ReplaceAll(s, `"`, ""), "public.", "")
+	case effects.SQLite:
+		return strings.ReplaceAll(s, " (", "(")
+	}
+	base, rest, _ := strings.Cut(s, "(")
+	if to, ok := mysqlTypes[strings.TrimSpace(base)]; ok {
+		base = to
+	}
+	if strings.HasSuffix(base, "int") && !(base == "tinyint" && strings.HasPrefix(rest, "1)")) {
+		// The display width means nothing.
+		if _, after, ok := strings.Cut(rest, ")"); ok {
+			return base + after
+		}
+	}
+	if rest != "" {
+		return strings.TrimSpace(base) + "(" + strings.ReplaceAll(rest, ", ", ",")
+	}
+	return base
+}
+
+// sameConstraint compares what two constraints say, names aside.
+func (m *Model) sameConstraint(a, b *Constraint) bool {
+	return a.Kind == b.Kind && sameNames(a.Columns, b.Columns, a.Kind) && m.key(a.Parent) == m.key(b.Parent) &&
+		m.parentColumns(a) == m.parentColumns(b) && action(m.dialect, a.OnDelete) == action(m.dialect, b.OnDelete) && action(m.dialect, a.OnUpdate) == action(m.dialect, b.OnUpdate) &&
+		canonical(m.dialect, a.Expression) == canonical(m.dialect, b.Expression) && a.Deferrable == b.Deferrable && a.Deferred == b.Deferred &&
+		a.NullsNotDistinct == b.NullsNotDistinct && a.NotEnforced == b.NotEnforced
+}
+
+// parentColumns: those of the primary key when the text names none.
+func (m *Model) parentColumns(c *Constraint) string {
+	cols := c.ParentColumns
+	if c.Kind == "foreign key" && len(cols) == 0 {
+		if p := m.Table(c.Parent); p != nil {
+			cols = p.primary()
+		}
+	}
+	return strings.ToLower(strings.Join(cols, ","))
+}
+
+func action(d effects.Dialect, s string) string {
+	if s == "NO ACTION" || s == "RESTRICT" && d != effects.Postgres {
+		return ""
+	}
+	return s
+}
+
+func sameNames(a, b []string, kind string) bool {
+	if kind == "check" {
+		return true // the columns follow from the expression
+	}
+	return slices.EqualFunc(a, b, strings.EqualFold)
+}
+
+// sameIndex compares two indexes, names aside.
+func (m *Model) sameIndex(a, b *Index) bool {
+	return a.Unique == b.Unique && sameTexts(m.dialect, a.Columns, b.Columns) && sameTexts(m.dialect, a.Include, b.Include) &&
+		canonical(m.dialect, a.Where) == canonical(m.dialect, b.Where) && strings.EqualFold(method(a.Method), method(b.Method))
+}
+
+func method(s string) string {
+	if s == "" {
+		return "btree"
+	}
+	return s
+}
+
+func sameTexts(d effects.Dialect, a, b []string) bool {
+	return slices.EqualFunc(a, b, func(x, y string) bool {
+		return strings.EqualFold(x, y) || canonical(d, x) == canonical(d, y)
+	})
+}
+
+// sameObject compares two objects by what creates them.
+func (m *Model) sameObject(a, b *Object) bool {
+	if a.Values != nil || b.Values != nil {
+		return slices.Equal(a.Values, b.Values)
+	}
+	return body(m.dialect, a) == body(m.dialect, b)
+}
+
+// body is the statement that creates an object, without what does not define it.
+func body(d effects.Dialect, o *Object) string {
+	s := canonical(d, o.SQL)
+	for _, noise := range []string{" or replace", " if not exists", " or alter"} {
+		s = strings.Replace(s, noise, "", 1)
+	}
+	if o.Kind == "trigger" {
+		s = strings.Replace(s, "execute procedure", "execute function", 1)
+	}
+	return s
+}
+
+// mentions says whether a name stands in a text.
+func mentions(d effects.Dialect, text, name string) bool {
+	if text == "" || !strings.Contains(strings.ToLower(text), strings.ToLower(name)) {
+		return false
+	}
+	for _, t := range effects.Tokens(d, text) {
+		if t.Kind <= effects.Quoted && strings.EqualFold(t.Text, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// renameWord replaces a name in a text, which it writes anew.
+func renameWord(d effects.Dialect, text, from, to string) string {
+	var b strings.Builder
+	for i, t := range effects.Tokens(d, text) {
+		s := t.Text
+		if t.Kind <= effects.Quoted && strings.EqualFold(s, from) {
+			s = to
+		}
+		switch {
+		case t.Kind == effects.String:
+			s = "'" + strings.ReplaceAll(s, "'", "''") + "'"
+		case t.Kind == effects.Quoted:
+			s = quoteAlways(d, s)
+		}
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(s)
+	}
+	return b.String()
+}
+
+// readsFrom says whether an object's text names a table behind FROM or JOIN.
+func readsFrom(d effects.Dialect, o *Object, table string) bool {
+	if o.Kind != "view" && o.Kind != "materialized view" || !strings.Contains(strings.ToLower(o.SQL), strings.ToLower(table)) {
+		return false
+	}
+	tokens := effects.Tokens(d, o.SQL)
+	for i, t := range tokens {
+		if t.Kind > effects.Quoted || !strings.EqualFold(t.Text, table) || i == 0 {
+			continue
+		}
+		j := i - 1
+		if tokens[j].Text == "." && j > 1 {
+			j -= 2
+		}
+		switch tokens[j].Text {
+		case "from", "join", ",", "(":
+			return true
+		}
+	}
+	return false
+}

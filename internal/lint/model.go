@@ -1,0 +1,301 @@
+package lint
+
+import (
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+)
+
+// Model is the schema that a sequence of statements builds, as far as their text tells.
+//
+// It is layered: a fork shares what it does not change with its parent, so that the schema before Up, after
+// Up and after Down stand side by side at the cost of what the migration touches.
+type Model struct {
+	dialect effects.Dialect
+	parent  *Model
+	schema  string // where unqualified names lie
+	tables  map[effects.Name]*Table
+	objects map[objectKey]*Object
+	// doubt: a statement ran that may have made or dropped anything.
+	doubt bool
+	// mentioned are the words of opaque statements: things so called may exist or not.
+	mentioned map[string]bool
+	played    *played // what a migration does to this layer; nil in the base
+}
+
+// objectKey names an object that is no table. Table is set where names are unique within a table only.
+type objectKey struct {
+	kind  string
+	name  effects.Name
+	table effects.Name
+	args  string
+}
+
+// Table is a table of the model.
+type Table struct {
+	Name        effects.Name
+	Columns     []Column
+	Constraints []Constraint
+	Indexes     []Index
+	Comment     string
+	RowSecurity bool
+	ForceRows   bool
+	Temporary   bool
+	PartitionOf effects.Name
+	Strict      bool
+	NoRowID     bool
+	// Partial: it has columns and more that the model does not know of.
+	Partial bool
+	// Unknown: no migration made it; it is known only by what statements do to it.
+	Unknown bool
+	// Doubt: an opaque statement may have changed it.
+	Doubt bool
+
+	// SQL is the statement that made it, as long as that still says all.
+	SQL string
+	// Origin is its name when the layer began.
+	Origin effects.Name
+
+	owner *Model // the layer that may write to it
+}
+
+// Column is a column of the model.
+type Column struct {
+	effects.ColumnDef
+	Comment string
+}
+
+// Constraint is a constraint of the model.
+type Constraint struct {
+	effects.ConstraintDef
+	Generated bool // the engine named it
+}
+
+// Index is an index of the model; that of a constraint is not one of its own.
+type Index struct {
+	effects.IndexDef
+	Name     string
+	SQL      string // as it was created, when it was created by a statement of its own
+	Implicit bool   // MySQL made it for a foreign key
+}
+
+// Object is an object of the model that is no table.
+type Object struct {
+	effects.Object
+	Table   effects.Name // of a trigger, policy or rule
+	SQL     string       // as it was created
+	Values  []string     // of an enum
+	Comment string
+	Owned   effects.Name // of a sequence: the table whose column owns it
+	Doubt   bool         // changed in a way that the model does not follow
+
+	owner *Model
+}
+
+// NewModel is an empty schema.
+func NewModel(d effects.Dialect) *Model {
+	m := &Model{dialect: d, tables: map[effects.Name]*Table{}, objects: map[objectKey]*Object{}, mentioned: map[string]bool{}}
+	if d == effects.Postgres {
+		m.schema = "public"
+	}
+	return m
+}
+
+// fork gives a layer above m.
+func (m *Model) fork() *Model {
+	f := NewModel(m.dialect)
+	f.parent, f.doubt, f.played = m, m.doubt, newPlayed()
+	return f
+}
+
+// commit takes over what a fork of m holds.
+func (m *Model) commit(f *Model) {
+	for k, t := range f.tables {
+		if t == nil {
+			delete(m.tables, k)
+			continue
+		}
+		if t.Temporary {
+			continue
+		}
+		t.owner = m
+		m.tables[k] = t
+	}
+	for k, o := range f.objects {
+		if o == nil {
+			delete(m.objects, k)
+			continue
+		}
+		o.owner = m
+		m.objects[k] = o
+	}
+	for w := range f.mentioned {
+		m.mentioned[w] = true
+	}
+	m.doubt = f.doubt
+}
+
+// key folds a name into the form that tables and objects are found by.
+func (m *Model) key(n effects.Name) effects.Name {
+	switch m.dialect {
+	case effects.Postgres:
+		if n.Schema == "" && n.Name != "" {
+			n.Schema = m.schema
+		}
+		return n
+	case effects.SQLite:
+		n.Schema = ""
+	}
+	return effects.Name{Schema: strings.ToLower(n.Schema), Name: strings.ToLower(n.Name)}
+}
+
+// show writes a name for people.
+func (m *Model) show(n effects.Name) string {
+	if m.dialect == effects.Postgres && n.Schema == "public" {
+		return n.Name
+	}
+	return n.String()
+}
+
+// Table finds a table, or nil.
+func (m *Model) Table(n effects.Name) *Table {
+	k := m.key(n)
+	for l := m; l != nil; l = l.parent {
+		if t, ok := l.tables[k]; ok {
+			return t
+		}
+	}
+	return nil
+}
+
+// edit gives a table to write to; one that is not known yet begins as an unknown one.
+func (m *Model) edit(n effects.Name) *Table {
+	k := m.key(n)
+	t := m.Table(n)
+	if t == nil {
+		t = &Table{Name: k, Partial: true, Unknown: true, Doubt: m.maybe(k.Name), owner: m}
+		m.tables[k] = t
+		return t
+	}
+	if t.owner == m {
+		return t
+	}
+	c := t.clone()
+	c.owner, c.Origin = m, k
+	m.tables[k] = c
+	return c
+}
+
+func (t *Table) clone() *Table {
+	c := *t
+	c.Columns = append([]Column(nil), t.Columns...)
+	c.Constraints = append([]Constraint(nil), t.Constraints...)
+	c.Indexes = append([]Index(nil), t.Indexes...)
+	return &c
+}
+
+// allTables gives each table once, in no order.
+func (m *Model) allTables() []*Table {
+	seen := map[effects.Name]bool{}
+	var out []*Table
+	for l := m; l != nil; l = l.parent {
+		for k, t := range l.tables {
+			if seen[k] {
+				continue
+			}
+			seen[k] = true
+			if t != nil {
+				out = append(out, t)
+			}
+		}
+	}
+	return out
+}
+
+// allObjects gives each object once, in no order.
+func (m *Model) allObjects() map[objectKey]*Object {
+	out := map[objectKey]*Object{}
+	for l := m; l != nil; l = l.parent {
+		for k, o := range l.objects {
+			if _, seen := out[k]; !seen {
+				out[k] = o
+			}
+		}
+	}
+	for k, o := range out {
+		if o == nil {
+			delete(out, k)
+		}
+	}
+	return out
+}
+
+// maybe says whether an opaque statement may have made or dropped something so called.
+func (m *Model) maybe(name string) bool {
+	if m.doubt {
+		return true
+	}
+	name = strings.ToLower(name)
+	for l := m; l != nil; l = l.parent {
+		if l.mentioned[name] {
+			return true
+		}
+	}
+	return false
+}
+
+// column finds a column by name, or nil.
+func (t *Table) column(name string) *Column {
+	if t == nil {
+		return nil
+	}
+	for i := range t.Columns {
+		if strings.EqualFold(t.Columns[i].Name, name) {
+			return &t.Columns[i]
+		}
+	}
+	return nil
+}
+
+func (t *Table) constraint(name string) int {
+	for i := range t.Constraints {
+		if strings.EqualFold(t.Constraints[i].Name, name) {
+			return i
+		}
+	}
+	return -1
+}
+
+func (t *Table) index(name string) int {
+	for i := range t.Indexes {
+		if strings.EqualFold(t.Indexes[i].Name, name) {
+			return i
+		}
+	}
+	return -1
+}
+
+// keyed says whether the table has a primary or a unique key.
+func (t *Table) keyed() bool {
+	for _, c := range t.Constraints {
+		if c.Kind == "primary key" || c.Kind == "unique" {
+			return true
+		}
+	}
+	for _, i := range t.Indexes {
+		if i.Unique && i.Where == "" && !i.Expressions {
+			return true
+		}
+	}
+	return false
+}
+
+// primary gives the primary key's columns.
+func (t *Table) primary() []string {
+	for _, c := range t.Constraints {
+		if c.Kind == "primary key" {
+			return c.Columns
+		}
+	}
+	return nil
+}

@@ -1,0 +1,297 @@
+package lint
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+)
+
+// played is what the statements of one direction do to a layer.
+type played struct {
+	current  *Statement
+	index    int
+	last     map[string]*Statement // entity -> the last statement that changed it
+	order    map[*Statement]int
+	failures []failure
+	missed   []missed // drops of what is not there
+	inserted map[effects.Name]*Statement
+	cleared  map[effects.Name]bool // rows were deleted, or the table truncated or dropped
+	opaque   bool                  // some statement is not understood
+	columns  map[string]string     // renamed columns: entity of the new name -> the name when the layer began
+	settings map[string]*Statement // alterations that the model does not follow, by object
+}
+
+// failure is a statement that the engine will reject, as far as the model can tell.
+type failure struct {
+	at      *Statement
+	message string
+}
+
+// missed is a drop of an object that is not there.
+type missed struct {
+	at   *Statement
+	kind string
+	name string
+}
+
+func newPlayed() *played {
+	return &played{last: map[string]*Statement{}, order: map[*Statement]int{}, inserted: map[effects.Name]*Statement{},
+		cleared: map[effects.Name]bool{}, settings: map[string]*Statement{}, columns: map[string]string{}}
+}
+
+// touch notes that the current statement changes an entity.
+func (m *Model) touch(entity string) {
+	if m.played.current != nil {
+		m.played.last[entity] = m.played.current
+	}
+}
+
+func (m *Model) fail(message string) {
+	if m.played.current != nil {
+		m.played.failures = append(m.played.failures, failure{m.played.current, message})
+	}
+}
+
+func (m *Model) miss(kind string, n effects.Name) {
+	m.played.missed = append(m.played.missed, missed{m.played.current, kind, m.show(n)})
+}
+
+func (m *Model) tableEntity(n effects.Name) string { return "table " + m.show(m.key(n)) }
+
+func (m *Model) childEntity(kind string, table effects.Name, name string) string {
+	return kind + " " + m.show(m.key(table)) + "." + name
+}
+
+func (m *Model) indexEntity(t *Table, name string) string {
+	if m.mysql() {
+		return m.childEntity("index", t.Name, name)
+	}
+	return "index " + name
+}
+
+func (m *Model) mysql() bool { return m.dialect == effects.MySQL || m.dialect == effects.MariaDB }
+
+// begin says which statement the effects that follow belong to.
+func (m *Model) begin(st *Statement) {
+	m.played.current = st
+	if _, ok := m.played.order[st]; !ok {
+		m.played.index++
+		m.played.order[st] = m.played.index
+	}
+}
+
+// apply folds one effect of the current statement into the model.
+func (m *Model) apply(e *effects.Effect) {
+	switch e.Kind {
+	case effects.CreateTable:
+		m.createTable(e)
+	case effects.DropTable:
+		m.dropTable(e)
+	case effects.RenameTable:
+		m.moveTable(e.Table, effects.Name{Schema: m.key(e.Table).Schema, Name: e.NewName.Name})
+	case effects.SetSchema:
+		if e.Table.Name != "" {
+			m.moveTable(e.Table, e.NewName)
+		} else {
+			m.renameObject(e)
+		}
+	case effects.AddColumn, effects.DropColumn, effects.RenameColumn, effects.AlterColumnType, effects.SetDefault, effects.DropDefault,
+		effects.SetNotNull, effects.DropNotNull, effects.AlterColumn, effects.DropExpression:
+		m.applyColumn(e)
+	case effects.AddConstraint:
+		if e.Constraint != nil && m.present(e) {
+			t := m.edit(e.Table)
+			m.addConstraint(t, *e.Constraint, e.IfExists)
+		}
+	case effects.DropConstraint:
+		if m.present(e) {
+			m.dropConstraint(m.edit(e.Table), e.Object.Name.Name, e)
+		}
+	case effects.ValidateConstraint:
+		t := m.edit(e.Table)
+		if i := t.constraint(e.Object.Name.Name); i >= 0 {
+			t.Constraints[i].NotValid = false
+		}
+	case effects.AlterTable:
+		m.alterTable(e)
+	case effects.AttachPartition, effects.DetachPartition:
+		m.partition(e)
+	case effects.DropPartition:
+		m.edit(e.Table).Doubt = true
+	case effects.Create:
+		m.create(e)
+	case effects.Alter:
+		m.alter(e)
+	case effects.Drop:
+		m.drop(e)
+	case effects.Rename:
+		m.renameObject(e)
+	case effects.DropSchema:
+		m.dropSchema(e)
+	case effects.Comment:
+		m.comment(e)
+	case effects.Session:
+		m.session(e)
+	case effects.Opaque:
+		m.opaque(e)
+	default:
+		m.data(e)
+	}
+}
+
+// present says whether the table that an ALTER names can be there. What the model knows to be gone makes
+// the statement fail; the model then leaves it out.
+func (m *Model) present(e *effects.Effect) bool {
+	if m.Table(e.Table) != nil || e.Table.Name == "" {
+		return true
+	}
+	k := m.key(e.Table)
+	if _, gone := m.tables[k]; gone || m.wasDropped(k) {
+		if !e.IfExists && !m.maybe(k.Name) {
+			m.fail("table " + m.show(k) + " is not there any more")
+		}
+		return false
+	}
+	return true
+}
+
+// wasDropped says whether some layer knows the table to be gone.
+func (m *Model) wasDropped(k effects.Name) bool {
+	for l := m; l != nil; l = l.parent {
+		if t, ok := l.tables[k]; ok {
+			return t == nil
+		}
+	}
+	return false
+}
+
+// data notes which tables get and lose rows.
+func (m *Model) data(e *effects.Effect) {
+	k := m.key(e.Table)
+	switch e.Kind {
+	case effects.Insert, effects.Upsert, effects.Replace:
+		if m.played.inserted[k] == nil {
+			m.played.inserted[k] = m.played.current
+		}
+	case effects.Merge:
+		if slices.Contains(e.Actions, "insert") && m.played.inserted[k] == nil {
+			m.played.inserted[k] = m.played.current
+		}
+		m.played.cleared[k] = m.played.cleared[k] || slices.Contains(e.Actions, "delete")
+	case effects.Delete, effects.Truncate:
+		m.played.cleared[k] = true
+		if e.Cascade {
+			for _, t := range m.allTables() {
+				m.played.cleared[t.Name] = true
+			}
+		}
+		for _, t := range m.allTables() { // cascades of foreign keys
+			for _, c := range t.Constraints {
+				if c.Kind == "foreign key" && c.OnDelete == "CASCADE" && m.key(c.Parent) == k {
+					m.played.cleared[t.Name] = true
+				}
+			}
+		}
+	}
+}
+
+// session follows SET search_path, which decides where unqualified names lie.
+func (m *Model) session(e *effects.Effect) {
+	if e.Object.Name.Name != "search_path" || m.dialect != effects.Postgres || m.played.current == nil {
+		return
+	}
+	// SET [LOCAL|SESSION] search_path TO|= first, …
+	tokens := effects.Tokens(m.dialect, m.played.current.SQL)
+	for i, t := range tokens {
+		if t.Kind == effects.Word && t.Text == "search_path" && i+2 < len(tokens) {
+			first := tokens[i+2]
+			if first.Kind != effects.Punct && first.Text != "default" && first.Text != "" && first.Text != "$user" {
+				m.schema = first.Text
+			} else {
+				m.schema = "public"
+			}
+			return
+		}
+	}
+}
+
+// opaque puts in doubt what a statement that is not understood may have changed: what its text mentions, or,
+// when it makes SQL up as it runs, everything.
+func (m *Model) opaque(e *effects.Effect) {
+	m.played.opaque = true
+	if m.played.current == nil {
+		m.doubt = true
+		return
+	}
+	if m.mention(m.played.current.SQL, 0) {
+		m.doubtAll()
+		return
+	}
+	for _, t := range m.allTables() {
+		if m.mentioned[strings.ToLower(t.Name.Name)] && !t.Doubt {
+			m.edit(t.Name).Doubt = true
+		}
+	}
+	for k, o := range m.allObjects() {
+		if m.mentioned[strings.ToLower(k.name.Name)] && !o.Doubt {
+			m.editObject(k).Doubt = true
+		}
+	}
+}
+
+// mention collects the words of a text, of the strings in it and of the functions that it calls; it says
+// whether the text makes SQL up as it runs.
+func (m *Model) mention(sql string, depth int) (dynamic bool) {
+	if depth > 3 {
+		return false
+	}
+	executes, builds := false, false
+	for _, t := range effects.Tokens(m.dialect, sql) {
+		switch t.Kind {
+		case effects.Word, effects.Quoted:
+			w := strings.ToLower(t.Text)
+			executes = executes || w == "execute" || w == "prepare"
+			builds = builds || w == "quote_ident" || w == "pg_class" || w == "pg_tables" || w == "information_schema" || w == "pg_constraint" ||
+				w == "pg_attribute" || w == "pg_namespace" || w == "concat"
+			if m.mentioned[w] {
+				continue
+			}
+			m.mentioned[w] = true
+			for _, body := range m.functionsCalled(w) {
+				dynamic = m.mention(body, depth+1) || dynamic
+			}
+		case effects.String:
+			builds = builds || strings.Contains(t.Text, "%I") || strings.Contains(t.Text, "%s") || strings.Contains(t.Text, "||")
+			dynamic = m.mention(t.Text, depth+1) || dynamic
+		case effects.Punct:
+			builds = builds || t.Text == "|"
+		}
+	}
+	return dynamic || executes && builds
+}
+
+// functionsCalled gives the text of the functions so called.
+func (m *Model) functionsCalled(name string) []string {
+	var out []string
+	for k, o := range m.allObjects() {
+		if (k.kind == "function" || k.kind == "procedure") && strings.EqualFold(k.name.Name, name) {
+			out = append(out, o.SQL)
+		}
+	}
+	return out
+}
+
+func (m *Model) doubtAll() {
+	m.doubt = true
+	for _, t := range m.allTables() {
+		if !t.Doubt {
+			m.edit(t.Name).Doubt = true
+		}
+	}
+	for k, o := range m.allObjects() {
+		if !o.Doubt {
+			m.editObject(k).Doubt = true
+		}
+	}
+}

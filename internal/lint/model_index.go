@@ -1,0 +1,162 @@
+package lint
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+)
+
+func (m *Model) createIndex(e *effects.Effect) {
+	if e.Index == nil || !m.present(e) {
+		return
+	}
+	t := m.edit(e.Table)
+	x := Index{IndexDef: *e.Index, Name: e.Object.Name.Name}
+	if m.played.current != nil && len(m.played.current.Effects) == 1 {
+		x.SQL = m.played.current.SQL
+	}
+	if x.Name == "" {
+		x.Name = m.indexName(t, x.IndexDef)
+	}
+	if owner, i := m.findIndex(e.Table, effects.Name{Name: x.Name, Schema: m.key(e.Table).Schema}); owner != nil && i >= 0 {
+		if e.IfExists || owner.Name == t.Name {
+			return
+		}
+	}
+	if e.IfExists && m.maybe(x.Name) {
+		return
+	}
+	if !t.Partial && !x.Expressions {
+		for _, c := range x.Columns {
+			if t.column(c) == nil && !systemColumn(c) {
+				m.fail("table " + m.show(t.Name) + " has no column " + c + " here, which index " + x.Name + " wants")
+			}
+		}
+	}
+	if m.mysql() {
+		m.dropImplicit(t, x.Columns)
+	}
+	t.Indexes = append(t.Indexes, x)
+	m.touch(m.indexEntity(t, x.Name))
+}
+
+func systemColumn(name string) bool {
+	switch strings.ToLower(name) {
+	case "ctid", "xmin", "tableoid", "rowid", "oid":
+		return true
+	}
+	return false
+}
+
+// indexName is the name that the engine gives.
+func (m *Model) indexName(t *Table, x effects.IndexDef) string {
+	if m.mysql() {
+		return m.mysqlIndexName(t, x.Columns)
+	}
+	columns := slices.Clone(x.Columns)
+	for i, c := range columns {
+		if t.column(c) == nil && x.Expressions {
+			columns[i] = "expr"
+			if tokens := effects.Tokens(m.dialect, strings.TrimLeft(c, "( ")); len(tokens) > 1 && tokens[1].Text == "(" {
+				columns[i] = tokens[0].Text
+			}
+		}
+	}
+	base := strings.Join(columns, "_")
+	name := objectName(t.Name.Name, base, "idx")
+	for n := 1; m.nameTaken(t, name); n++ {
+		name = objectName(t.Name.Name, base, "idx"+string(rune('0'+n%10)))
+	}
+	return name
+}
+
+// findIndex finds an index by name: within its table on MySQL, within the schema or the database elsewhere.
+func (m *Model) findIndex(table, name effects.Name) (*Table, int) {
+	if m.mysql() {
+		t := m.Table(table)
+		if t == nil {
+			return nil, -1
+		}
+		return t, t.index(name.Name)
+	}
+	if table.Name != "" {
+		if t := m.Table(table); t != nil {
+			if i := t.index(name.Name); i >= 0 {
+				return t, i
+			}
+		}
+	}
+	schema := m.key(name).Schema
+	for _, t := range m.allTables() {
+		if m.dialect == effects.Postgres && t.Name.Schema != schema {
+			continue
+		}
+		if i := t.index(name.Name); i >= 0 {
+			return t, i
+		}
+	}
+	return nil, -1
+}
+
+func (m *Model) dropIndex(e *effects.Effect) {
+	if m.mysql() && !m.present(e) {
+		return
+	}
+	t, i := m.findIndex(e.Table, e.Object.Name)
+	if i < 0 {
+		m.missIndex(e)
+		return
+	}
+	if m.mysql() {
+		m.neededByKey(t, i)
+	}
+	w := m.edit(t.Name)
+	m.touch(m.indexEntity(w, w.Indexes[i].Name))
+	w.Indexes = slices.Delete(w.Indexes, i, i+1)
+}
+
+// missIndex: an index that the model does not have, or that belongs to a constraint of MySQL.
+func (m *Model) missIndex(e *effects.Effect) {
+	name := e.Object.Name.Name
+	if m.mysql() {
+		if t := m.Table(e.Table); t != nil && t.constraint(name) >= 0 {
+			m.dropConstraint(m.edit(e.Table), name, e)
+			return
+		}
+	}
+	if !m.maybe(name) {
+		m.played.missed = append(m.played.missed, missed{m.played.current, "index", name})
+	}
+	m.played.settings["index "+name] = m.played.current
+}
+
+// neededByKey: MySQL refuses to drop the only index that serves a foreign key.
+func (m *Model) neededByKey(t *Table, i int) {
+	rest := t.clone()
+	rest.Indexes = slices.Delete(rest.Indexes, i, i+1)
+	for _, c := range t.Constraints {
+		if c.Kind == "foreign key" && prefix(c.Columns, t.Indexes[i].Columns) && !covered(rest, c.Columns) {
+			m.fail("index " + t.Indexes[i].Name + " on " + m.show(t.Name) + " is needed by foreign key " + c.Name)
+		}
+	}
+}
+
+func (m *Model) renameIndex(e *effects.Effect) {
+	to := e.NewName.Name
+	t, i := m.findIndex(e.Table, e.Object.Name)
+	if i >= 0 {
+		w := m.edit(t.Name)
+		m.touch(m.indexEntity(w, w.Indexes[i].Name))
+		m.touch(m.indexEntity(w, to))
+		w.Indexes[i].Name, w.Indexes[i].SQL = to, ""
+		return
+	}
+	// The index of a constraint has the constraint's name.
+	for _, t := range m.allTables() {
+		if j := t.constraint(e.Object.Name.Name); j >= 0 && m.dialect == effects.Postgres {
+			m.renameConstraint(m.edit(t.Name), e)
+			return
+		}
+	}
+}

@@ -1,0 +1,411 @@
+package lint
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+)
+
+// inTable: the kinds whose names are unique within a table only.
+func (m *Model) inTable(kind string) bool {
+	switch kind {
+	case "trigger":
+		return m.dialect == effects.Postgres
+	case "policy", "rule":
+		return true
+	}
+	return false
+}
+
+func (m *Model) keyOf(o effects.Object, table effects.Name) objectKey {
+	k := objectKey{kind: o.Kind, name: m.key(o.Name)}
+	switch {
+	case m.inTable(o.Kind):
+		k.name.Schema, k.table = "", m.key(table)
+	case !inSchema(o.Kind):
+		k.name.Schema = ""
+	}
+	if o.Kind == "function" || o.Kind == "procedure" || o.Kind == "aggregate" {
+		k.args = strings.ToLower(o.Args)
+	}
+	return k
+}
+
+// inSchema: the kinds that lie in a schema.
+func inSchema(kind string) bool {
+	switch kind {
+	case "schema", "extension", "role", "database", "publication", "subscription", "server", "event trigger", "tablespace", "language", "cast", "event":
+		return false
+	}
+	return true
+}
+
+func (m *Model) objectEntity(k objectKey) string {
+	name := m.show(k.name)
+	if k.table.Name != "" {
+		name = m.show(k.table) + "." + name
+	}
+	return k.kind + " " + name
+}
+
+func (m *Model) object(k objectKey) *Object {
+	for l := m; l != nil; l = l.parent {
+		if o, ok := l.objects[k]; ok {
+			return o
+		}
+	}
+	return nil
+}
+
+// findObject finds an object by kind and name; nil when there is none, or more than one of that name.
+func (m *Model) findObject(kind string, n effects.Name) *objectKey {
+	name := m.key(n)
+	var found *objectKey
+	for k := range m.allObjects() {
+		if !sameKind(kind, k.kind) || k.name.Name != name.Name || inSchema(k.kind) && k.table.Name == "" && k.name.Schema != name.Schema {
+			continue
+		}
+		if found != nil {
+			return nil
+		}
+		found = &k
+	}
+	return found
+}
+
+// sameKind: DROP ROUTINE and the like name kinds more widely than CREATE does.
+func sameKind(asked, is string) bool {
+	switch asked {
+	case is:
+		return true
+	case "routine":
+		return is == "function" || is == "procedure"
+	case "view":
+		return is == "materialized view"
+	case "type":
+		return is == "domain"
+	}
+	return false
+}
+
+func (m *Model) editObject(k objectKey) *Object {
+	o := m.object(k)
+	if o.owner == m {
+		return o
+	}
+	c := *o
+	c.owner = m
+	m.objects[k] = &c
+	return &c
+}
+
+func (m *Model) create(e *effects.Effect) {
+	if e.Object.Kind == "index" {
+		m.createIndex(e)
+		return
+	}
+	if e.Temporary {
+		return
+	}
+	k := m.keyOf(e.Object, e.Table)
+	if m.object(k) != nil && e.IfExists {
+		return
+	}
+	o := &Object{Object: e.Object, owner: m, Doubt: e.IfExists && m.maybe(k.name.Name)}
+	if e.Table.Name != "" {
+		o.Table = m.key(e.Table)
+	}
+	if m.played.current != nil {
+		o.SQL = m.played.current.SQL
+	}
+	switch {
+	case e.Object.Kind == "type" && e.Detail == "enum":
+		o.Values = stringsIn(m.dialect, o.SQL)
+	case e.Object.Kind == "sequence":
+		o.Owned = m.ownerOf(o.SQL)
+	}
+	m.objects[k] = o
+	m.touch(m.objectEntity(k))
+	if strings.HasSuffix(k.kind, "view") && m.wasDropped(k.name) {
+		// Indexes of a materialized view are kept as if it were a table.
+		m.tables[k.name] = &Table{Name: k.name, Partial: true, Unknown: true, Doubt: true, owner: m}
+	}
+}
+
+// ownerOf reads OWNED BY table.column.
+func (m *Model) ownerOf(sql string) effects.Name {
+	tokens := effects.Tokens(m.dialect, sql)
+	for i := 0; i+2 < len(tokens); i++ {
+		if tokens[i].Text != "owned" || tokens[i+1].Text != "by" {
+			continue
+		}
+		var parts []string
+		for j := i + 2; j < len(tokens); j += 2 {
+			parts = append(parts, tokens[j].Text)
+			if j+1 >= len(tokens) || tokens[j+1].Text != "." {
+				break
+			}
+		}
+		switch len(parts) {
+		case 2:
+			return m.key(effects.Name{Name: parts[0]})
+		case 3:
+			return m.key(effects.Name{Schema: parts[0], Name: parts[1]})
+		}
+	}
+	return effects.Name{}
+}
+
+func stringsIn(d effects.Dialect, sql string) []string {
+	var out []string
+	for _, t := range effects.Tokens(d, sql) {
+		if t.Kind == effects.String {
+			out = append(out, t.Text)
+		}
+	}
+	return out
+}
+
+func (m *Model) alter(e *effects.Effect) {
+	switch e.Detail {
+	case "nextval", "setval", "currval", "lastval":
+		return
+	}
+	detail := strings.ToLower(e.Detail)
+	if strings.HasPrefix(detail, "owner to") || e.Object.Kind == "role" || e.Object.Kind == "database" || e.Object.Kind == "objects owned by" {
+		return
+	}
+	k := m.keyOf(e.Object, e.Table)
+	if m.object(k) == nil {
+		if f := m.findObject(e.Object.Kind, e.Object.Name); f != nil {
+			k = *f
+		} else {
+			return
+		}
+	}
+	o := m.editObject(k)
+	m.touch(m.objectEntity(k))
+	switch {
+	case e.Object.Kind == "type" && detail == "add value" && o.Values != nil:
+		o.Values = m.addValue(o.Values)
+	case e.Object.Kind == "type" && detail == "rename value" && o.Values != nil:
+		if s := stringsIn(m.dialect, m.played.current.SQL); len(s) == 2 {
+			o.Values = renamed(o.Values, s[0], s[1])
+		}
+	case e.Object.Kind == "sequence":
+		if owner := m.ownerOf(m.played.current.SQL); owner.Name != "" {
+			o.Owned = owner
+		}
+	default:
+		o.Doubt = true
+	}
+}
+
+// addValue reads ADD VALUE [IF NOT EXISTS] 'new' [BEFORE|AFTER 'old'].
+func (m *Model) addValue(values []string) []string {
+	s := stringsIn(m.dialect, m.played.current.SQL)
+	if len(s) == 0 || slices.Contains(values, s[0]) {
+		return values
+	}
+	at := len(values)
+	if len(s) == 2 {
+		if i := slices.Index(values, s[1]); i >= 0 {
+			at = i
+			for _, t := range effects.Tokens(m.dialect, m.played.current.SQL) {
+				if t.Kind == effects.Word && t.Text == "after" {
+					at = i + 1
+				}
+			}
+		}
+	}
+	return slices.Insert(slices.Clone(values), at, s[0])
+}
+
+func (m *Model) drop(e *effects.Effect) {
+	if e.Object.Kind == "index" {
+		m.dropIndex(e)
+		return
+	}
+	if e.Object.Kind == "constraint" {
+		m.dropConstraint(m.edit(e.Table), e.Object.Name.Name, e)
+		return
+	}
+	k := m.keyOf(e.Object, e.Table)
+	if m.object(k) == nil {
+		f := m.findObject(e.Object.Kind, e.Object.Name)
+		if f == nil || m.inTable(e.Object.Kind) {
+			m.missObject(e, k)
+			return
+		}
+		k = *f
+	}
+	m.removeObject(k, e)
+}
+
+func (m *Model) missObject(e *effects.Effect, k objectKey) {
+	if t := m.Table(k.name); t != nil && t.Unknown && (e.Object.Kind == "materialized view" || e.Object.Kind == "view") {
+		m.tables[m.key(k.name)] = nil // what was said about it as if it were a table
+	}
+	if !m.maybe(k.name.Name) {
+		m.played.missed = append(m.played.missed, missed{m.played.current, e.Object.Kind, m.show(k.name)})
+	}
+	m.touch(m.objectEntity(k))
+}
+
+func (m *Model) removeObject(k objectKey, e *effects.Effect) {
+	if m.object(k) == nil {
+		return
+	}
+	m.objects[k] = nil
+	m.touch(m.objectEntity(k))
+	switch k.kind {
+	case "materialized view", "view":
+		if t := m.Table(k.name); t != nil && t.Unknown {
+			m.tables[m.key(k.name)] = nil
+		}
+	case "type", "domain":
+		m.dropTypeUsers(k, e)
+	case "function", "procedure":
+		m.dropFunctionUsers(k, e)
+	}
+	if e.Cascade {
+		for ok, o := range m.allObjects() {
+			if readsFrom(m.dialect, o, k.name.Name) {
+				m.editObject(ok).Doubt = true
+			}
+		}
+	}
+}
+
+// dropTypeUsers: columns hold a type back, or go with it.
+func (m *Model) dropTypeUsers(k objectKey, e *effects.Effect) {
+	for _, t := range m.allTables() {
+		for _, c := range slices.Clone(t.Columns) {
+			if !usesType(c.Type, k.name) {
+				continue
+			}
+			if e.Cascade {
+				m.changeColumn(m.edit(t.Name), c.Name, &effects.Effect{Kind: effects.DropColumn, Cascade: true})
+			} else if !t.Doubt {
+				m.fail("column " + m.show(t.Name) + "." + c.Name + " still has " + k.kind + " " + m.show(k.name))
+			}
+		}
+	}
+}
+
+// usesType says whether a column's type, as canonically written, is the named one or an array of it.
+func usesType(typ string, n effects.Name) bool {
+	typ = strings.TrimSuffix(strings.ReplaceAll(typ, `"`, ""), "[]")
+	return typ == n.Name && n.Schema == "public" || typ == n.Schema+"."+n.Name
+}
+
+// dropFunctionUsers: triggers hold a function back, or go with it.
+func (m *Model) dropFunctionUsers(k objectKey, e *effects.Effect) {
+	for ok, o := range m.allObjects() {
+		if ok.kind != "trigger" || o.Doubt || triggerFunction(m.dialect, o.SQL) != k.name.Name {
+			continue
+		}
+		if e.Cascade {
+			m.objects[ok] = nil
+			m.touch(m.objectEntity(ok))
+		} else if m.findObject("function", k.name) == nil {
+			m.fail("trigger " + ok.name.Name + " on " + m.show(ok.table) + " still calls function " + m.show(k.name))
+		}
+	}
+}
+
+// triggerFunction reads EXECUTE FUNCTION|PROCEDURE name.
+func triggerFunction(d effects.Dialect, sql string) string {
+	tokens := effects.Tokens(d, sql)
+	for i := 0; i+2 < len(tokens); i++ {
+		if tokens[i].Kind == effects.Word && tokens[i].Text == "execute" {
+			name := tokens[i+2].Text
+			if i+4 < len(tokens) && tokens[i+3].Text == "." {
+				name = tokens[i+4].Text
+			}
+			return name
+		}
+	}
+	return ""
+}
+
+// rekey gives an object another name.
+func (m *Model) rekey(from, to objectKey) {
+	o := *m.object(from)
+	o.owner = m
+	o.Name = to.name
+	m.objects[from] = nil
+	m.objects[to] = &o
+	m.touch(m.objectEntity(from))
+	m.touch(m.objectEntity(to))
+}
+
+func (m *Model) renameObject(e *effects.Effect) {
+	switch e.Object.Kind {
+	case "constraint":
+		m.renameConstraint(m.edit(e.Table), e)
+		return
+	case "index":
+		m.renameIndex(e)
+		return
+	}
+	if len(e.Columns) > 0 { // a column of a view, an attribute of a type
+		if k := m.findObject(e.Object.Kind, e.Object.Name); k != nil {
+			m.editObject(*k).Doubt = true
+		}
+		return
+	}
+	k := m.keyOf(e.Object, e.Table)
+	if m.object(k) == nil {
+		f := m.findObject(e.Object.Kind, e.Object.Name)
+		if f == nil {
+			return
+		}
+		k = *f
+	}
+	to := k
+	to.name.Name = m.key(e.NewName).Name
+	if e.Kind == effects.SetSchema {
+		to.name.Schema = e.NewName.Schema
+	}
+	m.rekey(k, to)
+	if k.kind == "type" || k.kind == "domain" {
+		m.renameType(k.name, to.name)
+	}
+}
+
+// renameType follows a type's name into the columns that have it.
+func (m *Model) renameType(from, to effects.Name) {
+	for _, t := range m.allTables() {
+		for i := range t.Columns {
+			if !usesType(t.Columns[i].Type, from) {
+				continue
+			}
+			w := m.edit(t.Name)
+			now := to.Name
+			if to.Schema != "public" {
+				now = to.String()
+			}
+			if strings.HasSuffix(w.Columns[i].Type, "[]") {
+				now += "[]"
+			}
+			w.Columns[i].Type = now
+		}
+	}
+}
+
+func (m *Model) renameConstraint(t *Table, e *effects.Effect) {
+	from, to := e.Object.Name.Name, e.NewName.Name
+	m.touch(m.childEntity("constraint", t.Name, from))
+	m.touch(m.childEntity("constraint", t.Name, to))
+	if i := t.constraint(from); i >= 0 {
+		t.Constraints[i].Name, t.Constraints[i].Generated = to, false
+		return
+	}
+	if i := onlyGenerated(t, from); i >= 0 {
+		t.Constraints[i].Name, t.Constraints[i].Generated = to, false
+		return
+	}
+	t.Partial = true
+}

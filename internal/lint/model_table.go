@@ -1,0 +1,276 @@
+package lint
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+)
+
+func (m *Model) createTable(e *effects.Effect) {
+	k := m.key(e.Table)
+	old := m.Table(e.Table)
+	if old != nil && e.IfExists {
+		return
+	}
+	t := &Table{Name: k, Temporary: e.Temporary, owner: m}
+	// Under IF NOT EXISTS it may have been there before.
+	t.Doubt = e.IfExists && m.maybe(k.Name)
+	m.tables[k] = t
+	m.touch(m.tableEntity(k))
+	def := e.Define
+	if def == nil {
+		t.Partial = true
+		return
+	}
+	t.Temporary = t.Temporary || def.Temporary
+	t.Strict, t.NoRowID = def.Strict, def.NoRowID
+	t.Partial = def.AsSelect || len(def.Like) > 0 || len(def.Inherits) > 0
+	if def.PartitionOf.Name != "" {
+		t.Partial, t.PartitionOf = true, m.key(def.PartitionOf)
+	}
+	for _, c := range def.Columns {
+		m.putColumn(t, c)
+	}
+	for _, c := range def.Constraints {
+		m.addConstraint(t, c, false)
+	}
+	if m.played.current != nil && len(m.played.current.Effects) == 1 {
+		t.SQL = m.played.current.SQL
+	}
+}
+
+// putColumn adds a column without its constraints.
+func (m *Model) putColumn(t *Table, c effects.ColumnDef) {
+	if c.PrimaryKey && m.dialect != effects.SQLite {
+		c.NotNull = true
+	}
+	t.Columns = append(t.Columns, Column{ColumnDef: c, Comment: c.Comment})
+	m.touch(m.childEntity("column", t.Name, c.Name))
+}
+
+func (m *Model) dropTable(e *effects.Effect) {
+	k := m.key(e.Table)
+	t := m.Table(e.Table)
+	if t == nil {
+		// The name may also be that of a view, or of something that no migration made.
+		m.missTable(e, k)
+		return
+	}
+	m.detachReferences(k, e)
+	m.tables[k] = nil
+	m.played.cleared[k] = true
+	m.touch(m.tableEntity(k))
+	for _, i := range t.Indexes {
+		m.touch(m.indexEntity(t, i.Name))
+	}
+	for ok, o := range m.allObjects() {
+		if o.Table == k || o.Owned == k {
+			m.objects[ok] = nil
+			m.touch(m.objectEntity(ok))
+		} else if e.Cascade && readsFrom(m.dialect, o, k.Name) {
+			m.editObject(ok).Doubt = true
+		}
+	}
+}
+
+func (m *Model) missTable(e *effects.Effect, k effects.Name) {
+	if m.maybe(k.Name) {
+		return
+	}
+	if !e.IfExists && m.wasDropped(k) {
+		m.fail("table " + m.show(k) + " is not there any more")
+	}
+	m.miss("table", k)
+}
+
+// detachReferences removes the foreign keys that point to a table which goes.
+func (m *Model) detachReferences(k effects.Name, e *effects.Effect) {
+	if m.dialect == effects.SQLite {
+		return // they stay, and dangle
+	}
+	together := m.droppedTogether()
+	for _, t := range m.allTables() {
+		if t.Name == k || !t.references(m, k) {
+			continue
+		}
+		if !e.Cascade && !t.Doubt && !together[t.Name] {
+			m.fail("table " + m.show(t.Name) + " still has a foreign key to " + m.show(k))
+		}
+		c := m.edit(t.Name)
+		c.Constraints = slices.DeleteFunc(c.Constraints, func(f Constraint) bool {
+			gone := f.Kind == "foreign key" && m.key(f.Parent) == k
+			if gone {
+				m.touch(m.childEntity("constraint", t.Name, f.Name))
+			}
+			return gone
+		})
+	}
+}
+
+// droppedTogether are the tables that the current statement drops.
+func (m *Model) droppedTogether() map[effects.Name]bool {
+	out := map[effects.Name]bool{}
+	if m.played.current == nil {
+		return out
+	}
+	for _, e := range m.played.current.Effects {
+		if e.Kind == effects.DropTable {
+			out[m.key(e.Table)] = true
+		}
+	}
+	return out
+}
+
+func (t *Table) references(m *Model, parent effects.Name) bool {
+	for _, c := range t.Constraints {
+		if c.Kind == "foreign key" && m.key(c.Parent) == parent {
+			return true
+		}
+	}
+	return false
+}
+
+// moveTable renames a table or moves it to another schema.
+func (m *Model) moveTable(from, to effects.Name) {
+	old, now := m.key(from), m.key(to)
+	if m.Table(from) == nil {
+		if o := m.findObject("view", from); o != nil {
+			m.rekey(*o, objectKey{kind: o.kind, name: now, table: o.table, args: o.args})
+			return
+		}
+		if m.wasDropped(old) && !m.maybe(old.Name) {
+			m.fail("table " + m.show(old) + " is not there any more")
+			return
+		}
+	}
+	c := m.edit(from)
+	c.Name, c.SQL = now, ""
+	m.tables[old], m.tables[now] = nil, c
+	m.touch(m.tableEntity(old))
+	m.touch(m.tableEntity(now))
+	if c.Unknown {
+		c.Doubt = c.Doubt || m.maybe(now.Name)
+	}
+	for i := range c.Constraints {
+		if f := &c.Constraints[i]; f.Generated && m.mysql() {
+			f.Name = strings.Replace(f.Name, old.Name, now.Name, 1)
+		}
+	}
+	for _, t := range m.allTables() {
+		if !t.references(m, old) {
+			continue
+		}
+		w := m.edit(t.Name)
+		for i := range w.Constraints {
+			if w.Constraints[i].Kind == "foreign key" && m.key(w.Constraints[i].Parent) == old {
+				w.Constraints[i].Parent = now
+			}
+		}
+	}
+	for k, o := range m.allObjects() {
+		if o.Owned == old {
+			m.editObject(k).Owned = now
+		}
+		if o.Table == old {
+			n := k
+			n.table = now
+			m.rekey(k, n)
+			m.objects[n].Table = now
+		}
+	}
+}
+
+// alterTable follows the alterations that show in a schema and have an opposite.
+func (m *Model) alterTable(e *effects.Effect) {
+	if e.Table.Name == "" || !m.present(e) {
+		return
+	}
+	what := strings.ToLower(e.Detail)
+	switch {
+	case strings.HasPrefix(what, "owner to"), strings.Contains(what, " trigger "), strings.HasPrefix(what, "alter constraint"), strings.Contains(what, " rule "):
+		return
+	case strings.HasSuffix(what, "row level security"):
+		t := m.edit(e.Table)
+		switch on := !strings.HasPrefix(what, "disable") && !strings.HasPrefix(what, "no "); {
+		case strings.Contains(what, "force"):
+			t.ForceRows = on
+		default:
+			t.RowSecurity = on
+		}
+		m.touch(m.tableEntity(e.Table))
+		return
+	}
+	m.played.settings[m.tableEntity(e.Table)] = m.played.current
+}
+
+func (m *Model) partition(e *effects.Effect) {
+	child := m.edit(e.Object.Name)
+	if e.Kind == effects.AttachPartition {
+		child.PartitionOf = m.key(e.Table)
+	} else {
+		child.PartitionOf = effects.Name{}
+	}
+	m.touch(m.tableEntity(e.Object.Name))
+}
+
+func (m *Model) dropSchema(e *effects.Effect) {
+	if m.dialect != effects.Postgres || e.Object.Kind != "schema" {
+		m.doubtAll()
+		return
+	}
+	name := e.Object.Name.Name
+	m.removeObject(objectKey{kind: "schema", name: effects.Name{Name: name}}, e)
+	for _, t := range m.allTables() {
+		if t.Name.Schema == name {
+			m.dropTable(&effects.Effect{Kind: effects.DropTable, Table: t.Name, Cascade: true, IfExists: true})
+		}
+	}
+	for k := range m.allObjects() {
+		if k.name.Schema == name {
+			m.objects[k] = nil
+			m.touch(m.objectEntity(k))
+		}
+	}
+}
+
+// comment keeps the text of COMMENT ON … IS.
+func (m *Model) comment(e *effects.Effect) {
+	if m.played.current == nil || e.Detail == "SECURITY LABEL" {
+		return
+	}
+	text := ""
+	tokens := effects.Tokens(m.dialect, m.played.current.SQL)
+	for i := len(tokens) - 1; i > 0; i-- {
+		if tokens[i].Kind == effects.Word && tokens[i].Text == "is" {
+			for _, t := range tokens[i+1:] {
+				if t.Kind == effects.String {
+					text += t.Text
+				}
+			}
+			break
+		}
+	}
+	switch {
+	case len(e.Columns) == 1 && e.Table.Name != "" && e.Object.Kind == "":
+		// The table may be a view or a type, whose columns are not followed.
+		if m.Table(e.Table) == nil {
+			return
+		}
+		if c := m.edit(e.Table).column(e.Columns[0]); c != nil {
+			c.Comment = text
+			m.touch(m.childEntity("column", e.Table, e.Columns[0]))
+		}
+	case e.Table.Name != "" && e.Object.Kind == "":
+		if m.Table(e.Table) == nil {
+			return
+		}
+		m.edit(e.Table).Comment = text
+		m.touch(m.tableEntity(e.Table))
+	default:
+		if k := m.findObject(e.Object.Kind, e.Object.Name); k != nil {
+			m.editObject(*k).Comment = text
+			m.touch(m.objectEntity(*k))
+		}
+	}
+}

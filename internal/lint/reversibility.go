@@ -1,0 +1,367 @@
+package lint
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+)
+
+// does says whether statements change anything that lasts.
+func does(statements []Statement) *Statement {
+	for i := range statements {
+		for j := range statements[i].Effects {
+			e := &statements[i].Effects[j]
+			switch e.Kind {
+			case effects.Read, effects.Session, effects.Maintenance, effects.Transaction:
+			default:
+				if !e.Temporary {
+					return &statements[i]
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func noDown(p *Pass) {
+	first := does(p.Migration.Up)
+	if first == nil || p.irreversible() || does(p.Migration.Down) != nil {
+		return
+	}
+	message := "no Down section: this migration cannot be undone"
+	switch {
+	case len(p.Migration.Down) > 0:
+		message = "the Down section changes nothing: this migration cannot be undone"
+	case p.Migration.HasDown:
+		message = "the Down section is empty: this migration cannot be undone"
+	}
+	p.reportAt("up", first, message, strings.TrimSpace(draft(p.changes, p.After)))
+}
+
+// wants says whether the rules that compare Down with Up have something to compare.
+func (p *Pass) wants() bool {
+	return !p.irreversible() && does(p.Migration.Down) != nil && does(p.Migration.Up) != nil
+}
+
+func notUndone(p *Pass) {
+	if !p.wants() {
+		return
+	}
+	for _, c := range p.changes {
+		if c.verdict != left && c.verdict != lost && c.verdict != changed || c.up == nil || p.addedValue(c) {
+			continue
+		}
+		p.reportAt("up", c.up, p.words(c), joinSQL(c.undo))
+	}
+	p.rowsLeft()
+}
+
+// words tell a difference.
+func (p *Pass) words(c change) string {
+	var s string
+	switch c.verdict {
+	case left:
+		s = "Down does not drop " + c.entity + hint(p, c)
+	case lost:
+		s = "Down does not bring back " + c.entity
+		if c.before != "" && c.before != "exists" {
+			s += " (" + c.before + ")"
+		}
+	case changed:
+		switch {
+		case c.property == "name":
+			s = fmt.Sprintf("Down does not rename %s back: it stays %s", c.entity, c.after)
+		case c.before == "" && c.after == "":
+			s = fmt.Sprintf("Down does not take back the change of the %s of %s", c.property, c.entity)
+		default:
+			s = fmt.Sprintf("Down leaves the %s of %s changed: it was %s, it stays %s", c.property, c.entity, shown(c.before), shown(c.after))
+		}
+	case wrong:
+		switch {
+		case c.property == "":
+			s = "Down makes the table anew without " + c.entity
+			if c.before != "" && c.before != "exists" {
+				s += " (" + c.before + ")"
+			}
+		case c.property == "definition" && c.before == "another definition":
+			s = "Down brings back " + c.entity + " with another definition than it had"
+		default:
+			s = fmt.Sprintf("Down brings back %s with another %s: it was %s, it becomes %s", c.entity, c.property, shown(c.before), shown(c.after))
+		}
+	case extra:
+		s = "Down makes " + c.entity + ", which was not there before Up"
+	case taken:
+		s = "Down drops " + c.entity + ", which Up did not make"
+	}
+	return s
+}
+
+func shown(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+// hint names a drop in Down of something that is not there: most likely a misspelling.
+func hint(p *Pass, c change) string {
+	kind, _, _ := strings.Cut(c.entity, " ")
+	for _, m := range p.Undone.played.missed {
+		if m.kind == kind && m.at != nil {
+			return fmt.Sprintf("; line %d drops %s, which is not there", m.at.Line, m.name)
+		}
+	}
+	return ""
+}
+
+// rowsLeft: rows that Up inserts into a table which was there, and which Down does not delete from.
+func (p *Pass) rowsLeft() {
+	if p.Undone.played.opaque || p.Undone.doubt {
+		return
+	}
+	names := make([]effects.Name, 0, len(p.After.played.inserted))
+	for k := range p.After.played.inserted {
+		names = append(names, k)
+	}
+	slices.SortFunc(names, func(a, b effects.Name) int { return strings.Compare(a.String(), b.String()) })
+	for _, k := range names {
+		t := p.Undone.Table(k)
+		if p.Before.Table(k) == nil || t == nil || t.Doubt || p.Undone.played.cleared[k] || p.After.wasDropped(k) || t.Origin.Name != "" && t.Origin != k {
+			continue
+		}
+		before := len(p.out)
+		p.reportAt("up", p.After.played.inserted[k], "Down does not delete the rows that Up inserts into "+p.show(k), "")
+		if len(p.out) > before {
+			p.out[before].Severity = Warning // the schema is undone
+		}
+	}
+}
+
+func undoneDifferently(p *Pass) {
+	if !p.wants() {
+		return
+	}
+	for _, c := range p.changes {
+		if c.verdict != wrong && c.verdict != extra || c.down == nil && c.up == nil {
+			continue
+		}
+		section, st := "down", c.down
+		if st == nil {
+			section, st = "up", c.up
+		}
+		p.reportAt(section, st, p.words(c), joinSQL(c.undo))
+	}
+}
+
+func undoesTooMuch(p *Pass) {
+	if !p.wants() {
+		return
+	}
+	for _, c := range p.changes {
+		if c.verdict == taken && c.down != nil {
+			p.reportAt("down", c.down, p.words(c), "")
+		}
+	}
+}
+
+func notUnderstood(p *Pass) {
+	if p.Effect.Kind != effects.Opaque || p.declared() != nil {
+		return
+	}
+	what := p.Effect.Detail
+	if p.Statement.ParseError != "" {
+		what = "the grammar rejects it: " + p.Statement.ParseError
+	}
+	consequence := "it is rehearsed before it runs, so that what it touches can be captured"
+	if p.Before.mysql() {
+		consequence = "what it destroys cannot be captured"
+	}
+	p.Report("the effect of this statement is not known ("+what+"); "+consequence, "-- +dbrollback affects: <the tables that it changes>")
+}
+
+// addedValue: RV006 tells it better.
+func (p *Pass) addedValue(c change) bool {
+	return p.Engine == effects.Postgres && c.up != nil && slices.ContainsFunc(c.up.Effects, isAddValue)
+}
+
+func isAddValue(e effects.Effect) bool {
+	return e.Kind == effects.Alter && e.Object.Kind == "type" && e.Detail == "ADD VALUE"
+}
+
+func addsEnumValue(p *Pass) {
+	if p.irreversible() {
+		return
+	}
+	for i := range p.Migration.Up {
+		st := &p.Migration.Up[i]
+		for _, e := range st.Effects {
+			if isAddValue(e) && !p.enumUndone(e.Object) {
+				p.reportAt("up", st, "a value added to "+e.Object.String()+" stays: PostgreSQL cannot remove it",
+					"in Down, make the type anew: ALTER TYPE … RENAME TO …_old; CREATE TYPE …; ALTER TABLE … ALTER COLUMN … TYPE … USING …::text::…; DROP TYPE …_old")
+			}
+		}
+	}
+}
+
+// enumUndone says whether Down makes the type anew, or drops what this migration made.
+func (p *Pass) enumUndone(o effects.Object) bool {
+	k := p.Before.keyOf(o, effects.Name{})
+	before, after := p.Before.object(k), p.Undone.object(k)
+	if before == nil && p.After.object(k) != nil {
+		return true // made by this migration: whether it goes is RV002's business
+	}
+	if before != nil && after != nil {
+		return after.Doubt || slices.Equal(before.Values, after.Values)
+	}
+	if p.Undone.played.opaque && p.Undone.maybe(o.Name.Name) {
+		return true
+	}
+	for _, st := range p.Migration.Down {
+		for _, e := range st.Effects {
+			if (e.Kind == effects.Drop || e.Kind == effects.Rename) && e.Object.Kind == "type" && strings.EqualFold(e.Object.Name.Name, o.Name.Name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func losesUncaptured(p *Pass) {
+	if !p.options.NoCapture || p.irreversible() || p.Effect.Kind == effects.Opaque {
+		return
+	}
+	if p.Effect.Loss() < effects.LossData || p.Effect.Table.Name != "" && !p.existing(p.Effect.Table) {
+		return
+	}
+	for _, n := range p.Migration.Notes {
+		if n.Kind == effects.NoCapture && n.Applies(p.Section, p.Statement.Line) {
+			return
+		}
+	}
+	p.Report("captures are switched off, and Down cannot know the data that this destroys", "switch captures on, or declare it: -- +dbrollback no-capture: <reason>")
+}
+
+func wrongOrder(p *Pass) {
+	if !p.wants() || p.Undone.played.opaque {
+		return
+	}
+	var last *Statement
+	for _, f := range p.Undone.played.failures {
+		if f.at == last {
+			continue
+		}
+		last = f.at
+		p.reportAt("down", f.at, "this statement of Down will fail: "+f.message, "undo in the reverse order of Up")
+	}
+}
+
+func leavesDatabase(p *Pass) {
+	if p.Effect.Kind == effects.External {
+		p.Report("this reaches out of the database and cannot be undone: "+p.Effect.Detail, "")
+	}
+}
+
+func changesUnkeyed(p *Pass) {
+	switch p.Effect.Kind {
+	case effects.Update, effects.Delete, effects.Upsert, effects.Replace, effects.Merge:
+	default:
+		return
+	}
+	t := p.Model.Table(p.Effect.Table)
+	if t == nil || t.Partial || t.Doubt || t.keyed() || t.Temporary || !p.existing(p.Effect.Table) || rowID(p.Engine, t) {
+		return
+	}
+	p.Report("table "+p.show(p.Effect.Table)+" has no primary or unique key: it is captured and restored whole", "")
+}
+
+// rowID: a row of SQLite has a key of its own, unless the table does without.
+func rowID(d effects.Dialect, t *Table) bool { return d == effects.SQLite && !t.NoRowID }
+
+// deadPragmas have no effect inside a transaction.
+var deadPragmas = []string{"foreign_keys", "journal_mode", "synchronous", "auto_vacuum", "page_size", "encoding", "wal_checkpoint"}
+
+func notAtomic(p *Pass) {
+	if p.Engine == effects.SQLite {
+		p.pragmas("up", p.Migration.Up)
+		p.pragmas("down", p.Migration.Down)
+		return
+	}
+	commits := 0
+	for i := range p.Migration.Up {
+		st := &p.Migration.Up[i]
+		if !slices.ContainsFunc(st.Effects, commitsByItself) {
+			continue
+		}
+		if commits++; commits == 2 {
+			p.reportAt("up", st, "a second statement that commits by itself: after a failure here the migration is half applied", "put each into a migration of its own")
+			return
+		}
+	}
+}
+
+func (p *Pass) pragmas(section string, statements []Statement) {
+	if !p.Migration.Transactional {
+		return
+	}
+	for i := range statements {
+		tokens := effects.Tokens(p.Engine, statements[i].SQL)
+		if len(tokens) < 4 || tokens[0].Text != "pragma" {
+			continue
+		}
+		name, set := tokens[1].Text, tokens[2].Text
+		if set == "." && len(tokens) > 5 {
+			name, set = tokens[3].Text, tokens[4].Text
+		}
+		if slices.Contains(deadPragmas, name) && (set == "=" || set == "(") {
+			p.reportAt(section, &statements[i], "PRAGMA "+name+" has no effect inside a transaction", "-- +goose NO TRANSACTION")
+		}
+	}
+}
+
+// commitsByItself: what ends a transaction of MySQL.
+func commitsByItself(e effects.Effect) bool {
+	switch e.Kind {
+	case effects.Insert, effects.Update, effects.Delete, effects.Upsert, effects.Replace, effects.Merge, effects.Read, effects.Session, effects.Opaque,
+		effects.External, effects.Transaction:
+		return false
+	}
+	return !e.Temporary
+}
+
+// fresh are functions whose value is another at each run.
+var fresh = []string{"random", "rand", "gen_random_uuid", "uuid_generate_v4", "uuid_generate_v1", "uuid", "uuidv4", "uuidv7", "now", "current_timestamp", "current_date",
+	"current_time", "localtimestamp", "localtime", "clock_timestamp", "statement_timestamp", "transaction_timestamp", "sysdate", "curdate", "curtime", "utc_timestamp",
+	"unix_timestamp", "randomblob", "gen_random_bytes", "random_bytes", "timeofday"}
+
+func notDeterministic(p *Pass) {
+	switch p.Effect.Kind {
+	case effects.Insert, effects.Update, effects.Delete, effects.Upsert, effects.Replace, effects.Merge:
+	default:
+		return
+	}
+	if p.Effect.Unordered {
+		p.Report("LIMIT without ORDER BY: which rows this changes is left to chance", "add ORDER BY a unique key")
+		return
+	}
+	for _, c := range p.Effect.Calls {
+		name := strings.TrimPrefix(c, "pg_catalog.")
+		if slices.Contains(fresh, name) {
+			p.Report("the data depends on "+name+"(): Up gives something else each time it runs", "")
+			return
+		}
+	}
+}
+
+func badAnnotations(p *Pass) {
+	for _, n := range p.Migration.Notes {
+		problem := n.Problem
+		if problem == "" && n.Kind == effects.Ignore && !p.codes(n.Code) {
+			problem = "no rule is called " + n.Code
+		}
+		if problem != "" {
+			p.reportAt("", &Statement{Line: n.Line, Column: n.Column}, problem, "")
+		}
+	}
+}
