@@ -86,6 +86,9 @@ func (d *differ) touchedObjects() []objectKey {
 
 // add completes a difference with the statements that are responsible for it.
 func (d *differ) add(c change, fallback ...string) {
+	if c.verdict == extra && d.mid.played.supposed[c.entity] {
+		return // it was there: Up would have failed otherwise
+	}
 	find := func(m *Model) *Statement {
 		if m.played == nil {
 			return nil

@@ -68,6 +68,7 @@ type Options struct {
 type Report struct {
 	Findings   []Diagnostic
 	Migrations int
+	Files      []string          // those that were judged
 	Sources    map[string]string // text by file, for reporters that quote it
 }
 
@@ -112,6 +113,7 @@ func Run(migrations []*Migration, o Options) *Report {
 		p.all = migrations
 		p.play()
 		if !m.Skip {
+			r.Files = append(r.Files, m.File)
 			p.judge()
 			r.Findings = append(r.Findings, p.found()...)
 		}

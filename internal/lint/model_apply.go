@@ -15,6 +15,8 @@ type played struct {
 	order    map[*Statement]int
 	failures []failure
 	missed   []missed // drops of what is not there
+	// supposed are things that the model does not know, but that a statement takes for granted.
+	supposed map[string]bool
 	inserted map[effects.Name]*Statement
 	cleared  map[effects.Name]bool // rows were deleted, or the table truncated or dropped
 	opaque   bool                  // some statement is not understood
@@ -37,7 +39,8 @@ type missed struct {
 
 func newPlayed() *played {
 	return &played{last: map[string]*Statement{}, order: map[*Statement]int{}, inserted: map[effects.Name]*Statement{},
-		cleared: map[effects.Name]bool{}, settings: map[string]*Statement{}, columns: map[string]string{}}
+		cleared: map[effects.Name]bool{}, settings: map[string]*Statement{}, columns: map[string]string{},
+		supposed: map[string]bool{}}
 }
 
 // touch notes that the current statement changes an entity.
@@ -53,8 +56,14 @@ func (m *Model) fail(message string) {
 	}
 }
 
-func (m *Model) miss(kind string, n effects.Name) {
-	m.played.missed = append(m.played.missed, missed{m.played.current, kind, m.show(n)})
+// miss notes a drop of something that the model does not know. Without IF EXISTS it must be there all the same.
+func (m *Model) miss(entity string, e *effects.Effect) {
+	m.touch(entity)
+	if !e.IfExists {
+		m.played.supposed[entity] = true
+	}
+	kind, name, _ := strings.Cut(entity, " ")
+	m.played.missed = append(m.played.missed, missed{m.played.current, kind, name})
 }
 
 func (m *Model) tableEntity(n effects.Name) string { return "table " + m.show(m.key(n)) }

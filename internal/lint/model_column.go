@@ -78,7 +78,7 @@ func (m *Model) changeColumn(t *Table, name string, e *effects.Effect) {
 func (m *Model) changeUnknown(t *Table, name string, e *effects.Effect) {
 	switch {
 	case e.Kind == effects.DropColumn && !t.Partial && !t.Doubt:
-		m.played.missed = append(m.played.missed, missed{m.played.current, "column", m.show(t.Name) + "." + name})
+		m.miss(m.childEntity("column", t.Name, name), e)
 		if !e.IfExists {
 			m.fail("column " + m.show(t.Name) + "." + name + " is not there")
 		}

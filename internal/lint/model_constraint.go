@@ -287,7 +287,7 @@ func (m *Model) dropConstraint(t *Table, name string, e *effects.Effect) {
 	}
 	if i < 0 {
 		if !t.Partial && !t.Doubt {
-			m.played.missed = append(m.played.missed, missed{m.played.current, "constraint", m.show(t.Name) + "." + name})
+			m.miss(m.childEntity("constraint", t.Name, name), e)
 		}
 		// What it was is not known: neither is what a Down that re-creates it ought to say.
 		if t.Partial {

@@ -126,7 +126,7 @@ func (m *Model) missIndex(e *effects.Effect) {
 		}
 	}
 	if !m.maybe(name) {
-		m.played.missed = append(m.played.missed, missed{m.played.current, "index", name})
+		m.miss(m.indexEntity(&Table{Name: m.key(e.Table)}, name), e)
 	}
 	m.played.settings["index "+name] = m.played.current
 }

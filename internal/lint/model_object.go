@@ -248,9 +248,8 @@ func (m *Model) missObject(e *effects.Effect, k objectKey) {
 		m.tables[m.key(k.name)] = nil // what was said about it as if it were a table
 	}
 	if !m.maybe(k.name.Name) {
-		m.played.missed = append(m.played.missed, missed{m.played.current, e.Object.Kind, m.show(k.name)})
+		m.miss(m.objectEntity(k), e)
 	}
-	m.touch(m.objectEntity(k))
 }
 
 func (m *Model) removeObject(k objectKey, e *effects.Effect) {

@@ -81,7 +81,7 @@ func (m *Model) missTable(e *effects.Effect, k effects.Name) {
 	if !e.IfExists && m.wasDropped(k) {
 		m.fail("table " + m.show(k) + " is not there any more")
 	}
-	m.miss("table", k)
+	m.miss(m.tableEntity(k), e)
 }
 
 // detachReferences removes the foreign keys that point to a table which goes.
@@ -220,7 +220,11 @@ func (m *Model) dropSchema(e *effects.Effect) {
 		return
 	}
 	name := e.Object.Name.Name
-	m.removeObject(objectKey{kind: "schema", name: effects.Name{Name: name}}, e)
+	k := objectKey{kind: "schema", name: effects.Name{Name: name}}
+	if m.object(k) == nil {
+		m.missObject(e, k)
+	}
+	m.removeObject(k, e)
 	for _, t := range m.allTables() {
 		if t.Name.Schema == name {
 			m.dropTable(&effects.Effect{Kind: effects.DropTable, Table: t.Name, Cascade: true, IfExists: true})
