@@ -95,9 +95,30 @@ func (p postgres) read(ctx context.Context, q engine.Querier, f Fingerprint, que
 		return fmt.Errorf("read the catalog's answer: %w", err)
 	}
 	for _, r := range rows {
-		f[Object(r).Key()] = Object(r)
+		o := Object(r)
+		o.Invalid = o.Kind == "index" && strings.HasSuffix(o.Definition, " INVALID")
+		quoted := o.Name
+		o.Name = unquoted(quoted)
+		if _, taken := f[o.Key()]; taken {
+			o.Name = quoted // "a.b".c and a."b.c" are two
+		}
+		for i, n := range o.Needs {
+			o.Needs[i] = unquoted(n)
+		}
+		f[o.Key()] = o
 	}
 	return nil
+}
+
+// unquoted spells the identifiers in a name as the catalog does, as everybody who looks for an object
+// does.
+func unquoted(name string) string {
+	if !strings.Contains(name, `"`) {
+		return name
+	}
+	const quote = "\x00" // in no name
+	s := strings.ReplaceAll(name, `""`, quote)
+	return strings.ReplaceAll(strings.ReplaceAll(s, `"`, ""), quote, `"`)
 }
 
 // postgresRow is an object as the statements return it: an array, because names would be most of the answer.

@@ -42,7 +42,7 @@ obj(class, id, sub, ident, kind, name, def, mk, alt, rm, rank, owner) AS MATERIA
     FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.oid >= 16384
     UNION ALL
     SELECT 'pg_catalog.pg_type'::regclass, t.oid, 0, t.word || ' ' || t.q,
-           CASE t.typtype WHEN 'e' THEN 'enum' WHEN 'd' THEN 'domain' WHEN 'c' THEN 'composite type' WHEN 'r' THEN 'range type' ELSE 'type' END, t.q, d.def,
+           CASE t.typtype WHEN 'e' THEN 'enum' WHEN 'd' THEN 'domain' WHEN 'c' THEN 'composite' WHEN 'r' THEN 'range' ELSE 'type' END, t.q, d.def,
            CASE WHEN t.typtype <> 'b' THEN ARRAY[format('CREATE %s %s AS %s', t.word, t.q, d.def)] END, NULL, ARRAY[format('DROP %s %s', t.word, t.q)], 20, t.typowner
     FROM typ t CROSS JOIN LATERAL (SELECT CASE t.typtype
         WHEN 'e' THEN 'ENUM (' || coalesce((SELECT string_agg(quote_literal(e.enumlabel), ', ' ORDER BY e.enumsortorder) FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid), '') || ')'
@@ -115,8 +115,8 @@ obj(class, id, sub, ident, kind, name, def, mk, alt, rm, rank, owner) AS MATERIA
         || coalesce((SELECT ' FOR TABLES IN SCHEMA ' || string_agg(quote_ident(n.nspname), ', ' ORDER BY n.nspname) FROM pg_catalog.pg_publication_namespace pn
                      JOIN pg_catalog.pg_namespace n ON n.oid = pn.pnnspid WHERE pn.pnpubid = p.oid), '')
         {{- end}}
-        || format(' WITH (publish = %L, publish_via_partition_root = %s)', concat_ws(', ', CASE WHEN p.pubinsert THEN 'insert' END, CASE WHEN p.pubupdate THEN 'update' END,
-               CASE WHEN p.pubdelete THEN 'delete' END, CASE WHEN p.pubtruncate THEN 'truncate' END), p.pubviaroot) AS def) d
+        || format(' WITH (publish = %L, publish_via_partition_root = %L)', concat_ws(', ', CASE WHEN p.pubinsert THEN 'insert' END, CASE WHEN p.pubupdate THEN 'update' END,
+               CASE WHEN p.pubdelete THEN 'delete' END, CASE WHEN p.pubtruncate THEN 'truncate' END), p.pubviaroot::text) AS def) d
     UNION ALL
     SELECT 'pg_catalog.pg_event_trigger'::regclass, e.oid, 0, 'EVENT TRIGGER ' || quote_ident(e.evtname), 'event trigger', quote_ident(e.evtname), d.def || s.state,
            ARRAY[d.def] || CASE WHEN s.state <> '' THEN ARRAY[format('ALTER EVENT TRIGGER %I%s', e.evtname, s.state)] ELSE '{}' END, NULL,
@@ -138,6 +138,7 @@ obj(class, id, sub, ident, kind, name, def, mk, alt, rm, rank, owner) AS MATERIA
     -- The rest by name only: that it is there, not what it looks like.
     SELECT 0, x.id, -1, NULL, x.kind, pg_catalog.pg_describe_object(x.class, x.id, 0), x.kind, NULL, NULL, NULL, 45, NULL
     FROM (SELECT 'pg_catalog.pg_cast'::regclass::oid AS class, c.oid AS id, 'cast' AS kind FROM pg_catalog.pg_cast c WHERE c.oid >= 16384
+                AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend i WHERE i.classid = 'pg_catalog.pg_cast'::regclass AND i.objid = c.oid AND i.deptype = 'i')
           UNION ALL SELECT 'pg_catalog.pg_operator'::regclass, o.oid, 'operator' FROM pg_catalog.pg_operator o JOIN nsp n ON n.oid = o.oprnamespace
           UNION ALL SELECT 'pg_catalog.pg_opclass'::regclass, o.oid, 'operator class' FROM pg_catalog.pg_opclass o JOIN nsp n ON n.oid = o.opcnamespace
           UNION ALL SELECT 'pg_catalog.pg_ts_config'::regclass, o.oid, 'text search configuration' FROM pg_catalog.pg_ts_config o JOIN nsp n ON n.oid = o.cfgnamespace
@@ -163,7 +164,7 @@ doc AS MATERIALIZED (
     FROM (SELECT o.id, o.kind, o.name, o.def, o.mk, o.alt, o.rm, o.rank FROM obj o
           UNION ALL SELECT g.id, g.kind, g.name, g.def, g.mk, g.alt, g.rm, g.rank FROM grants g
           UNION ALL SELECT o.id, 'owner', o.kind || ' ' || o.name, pg_catalog.pg_get_userbyid(o.owner),
-                           ARRAY[format('ALTER %s OWNER TO %I', o.ident, pg_catalog.pg_get_userbyid(o.owner))], NULL, NULL, 101 FROM obj o WHERE o.owner IS NOT NULL
+                           ARRAY[format('ALTER %s OWNER TO %I', o.ident, pg_catalog.pg_get_userbyid(o.owner))], NULL, NULL, 119 FROM obj o WHERE o.owner IS NOT NULL
           UNION ALL SELECT o.id, 'comment', o.ident, d.description, ARRAY[format('COMMENT ON %s IS %L', o.ident, d.description)], NULL, ARRAY[format('COMMENT ON %s IS NULL', o.ident)], 120
           FROM obj o JOIN pg_catalog.pg_description d ON d.classoid = o.class AND d.objoid = o.id AND d.objsubid = o.sub WHERE o.ident IS NOT NULL) o
 )

@@ -249,7 +249,7 @@ obj(class, id, sub, ident, kind, name, sch, tab, def, mk, alt, rm, rank, pos, ge
     FROM rel r JOIN pg_catalog.pg_statistic_ext e ON e.stxrelid = r.oid JOIN pg_catalog.pg_namespace en ON en.oid = e.stxnamespace
     CROSS JOIN LATERAL (SELECT pg_catalog.pg_get_statisticsobjdef(e.oid) AS def) d
     UNION ALL
-    SELECT 'pg_catalog.pg_publication_rel'::regclass, pr.oid, 0, NULL, 'publication table', format('%I: %s', pb.pubname, r.q), r.sch, r.tab, x.def,
+    SELECT 'pg_catalog.pg_publication_rel'::regclass, pr.oid, 0, NULL, 'publication membership', format('%I: %s', pb.pubname, r.q), r.sch, r.tab, x.def,
            ARRAY[format('ALTER PUBLICATION %I ADD TABLE %s', pb.pubname, x.def)], NULL, ARRAY[format('ALTER PUBLICATION %I DROP TABLE %s', pb.pubname, r.q)], 113, 0, false, NULL
     FROM rel r JOIN pg_catalog.pg_publication_rel pr ON pr.prrelid = r.oid JOIN pg_catalog.pg_publication pb ON pb.oid = pr.prpubid
     CROSS JOIN LATERAL (SELECT 'ONLY ' || r.q

@@ -5,13 +5,16 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
 )
 
 // holdsData are the kinds that Repair never removes: rows, or numbers handed out, would go with them, or
 // what it cannot see may be using them.
 var holdsData = []string{
 	"table", "foreign table", "column", "sequence", "schema", "extension", "type", "enum", "domain",
-	"composite type", "range type", "function", "procedure", "aggregate", "collation", "server", "publication", "event trigger",
+	"composite", "range", "function", "procedure", "aggregate", "collation", "server", "publication", "event trigger",
 }
 
 // Repair gives the statements that lead from after back towards before, in the order to run them: what
@@ -67,6 +70,8 @@ func Repair(before, after Fingerprint) []string {
 		}
 	}
 
+	create = append(create, columnGrants(before, drop, create)...)
+
 	var out []string
 	slices.SortFunc(drop, func(a, b Object) int { return cmp.Or(b.Rank-a.Rank, cmp.Compare(b.Key(), a.Key())) })
 	for _, o := range drop {
@@ -89,6 +94,35 @@ func Repair(before, after Fingerprint) []string {
 		case o.Kind == "column" && newTable[o.Table.String()]: // made with its table
 		default:
 			out = append(out, o.Create...)
+		}
+	}
+	return out
+}
+
+// columnGrants gives the grants on columns that go when a grant on their table is taken back, and are not
+// made anyway: REVOKE on a table reaches its columns, too.
+func columnGrants(before Fingerprint, drop, create []Object) []Object {
+	type right struct {
+		table engine.Name
+		role  string
+	}
+	of := func(o Object) right {
+		return right{o.Table, o.Name[strings.LastIndex(o.Name, " to ")+1:]}
+	}
+	made := map[string]bool{}
+	revoked := map[right]bool{}
+	for _, o := range slices.Concat(drop, create) {
+		if o.Kind == "grant" && o.Table.Name != "" && strings.HasPrefix(o.Name, o.Table.String()+" to ") {
+			revoked[of(o)] = true
+		}
+	}
+	for _, o := range create {
+		made[o.Key()] = true
+	}
+	var out []Object
+	for _, key := range slices.Sorted(maps.Keys(before)) {
+		if o := before[key]; o.Kind == "grant" && revoked[of(o)] && !made[key] && !strings.HasPrefix(o.Name, o.Table.String()+" to ") {
+			out = append(out, o)
 		}
 	}
 	return out

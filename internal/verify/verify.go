@@ -11,6 +11,9 @@ import (
 
 // Object is one entry of a fingerprint. Properties that can be lost on their own (a default, NOT NULL, a
 // comment, a grant) are objects of their own, so that each can be repaired on its own.
+//
+// Names are as the catalog spells them, unquoted, and start with the table that an object hangs on:
+// Table.String() + "." + column, and the like for constraints and triggers; an index is "schema.index".
 type Object struct {
 	Kind       string      `json:"kind"`                // table, column, default, not null, primary key, unique, foreign key, check, exclude, index, view, …
 	Name       string      `json:"name"`                // "public.users.score": with Kind, the key
@@ -23,6 +26,7 @@ type Object struct {
 	Rank       int         `json:"rank,omitempty"`      // order of creation: lower first
 	Position   int         `json:"position,omitempty"`  // of a column; a difference in it alone is cosmetic
 	Generated  bool        `json:"generated,omitempty"` // the name was made up by the engine; a difference in it alone is cosmetic
+	Invalid    bool        `json:"invalid,omitempty"`   // an index that its making left half-done, and that no query uses
 }
 
 // Key identifies an object in a fingerprint.
