@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"database/sql"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -61,15 +62,28 @@ func (p postgresQuery) text() (string, error) {
 func (p postgres) take(ctx context.Context, q engine.Querier, s Scope) (Fingerprint, error) {
 	f := Fingerprint{}
 	tables := postgresQuery{All: s.all(), Others: s.Others, Version: p.db.Version}
-	args := []any{}
+	if pool, ok := q.(interface {
+		Conn(ctx context.Context) (*sql.Conn, error)
+	}); ok { // the statements below belong together
+		c, err := pool.Conn(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer c.Close()
+		q = c
+	}
 	if !s.all() {
 		names := make([]string, len(s.Tables))
 		for i, n := range s.Tables {
-			names[i] = p.db.Quote(n)
+			names[i] = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(p.db.Quote(n)) + `"`
 		}
-		args = append(args, names)
+		var set string
+		err := q.QueryRowContext(ctx, "SELECT set_config('dbrollback.scope', $1, false)", append(engine.Prepared(p.db), "{"+strings.Join(names, ",")+"}")...).Scan(&set)
+		if err != nil {
+			return nil, err
+		}
 	}
-	if err := p.read(ctx, q, f, tables, args...); err != nil {
+	if err := p.read(ctx, q, f, tables); err != nil {
 		return nil, err
 	}
 	if s.all() || s.Others {
@@ -80,14 +94,14 @@ func (p postgres) take(ctx context.Context, q engine.Querier, s Scope) (Fingerpr
 	return f, nil
 }
 
-func (p postgres) read(ctx context.Context, q engine.Querier, f Fingerprint, query postgresQuery, args ...any) error {
+func (p postgres) read(ctx context.Context, q engine.Querier, f Fingerprint, query postgresQuery) error {
 	text, err := query.text()
 	if err != nil {
 		return err
 	}
 	var objects []byte
 	var path string
-	if err := q.QueryRowContext(ctx, text, append(engine.Prepared(p.db), args...)...).Scan(&objects, &path); err != nil {
+	if err := q.QueryRowContext(ctx, text, engine.Prepared(p.db)...).Scan(&objects, &path); err != nil {
 		return err
 	}
 	var rows []postgresRow

@@ -8,7 +8,8 @@ scope AS MATERIALIZED (
 ),
 {{- else}}
 named AS (
-    SELECT to_regclass(x.name)::oid AS oid FROM unnest($1::text[]) x(name) WHERE to_regclass(x.name) IS NOT NULL
+    -- A setting and no parameter: a statement with parameters is planned anew five times and more.
+    SELECT to_regclass(x.name)::oid AS oid FROM unnest(current_setting('dbrollback.scope')::text[]) x(name) WHERE to_regclass(x.name) IS NOT NULL
 {{- if .Others}}
     UNION
     SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -121,7 +122,7 @@ obj(class, id, sub, ident, kind, name, sch, tab, def, mk, alt, rm, rank, pos, ge
                   CASE WHEN r.relkind = 'f' THEN (SELECT format(' SERVER %I', s.srvname) || CASE WHEN f.ftoptions IS NULL THEN '' ELSE ' OPTIONS ('
                            || (SELECT string_agg(format('%I %L', o.option_name, o.option_value), ', ' ORDER BY o.option_name) FROM pg_catalog.pg_options_to_table(f.ftoptions) o) || ')' END
                            FROM pg_catalog.pg_foreign_table f JOIN pg_catalog.pg_foreign_server s ON s.oid = f.ftserver WHERE f.ftrelid = r.oid) END,
-                  CASE WHEN r.relkind IN ('r', 'm') THEN (SELECT ' USING ' || quote_ident(am.amname) FROM pg_catalog.pg_am am WHERE am.oid = r.relam AND am.amname <> 'heap') END) AS tail) x) d
+                  CASE WHEN r.relkind IN ('r', 'm') THEN (SELECT ' USING ' || quote_ident(am.amname) FROM pg_catalog.pg_am am WHERE am.oid = r.relam AND am.amname <> 'heap') END) AS tail OFFSET 0) x OFFSET 0) d
     UNION ALL
     SELECT 'pg_catalog.pg_class'::regclass, r.oid, -1, NULL, 'options', r.q, r.sch, r.tab, array_to_string(r.reloptions, ', '),
            ARRAY[format('ALTER %s %s SET (%s)', r.word, r.q, array_to_string(r.reloptions, ', '))], NULL,
@@ -150,7 +151,7 @@ obj(class, id, sub, ident, kind, name, sch, tab, def, mk, alt, rm, rank, pos, ge
     FROM rel r CROSS JOIN LATERAL (
         SELECT CASE r.relreplident WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING'
                ELSE (SELECT format('USING INDEX %I', ic.relname) FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
-                     WHERE i.indrelid = r.oid AND i.indisreplident) END AS def) x
+                     WHERE i.indrelid = r.oid AND i.indisreplident) END AS def OFFSET 0) x
     WHERE r.relkind IN ('r', 'p', 'm') AND r.relreplident <> 'd' AND x.def IS NOT NULL
     UNION ALL
     SELECT 'pg_catalog.pg_class'::regclass, r.oid, -1, NULL, 'cluster', r.q, r.sch, r.tab, ic.relname,
@@ -210,7 +211,7 @@ obj(class, id, sub, ident, kind, name, sch, tab, def, mk, alt, rm, rank, pos, ge
     JOIN pg_catalog.pg_constraint k ON k.oid = ks.oid AND k.contype IN ('p', 'u', 'f', 'c', 'x') AND k.conparentid = 0 AND (k.conislocal OR k.coninhcount = 0)
     JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     CROSS JOIN LATERAL (SELECT format('%I.%I', n.nspname, c.relname) AS q) q
-    CROSS JOIN LATERAL (SELECT pg_catalog.pg_get_constraintdef(k.oid) AS def) d
+    CROSS JOIN LATERAL (SELECT pg_catalog.pg_get_constraintdef(k.oid) AS def OFFSET 0) d
     UNION ALL
     SELECT 'pg_catalog.pg_class'::regclass, ic.oid, 0, format('INDEX %I.%I', r.sch, ic.relname), 'index', format('%I.%I', r.sch, ic.relname), r.sch, r.tab,
            x.body || CASE WHEN i.indisvalid THEN '' ELSE ' INVALID' END, ARRAY[format('CREATE %sINDEX %I%s', CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END, ic.relname, x.rest)],
@@ -219,21 +220,21 @@ obj(class, id, sub, ident, kind, name, sch, tab, def, mk, alt, rm, rank, pos, ge
     LEFT JOIN pg_catalog.pg_tablespace ts ON ts.oid = ic.reltablespace
     CROSS JOIN LATERAL (SELECT CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END || 'INDEX' || s.rest AS body, s.rest
         FROM (SELECT substr(pg_catalog.pg_get_indexdef(ic.oid), length(CASE WHEN i.indisunique THEN 'CREATE UNIQUE INDEX ' ELSE 'CREATE INDEX ' END || quote_ident(ic.relname)) + 1)
-                     || coalesce(' TABLESPACE ' || quote_ident(ts.spcname), '') AS rest) s) x
+                     || coalesce(' TABLESPACE ' || quote_ident(ts.spcname), '') AS rest OFFSET 0) s OFFSET 0) x
     WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))
     UNION ALL
     SELECT 'pg_catalog.pg_trigger'::regclass, g.oid, 0, format('TRIGGER %I ON %s', g.tgname, r.q), 'trigger', format('%s.%I', r.q, g.tgname), r.sch, r.tab,
            d.def || s.state, ARRAY[d.def] || CASE WHEN s.state <> '' THEN ARRAY[format('ALTER TABLE %s%s TRIGGER %I', r.q, s.state, g.tgname)] ELSE '{}' END, NULL,
            ARRAY[format('DROP TRIGGER %I ON %s', g.tgname, r.q)], 110, 0, false, NULL
     FROM rel r JOIN pg_catalog.pg_trigger g ON g.tgrelid = r.oid AND NOT g.tgisinternal AND g.tgparentid = 0 AND g.tgname NOT LIKE 'dbrollback\_%'
-    CROSS JOIN LATERAL (SELECT pg_catalog.pg_get_triggerdef(g.oid) AS def) d
+    CROSS JOIN LATERAL (SELECT pg_catalog.pg_get_triggerdef(g.oid) AS def OFFSET 0) d
     CROSS JOIN LATERAL (SELECT CASE g.tgenabled WHEN 'D' THEN ' DISABLE' WHEN 'R' THEN ' ENABLE REPLICA' WHEN 'A' THEN ' ENABLE ALWAYS' ELSE '' END AS state) s
     UNION ALL
     SELECT 'pg_catalog.pg_rewrite'::regclass, w.oid, 0, format('RULE %I ON %s', w.rulename, r.q), 'rule', format('%s.%I', r.q, w.rulename), r.sch, r.tab,
            d.def || s.state, ARRAY[d.def] || CASE WHEN s.state <> '' THEN ARRAY[format('ALTER TABLE %s%s RULE %I', r.q, s.state, w.rulename)] ELSE '{}' END, NULL,
            ARRAY[format('DROP RULE %I ON %s', w.rulename, r.q)], 110, 0, false, NULL
     FROM rel r JOIN pg_catalog.pg_rewrite w ON w.ev_class = r.oid AND w.rulename <> '_RETURN' AND w.rulename NOT LIKE 'dbrollback\_%'
-    CROSS JOIN LATERAL (SELECT rtrim(pg_catalog.pg_get_ruledef(w.oid), ';') AS def) d
+    CROSS JOIN LATERAL (SELECT rtrim(pg_catalog.pg_get_ruledef(w.oid), ';') AS def OFFSET 0) d
     CROSS JOIN LATERAL (SELECT CASE w.ev_enabled WHEN 'D' THEN ' DISABLE' WHEN 'R' THEN ' ENABLE REPLICA' WHEN 'A' THEN ' ENABLE ALWAYS' ELSE '' END AS state) s
     UNION ALL
     SELECT 'pg_catalog.pg_policy'::regclass, p.oid, 0, format('POLICY %I ON %s', p.polname, r.q), 'policy', format('%s.%I', r.q, p.polname), r.sch, r.tab, d.def,
@@ -242,12 +243,12 @@ obj(class, id, sub, ident, kind, name, sch, tab, def, mk, alt, rm, rank, pos, ge
     CROSS JOIN LATERAL (SELECT concat_ws(' ', 'AS', CASE WHEN p.polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END,
         'FOR', CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' ELSE 'ALL' END,
         'TO', (SELECT string_agg(CASE m WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_catalog.pg_get_userbyid(m)) END, ', ' ORDER BY pg_catalog.pg_get_userbyid(m)) FROM unnest(p.polroles) m),
-        'USING (' || pg_catalog.pg_get_expr(p.polqual, p.polrelid) || ')', 'WITH CHECK (' || pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) || ')') AS def) d
+        'USING (' || pg_catalog.pg_get_expr(p.polqual, p.polrelid) || ')', 'WITH CHECK (' || pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) || ')') AS def OFFSET 0) d
     UNION ALL
     SELECT 'pg_catalog.pg_statistic_ext'::regclass, e.oid, 0, format('STATISTICS %I.%I', en.nspname, e.stxname), 'statistics', format('%I.%I', en.nspname, e.stxname), r.sch, r.tab,
            d.def, ARRAY[d.def], NULL, ARRAY[format('DROP STATISTICS %I.%I', en.nspname, e.stxname)], 93, 0, false, NULL
     FROM rel r JOIN pg_catalog.pg_statistic_ext e ON e.stxrelid = r.oid JOIN pg_catalog.pg_namespace en ON en.oid = e.stxnamespace
-    CROSS JOIN LATERAL (SELECT pg_catalog.pg_get_statisticsobjdef(e.oid) AS def) d
+    CROSS JOIN LATERAL (SELECT pg_catalog.pg_get_statisticsobjdef(e.oid) AS def OFFSET 0) d
     UNION ALL
     SELECT 'pg_catalog.pg_publication_rel'::regclass, pr.oid, 0, NULL, 'publication membership', format('%I: %s', pb.pubname, r.q), r.sch, r.tab, x.def,
            ARRAY[format('ALTER PUBLICATION %I ADD TABLE %s', pb.pubname, x.def)], NULL, ARRAY[format('ALTER PUBLICATION %I DROP TABLE %s', pb.pubname, r.q)], 113, 0, false, NULL
@@ -257,7 +258,7 @@ obj(class, id, sub, ident, kind, name, sch, tab, def, mk, alt, rm, rank, pos, ge
         || coalesce(' (' || (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM unnest(pr.prattrs::int2[]) x(num)
                              JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attnum = x.num) || ')', '')
         || coalesce(' WHERE ' || pg_catalog.pg_get_expr(pr.prqual, pr.prrelid), '')
-        {{- end}} AS def) x
+        {{- end}} AS def OFFSET 0) x
 ),
 acl(target, part, name, sch, tab, acl, base, rank) AS (
     SELECT 'TABLE ' || r.q, '', r.q, r.sch, r.tab, r.relacl, pg_catalog.acldefault('r', r.relowner), 130 FROM rel r WHERE r.relacl IS NOT NULL

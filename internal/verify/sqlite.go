@@ -16,7 +16,9 @@ import (
 type sqlite struct{ db *engine.DB }
 
 func (v sqlite) take(ctx context.Context, q engine.Querier, s Scope) (Fingerprint, error) {
-	rows, err := q.QueryContext(ctx, "SELECT type, name, tbl_name, sql FROM main.sqlite_schema WHERE name NOT LIKE 'sqlite\\_stat%' ESCAPE '\\' ORDER BY rowid")
+	rows, err := q.QueryContext(ctx, `SELECT type, name, tbl_name, sql FROM main.sqlite_schema
+		WHERE tbl_name NOT IN (SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow') -- these come with their virtual table
+		ORDER BY rowid`)
 	if err != nil {
 		return nil, err
 	}
