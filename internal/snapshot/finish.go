@@ -143,6 +143,9 @@ func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*ta
 			return err
 		}
 		r.of(g.x.Home).Deleted += deleted
+		if err := r.removed(ctx, tx, g, c); err != nil {
+			return err
+		}
 		if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
 			return err
 		}
@@ -175,6 +178,22 @@ func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*ta
 		}
 	}
 	return nil
+}
+
+// removed marks captured values whose row the opposite direction itself removed: they have no place, and the row is in
+// the captures of that direction.
+func (r *Restorer) removed(ctx context.Context, tx engine.Querier, g *target, c *Capturer) error {
+	s, x := r.s, g.x
+	if x.Whole || c == nil || !slices.ContainsFunc(c.captures, func(y *capture) bool {
+		return y.Kind != Definition && (y.At.Name == x.Home.Name || y.Identity == identity(g.t)) && (y.Kind == Table || y.Ops)
+	}) {
+		return nil
+	}
+	missing := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, g.place))
+	if x.Moved {
+		missing += fmt.Sprintf(" AND NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.old))
+	}
+	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s d WHERE %s", removedByDown, s.own(x.data()), all(x.inserted(false), r.free(x), missing)))
 }
 
 // follow looks what became of rows whose keys the migration moved: a Down that moves them back itself is trusted when it

@@ -118,8 +118,21 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 					return err
 				}
 			}
-			fields := slices.DeleteFunc(slices.Clone(g.fields), func(i int) bool { return !slices.Contains(c.fields, c.x.Fields[i].Name) })
-			if err := r.write(ctx, tx, g, fields, !c.fresh, c.fresh); err != nil {
+			came := slices.DeleteFunc(slices.Clone(g.fields), func(i int) bool { return !slices.Contains(c.fields, c.x.Fields[i].Name) })
+			if !c.fresh {
+				// A column made again has nothing of anyone's in it: also rows in conflict get their old value.
+				if err := r.write(ctx, tx, g, came, true, false); err != nil {
+					return err
+				}
+				continue
+			}
+			// A table built anew carries what the application wrote into the columns that were there. What was not there at
+			// the end of the migration has no newer value, unless Down computes one.
+			lost := slices.DeleteFunc(slices.Clone(came), func(i int) bool { return c.x.Fields[i].Seal != "" })
+			if err := r.write(ctx, tx, g, lost, !c.x.Seal.Watched, false); err != nil {
+				return err
+			}
+			if err := r.write(ctx, tx, g, came, false, true); err != nil {
 				return err
 			}
 		}

@@ -22,6 +22,10 @@ var postgresFlavour = flavour{
 	timestamp:  "timestamptz",
 	hash:       "bytea",
 	store: func(c engine.Column) (string, bool) {
+		switch strings.TrimSuffix(c.Type, "[]") {
+		case "aclitem", "gtsvector": // the server cannot send these
+			return "text", true
+		}
 		if !c.Portable {
 			return "text", true
 		}

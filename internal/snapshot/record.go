@@ -75,6 +75,7 @@ type seal struct {
 	All     []string    `json:"all"`     // what the hash of inserted rows covers: all columns then
 	Key     []string    `json:"key"`     // names of the key columns then
 	Places  bool        `json:"places"`  // the companion holds the key under which the row stood then
+	Watched bool        `json:"watched"` // the hash covers columns that the opposite direction computes from
 	Rows    int64       `json:"rows"`    // of a bag
 	Sum     string      `json:"sum"`     // of a bag
 }
@@ -102,6 +103,14 @@ func (c *capture) old(i int) string {
 		return o(i)
 	}
 	return k(i)
+}
+
+// was gives the key of an entry as it was before the statement; of an inserted row as it was after.
+func (c *capture) was(kept string, i int) string {
+	if c.Moved {
+		return "coalesce(" + kept + "." + o(i) + ", " + kept + "." + k(i) + ")"
+	}
+	return kept + "." + k(i)
 }
 
 // columns gives the columns of the data table and their types, the row number left out.
@@ -159,7 +168,7 @@ func (s *Store) keyText(c *capture, kept string) string {
 		if i > 0 {
 			label = "', " + label[1:]
 		}
-		parts = append(parts, label+" || "+s.f.text(kept+"."+c.old(i)))
+		parts = append(parts, label+" || "+s.f.text(c.was(kept, i)))
 	}
 	if len(parts) == 0 {
 		return "'row ' || " + s.f.text(kept+".n")

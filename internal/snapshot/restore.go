@@ -19,6 +19,7 @@ const (
 	valueTaken    = "unique value taken"
 	parentGone    = "parent deleted"
 	usedSince     = "referenced since"
+	removedByDown = "deleted by the migration"
 )
 
 // Restorer puts the captures of one migration in one direction back while the opposite direction runs, in the same

@@ -187,6 +187,7 @@ func (c *Capturer) seal(ctx context.Context, tx engine.Querier, index int, x *ca
 			for _, col := range t.Columns {
 				if (w == "*" || c.s.sameName(col.Name, w)) && !slices.Contains(x.Seal.Columns, col.Name) {
 					x.Seal.Columns = append(x.Seal.Columns, col.Name)
+					x.Seal.Watched = true
 				}
 			}
 		}
