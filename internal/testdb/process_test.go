@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // childEnv makes this test binary start servers, say where they are, and wait to be killed.
@@ -91,16 +90,6 @@ func TestNothingOutlivesKilledProcess(t *testing.T) {
 		return true
 	})
 	eventually(t, "its directory is removed", func() bool { return !exists(said["dir"][0]) })
-}
-
-// eventually polls a condition that another process brings about.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("still waiting that %s", what)
-		}
-	}
 }
 
 func TestTemplateIsMadeOnce(t *testing.T) {
