@@ -112,6 +112,7 @@ type Refusal struct {
 	Column  int    `json:"column"`
 	Message string `json:"message"`
 	Hint    string `json:"hint"`
+	fatal   bool   // no annotation or flag can accept it
 }
 
 // PlanStep is one statement of a plan.

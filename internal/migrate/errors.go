@@ -45,7 +45,16 @@ func (e *DriftError) Error() string {
 	if e.When == "after" {
 		what = "the Down of migration %d does not give the schema back: %d object(s) differ"
 	}
-	return fmt.Sprintf(what, e.Version, len(e.Differences))
+	var b strings.Builder
+	fmt.Fprintf(&b, what, e.Version, len(e.Differences))
+	for i, d := range e.Differences {
+		if i == 3 {
+			fmt.Fprintf(&b, ", and %d more", len(e.Differences)-i)
+			break
+		}
+		b.WriteString([]string{": ", ", "}[min(i, 1)] + d.Kind + " " + d.Object)
+	}
+	return b.String()
 }
 
 // StatementError is a server's refusal of one statement, at its place in the file.

@@ -1,0 +1,201 @@
+package migrate_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/testdb"
+)
+
+// bench is one database with one folder of migrations.
+type fixture struct {
+	t     *testing.T
+	dsn   string
+	db    *engine.DB
+	files fstest.MapFS
+}
+
+func newFixture(t *testing.T, dsn string, setup string, files map[string]string) *fixture {
+	t.Helper()
+	db, err := engine.Open(t.Context(), dsn, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	f := &fixture{t: t, dsn: dsn, db: db, files: fstest.MapFS{}}
+	for name, text := range files {
+		f.files[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	f.exec(setup)
+	return f
+}
+
+// exec runs statements that end with a semicolon at a line's end.
+func (f *fixture) exec(script string) {
+	f.t.Helper()
+	for _, stmt := range strings.Split(script, ";\n") {
+		stmt = strings.TrimSuffix(strings.TrimSpace(stmt), ";")
+		if stmt == "" {
+			continue
+		}
+		if _, err := f.db.ExecContext(f.t.Context(), stmt); err != nil {
+			f.t.Fatalf("%s: %v", stmt, err)
+		}
+	}
+}
+
+func (f *fixture) open() *migrate.Migrator {
+	f.t.Helper()
+	m, err := migrate.Open(f.t.Context(), migrate.Options{DB: f.db, Files: f.files, Dir: "migrations"})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return m
+}
+
+func (f *fixture) up() *migrate.Result {
+	f.t.Helper()
+	res, err := f.open().Up(context.Background(), migrate.UpRequest{To: -1})
+	if err != nil {
+		f.t.Fatalf("up: %v", err)
+	}
+	return res
+}
+
+func (f *fixture) rollback(req migrate.RollbackRequest) *migrate.Result {
+	f.t.Helper()
+	if req.To == 0 && req.Steps > 0 {
+		req.To = -1
+	}
+	res, err := f.open().Rollback(context.Background(), req)
+	if err != nil {
+		f.t.Fatalf("rollback: %v", err)
+	}
+	return res
+}
+
+func (f *fixture) dump() string { f.t.Helper(); return testdb.DumpAnyOrder(f.t, f.dsn) }
+
+func (f *fixture) same(want, got, when string) {
+	f.t.Helper()
+	if want == got {
+		return
+	}
+	f.t.Errorf("%s: not as it was:\n%s", when, testdb.Diff(want, got))
+}
+
+// pair is a migration whose rollback must give back schema and rows exactly.
+type pair struct {
+	name     string
+	engines  string // space-separated kinds; "" = all
+	setup    string
+	up, down string
+}
+
+const people = `
+CREATE TABLE people (id integer PRIMARY KEY, name varchar(40) NOT NULL, score integer, note varchar(200) DEFAULT 'none');
+CREATE INDEX people_score ON people (score);
+INSERT INTO people VALUES (1, 'Ada', 10, 'first'), (2, 'Bob', 20, NULL), (3, 'Cyd', NULL, 'x''y'), (4, 'Dan', 40, '');
+CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2));
+INSERT INTO orders VALUES (10, 1, 9.50), (11, 1, 0), (12, 2, 120.25), (13, 3, -1);
+`
+
+var pairs = []pair{
+	{name: "add column", up: "ALTER TABLE people ADD COLUMN age integer;", down: "ALTER TABLE people DROP COLUMN age;"},
+	{name: "drop column", up: "ALTER TABLE people DROP COLUMN note;", down: "ALTER TABLE people ADD COLUMN note varchar(200) DEFAULT 'none';"},
+	{name: "drop column with index", engines: "postgres", up: "ALTER TABLE people DROP COLUMN score;", down: "ALTER TABLE people ADD COLUMN score integer;"},
+	{name: "drop not null column", engines: "postgres", up: "ALTER TABLE people DROP COLUMN name;", down: "ALTER TABLE people ADD COLUMN name varchar(40) NOT NULL;"},
+	{name: "drop table", up: "DROP TABLE orders;", down: "CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2));"},
+	{name: "drop two tables", up: "DROP TABLE orders;\nDROP TABLE people;", down: `CREATE TABLE people (id integer PRIMARY KEY, name varchar(40) NOT NULL, score integer, note varchar(200) DEFAULT 'none');
+CREATE INDEX people_score ON people (score);
+CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2));`},
+	{name: "drop table, Down forgets the index", up: "DROP TABLE orders;\nDROP TABLE people;", down: `CREATE TABLE people (id integer PRIMARY KEY, name varchar(40) NOT NULL, score integer, note varchar(200) DEFAULT 'none');
+CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2));`},
+	{name: "truncate", engines: "postgres", up: "TRUNCATE orders;", down: "SELECT 1;"},
+	{name: "truncate cascade", engines: "postgres", up: "TRUNCATE people CASCADE;", down: "SELECT 1;"},
+	{name: "narrow type", engines: "postgres", up: "ALTER TABLE people ALTER COLUMN note TYPE varchar(2) USING left(note, 2);", down: "ALTER TABLE people ALTER COLUMN note TYPE varchar(200);"},
+	{name: "type change", engines: "postgres", up: "ALTER TABLE orders ALTER COLUMN total TYPE integer;", down: "ALTER TABLE orders ALTER COLUMN total TYPE numeric(10,2);"},
+	{name: "update all", up: "UPDATE people SET score = 0;", down: "SELECT 1;"},
+	{name: "update some", up: "UPDATE people SET name = upper(name), note = NULL WHERE score > 10;", down: "SELECT 1;"},
+	{name: "update and its own inverse", up: "UPDATE people SET score = score * 2;", down: "UPDATE people SET score = score / 2;"},
+	{name: "update key", up: "UPDATE orders SET id = id + 100;", down: "UPDATE orders SET id = id - 100;"},
+	{name: "delete some", up: "DELETE FROM orders WHERE total < 1;", down: "SELECT 1;"},
+	{name: "delete cascades", engines: "postgres", up: "DELETE FROM people WHERE id < 3;", down: "SELECT 1;"},
+	{name: "insert that Down deletes", up: "INSERT INTO people VALUES (5, 'Eve', 50, 'new');", down: "DELETE FROM people WHERE id = 5;"},
+	{name: "insert that Down forgets", up: "INSERT INTO people VALUES (5, 'Eve', 50, 'new');", down: "SELECT 1;"},
+	{name: "upsert", up: "INSERT INTO people VALUES (1, 'Zoe', 1, 'z'), (9, 'New', 9, 'n') ON CONFLICT (id) DO UPDATE SET name = excluded.name, score = excluded.score;", down: "DELETE FROM people WHERE id = 9;"},
+	{name: "drop view", setup: "CREATE VIEW rich AS SELECT id, name FROM people WHERE score > 10;", up: "DROP VIEW rich;", down: "SELECT 1;"},
+	{name: "drop index", up: "DROP INDEX people_score;", down: "SELECT 1;"},
+	{name: "default and not null", engines: "postgres", up: "ALTER TABLE people ALTER COLUMN note DROP DEFAULT, ALTER COLUMN name DROP NOT NULL;", down: "SELECT 1;"},
+	{name: "rename column", up: "ALTER TABLE people RENAME COLUMN score TO points;\nUPDATE people SET points = 1;", down: "ALTER TABLE people RENAME COLUMN points TO score;"},
+	{name: "rename table", up: "UPDATE orders SET total = 1;\nALTER TABLE orders RENAME TO purchases;", down: "ALTER TABLE purchases RENAME TO orders;"},
+	{name: "split a name", engines: "postgres", up: `ALTER TABLE people ADD COLUMN full_name text;
+UPDATE people SET full_name = name || '!';
+ALTER TABLE people DROP COLUMN name;`, down: `ALTER TABLE people ADD COLUMN name varchar(40);
+UPDATE people SET name = left(full_name, 1);
+ALTER TABLE people ALTER COLUMN name SET NOT NULL;
+ALTER TABLE people DROP COLUMN full_name;`},
+	{name: "two updates of one row, then the column goes", up: "UPDATE people SET note = 'a';\nUPDATE people SET note = 'b' WHERE id = 1;\nALTER TABLE people DROP COLUMN note;", down: "ALTER TABLE people ADD COLUMN note varchar(200) DEFAULT 'none';"},
+	{name: "update, delete, drop", up: "UPDATE orders SET total = 0;\nDELETE FROM orders WHERE id = 10;\nDROP TABLE orders;", down: "CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2));"},
+	{name: "do block", engines: "postgres", up: `-- +goose StatementBegin
+DO $$ BEGIN
+  UPDATE people SET note = 'done' WHERE id = 2;
+  DELETE FROM orders WHERE id = 13;
+  EXECUTE 'TRUNCATE orders';
+END $$;
+-- +goose StatementEnd`, down: "SELECT 1;"},
+	{name: "rebuild", engines: "sqlite", up: `CREATE TABLE new_orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total integer);
+INSERT INTO new_orders SELECT id, person_id, round(total) FROM orders WHERE id <> 11;
+DROP TABLE orders;
+ALTER TABLE new_orders RENAME TO orders;`, down: `CREATE TABLE old_orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2));
+INSERT INTO old_orders SELECT * FROM orders;
+DROP TABLE orders;
+ALTER TABLE old_orders RENAME TO orders;`},
+	{name: "merge", engines: "postgres", up: `MERGE INTO orders o USING (VALUES (10, 1), (99, 2)) v(id, p) ON o.id = v.id
+WHEN MATCHED THEN UPDATE SET total = 7 WHEN NOT MATCHED THEN INSERT VALUES (v.id, v.p, 5);`, down: "SELECT 1;"},
+	{name: "cte that writes", engines: "postgres", up: "WITH gone AS (DELETE FROM orders WHERE person_id = 1 RETURNING *) UPDATE people SET score = (SELECT count(*) FROM gone) WHERE id = 1;", down: "SELECT 1;"},
+	{name: "user trigger writes elsewhere", engines: "postgres", setup: `CREATE TABLE counts (k text PRIMARY KEY, n integer);
+INSERT INTO counts VALUES ('orders', 4);
+CREATE FUNCTION count_orders() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN UPDATE counts SET n = n - 1 WHERE k = ''orders''; RETURN NULL; END';
+CREATE TRIGGER t_count AFTER DELETE ON orders FOR EACH ROW EXECUTE FUNCTION count_orders();`, up: "DELETE FROM orders WHERE id < 12;", down: "SELECT 1;"},
+	{name: "keyless", setup: "CREATE TABLE loose (a integer, b varchar(20));\nINSERT INTO loose VALUES (1, 'x'), (1, 'x'), (2, NULL), (NULL, NULL);", up: "UPDATE loose SET b = 'changed' WHERE a = 1;\nDELETE FROM loose WHERE a IS NULL;", down: "SELECT 1;"},
+}
+
+func migration(up, down string) string {
+	return fmt.Sprintf("-- +goose Up\n%s\n-- +goose Down\n%s\n", up, down)
+}
+
+// TestRollbackGivesBack is promise 3: with no writes in between, up then rollback leaves schema and rows as they
+// were, and so does doing it again; and the second up leaves what the first one left.
+func TestRollbackGivesBack(t *testing.T) {
+	t.Parallel()
+	for _, p := range pairs {
+		t.Run(p.name, func(t *testing.T) {
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				if kind, _, _ := strings.Cut(dsn, ":"); p.engines != "" && !strings.Contains(p.engines, kind) {
+					return
+				}
+				f := newFixture(t, dsn, people+p.setup, map[string]string{"00001_change.sql": migration(p.up, p.down)})
+				before := f.dump()
+				for range 2 {
+					f.up()
+					after := f.dump()
+					res := f.rollback(migrate.RollbackRequest{Steps: 1})
+					if !res.Verified {
+						t.Error("not verified")
+					}
+					f.same(before, f.dump(), "after rollback")
+					f.up()
+					f.same(after, f.dump(), "after up again")
+					f.rollback(migrate.RollbackRequest{Steps: 1})
+					f.same(before, f.dump(), "after rollback again")
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,37 @@
+package migrate
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+)
+
+// recorder is a database/sql driver that stores each statement and runs none.
+type recorder struct {
+	statements []string
+	began      bool
+}
+
+func (r *recorder) reset() { r.statements, r.began = nil, false }
+
+// Connect and Driver make it a driver.Connector.
+func (r *recorder) Connect(context.Context) (driver.Conn, error) { return recording{r}, nil }
+func (r *recorder) Driver() driver.Driver                        { return r }
+func (r *recorder) Open(string) (driver.Conn, error)             { return recording{r}, nil }
+
+type recording struct{ r *recorder }
+
+var errRecorder = errors.New("the recorder only executes")
+
+func (c recording) Prepare(string) (driver.Stmt, error) { return nil, errRecorder }
+func (c recording) Close() error                        { return nil }
+func (c recording) Begin() (driver.Tx, error)           { c.r.began = true; return c, nil }
+func (c recording) Commit() error                       { return nil }
+func (c recording) Rollback() error                     { return nil }
+
+func (c recording) BeginTx(context.Context, driver.TxOptions) (driver.Tx, error) { return c.Begin() }
+
+func (c recording) ExecContext(_ context.Context, query string, _ []driver.NamedValue) (driver.Result, error) {
+	c.r.statements = append(c.r.statements, query)
+	return driver.ResultNoRows, nil
+}

@@ -1,0 +1,498 @@
+package migrate
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pressly/goose/v3/database"
+
+	"github.com/dbrollback/dbrollback/internal/audit"
+	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
+	"github.com/dbrollback/dbrollback/internal/verify"
+)
+
+// runner carries one run: some migrations, one after the other, in one direction.
+type runner struct {
+	m               *Migrator
+	s               *engine.Session
+	dir             Direction
+	policy          snapshot.Policy
+	allowDrift      bool
+	allowUncaptured bool
+	res             *Result
+	started         time.Time
+	at              int64 // the version that the target is at
+}
+
+// opposite direction.
+func (d Direction) opposite() Direction {
+	if d == Up {
+		return Down
+	}
+	return Up
+}
+
+// errSettled: another run brought the migration to where this one was to bring it.
+var errSettled = errors.New("already done by another run")
+
+// migrate runs one migration with its captures, and puts back what the last run in the opposite direction captured.
+func (r *runner) migrate(ctx context.Context, version int64) error {
+	rec, err := r.m.catalog.load(ctx, r.s, version)
+	if err != nil {
+		return err
+	}
+	mig, note, err := r.m.migration(ctx, version, r.dir, rec)
+	if err != nil {
+		return err
+	}
+	if note != "" {
+		r.warn(note)
+	}
+	if r.dir == Down && rec == nil && !r.allowUncaptured {
+		return &RefusedError{Reasons: []Refusal{{
+			File: mig.File, Line: 1, Column: 1,
+			Message: fmt.Sprintf("migration %d was applied by another tool: what it destroyed was not captured", version),
+			Hint:    "--allow-uncaptured runs its Down all the same; what Down destroys is captured first",
+		}}}
+	}
+	if r.dir == Down && rec == nil && len(mig.Down) == 0 {
+		return &RefusedError{Reasons: []Refusal{{
+			File: mig.File, Line: 1, Column: 1,
+			Message: fmt.Sprintf("migration %d has no Down section, and nothing was captured that could stand in for it", version),
+			Hint:    "write its Down section, then run the rollback again",
+		}}}
+	}
+	start := time.Now()
+	w := &work{r: r, mig: mig, rec: rec, stmts: mig.statements(r.dir)}
+	r.m.o.Events(Event{Kind: MigrationStart, Version: version, File: mig.File, Direction: r.dir, Of: len(w.stmts)})
+	if w.atomic() {
+		err = r.s.Tx(ctx, func(tx *sql.Tx) error { return w.inTransaction(ctx, tx) })
+	} else {
+		err = w.journalled(ctx)
+	}
+	if errors.Is(err, errSettled) {
+		r.warn(fmt.Sprintf("%s: %v", mig.File, err))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r.finish(w, time.Since(start))
+	return nil
+}
+
+// finish adds a migration's outcome to the result; called after its commit.
+func (r *runner) finish(w *work, took time.Duration) {
+	mr := MigrationResult{Version: w.mig.Version, File: w.mig.File, Seconds: took.Seconds()}
+	for _, c := range w.captures {
+		mr.Captures++
+		mr.Rows += c.Rows
+		mr.Snapshot = c.Snapshot
+	}
+	r.at, r.res.To = w.to, w.to
+	r.res.Migrations = append(r.res.Migrations, mr)
+	r.res.Verified = r.res.Verified && w.report.Verified
+	for _, t := range w.report.Tables {
+		i := slices.IndexFunc(r.res.Tables, func(x snapshot.TableReport) bool { return x.Table == t.Table })
+		if i < 0 {
+			r.res.Tables = append(r.res.Tables, t)
+			continue
+		}
+		sum := &r.res.Tables[i]
+		sum.Inserted += t.Inserted
+		sum.Updated += t.Updated
+		sum.Deleted += t.Deleted
+		sum.Conflicts += t.Conflicts
+	}
+	r.res.Conflicts = append(r.res.Conflicts, w.report.Conflicts...)
+	r.res.NotUndone = append(r.res.NotUndone, w.notUndone...)
+	for _, n := range w.report.Notes {
+		r.warn(n)
+	}
+	r.m.o.Events(Event{Kind: MigrationDone, Version: w.mig.Version, File: w.mig.File, Direction: r.dir, Rows: mr.Rows, Elapsed: took})
+}
+
+func (r *runner) warn(text string) {
+	r.res.Warnings = append(r.res.Warnings, text)
+	r.m.o.Events(Event{Kind: WarningEvent, Text: text})
+}
+
+// work is one migration on its way.
+type work struct {
+	r         *runner
+	mig       *Migration
+	rec       *record // as it was before this run; nil when unknown
+	stmts     []Statement
+	reach     reach
+	before    verify.Fingerprint
+	undo      changes // what this run is to take back; nil when it undoes nothing
+	restorer  *snapshot.Restorer
+	capturer  *snapshot.Capturer
+	report    snapshot.Report
+	captures  []snapshot.Info
+	notUndone []string
+	to        int64 // the version once this is committed
+}
+
+func action(d Direction) string {
+	if d == Up {
+		return "up"
+	}
+	return "rollback"
+}
+
+// inTransaction does all of it in the caller's transaction.
+func (w *work) inTransaction(ctx context.Context, tx *sql.Tx) error {
+	if err := w.begin(ctx, tx); err != nil {
+		return err
+	}
+	for i := range w.stmts {
+		if err := w.statement(ctx, tx, i); err != nil {
+			return err
+		}
+	}
+	return w.end(ctx, tx)
+}
+
+// begin looks at what is there before the first statement.
+func (w *work) begin(ctx context.Context, tx database.DBTxConn) error {
+	m, dir := w.r.m, w.r.dir
+	applied, err := m.applied(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(applied, w.mig.Version) == (dir == Up) {
+		return errSettled
+	}
+	w.reach = reachOf(w.stmts)
+	if w.rec != nil && (dir == Down || w.rec.Text == w.mig.Text) {
+		// What Down captured goes back by the next Up only under the very text that was rolled back: a mended
+		// migration must not get the broken one's values.
+		w.undo = w.rec.changes(dir.opposite())
+		w.reach = w.reach.with(w.undo)
+		if w.restorer, err = m.store.Restorer(ctx, tx, w.mig.Version, string(dir.opposite())); err != nil {
+			return err
+		}
+	}
+	if w.before, err = w.reach.take(ctx, m.db, tx); err != nil {
+		return fmt.Errorf("fingerprint: %w", err)
+	}
+	if dir == Down && w.undo != nil && !w.r.allowDrift {
+		if d := material(verify.Diff(w.undo.side(true), w.undo.only(w.before))); len(d) > 0 {
+			return &DriftError{Version: w.mig.Version, When: "before", Differences: d}
+		}
+	}
+	if w.restorer != nil {
+		if err := w.restorer.Check(ctx, tx); err != nil {
+			return err
+		}
+	}
+	w.capturer = m.store.Begin(snapshot.Meta{
+		Run: w.r.res.Run, Direction: string(dir), CreatedBy: m.o.User, Release: w.r.res.Release,
+		Migration: w.mig.Version, Expires: m.expires(time.Now()),
+	})
+	return nil
+}
+
+// expires says when captures made now may be pruned; nil = never.
+func (m *Migrator) expires(now time.Time) *time.Time {
+	if m.o.Keep <= 0 {
+		return nil
+	}
+	t := now.Add(m.o.Keep).UTC()
+	return &t
+}
+
+// material leaves out the differences that no query can see.
+func material(d []verify.Difference) []verify.Difference {
+	return slices.DeleteFunc(d, func(x verify.Difference) bool { return x.Cosmetic })
+}
+
+// statement captures what one statement destroys, runs it, and fills what it brought back.
+func (w *work) statement(ctx context.Context, tx engine.Querier, i int) error {
+	st := w.stmts[i]
+	m := w.r.m
+	m.o.Events(Event{Kind: StatementStart, Version: w.mig.Version, File: w.mig.File, Direction: w.r.dir, Statement: i + 1, Of: len(w.stmts), Text: headline(st.SQL)})
+	text, err := w.deferNotNull(ctx, tx, st)
+	if err != nil {
+		return err
+	}
+	w.noteExternal(st)
+	capture := st.Statement
+	if w.mig.noCapture(w.r.dir, st) {
+		capture.Effects = slices.DeleteFunc(slices.Clone(st.Effects), func(e effects.Effect) bool { return e.DestroysData() })
+	}
+	if declared := w.mig.declared(w.r.dir, st); st.Opaque() && len(declared) > 0 && !w.atomic() {
+		capture.Effects = declared
+	}
+	if w.restorer != nil && demands(st) {
+		if err := w.restorer.Settle(ctx, tx); err != nil {
+			return err
+		}
+	}
+	start := time.Now()
+	had := len(w.capturer.Captures())
+	err = w.capturer.Statement(ctx, tx, i+1, capture, func() error {
+		if _, err := tx.ExecContext(ctx, text); err != nil {
+			return w.failed(st, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return w.located(st, err)
+	}
+	for _, c := range w.capturer.Captures()[had:] {
+		m.o.Events(Event{Kind: CaptureDone, Version: w.mig.Version, File: w.mig.File, Statement: i + 1, Table: c.Table, Rows: c.Rows, Bytes: c.Bytes, Elapsed: time.Since(start)})
+	}
+	if w.restorer != nil {
+		return w.restorer.Place(ctx, tx, w.parsed(i+1)...)
+	}
+	return nil
+}
+
+// atomic says whether the migration is one transaction.
+func (w *work) atomic() bool { return w.mig.Transactional && w.r.m.db.Caps.TransactionalDDL }
+
+// parsed are the statements from the i-th on.
+func (w *work) parsed(i int) []effects.Statement {
+	var out []effects.Statement
+	for _, st := range w.stmts[i:] {
+		out = append(out, st.Statement)
+	}
+	return out
+}
+
+// demands says whether a statement can fail on rows that do not have their old values back yet.
+func demands(st Statement) bool {
+	return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+		return e.Kind == effects.SetNotNull || e.Kind == effects.AddConstraint || e.Kind == effects.ValidateConstraint ||
+			e.Kind == effects.Create && e.Index != nil && e.Index.Unique
+	})
+}
+
+// deferNotNull blanks the NOT NULL of an added column whose captured data can only come after it; the repair at the
+// end sets it. Without a recorded definition to repair from, the statement runs as it stands.
+func (w *work) deferNotNull(ctx context.Context, tx engine.Querier, st Statement) (string, error) {
+	if w.restorer == nil || len(st.NotNullSpans) == 0 {
+		return st.SQL, nil
+	}
+	text := []byte(st.SQL)
+	for _, e := range st.Effects {
+		if e.Kind != effects.AddColumn {
+			continue
+		}
+		table, err := w.r.m.db.Resolve(ctx, tx, engine.Name(e.Table))
+		if errors.Is(err, engine.ErrNoTable) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		for _, span := range st.NotNullSpans {
+			if !slices.Contains(e.Columns, span.Column) || !w.restorer.Pending(table, span.Column) {
+				continue
+			}
+			if _, recorded := w.undo.side(false)[verify.Object{Kind: "not null", Name: table.String() + "." + span.Column}.Key()]; !recorded {
+				continue
+			}
+			for i := span.Start; i < span.End; i++ {
+				text[i] = ' '
+			}
+		}
+	}
+	return string(text), nil
+}
+
+// noteExternal remembers what a rollback of this statement will not undo.
+func (w *work) noteExternal(st Statement) {
+	for _, e := range st.Effects {
+		if e.Kind == effects.External {
+			w.notUndone = append(w.notUndone, fmt.Sprintf("%s:%d:%d: %s", w.mig.File, st.Line, st.Column, e.Detail))
+		}
+	}
+}
+
+// failed gives a server's error its place in the file.
+func (w *work) failed(st Statement, err error) error {
+	line, col := st.Line, st.Column
+	if e, ok := engine.AsError(err); ok && e.Position > 0 {
+		dl, dc := effects.Position(st.SQL, byteOffset(st.SQL, e.Position-1))
+		if dl > 1 {
+			line, col = line+dl-1, dc
+		} else {
+			col += dc - 1
+		}
+	}
+	return &StatementError{File: w.mig.File, Line: line, Column: col, SQL: st.SQL, Err: err}
+}
+
+// located gives an error of ours, such as a capture that was refused, the place of its statement.
+func (w *work) located(st Statement, err error) error {
+	var placed *StatementError
+	if errors.As(err, &placed) {
+		return err
+	}
+	return &StatementError{File: w.mig.File, Line: st.Line, Column: st.Column, SQL: st.SQL, Err: err}
+}
+
+// byteOffset of the n-th character.
+func byteOffset(s string, n int) int {
+	for i := range s {
+		if n == 0 {
+			return i
+		}
+		n--
+	}
+	return len(s)
+}
+
+// headline is the first line of a statement, short enough for a progress line.
+func headline(sql string) string {
+	text := strings.Join(strings.Fields(sql), " ")
+	if r := []rune(text); len(r) > 80 {
+		return string(r[:79]) + "…"
+	}
+	return text
+}
+
+// end puts the data back, repairs what the statements forgot, proves it, and records.
+func (w *work) end(ctx context.Context, tx database.DBTxConn) error {
+	m, dir := w.r.m, w.r.dir
+	if err := w.repair(ctx, tx, structural); err != nil {
+		return err
+	}
+	w.report.Verified = true
+	if w.restorer != nil {
+		if err := w.restorer.Place(ctx, tx); err != nil {
+			return err
+		}
+		var err error
+		if w.report, err = w.restorer.Finish(ctx, tx, w.r.policy, w.capturer); err != nil {
+			return err
+		}
+		for _, t := range w.report.Tables {
+			m.o.Events(Event{Kind: RestoreDone, Version: w.mig.Version, File: w.mig.File, Table: t.Table, Rows: t.Inserted + t.Updated + t.Deleted})
+		}
+	}
+	if err := w.repair(ctx, tx, func(verify.Object) bool { return true }); err != nil {
+		return err
+	}
+	after, err := w.reach.take(ctx, m.db, tx)
+	if err != nil {
+		return fmt.Errorf("fingerprint: %w", err)
+	}
+	if w.undo != nil {
+		want, have := expected(w.undo, w.before, after)
+		if d := material(verify.Diff(want, have)); len(d) > 0 {
+			if dir == Down && !w.r.allowDrift {
+				return &DriftError{Version: w.mig.Version, When: "after", Differences: d}
+			}
+			for _, x := range d {
+				w.r.warn(fmt.Sprintf("%s %s is not as it was", x.Kind, x.Object))
+			}
+			w.report.Verified = false
+		}
+	}
+	ch := changed(w.before, after)
+	if err := w.capturer.Definitions(ctx, tx, len(w.stmts), ch.destroyed()); err != nil {
+		return err
+	}
+	if err := w.capturer.Seal(ctx, tx, w.watch(ctx, tx)); err != nil {
+		return err
+	}
+	w.captures = w.capturer.Captures()
+	return w.record(ctx, tx, ch)
+}
+
+// repair makes what the run that is undone destroyed and this run did not make again.
+func (w *work) repair(ctx context.Context, tx engine.Querier, which func(verify.Object) bool) error {
+	if w.undo == nil {
+		return nil
+	}
+	now, err := w.reach.take(ctx, w.r.m.db, tx)
+	if err != nil {
+		return fmt.Errorf("fingerprint: %w", err)
+	}
+	for _, stmt := range verify.Repair(filter(w.undo.side(false), which), filter(w.undo.only(now), which)) {
+		if _, err := tx.ExecContext(ctx, stmt); err != nil {
+			return fmt.Errorf("put back what %s of migration %d left out (%s): %w", w.r.dir, w.mig.Version, headline(stmt), err)
+		}
+	}
+	return nil
+}
+
+// watch lists, per table, the columns from which the opposite direction computes values: a row in which they have
+// changed since is a conflict for the columns that it computes.
+func (w *work) watch(ctx context.Context, tx engine.Querier) snapshot.Watch {
+	out := snapshot.Watch{}
+	for _, st := range w.mig.statements(w.r.dir.opposite()) {
+		for _, e := range st.Effects {
+			if e.Kind != effects.Update && e.Kind != effects.Merge && e.Kind != effects.Upsert {
+				continue
+			}
+			n, err := w.r.m.db.Resolve(ctx, tx, engine.Name(e.Table))
+			if err != nil {
+				continue // the opposite direction makes the table itself: nothing of now is read
+			}
+			reads := e.Reads
+			if reads == nil {
+				reads = []string{"*"}
+			}
+			for _, c := range reads {
+				if !slices.Contains(out[n.String()], c) {
+					out[n.String()] = append(out[n.String()], c)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// record writes goose's version row, our record and the audit entry.
+func (w *work) record(ctx context.Context, tx database.DBTxConn, ch changes) error {
+	m, now := w.r.m, time.Now().UTC().Truncate(time.Microsecond)
+	rec := &record{Version: w.mig.Version, File: w.mig.File, Text: w.mig.Text, AppliedAt: now, Run: w.r.res.Run}
+	switch w.r.dir {
+	case Up:
+		if err := m.versions.Insert(ctx, tx, database.InsertRequest{Version: w.mig.Version}); err != nil {
+			return err
+		}
+		rec.Up = ch
+	case Down:
+		if err := m.versions.Delete(ctx, tx, w.mig.Version); err != nil {
+			return err
+		}
+		rec.Down, rec.UndoneAt = ch, now
+		if w.rec != nil {
+			rec.File, rec.Text, rec.AppliedAt, rec.Up = w.rec.File, w.rec.Text, w.rec.AppliedAt, w.rec.Up
+		}
+	}
+	if err := m.catalog.save(ctx, tx, rec); err != nil {
+		return err
+	}
+	applied, err := m.applied(ctx, tx)
+	if err != nil {
+		return err
+	}
+	w.to = current(applied)
+	return m.log.Append(ctx, tx, w.entry(now))
+}
+
+// entry is the audit entry of one migration that is about to commit.
+func (w *work) entry(now time.Time) audit.Entry {
+	e := audit.Entry{
+		Run: w.r.res.Run, At: now, User: w.r.m.o.User, Action: action(w.r.dir), From: w.r.at, To: w.to, Versions: []int64{w.mig.Version},
+		Outcome: "done", DurationSeconds: time.Since(w.r.started).Seconds(), NotUndone: w.notUndone,
+	}
+	for _, t := range w.report.Tables {
+		e.Tables = append(e.Tables, audit.Change{Table: t.Table, Inserted: t.Inserted, Updated: t.Updated, Deleted: t.Deleted, Conflicts: t.Conflicts})
+	}
+	return e
+}

@@ -1,0 +1,194 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/verify"
+)
+
+// reach is what the statements of one direction can change: some tables, or anything. A fingerprint of a
+// whole schema would cost more than most migrations, so it is taken only where the text does not bound the reach.
+type reach struct {
+	all   bool
+	names []engine.Name // as the text spells them; Schema "" = search path
+}
+
+// confined are the kinds that change nothing but their table and what hangs on it.
+var confined = map[effects.Kind]bool{
+	effects.CreateTable: true, effects.DropTable: true, effects.Truncate: true, effects.AddColumn: true, effects.DropColumn: true,
+	effects.AlterColumnType: true, effects.SetDefault: true, effects.DropDefault: true, effects.SetNotNull: true,
+	effects.DropNotNull: true, effects.AlterColumn: true, effects.AddConstraint: true, effects.DropConstraint: true,
+	effects.ValidateConstraint: true, effects.AlterTable: true, effects.Insert: true, effects.Update: true, effects.Delete: true,
+	effects.Upsert: true, effects.Replace: true, effects.Merge: true,
+}
+
+// harmless kinds change no definition.
+var harmless = map[effects.Kind]bool{effects.Session: true, effects.Read: true, effects.External: true, effects.Maintenance: true}
+
+func reachOf(stmts []Statement) reach {
+	var r reach
+	for _, st := range stmts {
+		for _, e := range st.Effects {
+			switch {
+			case harmless[e.Kind]:
+			case e.Cascade || e.Table.Name == "":
+				r.all = true
+			case confined[e.Kind], e.Kind == effects.Create && e.Object.Kind == "index":
+				r.add(engine.Name(e.Table))
+			default:
+				r.all = true
+			}
+		}
+	}
+	return r
+}
+
+func (r *reach) add(n engine.Name) {
+	if !slices.Contains(r.names, n) {
+		r.names = append(r.names, n)
+	}
+}
+
+// with widens the reach to the objects that recorded changes are about.
+func (r reach) with(ch changes) reach {
+	for _, c := range ch {
+		o := c.object()
+		if o.Table.Name == "" || o.Kind == "view" || o.Kind == "materialized view" {
+			r.all = true // found by name alone, not through a table
+			continue
+		}
+		r.add(o.Table)
+	}
+	return r
+}
+
+// take fingerprints what the reach covers as it is now; names that do not exist (yet, or any more) are left out.
+func (r reach) take(ctx context.Context, db *engine.DB, q engine.Querier) (verify.Fingerprint, error) {
+	if r.all {
+		return verify.Take(ctx, db, q, verify.Scope{})
+	}
+	var tables []engine.Name
+	for _, n := range r.names {
+		resolved, err := db.Resolve(ctx, q, n)
+		if errors.Is(err, engine.ErrNoTable) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(tables, resolved) {
+			tables = append(tables, resolved)
+		}
+	}
+	if len(tables) == 0 {
+		return verify.Fingerprint{}, nil
+	}
+	return verify.Take(ctx, db, q, verify.Scope{Tables: tables})
+}
+
+// changed lists what differs between two fingerprints of the same reach.
+func changed(before, after verify.Fingerprint) changes {
+	out := changes{}
+	for k, b := range before {
+		if a, ok := after[k]; !ok {
+			out[k] = change{Before: &b}
+		} else if a.Definition != b.Definition || a.Position != b.Position {
+			out[k] = change{Before: &b, After: &a}
+		}
+	}
+	for k, a := range after {
+		if _, ok := before[k]; !ok {
+			out[k] = change{After: &a}
+		}
+	}
+	return out
+}
+
+// side gives the fingerprint of the changed objects before or after the change.
+func (ch changes) side(after bool) verify.Fingerprint {
+	out := verify.Fingerprint{}
+	for k, c := range ch {
+		o := c.Before
+		if after {
+			o = c.After
+		}
+		if o != nil {
+			out[k] = *o
+		}
+	}
+	return out
+}
+
+// only keeps the objects of a fingerprint that were changed.
+func (ch changes) only(f verify.Fingerprint) verify.Fingerprint {
+	out := verify.Fingerprint{}
+	for k := range ch {
+		if o, ok := f[k]; ok {
+			out[k] = o
+		}
+	}
+	return out
+}
+
+// destroyed lists the objects whose old definition is gone.
+func (ch changes) destroyed() []verify.Object {
+	var out []verify.Object
+	for _, c := range ch {
+		if c.Before != nil && (c.After == nil || c.After.Definition != c.Before.Definition) {
+			out = append(out, *c.Before)
+		}
+	}
+	slices.SortFunc(out, func(a, b verify.Object) int {
+		if a.Rank != b.Rank {
+			return a.Rank - b.Rank
+		}
+		if a.Key() < b.Key() {
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// expected is the fingerprint that undoing undo must lead to, over the objects that either the undone run or
+// the undoing one changed: what stood before the undone run, and for the rest what stood before the undoing one.
+func expected(undo changes, start, end verify.Fingerprint) (want, have verify.Fingerprint) {
+	touched := changed(start, end)
+	want, have = undo.side(false), undo.only(end)
+	for k := range touched {
+		if _, ok := undo[k]; ok {
+			continue
+		}
+		if o, ok := start[k]; ok {
+			want[k] = o
+		}
+		if o, ok := end[k]; ok {
+			have[k] = o
+		}
+	}
+	return want, have
+}
+
+// structural says whether an object must exist before data can go back; what is not structural (keys, indexes,
+// NOT NULL …) is repaired after the data is in its place.
+func structural(o verify.Object) bool {
+	switch o.Kind {
+	case "schema", "extension", "type", "enum", "domain", "composite", "range", "sequence", "function", "procedure", "table", "column", "primary key":
+		return true
+	}
+	return false
+}
+
+func filter(f verify.Fingerprint, keep func(verify.Object) bool) verify.Fingerprint {
+	out := verify.Fingerprint{}
+	for k, o := range f {
+		if keep(o) {
+			out[k] = o
+		}
+	}
+	return out
+}

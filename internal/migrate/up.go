@@ -1,0 +1,180 @@
+package migrate
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dbrollback/dbrollback/internal/audit"
+	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
+)
+
+// Up applies pending migrations, each with its captures. The result tells how far it came, also next to an error:
+// *RefusedError (nothing was run), ErrUnfinished, *PartialError around the cause, or the engine's error.
+func (m *Migrator) Up(ctx context.Context, req UpRequest) (*Result, error) {
+	r, err := m.newRun(Up)
+	if err != nil {
+		return nil, err
+	}
+	r.res.Release = req.Release
+	r.policy = snapshot.Keep
+	if req.DryRun {
+		r.res.Plan, err = m.Plan(ctx, PlanRequest{Direction: Up, To: req.To, Rehearse: true})
+		return r.done(), err
+	}
+	err = m.locked(ctx, func(s *engine.Session) error {
+		applied, err := r.enter(ctx, s)
+		if err != nil {
+			return err
+		}
+		pending, err := m.pending(applied, req.To)
+		if err != nil {
+			return err
+		}
+		if err := m.check(ctx, s, Up, pending, req.AllowIrreversible, req.MaxLock); err != nil {
+			return err
+		}
+		if err := r.each(ctx, pending); err != nil {
+			return err
+		}
+		return r.leave(ctx, req.Release)
+	})
+	return r.done(), err
+}
+
+// Rollback undoes migrations newest first: their Down, then the data that their Up had captured. Errors as
+// for Up, and *DriftError, *snapshot.ConflictError, ErrNothing.
+func (m *Migrator) Rollback(ctx context.Context, req RollbackRequest) (*Result, error) {
+	r, err := m.newRun(Down)
+	if err != nil {
+		return nil, err
+	}
+	r.policy, r.allowDrift, r.allowUncaptured = req.OnConflict, req.AllowDrift, req.AllowUncaptured
+	if r.policy == "" {
+		r.policy = snapshot.Keep
+	}
+	which := PlanRequest{Direction: Down, To: req.To, Steps: req.Steps, At: req.At, ToRelease: req.ToRelease}
+	if req.DryRun {
+		which.Rehearse = true
+		r.res.Plan, err = m.Plan(ctx, which)
+		return r.done(), err
+	}
+	err = m.locked(ctx, func(s *engine.Session) error {
+		if _, err := r.enter(ctx, s); err != nil {
+			return err
+		}
+		versions, err := m.targets(ctx, s, which)
+		if err != nil {
+			return err
+		}
+		if len(versions) == 0 {
+			return ErrNothing
+		}
+		if err := m.check(ctx, s, Down, versions, true, 0); err != nil {
+			return err
+		}
+		return r.each(ctx, versions)
+	})
+	return r.done(), err
+}
+
+func (m *Migrator) newRun(d Direction) (*runner, error) {
+	now := time.Now()
+	id, err := newID(now)
+	if err != nil {
+		return nil, err
+	}
+	return &runner{m: m, dir: d, started: now, res: &Result{
+		Version: 1, Run: id, Target: m.db.Target, Direction: d, Verified: true,
+		Migrations: []MigrationResult{}, Tables: []snapshot.TableReport{}, Conflicts: []snapshot.Conflict{}, NotUndone: []string{},
+	}}, nil
+}
+
+func (r *runner) done() *Result {
+	r.res.Seconds = time.Since(r.started).Seconds()
+	return r.res
+}
+
+// enter notes where the target is and refuses to start over a run that was cut off.
+func (r *runner) enter(ctx context.Context, s *engine.Session) ([]int64, error) {
+	r.s = s
+	applied, err := r.m.applied(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	r.at = current(applied)
+	r.res.From, r.res.To = r.at, r.at
+	open, err := r.m.unfinished(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if len(open) > 0 {
+		u := open[0]
+		return nil, fmt.Errorf("%w: migration %d, %s, statement %d of %d, since %s; nothing else runs before `dbrollback recover`",
+			ErrUnfinished, u.Version, u.Direction, u.Statement, u.Of, u.Since.Format(time.RFC3339))
+	}
+	return applied, nil
+}
+
+// each runs the migrations; the first failure stops the run and is put into the audit log.
+func (r *runner) each(ctx context.Context, versions []int64) error {
+	for _, v := range versions {
+		if err := r.migrate(ctx, v); err != nil {
+			r.res.Verified = false
+			err = r.partial(ctx, v, err)
+			r.logFailure(ctx, v, err)
+			return err
+		}
+	}
+	return nil
+}
+
+// partial wraps an error with how far the run came.
+func (r *runner) partial(ctx context.Context, failed int64, err error) error {
+	p := &PartialError{Failed: failed, Err: err}
+	for _, m := range r.res.Migrations {
+		p.Applied = append(p.Applied, m.Version)
+	}
+	if open, uerr := r.m.unfinished(context.WithoutCancel(ctx), r.s); uerr == nil {
+		p.Unfinished = slices.ContainsFunc(open, func(u Unfinished) bool { return u.Run == r.res.Run })
+	}
+	return p
+}
+
+// logFailure writes the audit entry of a run that failed. It must work after Ctrl-C, but not hang for ever; that
+// the log cannot be written (the connection is gone) does not hide the failure itself.
+func (r *runner) logFailure(ctx context.Context, version int64, cause error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	outcome := "failed"
+	var refused *RefusedError
+	if errors.As(cause, &refused) {
+		outcome = "refused"
+	}
+	err := r.s.Tx(ctx, func(tx *sql.Tx) error {
+		return r.m.log.Append(ctx, tx, audit.Entry{
+			Run: r.res.Run, At: time.Now().UTC(), User: r.m.o.User, Action: action(r.dir), From: r.res.From, To: r.at,
+			Versions: []int64{version}, Outcome: outcome, Error: cause.Error(), DurationSeconds: time.Since(r.started).Seconds(),
+		})
+	})
+	if err != nil {
+		r.warn("the failure could not be written to the log: " + err.Error())
+	}
+}
+
+// leave names the release and drops captures that have expired.
+func (r *runner) leave(ctx context.Context, name string) error {
+	m := r.m
+	return r.s.Tx(ctx, func(tx *sql.Tx) error {
+		if name != "" {
+			if err := m.catalog.tag(ctx, tx, release{Name: name, Version: r.at, At: time.Now()}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
