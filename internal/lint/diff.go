@@ -262,7 +262,7 @@ func (d *differ) column(b *Table, bc, mc, ac *Column, entity string) {
 		}
 		add("default", orNone(bc), orNone(ac), mc != nil && sameDefault(dialect, mc, ac), undo)
 	}
-	if bc.Generated != ac.Generated || bc.Generated && canonical(dialect, bc.Expression) != canonical(dialect, ac.Expression) {
+	if bc.Generated != ac.Generated || bc.Generated && !sameText(dialect, bc.Expression, ac.Expression) {
 		add("generation expression", bc.Expression, ac.Expression, mc != nil && mc.Expression == ac.Expression)
 	}
 	if bc.Identity != ac.Identity && !bc.Serial && !ac.Serial {

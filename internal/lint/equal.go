@@ -40,6 +40,44 @@ func canonical(d effects.Dialect, text string) string {
 	return strings.TrimSpace(b.String())
 }
 
+// sameText compares two expressions or queries. The server writes them in its own way, and a Down is often copied
+// from what it prints: what may be the same counts as the same.
+func sameText(d effects.Dialect, a, b string) bool {
+	if canonical(d, a) == canonical(d, b) {
+		return true
+	}
+	if (a == "") != (b == "") {
+		return false
+	}
+	if printed(a) != printed(b) {
+		return true
+	}
+	return slices.Equal(significant(d, a), significant(d, b))
+}
+
+// printed says whether a text looks like the server's own: casts written out, lists as arrays.
+func printed(s string) bool {
+	s = strings.ToLower(s)
+	return strings.Contains(s, "::") || strings.Contains(s, "any (array") || strings.Contains(s, "interval")
+}
+
+// fillers say nothing, or can be left out.
+var fillers = wordSet(`as inner outer asc using btree cross public pg_catalog is not null isnull notnull each statement for or replace
+	view if exists execute procedure function cast only temp temporary any array in interval algorithm undefined security definer sql default`)
+
+// significant are the names and literals of a text, sorted.
+func significant(d effects.Dialect, text string) []string {
+	var out []string
+	for _, t := range strings.Fields(canonical(d, text)) {
+		if fillers[t] || strings.Trim(t, "=<>!,.()+-*/|&;:[]") == "" {
+			continue
+		}
+		out = append(out, t)
+	}
+	slices.Sort(out)
+	return out
+}
+
 // typeWords follow the first word of a type's name.
 var typeWords = map[string]bool{"varying": true, "precision": true, "with": true, "without": true, "time": true, "zone": true}
 
@@ -96,7 +134,7 @@ func sameDefault(d effects.Dialect, a, b *Column) bool {
 		return a.Serial == b.Serial || strings.Contains(strings.ToLower(a.Default+b.Default), "nextval")
 	}
 	x, y := value(d, a.Default), value(d, b.Default)
-	if x == y {
+	if x == y || len(effects.Tokens(d, x)) > 1 && len(effects.Tokens(d, y)) > 1 && sameText(d, a.Default, b.Default) {
 		return true
 	}
 	if strings.EqualFold(a.Type, "boolean") || strings.EqualFold(a.Type, "tinyint(1)") {
@@ -142,7 +180,7 @@ func typeName(d effects.Dialect, s string) string {
 func (m *Model) sameConstraint(a, b *Constraint) bool {
 	return a.Kind == b.Kind && sameNames(a.Columns, b.Columns, a.Kind) && m.key(a.Parent) == m.key(b.Parent) &&
 		m.parentColumns(a) == m.parentColumns(b) && action(m.dialect, a.OnDelete) == action(m.dialect, b.OnDelete) && action(m.dialect, a.OnUpdate) == action(m.dialect, b.OnUpdate) &&
-		canonical(m.dialect, a.Expression) == canonical(m.dialect, b.Expression) && a.Deferrable == b.Deferrable && a.Deferred == b.Deferred &&
+		sameText(m.dialect, a.Expression, b.Expression) && a.Deferrable == b.Deferrable && a.Deferred == b.Deferred &&
 		a.NullsNotDistinct == b.NullsNotDistinct && a.NotEnforced == b.NotEnforced
 }
 
@@ -174,7 +212,7 @@ func sameNames(a, b []string, kind string) bool {
 // sameIndex compares two indexes, names aside.
 func (m *Model) sameIndex(a, b *Index) bool {
 	return a.Unique == b.Unique && sameTexts(m.dialect, a.Columns, b.Columns) && sameTexts(m.dialect, a.Include, b.Include) &&
-		canonical(m.dialect, a.Where) == canonical(m.dialect, b.Where) && strings.EqualFold(method(a.Method), method(b.Method))
+		sameText(m.dialect, a.Where, b.Where) && strings.EqualFold(method(a.Method), method(b.Method))
 }
 
 func method(s string) string {
@@ -186,8 +224,14 @@ func method(s string) string {
 
 func sameTexts(d effects.Dialect, a, b []string) bool {
 	return slices.EqualFunc(a, b, func(x, y string) bool {
-		return strings.EqualFold(x, y) || canonical(d, x) == canonical(d, y)
+		return strings.EqualFold(x, y) || sameExpression(d, x, y)
 	})
+}
+
+// sameExpression compares columns of an index: names must be the same, expressions may be.
+func sameExpression(d effects.Dialect, x, y string) bool {
+	plain := func(s string) bool { return len(effects.Tokens(d, s)) < 2 }
+	return plain(x) == plain(y) && (plain(x) && canonical(d, x) == canonical(d, y) || !plain(x) && sameText(d, x, y))
 }
 
 // sameObject compares two objects by what creates them.
@@ -195,19 +239,33 @@ func (m *Model) sameObject(a, b *Object) bool {
 	if a.Values != nil || b.Values != nil {
 		return slices.Equal(a.Values, b.Values)
 	}
-	return body(m.dialect, a) == body(m.dialect, b)
+	switch a.Kind {
+	case "function", "procedure":
+		return routine(m.dialect, a.SQL) == routine(m.dialect, b.SQL)
+	}
+	return sameText(m.dialect, a.SQL, b.SQL)
 }
 
-// body is the statement that creates an object, without what does not define it.
-func body(d effects.Dialect, o *Object) string {
-	s := canonical(d, o.SQL)
-	for _, noise := range []string{" or replace", " if not exists", " or alter"} {
-		s = strings.Replace(s, noise, "", 1)
+// routine is a function's code and, in any order, the words around it: its clauses may stand in any.
+func routine(d effects.Dialect, sql string) string {
+	code := ""
+	var words []string
+	for _, t := range effects.Tokens(d, sql) {
+		switch {
+		case t.Kind == effects.String && len(t.Text) > len(code):
+			if code != "" {
+				words = append(words, strings.ToLower(code))
+			}
+			code = t.Text
+		case t.Kind == effects.String:
+			words = append(words, strings.ToLower(t.Text)) // LANGUAGE 'plpgsql'
+		case t.Kind == effects.Punct, t.Text == "or", t.Text == "replace", t.Text == "public":
+		default:
+			words = append(words, t.Text)
+		}
 	}
-	if o.Kind == "trigger" {
-		s = strings.Replace(s, "execute procedure", "execute function", 1)
-	}
-	return s
+	slices.Sort(words)
+	return strings.Join(words, " ") + "\x00" + canonical(d, code)
 }
 
 // mentions says whether a name stands in a text.

@@ -248,6 +248,9 @@ func (m *Model) missObject(e *effects.Effect, k objectKey) {
 		m.tables[m.key(k.name)] = nil // what was said about it as if it were a table
 	}
 	if !m.maybe(k.name.Name) {
+		if m.parent.object(k) != nil && !e.IfExists {
+			m.fail(m.objectEntity(k) + " is not there any more")
+		}
 		m.miss(m.objectEntity(k), e)
 	}
 }

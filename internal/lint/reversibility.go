@@ -25,10 +25,31 @@ func does(statements []Statement) *Statement {
 	return nil
 }
 
+// onlyCaptured says whether statements do nothing but change rows which were there, all of which captures give back.
+func onlyCaptured(statements []Statement) bool {
+	for i := range statements {
+		for _, e := range statements[i].Effects {
+			switch e.Kind {
+			case effects.Update, effects.Delete, effects.Truncate, effects.Replace, effects.Read, effects.Session, effects.Maintenance:
+			case effects.Merge:
+				if slices.Contains(e.Actions, "insert") {
+					return false
+				}
+			default:
+				return false
+			}
+		}
+	}
+	return true
+}
+
 func noDown(p *Pass) {
 	first := does(p.Migration.Up)
 	if first == nil || p.irreversible() || does(p.Migration.Down) != nil {
 		return
+	}
+	if len(p.Migration.Down) > 0 && !p.options.NoCapture && onlyCaptured(p.Migration.Up) {
+		return // the rows come back by themselves, and somebody said that there is nothing to write
 	}
 	message := "no Down section: this migration cannot be undone"
 	switch {
@@ -73,7 +94,7 @@ func (p *Pass) words(c change) string {
 		switch {
 		case c.property == "name":
 			s = fmt.Sprintf("Down does not rename %s back: it stays %s", c.entity, c.after)
-		case c.before == "" && c.after == "":
+		case c.before == "" && c.after == "" || c.before == "another definition":
 			s = fmt.Sprintf("Down does not take back the change of the %s of %s", c.property, c.entity)
 		default:
 			s = fmt.Sprintf("Down leaves the %s of %s changed: it was %s, it stays %s", c.property, c.entity, shown(c.before), shown(c.after))

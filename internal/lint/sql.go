@@ -273,7 +273,7 @@ func (d *differ) createObject(k objectKey, o *Object) []string {
 		return nil
 	}
 	a := d.after.object(k)
-	if a == nil || strings.Contains(body(d.before.dialect, &Object{SQL: o.SQL}), "\x00") {
+	if a == nil {
 		return []string{o.SQL}
 	}
 	if replaces(d.before.dialect, o.SQL) && k.kind != "view" {
