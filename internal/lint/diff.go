@@ -28,12 +28,15 @@ type change struct {
 	after    string
 	up, down *Statement // which statement of each direction is responsible, when one is
 	undo     []string   // statements that lead from after to before
+	quiet    bool       // another change tells it: for drafts only
+	first    bool       // its undo comes before all others: they go by the names that it gives back
 }
 
 // differ compares three layers: before Up, after Up, after Down.
 type differ struct {
 	before, mid, after *Model
 	out                []change
+	alias              effects.Name // the name that the table at hand still has after Down
 }
 
 func compare(before, mid, after *Model) []change {
@@ -93,7 +96,7 @@ func (d *differ) add(c change, fallback ...string) {
 		if m.played == nil {
 			return nil
 		}
-		for _, e := range append([]string{c.entity}, fallback...) {
+		for _, e := range append([]string{c.entity, d.aliased(c.entity)}, fallback...) {
 			if st := m.played.last[e]; st != nil {
 				return st
 			}
@@ -105,6 +108,15 @@ func (d *differ) add(c change, fallback ...string) {
 		c.down = find(d.after)
 	}
 	d.out = append(d.out, c)
+}
+
+// aliased is an entity of the table at hand under the name that the table has after Down.
+func (d *differ) aliased(entity string) string {
+	kind, name, _ := strings.Cut(entity, " ")
+	if i := strings.LastIndexByte(name, '.'); i >= 0 && d.alias.Name != "" {
+		return d.before.childEntity(kind, d.alias, name[i+1:])
+	}
+	return entity
 }
 
 func (d *differ) table(k effects.Name) {
@@ -197,7 +209,7 @@ func (d *differ) columns(b, m, a *Table) {
 		if a.Partial || d.renamedColumn(b, bc, a) {
 			continue
 		}
-		d.missing(entity, b, m, a, mc != nil, describeColumn(bc), []string{d.addColumn(b, bc)})
+		d.missing(entity, b, m, a, mc != nil, describeColumn(bc), []string{d.addColumn(b, bc)}, false)
 	}
 	for i := range a.Columns {
 		ac := &a.Columns[i]
@@ -205,7 +217,7 @@ func (d *differ) columns(b, m, a *Table) {
 			continue
 		}
 		entity := d.before.childEntity("column", b.Name, ac.Name)
-		if from := d.mid.played.columns[d.before.childEntity("column", b.Name, ac.Name)]; from != "" && b.column(from) != nil && a.column(from) == nil {
+		if from := d.wasCalled(b, ac.Name); from != "" && b.column(from) != nil && a.column(from) == nil {
 			continue // a rename: reported where the old name is missing
 		}
 		byUp := m.column(ac.Name) != nil
@@ -225,7 +237,7 @@ func (d *differ) columns(b, m, a *Table) {
 }
 
 // missing is something of a table that is not there after Down.
-func (d *differ) missing(entity string, b, m, a *Table, atMid bool, before string, undo []string) {
+func (d *differ) missing(entity string, b, m, a *Table, atMid bool, before string, undo []string, quiet bool) {
 	v := lost
 	switch {
 	case m == nil && a != nil: // Down made the table anew, without it
@@ -233,7 +245,7 @@ func (d *differ) missing(entity string, b, m, a *Table, atMid bool, before strin
 	case atMid:
 		v = taken
 	}
-	d.add(change{verdict: v, entity: entity, before: before, after: "", undo: undo}, d.before.tableEntity(b.Name))
+	d.add(change{verdict: v, entity: entity, before: before, after: "", undo: undo, quiet: quiet}, d.before.tableEntity(b.Name))
 }
 
 func (d *differ) column(b *Table, bc, mc, ac *Column, entity string) {
@@ -321,10 +333,10 @@ func (d *differ) constraints(b, m, a *Table) {
 			as = slices.Delete(as, i, i+1)
 			mi := m.constraintNamed(y.Name)
 			d.property(entity, "definition", describeConstraint(&x), describeConstraint(&y), mi != nil && d.before.sameConstraint(mi, &y),
-				[]string{d.dropConstraint(a.Name, &y), d.addConstraint(b.Name, &x)}, d.before.tableEntity(b.Name))
+				[]string{d.dropConstraint(b.Name, &y), d.addConstraint(b.Name, &x)}, d.before.tableEntity(b.Name))
 			continue
 		}
-		if a.Partial && !b.Partial || d.reshaped(x.Columns, b) {
+		if a.Partial && !b.Partial {
 			continue
 		}
 		if i := slices.IndexFunc(as, func(y Constraint) bool {
@@ -336,10 +348,10 @@ func (d *differ) constraints(b, m, a *Table) {
 				d.before.tableEntity(b.Name))
 			continue
 		}
-		d.missing(entity, b, m, a, m.constraintNamed(x.Name) != nil, describeConstraint(&x), []string{d.addConstraint(b.Name, &x)})
+		d.missing(entity, b, m, a, m.constraintNamed(x.Name) != nil, describeConstraint(&x), []string{d.addConstraint(b.Name, &x)}, d.reshaped(x.Columns, b))
 	}
 	for _, y := range as {
-		d.surplus(d.before.childEntity("constraint", b.Name, y.Name), b, y.Columns, m.constraintNamed(y.Name) != nil, describeConstraint(&y), d.dropConstraint(a.Name, &y))
+		d.surplus(d.before.childEntity("constraint", b.Name, y.Name), b, y.Columns, m.constraintNamed(y.Name) != nil, describeConstraint(&y), d.dropConstraint(b.Name, &y))
 	}
 }
 
@@ -409,16 +421,29 @@ func (d *differ) renamedTable(k effects.Name, b *Table) bool {
 			verb = " SET SCHEMA " + d.ident(k.Schema)
 		}
 		d.property(d.before.tableEntity(k), "name", d.before.show(k), d.before.show(now), true, []string{"ALTER TABLE " + d.name(now) + verb}, d.before.tableEntity(now))
+		d.out[len(d.out)-1].first = true
+		d.alias = now
+		d.inTable(b, m, a)
+		d.alias = effects.Name{}
 		return true
 	}
 	return false
+}
+
+// wasCalled is the name that a column had before Up renamed it.
+func (d *differ) wasCalled(b *Table, column string) string {
+	entity := d.before.childEntity("column", b.Name, column)
+	if from := d.mid.played.columns[entity]; from != "" {
+		return from
+	}
+	return d.mid.played.columns[d.aliased(entity)]
 }
 
 // renamedColumn does the same for a column.
 func (d *differ) renamedColumn(b *Table, bc *Column, a *Table) bool {
 	for i := range a.Columns {
 		now := a.Columns[i].Name
-		if b.column(now) != nil || !strings.EqualFold(d.mid.played.columns[d.before.childEntity("column", b.Name, now)], bc.Name) {
+		if b.column(now) != nil || !strings.EqualFold(d.wasCalled(b, now), bc.Name) {
 			continue
 		}
 		d.property(d.before.childEntity("column", b.Name, bc.Name), "name", bc.Name, now, true,

@@ -20,7 +20,7 @@ func (d *differ) indexes(b, m, a *Table) {
 			}
 			continue
 		}
-		if x.Implicit || a.Partial && !b.Partial && m == nil || d.reshaped(x.Columns, b) || d.moved(x.Name) || d.asConstraint(x, a) {
+		if x.Implicit || a.Partial && !b.Partial && m == nil || d.moved(x.Name) || d.asConstraint(x, a) {
 			continue
 		}
 		if y := d.sameElsewhere(x, b, a); y != "" && m.indexNamed(x.Name) == nil && m.indexNamed(y) != nil {
@@ -32,7 +32,7 @@ func (d *differ) indexes(b, m, a *Table) {
 		if m.indexNamed(x.Name) != nil {
 			v = taken
 		}
-		d.add(change{verdict: v, entity: entity, before: describeIndex(x), undo: []string{d.createIndex(b, x)}}, d.before.tableEntity(b.Name))
+		d.add(change{verdict: v, entity: entity, before: describeIndex(x), undo: []string{d.createIndex(b, x)}, quiet: v == lost && d.reshaped(x.Columns, b)}, d.before.tableEntity(b.Name))
 	}
 	for i := range a.Indexes {
 		y := &a.Indexes[i]

@@ -33,6 +33,9 @@ func draft(changes []change, after *Model) string {
 			continue
 		}
 		s := step{order: after.played.order[c.up], rank: rank(c)}
+		if c.first {
+			s.order = len(after.played.order) + 1
+		}
 		if len(c.undo) == 0 {
 			s.text = "-- " + c.entity + ": say here how it is brought back\n"
 		} else {

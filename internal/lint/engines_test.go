@@ -2,7 +2,7 @@ package lint
 
 import "testing"
 
-// TestEnginesApart: what the pages of rules.md show on PostgreSQL, on SQLite, and the borders of each rule.
+// TestRulesSQLite: what the pages of rules.md show on PostgreSQL, on SQLite, and the borders of each rule.
 func TestRulesSQLite(t *testing.T) {
 	base := "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT DEFAULT 'x', age INT); CREATE TABLE log (at TEXT); " +
 		"CREATE TABLE posts (id INTEGER PRIMARY KEY, user_id INT REFERENCES users (id) ON DELETE CASCADE);"

@@ -71,7 +71,7 @@ func notUndone(p *Pass) {
 		return
 	}
 	for _, c := range p.changes {
-		if c.verdict != left && c.verdict != lost && c.verdict != changed || c.up == nil || p.addedValue(c) {
+		if c.verdict != left && c.verdict != lost && c.verdict != changed || c.up == nil || c.quiet || p.addedValue(c) {
 			continue
 		}
 		p.reportAt("up", c.up, p.words(c), joinSQL(c.undo))
@@ -165,7 +165,7 @@ func undoneDifferently(p *Pass) {
 		return
 	}
 	for _, c := range p.changes {
-		if c.verdict != wrong && c.verdict != extra || c.down == nil && c.up == nil {
+		if c.verdict != wrong && c.verdict != extra || c.quiet || c.down == nil && c.up == nil {
 			continue
 		}
 		section, st := "down", c.down
@@ -181,7 +181,7 @@ func undoesTooMuch(p *Pass) {
 		return
 	}
 	for _, c := range p.changes {
-		if c.verdict == taken && c.down != nil {
+		if c.verdict == taken && c.down != nil && !c.quiet {
 			p.reportAt("down", c.down, p.words(c), "")
 		}
 	}

@@ -1,0 +1,83 @@
+package lint
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+)
+
+// reparse reads a fixed text as the helper of these tests reads any.
+func reparse(t *testing.T, d effects.Dialect) func(*Migration, string) (*Migration, error) {
+	return func(m *Migration, text string) (*Migration, error) {
+		out := migration(t, d, m.Version, text)
+		out.File, out.Skip = m.File, m.Skip
+		return out, nil
+	}
+}
+
+func TestFix(t *testing.T) {
+	users := goose("CREATE TABLE users (id serial PRIMARY KEY, email varchar(100) NOT NULL UNIQUE, age int DEFAULT 0 CHECK (age >= 0));\nCREATE INDEX users_age ON users (age);", "DROP TABLE users;")
+	for _, c := range []struct {
+		name, text, want string // want: what the Down must hold, in this order, parted by |
+	}{
+		{"no section", "-- +goose Up\nCREATE TABLE a (id int PRIMARY KEY);\nCREATE INDEX ai ON a (id);\nALTER TABLE users ADD n int;\n",
+			"-- +goose Down|DROP COLUMN n;|DROP TABLE a;"},
+		{"empty section", goose("ALTER TABLE users ADD n int;", ""), "-- +goose Down|DROP COLUMN n;"},
+		{"no newline at the end", "-- +goose Up\nALTER TABLE users ADD n int;", "\n-- +goose Down|DROP COLUMN n;"},
+		{"a statement that is missing", goose("ALTER TABLE users ADD n int;\nALTER TABLE users ADD m int;", "ALTER TABLE users DROP COLUMN m;"),
+			"DROP COLUMN n;"},
+		{"a dropped column with all that hung on it", goose("ALTER TABLE users DROP COLUMN age;", ""),
+			"ADD COLUMN age integer DEFAULT 0;|CREATE INDEX users_age ON users (age);|ADD CONSTRAINT users_age_check CHECK (age >= 0);"},
+		{"a dropped table", goose("DROP TABLE users;", ""), "CREATE TABLE users (id serial PRIMARY KEY|CREATE INDEX users_age"},
+		{"a dropped table that was altered before", goose("DROP TABLE kids;", ""),
+			"CREATE TABLE kids|id integer NOT NULL|u integer|note text|CONSTRAINT kids_pkey PRIMARY KEY (id)|CONSTRAINT kids_u_fkey FOREIGN KEY (u) REFERENCES users (id)"},
+		{"a type", goose("ALTER TABLE users ALTER age TYPE bigint;", ""), "ALTER COLUMN age TYPE integer"},
+		{"a default", goose("ALTER TABLE users ALTER age DROP DEFAULT;", ""), "ALTER COLUMN age SET DEFAULT 0"},
+		{"renames", goose("ALTER TABLE users RENAME TO people;\nALTER TABLE people RENAME COLUMN age TO years;", ""),
+			"ALTER TABLE people RENAME TO users|RENAME COLUMN years TO age"},
+		{"a function", goose("CREATE FUNCTION f() RETURNS int AS 'SELECT 1' LANGUAGE sql;", ""), "DROP FUNCTION f()"},
+		{"parents come back first", "-- +goose Up\nDROP TABLE kids;\nDROP TABLE users;\n", "CREATE TABLE users|CREATE TABLE kids"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ms := history(t, pg, users, goose("CREATE TABLE kids (id int PRIMARY KEY, u int REFERENCES users (id));\nALTER TABLE kids ADD note text;", "DROP TABLE kids;"), c.text)
+			ms[0].Skip, ms[1].Skip = true, true
+			fixed, err := Fix(ms, Options{Engine: pg}, reparse(t, pg))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(fixed) != 1 {
+				t.Fatalf("%d files fixed", len(fixed))
+			}
+			if len(fixed[0].Left) > 0 {
+				t.Errorf("still found:%s\nin\n%s", print(fixed[0].Left), fixed[0].Text)
+			}
+			if !strings.HasPrefix(fixed[0].Text, strings.TrimRight(c.text, "\n")) && !strings.Contains(c.text, "+goose Down") {
+				t.Errorf("the Up was touched:\n%s", fixed[0].Text)
+			}
+			rest := fixed[0].Text[len("-- +goose Up"):]
+			for _, want := range strings.Split(c.want, "|") {
+				_, after, ok := strings.Cut(rest, want)
+				if !ok {
+					t.Fatalf("%q is not there, or not in order, in\n%s", want, fixed[0].Text)
+				}
+				rest = after
+			}
+		})
+	}
+}
+
+// TestFixLeavesAlone: what is right, ignored, or cannot be drafted stays as it is.
+func TestFixLeavesAlone(t *testing.T) {
+	for name, text := range map[string]string{
+		"right":                goose("CREATE TABLE a (id int PRIMARY KEY);", "DROP TABLE a;"),
+		"ignored":              "-- +dbrollback ignore: RV001 on purpose\n-- +goose Up\nCREATE TABLE a (id int PRIMARY KEY);\n",
+		"accepted":             "-- +dbrollback irreversible: on purpose\n-- +goose Up\nCREATE TABLE a (id int PRIMARY KEY);\n",
+		"a table nobody knows": "-- +goose Up\nDROP TABLE legacy;\n",
+	} {
+		fixed, err := Fix(history(t, pg, text), Options{Engine: pg}, reparse(t, pg))
+		if err != nil || len(fixed) != 0 {
+			t.Errorf("%s: %v, %v", name, fixed, err)
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package lint
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"strings"
+	"testing"
+)
+
+// sample is a report with an error, a warning, fixes, and characters that formats have to escape.
+func sample(t *testing.T) *Report {
+	t.Helper()
+	ms := history(t, pg,
+		goose("CREATE TABLE \"us<er>s\" (id int PRIMARY KEY, näme text DEFAULT '100%, a:b');", "DROP TABLE \"us<er>s\";"),
+		"-- +goose Up\n\tALTER TABLE \"us<er>s\" DROP COLUMN näme;\n-- +goose Down\nSELECT 1;\nALTER TABLE \"us<er>s\" ADD COLUMN näme text;\n",
+	)
+	ms[1].File = "my migrations/00002,ü.sql"
+	return Run(ms, Options{Engine: pg})
+}
+
+func TestFormats(t *testing.T) {
+	for _, format := range Formats {
+		t.Run(format, func(t *testing.T) {
+			var b bytes.Buffer
+			if err := Write(&b, sample(t), format, "1.2.3", false); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, "report."+format, b.String())
+		})
+	}
+	t.Run("colour", func(t *testing.T) {
+		var b bytes.Buffer
+		if err := Write(&b, sample(t), "text", "", true); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, "report.colour", strings.ReplaceAll(b.String(), "\x1b", "^"))
+	})
+	if err := Write(&bytes.Buffer{}, sample(t), "html", "", false); err == nil || !strings.Contains(err.Error(), "junit") {
+		t.Errorf("an unknown format: %v", err)
+	}
+}
+
+// TestEmptyReport: nothing found is still a whole document in every format.
+func TestEmptyReport(t *testing.T) {
+	r := Run(history(t, pg, goose("CREATE TABLE t (id int PRIMARY KEY);", "DROP TABLE t;")), Options{Engine: pg})
+	for _, format := range Formats {
+		var b bytes.Buffer
+		if err := Write(&b, r, format, "", false); err != nil {
+			t.Fatal(err)
+		}
+		switch format {
+		case "json":
+			if want := `"findings": []`; !strings.Contains(b.String(), want) {
+				t.Errorf("json lacks %s: %s", want, b.String())
+			}
+		case "sarif":
+			if want := `"results": []`; !strings.Contains(b.String(), want) {
+				t.Errorf("sarif lacks %s", want)
+			}
+		case "junit":
+			var s junitSuites
+			if err := xml.Unmarshal(b.Bytes(), &s); err != nil || s.Tests != 1 || s.Failures != 0 {
+				t.Errorf("junit: %v, %d tests, %d failures", err, s.Tests, s.Failures)
+			}
+		case "github":
+			if b.Len() > 0 {
+				t.Errorf("github: %s", b.String())
+			}
+		case "text":
+			if b.String() != "1 migration, 0 errors, 0 warnings\n" {
+				t.Errorf("text: %s", b.String())
+			}
+		}
+	}
+}
+
+// TestSARIF checks what the standard demands of the parts that are written.
+func TestSARIF(t *testing.T) {
+	var b bytes.Buffer
+	if err := Write(&b, sample(t), "sarif", "1.2.3", false); err != nil {
+		t.Fatal(err)
+	}
+	var log sarifLog
+	dec := json.NewDecoder(&b)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&log); err != nil {
+		t.Fatal(err)
+	}
+	if log.Version != "2.1.0" || len(log.Runs) != 1 {
+		t.Fatalf("version %q, %d runs", log.Version, len(log.Runs))
+	}
+	rules := log.Runs[0].Tool.Driver.Rules
+	if len(rules) != len(Rules) || len(log.Runs[0].Results) == 0 {
+		t.Fatalf("%d rules, %d results", len(rules), len(log.Runs[0].Results))
+	}
+	for _, r := range log.Runs[0].Results {
+		region := r.Locations[0].Physical.Region
+		uri := r.Locations[0].Physical.Artifact.URI
+		switch {
+		case rules[r.RuleIndex].ID != r.RuleID:
+			t.Errorf("%s has the index of %s", r.RuleID, rules[r.RuleIndex].ID)
+		case r.Level != "error" && r.Level != "warning":
+			t.Errorf("level %q", r.Level)
+		case r.Message.Text == "" || region.StartLine < 1 || region.StartColumn < 1:
+			t.Errorf("incomplete: %+v", r)
+		case strings.ContainsAny(uri, " ü"):
+			t.Errorf("not a URI: %s", uri)
+		}
+	}
+}
+
+func TestCaret(t *testing.T) {
+	for _, c := range []struct {
+		line   string
+		column int
+		want   string
+	}{
+		{"\tDROP", 2, "     7 |  DROP\n       |  ^\n"},
+		{"näme x", 6, "     7 | näme x\n       |      ^\n"},
+		{strings.Repeat("a", 130), 1, "     7 | " + strings.Repeat("a", 120) + "…\n       | ^\n"},
+		{"x", 121, ""},
+	} {
+		if got := quoteLine(false, c.line, 7, c.column); got != c.want {
+			t.Errorf("%q: got\n%s want\n%s", c.line, got, c.want)
+		}
+	}
+}
+
+func TestSeverities(t *testing.T) {
+	ms := func() []*Migration { return history(t, pg, goose("CREATE TABLE t (a int);", "")) }
+	r := Run(ms(), Options{Engine: pg, Severity: map[string]Severity{"RV001": Off, "NM001": Error}})
+	if r.Count(Error) != 1 || r.Count(Warning) != 0 || r.Findings[0].Code != "NM001" {
+		t.Errorf("got%s", print(r.Findings))
+	}
+	for _, bad := range []map[string]Severity{{"XX001": Off}, {"RV001": "loud"}} {
+		if CheckSeverities(bad) == nil {
+			t.Errorf("%v is accepted", bad)
+		}
+	}
+	if err := CheckSeverities(map[string]Severity{"RV001": Off}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestIgnore(t *testing.T) {
+	base := goose("CREATE TABLE t (id int PRIMARY KEY, a int, b int);", "DROP TABLE t;")
+	up := "-- +dbrollback ignore: DS103 not used\nALTER TABLE t DROP COLUMN a;\nALTER TABLE t DROP COLUMN b;"
+	down := "ALTER TABLE t ADD COLUMN b int;\nALTER TABLE t ADD COLUMN a int;"
+	findings := lintLast(t, Options{Engine: pg}, base, goose(up, down))
+	n := 0
+	for _, f := range findings {
+		if f.Code == "DS103" {
+			n++
+			if !strings.Contains(f.Message, "t.b") {
+				t.Errorf("the wrong statement is ignored:%s", print(findings))
+			}
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d DS103, want the one of the second statement:%s", n, print(findings))
+	}
+	irreversible := lintLast(t, Options{Engine: pg}, base, "-- +dbrollback irreversible: archived\n"+goose("DROP TABLE t;", ""))
+	for _, f := range irreversible {
+		if strings.HasPrefix(f.Code, "RV") {
+			t.Errorf("accepted as irreversible, and still:%s", print(irreversible))
+		}
+	}
+}
+
+func TestVersions(t *testing.T) {
+	text := goose("CREATE TABLE t (id int PRIMARY KEY);", "DROP TABLE t;")
+	old, late := migration(t, pg, 5, text), migration(t, pg, 3, strings.ReplaceAll(text, " t", " u"))
+	old.Skip = true
+	if got := codes(Run([]*Migration{late, old}, Options{Engine: pg}).Findings); len(got) != 1 || got[0] != "SF002" {
+		t.Errorf("a late one: %v", got)
+	}
+	late.Version = 7
+	if got := codes(Run([]*Migration{old, late}, Options{Engine: pg}).Findings); len(got) != 0 {
+		t.Errorf("in order: %v", got)
+	}
+}
