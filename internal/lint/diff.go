@@ -41,6 +41,9 @@ type differ struct {
 
 func compare(before, mid, after *Model) []change {
 	d := &differ{before: before, mid: mid, after: after}
+	if mid.played.doubted || after.played.doubted {
+		return nil
+	}
 	for _, k := range d.touchedTables() {
 		d.table(k)
 	}
@@ -92,6 +95,9 @@ func (d *differ) add(c change, fallback ...string) {
 	if c.verdict == extra && d.mid.played.supposed[c.entity] {
 		return // it was there: Up would have failed otherwise
 	}
+	if c.verdict == left && d.mid.played.unknown[c.entity] {
+		return // Up drops one of that name first, of which only the Down may know what it was
+	}
 	find := func(m *Model) *Statement {
 		if m.played == nil {
 			return nil
@@ -123,7 +129,7 @@ func (d *differ) table(k effects.Name) {
 	b, m, a := d.before.Table(k), d.mid.Table(k), d.after.Table(k)
 	entity := d.before.tableEntity(k)
 	switch {
-	case b != nil && b.Doubt, a != nil && (a.Doubt || a.Temporary), d.after.doubt:
+	case b != nil && b.Doubt, a != nil && (a.Doubt || a.Temporary):
 		return
 	case b == nil && a == nil:
 		return

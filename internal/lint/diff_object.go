@@ -69,7 +69,7 @@ func (d *differ) asConstraint(x *Index, other *Table) bool {
 
 func (d *differ) object(k objectKey) {
 	b, m, a := d.before.object(k), d.mid.object(k), d.after.object(k)
-	if d.after.doubt || b != nil && b.Doubt || a != nil && a.Doubt && (m == nil || !m.Doubt || d.after != d.mid && d.after.objects[k] != nil) {
+	if b != nil && b.Doubt || a != nil && a.Doubt && (m == nil || !m.Doubt || d.after != d.mid && d.after.objects[k] != nil) {
 		return
 	}
 	// What hangs on a table that is itself reported, or goes with it, needs no words of its own.
@@ -125,7 +125,7 @@ func (d *differ) tableIsReported(t effects.Name) bool {
 
 // settings: alterations that the model does not follow, of which Down says nothing.
 func (d *differ) settings() {
-	if d.after == d.mid || d.before.dialect != effects.Postgres || d.after.doubt || d.after.played.opaque {
+	if d.after == d.mid || d.before.dialect != effects.Postgres || d.after.played.opaque {
 		return
 	}
 	names := make([]string, 0, len(d.mid.played.settings))

@@ -118,12 +118,21 @@ func (m *Model) commit(f *Model) {
 		if t.Temporary {
 			continue
 		}
+		if t.Doubt {
+			// What is known from now on is what later statements say about it.
+			t = &Table{Name: k, Partial: true, Unknown: true}
+		}
 		t.owner = m
 		m.tables[k] = t
 	}
 	for k, o := range f.objects {
 		if o == nil {
 			delete(m.objects, k)
+			continue
+		}
+		if o.Doubt {
+			delete(m.objects, k)
+			m.mentioned[strings.ToLower(k.name.Name)] = true
 			continue
 		}
 		o.owner = m
@@ -173,7 +182,7 @@ func (m *Model) edit(n effects.Name) *Table {
 	k := m.key(n)
 	t := m.Table(n)
 	if t == nil {
-		t = &Table{Name: k, Partial: true, Unknown: true, Doubt: m.maybe(k.Name), owner: m}
+		t = &Table{Name: k, Partial: true, Unknown: true, owner: m}
 		m.tables[k] = t
 		return t
 	}

@@ -17,8 +17,11 @@ type played struct {
 	missed   []missed // drops of what is not there
 	// supposed are things that the model does not know, but that a statement takes for granted.
 	supposed map[string]bool
+	// unknown are things that a statement drops and the model does not know: they may have been there.
+	unknown  map[string]bool
 	inserted map[effects.Name]*Statement
 	cleared  map[effects.Name]bool // rows were deleted, or the table truncated or dropped
+	doubted  bool                  // some statement may have made or dropped anything
 	opaque   bool                  // some statement is not understood
 	columns  map[string]string     // renamed columns: entity of the new name -> the name when the layer began
 	settings map[string]*Statement // alterations that the model does not follow, by object
@@ -40,7 +43,7 @@ type missed struct {
 func newPlayed() *played {
 	return &played{last: map[string]*Statement{}, order: map[*Statement]int{}, inserted: map[effects.Name]*Statement{},
 		cleared: map[effects.Name]bool{}, settings: map[string]*Statement{}, columns: map[string]string{},
-		supposed: map[string]bool{}}
+		supposed: map[string]bool{}, unknown: map[string]bool{}}
 }
 
 // touch notes that the current statement changes an entity.
@@ -59,10 +62,14 @@ func (m *Model) fail(message string) {
 // miss notes a drop of something that the model does not know. Without IF EXISTS it must be there all the same.
 func (m *Model) miss(entity string, e *effects.Effect) {
 	m.touch(entity)
+	m.played.unknown[entity] = true
 	if !e.IfExists {
 		m.played.supposed[entity] = true
 	}
 	kind, name, _ := strings.Cut(entity, " ")
+	if m.maybe(name[strings.LastIndexByte(name, '.')+1:]) {
+		return
+	}
 	m.played.missed = append(m.played.missed, missed{m.played.current, kind, name})
 }
 
@@ -225,59 +232,94 @@ func (m *Model) session(e *effects.Effect) {
 	}
 }
 
-// opaque puts in doubt what a statement that is not understood may have changed: what its text mentions, or,
-// when it makes SQL up as it runs, everything.
+// opaque puts in doubt what a statement that is not understood may have changed: what its text mentions when it
+// defines anything, and everything when it makes SQL up as it runs.
 func (m *Model) opaque(e *effects.Effect) {
 	m.played.opaque = true
 	if m.played.current == nil {
-		m.doubt = true
-		return
-	}
-	if m.mention(m.played.current.SQL, 0) {
 		m.doubtAll()
 		return
 	}
+	r := reading{m: m, words: map[string]bool{}}
+	r.text(m.played.current.SQL, 0)
+	switch {
+	case r.executes && r.builds:
+		m.doubtAll()
+		return
+	case !r.defines && !m.foreign(e):
+		return // rows only
+	}
+	for w := range r.words {
+		m.mentioned[w] = true
+	}
 	for _, t := range m.allTables() {
-		if m.mentioned[strings.ToLower(t.Name.Name)] && !t.Doubt {
+		if r.words[strings.ToLower(t.Name.Name)] && !t.Doubt {
 			m.edit(t.Name).Doubt = true
 		}
 	}
 	for k, o := range m.allObjects() {
-		if m.mentioned[strings.ToLower(k.name.Name)] && !o.Doubt {
+		if r.words[strings.ToLower(k.name.Name)] && !o.Doubt {
 			m.editObject(k).Doubt = true
 		}
 	}
 }
 
-// mention collects the words of a text, of the strings in it and of the functions that it calls; it says
-// whether the text makes SQL up as it runs.
-func (m *Model) mention(sql string, depth int) (dynamic bool) {
-	if depth > 3 {
-		return false
+// foreign says whether an opaque statement runs what no migration defines, or what no grammar reads.
+func (m *Model) foreign(e *effects.Effect) bool {
+	if m.played.current.ParseError != "" {
+		return true
 	}
-	executes, builds := false, false
-	for _, t := range effects.Tokens(m.dialect, sql) {
-		switch t.Kind {
-		case effects.Word, effects.Quoted:
-			w := strings.ToLower(t.Text)
-			executes = executes || w == "execute" || w == "prepare"
-			builds = builds || w == "quote_ident" || w == "pg_class" || w == "pg_tables" || w == "information_schema" || w == "pg_constraint" ||
-				w == "pg_attribute" || w == "pg_namespace" || w == "concat"
-			if m.mentioned[w] {
-				continue
-			}
-			m.mentioned[w] = true
-			for _, body := range m.functionsCalled(w) {
-				dynamic = m.mention(body, depth+1) || dynamic
-			}
-		case effects.String:
-			builds = builds || strings.Contains(t.Text, "%I") || strings.Contains(t.Text, "%s") || strings.Contains(t.Text, "||")
-			dynamic = m.mention(t.Text, depth+1) || dynamic
-		case effects.Punct:
-			builds = builds || t.Text == "|"
+	for _, verb := range []string{"calls ", "CALL "} {
+		if call, ok := strings.CutPrefix(e.Detail, verb); ok {
+			name := strings.TrimSuffix(call, "()")
+			return len(m.functionsCalled(strings.ToLower(name[strings.LastIndexByte(name, '.')+1:]))) == 0
 		}
 	}
-	return dynamic || executes && builds
+	return e.Detail != "DO block"
+}
+
+// reading is what the text of an opaque statement, of the strings in it and of the functions that it calls, holds.
+type reading struct {
+	m        *Model
+	words    map[string]bool
+	defines  bool // a word that begins DDL
+	executes bool // EXECUTE of a string
+	builds   bool // strings are put together, or names taken from the catalog
+}
+
+func (r *reading) text(sql string, depth int) {
+	if depth > 3 {
+		return
+	}
+	for _, t := range effects.Tokens(r.m.dialect, sql) {
+		switch t.Kind {
+		case effects.Word, effects.Quoted:
+			r.word(strings.ToLower(t.Text), depth)
+		case effects.String:
+			r.builds = r.builds || strings.Contains(t.Text, "%I") || strings.Contains(t.Text, "%s") || strings.Contains(t.Text, "||")
+			r.text(t.Text, depth+1)
+		case effects.Punct:
+			r.builds = r.builds || t.Text == "|"
+		}
+	}
+}
+
+func (r *reading) word(w string, depth int) {
+	switch w {
+	case "execute", "prepare":
+		r.executes, r.defines = true, true
+	case "create", "alter", "drop", "rename", "comment", "import":
+		r.defines = true
+	case "quote_ident", "pg_class", "pg_tables", "information_schema", "pg_constraint", "pg_attribute", "pg_namespace", "concat":
+		r.builds = true
+	}
+	if r.words[w] {
+		return
+	}
+	r.words[w] = true
+	for _, body := range r.m.functionsCalled(w) {
+		r.text(body, depth+1)
+	}
 }
 
 // functionsCalled gives the text of the functions so called.
@@ -285,14 +327,28 @@ func (m *Model) functionsCalled(name string) []string {
 	var out []string
 	for k, o := range m.allObjects() {
 		if (k.kind == "function" || k.kind == "procedure") && strings.EqualFold(k.name.Name, name) {
-			out = append(out, o.SQL)
+			out = append(out, codeOf(m.dialect, o.SQL))
 		}
 	}
 	return out
 }
 
+// codeOf is the body of a function: its longest string, or the whole statement.
+func codeOf(d effects.Dialect, sql string) string {
+	code := ""
+	for _, t := range effects.Tokens(d, sql) {
+		if t.Kind == effects.String && len(t.Text) > len(code) {
+			code = t.Text
+		}
+	}
+	if code == "" {
+		return sql
+	}
+	return code
+}
+
 func (m *Model) doubtAll() {
-	m.doubt = true
+	m.doubt, m.played.doubted = true, true
 	for _, t := range m.allTables() {
 		if !t.Doubt {
 			m.edit(t.Name).Doubt = true

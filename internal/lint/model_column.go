@@ -91,6 +91,7 @@ func (m *Model) changeUnknown(t *Table, name string, e *effects.Effect) {
 			}
 		}
 		if e.Kind == effects.DropColumn {
+			m.played.unknown[m.childEntity("column", t.Name, name)] = true
 			m.played.settings[m.childEntity("column", t.Name, name)] = m.played.current
 		}
 		m.touch(m.childEntity("column", t.Name, name))

@@ -286,9 +286,7 @@ func (m *Model) dropConstraint(t *Table, name string, e *effects.Effect) {
 		i = onlyGenerated(t, name)
 	}
 	if i < 0 {
-		if !t.Partial && !t.Doubt {
-			m.miss(m.childEntity("constraint", t.Name, name), e)
-		}
+		m.miss(m.childEntity("constraint", t.Name, name), e)
 		// What it was is not known: neither is what a Down that re-creates it ought to say.
 		if t.Partial {
 			m.played.settings[m.childEntity("constraint", t.Name, name)] = m.played.current

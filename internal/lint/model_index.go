@@ -125,12 +125,10 @@ func (m *Model) missIndex(e *effects.Effect) {
 			return
 		}
 	}
-	if !m.maybe(name) {
-		if _, before := m.parent.findIndex(e.Table, e.Object.Name); before >= 0 && !e.IfExists {
-			m.fail("index " + name + " is not there any more")
-		}
-		m.miss(m.indexEntity(&Table{Name: m.key(e.Table)}, name), e)
+	if _, before := m.parent.findIndex(e.Table, e.Object.Name); before >= 0 && !e.IfExists && !m.maybe(name) {
+		m.fail("index " + name + " is not there any more")
 	}
+	m.miss(m.indexEntity(&Table{Name: m.key(e.Table)}, name), e)
 	m.played.settings["index "+name] = m.played.current
 }
 

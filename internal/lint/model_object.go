@@ -247,12 +247,10 @@ func (m *Model) missObject(e *effects.Effect, k objectKey) {
 	if t := m.Table(k.name); t != nil && t.Unknown && (e.Object.Kind == "materialized view" || e.Object.Kind == "view") {
 		m.tables[m.key(k.name)] = nil // what was said about it as if it were a table
 	}
-	if !m.maybe(k.name.Name) {
-		if m.parent.object(k) != nil && !e.IfExists {
-			m.fail(m.objectEntity(k) + " is not there any more")
-		}
-		m.miss(m.objectEntity(k), e)
+	if m.parent.object(k) != nil && !e.IfExists && !m.maybe(k.name.Name) {
+		m.fail(m.objectEntity(k) + " is not there any more")
 	}
+	m.miss(m.objectEntity(k), e)
 }
 
 func (m *Model) removeObject(k objectKey, e *effects.Effect) {

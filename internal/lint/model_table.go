@@ -75,10 +75,7 @@ func (m *Model) dropTable(e *effects.Effect) {
 }
 
 func (m *Model) missTable(e *effects.Effect, k effects.Name) {
-	if m.maybe(k.Name) {
-		return
-	}
-	if !e.IfExists && m.wasDropped(k) {
+	if !e.IfExists && m.wasDropped(k) && !m.maybe(k.Name) {
 		m.fail("table " + m.show(k) + " is not there any more")
 	}
 	m.miss(m.tableEntity(k), e)
@@ -149,9 +146,6 @@ func (m *Model) moveTable(from, to effects.Name) {
 	m.tables[old], m.tables[now] = nil, c
 	m.touch(m.tableEntity(old))
 	m.touch(m.tableEntity(now))
-	if c.Unknown {
-		c.Doubt = c.Doubt || m.maybe(now.Name)
-	}
 	for i := range c.Constraints {
 		if f := &c.Constraints[i]; f.Generated && m.mysql() {
 			f.Name = strings.Replace(f.Name, old.Name, now.Name, 1)

@@ -139,7 +139,7 @@ func hint(p *Pass, c change) string {
 
 // rowsLeft: rows that Up inserts into a table which was there, and which Down does not delete from.
 func (p *Pass) rowsLeft() {
-	if p.Undone.played.opaque || p.Undone.doubt {
+	if p.Undone.played.opaque || p.Undone.played.doubted {
 		return
 	}
 	names := make([]effects.Name, 0, len(p.After.played.inserted))
