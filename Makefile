@@ -51,6 +51,18 @@ test-matrix: servers ## every test again on PostgreSQL 16, 17, 18 and MariaDB 11
 race: servers ## the packages with concurrency under the race detector
 	$(TEST) -race $$(go list -e -f '{{if .GoFiles}}{{.ImportPath}}{{end}}' $(RACE))
 
+.PHONY: kill
+kill: servers ## hundreds of kills (KILLS=300) at random instants of up and rollback
+	KILLS=$${KILLS:-300} go test -count=1 -timeout 90m -run TestKilledAtAnyInstant -v ./internal/migrate
+
+.PHONY: bench
+bench: servers ## ratios against peers and the server's own limits (ROWS=2000000 for large tables)
+	go test -run '^$$' -bench . -benchtime 1x -timeout 90m ./bench
+
+.PHONY: demo
+demo: ## the whole story on an embedded SQLite file, nothing to set up
+	@go run ./cmd/dbrollback demo
+
 .PHONY: lint
 lint: ## golangci-lint (built once, then kept in the user's cache)
 	@scripts/lint.sh
