@@ -22,14 +22,23 @@ func (postgres) parse(sql string) []Statement {
 	if len(tokens) == 0 {
 		return nil
 	}
-	if tree, err := pgParse(sql); err == nil {
-		return pgStatements(sql, tokens, tree)
+	// What has no end is an error to the grammar, too; it takes long over nested comments.
+	broken := tokens[len(tokens)-1].kind == tokenBroken
+	if !broken {
+		if tree, err := pgParse(sql); err == nil {
+			return pgStatements(sql, tokens, tree)
+		}
 	}
 	// One statement that the grammar rejects must not make its neighbours opaque.
 	var out []Statement
 	for _, part := range pgSplit(sql, tokens) {
 		start, end := part[0].start, part[len(part)-1].end
 		text := sql[start:end]
+		if last := part[len(part)-1]; last.kind == tokenBroken {
+			out = append(out, Statement{SQL: text, Offset: start, Effects: opaque(text, ""),
+				ParseError: "a string, identifier or comment without an end", ErrorOffset: last.start - start})
+			continue
+		}
 		tree, err := pgParse(text)
 		if err != nil {
 			out = append(out, Statement{SQL: text, Offset: start, Effects: opaque(text, ""),

@@ -54,20 +54,22 @@ func (f *pgFacts) walk(m protoreflect.Message) {
 			f.unordered = true
 		}
 	}
-	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		if fd.Kind() != protoreflect.MessageKind {
-			return true
+	// In the order of the grammar: Range has none.
+	fds := m.Descriptor().Fields()
+	for i := range fds.Len() {
+		fd := fds.Get(i)
+		if fd.Kind() != protoreflect.MessageKind || !m.Has(fd) {
+			continue
 		}
 		if !fd.IsList() {
-			f.walk(v.Message())
-			return true
+			f.walk(m.Get(fd).Message())
+			continue
 		}
-		list := v.List()
-		for i := range list.Len() {
-			f.walk(list.Get(i).Message())
+		list := m.Get(fd).List()
+		for k := range list.Len() {
+			f.walk(list.Get(k).Message())
 		}
-		return true
-	})
+	}
 }
 
 func pgValueFunction(op pg.SQLValueFunctionOp) string {

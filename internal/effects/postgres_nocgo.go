@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"runtime"
 	"sync"
 	_ "unsafe" // for go:linkname
 
@@ -20,60 +21,72 @@ import (
 
 // The server's grammar, compiled to WebAssembly, is part of wasilibs/go-pgquery, which always
 // compiles the module to machine code: two seconds and 270 MB before the first statement, at every
-// start. Interpreted it is there in a fraction of that, and a migration's statements are few. The
-// package has no switch for it, so the module and the two functions that it needs are borrowed.
+// start. Interpreted it is there in a fraction of that, and a migration's statements are few; only
+// when there turns out to be much text is the compiler worth its time. The package has no switch for
+// it, so its module is borrowed and driven here.
 
 //go:linkname pgModule github.com/wasilibs/go-pgquery/internal/wasm.LibPGQuery
 var pgModule []byte
 
-//go:linkname pgHostFunctions github.com/wasilibs/go-pgquery/internal/wasix32v1.MustInstantiate
-func pgHostFunctions(ctx context.Context, r wazero.Runtime)
-
-//go:linkname pgContext github.com/wasilibs/go-pgquery/internal/wasix32v1.BackgroundContext
-func pgContext() context.Context
+// pgInterpreted is how many bytes are interpreted before the module is compiled after all: about
+// what the interpreter gets through in the time that compiling takes.
+const pgInterpreted = 96 << 10
 
 // pgInstance is one instance of the module; it runs one call at a time.
 type pgInstance struct {
-	module api.Module
+	module   api.Module
+	jumps    *pgJumps
+	compiled bool
+}
+
+// pgEngine is the module made ready to run.
+type pgEngine struct {
+	runtime wazero.Runtime
+	code    wazero.CompiledModule
+	jumps   *pgJumps
 }
 
 var (
-	pgLock    sync.Mutex
-	pgRuntime = sync.OnceValues(pgCompile)
-	pgShared  *pgInstance
+	pgLock      sync.Mutex
+	pgShared    *pgInstance
+	pgRead      int // bytes parsed so far
+	pgInterpret = sync.OnceValues(func() (pgEngine, error) { return newPgEngine(wazero.NewRuntimeConfigInterpreter()) })
+	pgCompile   = sync.OnceValues(func() (pgEngine, error) { return newPgEngine(wazero.NewRuntimeConfig()) })
 )
 
-type pgCompiled struct {
-	runtime wazero.Runtime
-	code    wazero.CompiledModule
-}
-
-func pgCompile() (pgCompiled, error) {
-	ctx := context.Background()
-	runtime := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter().
+func newPgEngine(config wazero.RuntimeConfig) (pgEngine, error) {
+	ctx := experimental.WithCompilationWorkers(context.Background(), runtime.GOMAXPROCS(0))
+	r := wazero.NewRuntimeWithConfig(ctx, config.
 		WithCoreFeatures(api.CoreFeaturesV2|experimental.CoreFeaturesThreads).
 		WithDebugInfoEnabled(false))
-	wasi_snapshot_preview1.MustInstantiate(ctx, runtime)
-	pgHostFunctions(ctx, runtime)
-	code, err := runtime.CompileModule(ctx, pgModule)
-	if err != nil {
-		return pgCompiled{}, fmt.Errorf("load the PostgreSQL grammar: %w", err)
+	wasi_snapshot_preview1.MustInstantiate(ctx, r)
+	jumps := &pgJumps{}
+	if err := jumps.host(ctx, r); err != nil {
+		return pgEngine{}, fmt.Errorf("load the PostgreSQL grammar: %w", err)
 	}
-	return pgCompiled{runtime: runtime, code: code}, nil
+	code, err := r.CompileModule(ctx, pgModule)
+	if err != nil {
+		return pgEngine{}, fmt.Errorf("load the PostgreSQL grammar: %w", err)
+	}
+	return pgEngine{runtime: r, code: code, jumps: jumps}, nil
 }
 
-func newPgInstance() (*pgInstance, error) {
-	c, err := pgRuntime()
+func newPgInstance(compiled bool) (*pgInstance, error) {
+	ready := pgInterpret
+	if compiled {
+		ready = pgCompile
+	}
+	engine, err := ready()
 	if err != nil {
 		return nil, err
 	}
-	module, err := c.runtime.InstantiateModule(context.Background(), c.code,
+	module, err := engine.runtime.InstantiateModule(context.Background(), engine.code,
 		wazero.NewModuleConfig().WithName("").WithSysNanotime().WithStartFunctions("_initialize"))
 	if err != nil {
 		return nil, fmt.Errorf("start the PostgreSQL grammar: %w", err)
 	}
-	p := &pgInstance{module: module}
-	if _, err := p.call(pgContext(), "pg_query_init"); err != nil {
+	p := &pgInstance{module: module, jumps: engine.jumps, compiled: compiled}
+	if _, err := p.call("pg_query_init"); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -83,25 +96,34 @@ func newPgInstance() (*pgInstance, error) {
 func pgParse(sql string) (*pg.ParseResult, *pgError) {
 	pgLock.Lock()
 	defer pgLock.Unlock()
-	if pgShared == nil {
-		p, err := newPgInstance()
+	pgRead += len(sql)
+	if compile := pgRead > pgInterpreted; pgShared == nil || compile && !pgShared.compiled {
+		p, err := newPgInstance(compile)
 		if err != nil {
 			return nil, &pgError{message: err.Error()}
 		}
+		pgDiscard()
 		pgShared = p
 	}
 	tree, rejected, err := pgShared.parse(sql)
 	if err != nil {
 		// The module's memory is in an unknown state (its stack ran over, say): start afresh next time.
-		_ = pgShared.module.Close(context.Background())
-		pgShared = nil
+		pgDiscard()
 		return nil, &pgError{message: err.Error()}
 	}
 	return tree, rejected
 }
 
-func (p *pgInstance) call(ctx context.Context, name string, args ...uint64) (uint32, error) {
-	results, err := p.module.ExportedFunction(name).Call(ctx, args...)
+// pgDiscard gives the memory of the instance back.
+func pgDiscard() {
+	if pgShared != nil {
+		_ = pgShared.module.Close(context.Background())
+		pgShared = nil
+	}
+}
+
+func (p *pgInstance) call(name string, args ...uint64) (uint32, error) {
+	results, err := p.module.ExportedFunction(name).Call(context.Background(), args...)
 	if err != nil {
 		return 0, fmt.Errorf("PostgreSQL grammar: %s: %w", name, err)
 	}
@@ -113,20 +135,22 @@ func (p *pgInstance) call(ctx context.Context, name string, args ...uint64) (uin
 
 // parse hands the text over in the module's memory, as C would.
 func (p *pgInstance) parse(sql string) (*pg.ParseResult, *pgError, error) {
-	ctx := pgContext()
 	memory := p.module.Memory()
-	text, err := p.call(ctx, "malloc", uint64(len(sql)+1))
+	text, err := p.call("malloc", uint64(len(sql)+1))
 	if err != nil {
 		return nil, nil, err
 	}
-	result, err := p.call(ctx, "malloc", 16)
+	result, err := p.call("malloc", 16)
 	if err != nil {
 		return nil, nil, err
 	}
 	if !memory.WriteString(text, sql) || !memory.WriteByte(text+uint32(len(sql)), 0) {
 		return nil, nil, fmt.Errorf("PostgreSQL grammar: no memory for %d bytes", len(sql))
 	}
-	if _, err := p.call(ctx, "pg_query_parse_protobuf", uint64(result), uint64(text)); err != nil {
+	if err := p.jumps.run(p.module, func() error {
+		_, err := p.call("pg_query_parse_protobuf", uint64(result), uint64(text))
+		return err
+	}); err != nil {
 		return nil, nil, err
 	}
 	tree, rejected, err := p.result(memory, result)
@@ -134,7 +158,7 @@ func (p *pgInstance) parse(sql string) (*pg.ParseResult, *pgError, error) {
 		name    string
 		address uint32
 	}{{"pg_query_free_protobuf_parse_result", result}, {"free", result}, {"free", text}} {
-		if _, e := p.call(ctx, free.name, uint64(free.address)); e != nil && err == nil {
+		if _, e := p.call(free.name, uint64(free.address)); e != nil && err == nil {
 			err = e
 		}
 	}

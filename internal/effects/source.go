@@ -11,6 +11,7 @@ type source struct {
 	base   int
 	src    string
 	tokens []token
+	closes map[int]int // by opening bracket, the token behind its end; made when first needed
 }
 
 // newSource cuts the statement that the tokens spell out of a text.
@@ -57,21 +58,34 @@ func (s *source) span(i, j int) string {
 	return s.text(s.tokens[i].start, s.tokens[j-1].end)
 }
 
-// skip gives the index behind token i, or behind the whole bracket that it opens.
+// skip gives the index behind token i, or behind the whole bracket that it opens; one without an end
+// reaches to the end.
 func (s *source) skip(i int) int {
-	depth := 0
-	for ; i < len(s.tokens); i++ {
+	if c := s.punct(i); c != '(' && c != '[' {
+		return min(i+1, max(i, len(s.tokens)))
+	}
+	if s.closes == nil {
+		s.match()
+	}
+	return s.closes[i]
+}
+
+// match finds the end of every bracket at once: nested ones would be walked through time and again.
+func (s *source) match() {
+	s.closes = map[int]int{}
+	var open []int
+	for i := range s.tokens {
 		switch s.punct(i) {
 		case '(', '[':
-			depth++
+			open = append(open, i)
+			s.closes[i] = len(s.tokens)
 		case ')', ']':
-			depth--
-		}
-		if depth <= 0 {
-			return i + 1
+			if n := len(open); n > 0 {
+				s.closes[open[n-1]] = i + 1
+				open = open[:n-1]
+			}
 		}
 	}
-	return i
 }
 
 // end gives the index of the token that ends the list element, or the bracketed statement, which
