@@ -3,7 +3,7 @@ SELECT json_build_object(
     'relkind', c.relkind, 'persistence', c.relpersistence, 'partition', c.relispartition,
     'owner', pg_catalog.pg_get_userbyid(c.relowner),
     'row_security', c.relrowsecurity,
-    'rows', CASE WHEN c.reltuples < 0 OR c.reltuples = 0 AND c.relpages = 0 THEN CASE WHEN size.bytes = 0 THEN 0 ELSE -1 END
+    'rows', CASE WHEN c.reltuples < 0 OR c.reltuples = 0 AND c.relpages = 0 THEN CASE WHEN size.main = 0 AND c.relkind IN ('r', 'm') THEN 0 ELSE -1 END
                  WHEN c.relpages > 0 AND size.main > 0
                  THEN (c.reltuples / c.relpages * (size.main / current_setting('block_size')::bigint))::bigint
                  ELSE c.reltuples::bigint END,

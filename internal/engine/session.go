@@ -94,6 +94,10 @@ func (s *Session) Tx(ctx context.Context, f func(tx *sql.Tx) error) (err error) 
 	}()
 	if err := f(tx); err != nil {
 		_ = tx.Rollback() // fails only with the connection, and then the server rolls back
+		if gaveUp := ctx.Err(); gaveUp != nil && !errors.Is(err, gaveUp) {
+			// The server says "cancelled" whoever asked for it; it was the caller.
+			return fmt.Errorf("%w: %w", gaveUp, err)
+		}
 		return err
 	}
 	if err := ctx.Err(); err != nil {

@@ -39,7 +39,7 @@ func (d sqliteDialect) inspect(ctx context.Context, q Querier, n Name, shallow b
 		return t, nil
 	}
 	for _, read := range []func(context.Context, Querier, *Table) error{
-		sqliteColumns, sqliteKeys, sqliteForeignKeys, sqliteTriggers, sqliteSize,
+		sqliteColumns, sqliteCollations, sqliteKeys, sqliteForeignKeys, sqliteTriggers, sqliteSize,
 	} {
 		if err := read(ctx, q, t); err != nil {
 			return nil, err
@@ -91,6 +91,43 @@ func sqliteColumns(ctx context.Context, q Querier, t *Table) error {
 	}
 	if solid || t.Kind == "table" && !t.RowID {
 		t.Keys = append(t.Keys, key)
+	}
+	return nil
+}
+
+// sqliteCollations finds the collations of columns, which SQLite tells only in the text of the table.
+func sqliteCollations(ctx context.Context, q Querier, t *Table) error {
+	var text sql.NullString
+	err := q.QueryRowContext(ctx, "SELECT sql FROM "+sqliteSchema(t.Name)+".sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE", t.Name.Name).Scan(&text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	depth, column := 0, -1
+	first := false // the next token starts a column or a constraint
+	tokens := SQLiteScan(text.String)
+	for i, token := range tokens {
+		switch {
+		case token.Text == "(":
+			depth++
+			first = depth == 1
+		case token.Text == ")":
+			depth--
+		case depth == 1 && token.Text == ",":
+			first = true
+		case first:
+			first = false
+			column = slices.IndexFunc(t.Columns, func(c Column) bool {
+				return strings.EqualFold(c.Name, token.Name) || token.Name == "" && strings.EqualFold("'"+c.Name+"'", token.Text)
+			})
+			if !token.Quoted && slices.Contains([]string{"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"}, token.Text) {
+				column = -1
+			}
+		case depth == 1 && column >= 0 && !token.Quoted && token.Text == "COLLATE" && i+1 < len(tokens):
+			t.Columns[column].Collation = tokens[i+1].Text
+		}
 	}
 	return nil
 }
