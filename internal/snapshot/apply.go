@@ -13,23 +13,23 @@ import (
 type target struct {
 	x      *restoring
 	t      *engine.Table
-	fields []int // of x.Fields, those with a column to write
-	name   func(int) string
-	place  func(int) string // column of the data table with the key under which the row stands
+	fields []int            // of x.Fields, those with a column to write
+	keys   []int            // of x.Fields, those whose value is not what was captured but the row's first key
+	name   func(int) string // of a key column in the live table
 }
 
 // aim finds where a capture goes. Missing columns are an error unless part is set.
 func (r *Restorer) aim(x *restoring, t *engine.Table, part bool) (*target, error) {
-	g := &target{x: x, t: t, name: func(i int) string { return r.column(t, x.Key[i].Name) }, place: k}
-	if x.landed {
-		g.place = x.old
-	}
+	g := &target{x: x, t: t, name: func(i int) string { return r.column(t, x.Key[i].Name) }}
 	var missing []string
 	for i, f := range x.Fields {
 		switch j := columnIndex(t, r.column(t, f.Name)); {
 		case j < 0:
 			missing = append(missing, f.Name)
-		case !t.Columns[j].Generated:
+		case t.Columns[j].Generated:
+		case x.final != "" && slices.ContainsFunc(x.Key, func(k field) bool { return k.Name == f.Name }):
+			g.keys = append(g.keys, i) // its value is the key that the row had in the beginning
+		default:
 			g.fields = append(g.fields, i)
 		}
 	}
@@ -105,24 +105,54 @@ func (r *Restorer) update(ctx context.Context, tx engine.Querier, g *target, fie
 		sets = append(sets, s.q(now.Name)+" = "+s.f.back("d."+v(i), x.Fields[i], now))
 	}
 	kept, live := r.images(g, fields, false)
-	conditions := []string{s.on(x.capture, g.t, "t", "d", g.name, g.place), x.inserted(false), s.hash(live) + " <> " + s.hash(kept)}
+	conditions := []string{s.on(x.capture, g.t, "t", "d", g.name, x.goal), x.inserted(false), s.hash(live) + " <> " + s.hash(kept)}
 	if !conflicts {
 		conditions = append(conditions, r.free(x))
 	}
-	if x.Moved && !x.landed {
-		// The place of a removed row may have been taken by one that the same statement moved there.
-		var same []string
-		for i := range x.Key {
-			same = append(same, fmt.Sprintf("m.%[1]s = d.%[1]s", k(i)))
-		}
-		conditions = append(conditions, fmt.Sprintf("(d.op = 'u' OR NOT EXISTS (SELECT 1 FROM %s m WHERE %s))", s.own(x.data()), all(append(same, "m.op = 'u'")...)))
-	}
-	query := fmt.Sprintf("UPDATE %s AS t SET %s FROM %s d WHERE %s", s.f.from(s.db, g.t), list(sets), s.own(x.data()), all(conditions...))
+	query := fmt.Sprintf("UPDATE %s AS t SET %s FROM %s WHERE %s", s.f.from(s.db, g.t), list(sets), r.source(x), all(conditions...))
 	n, err := r.attempt(ctx, tx, "put back values of "+x.Home.String(), query)
 	if err == nil || !s.f.taken(err) {
 		return n, err
 	}
 	return r.updateEach(ctx, tx, g, query)
+}
+
+// unmove gives rows the key that they had before a statement moved it.
+func (r *Restorer) unmove(ctx context.Context, tx engine.Querier, g *target) (int64, error) {
+	s, x := r.s, g.x
+	var sets, same []string
+	for i, f := range x.Key {
+		now := g.t.Columns[columnIndex(g.t, g.name(i))]
+		sets = append(sets, s.q(now.Name)+" = "+s.f.back("d."+o(i), f, now))
+		same = append(same, fmt.Sprintf("d.%s = d.%s", o(i), k(i)))
+	}
+	query := fmt.Sprintf("UPDATE %s AS t SET %s FROM %s d WHERE %s", s.f.from(s.db, g.t), list(sets), s.own(x.data()),
+		all(s.on(x.capture, g.t, "t", "d", g.name, k), "d.op = 'u'", "NOT ("+all(same...)+")", r.free(x)))
+	n, err := r.attempt(ctx, tx, "put back keys of "+x.Home.String(), query)
+	if err == nil || !s.f.taken(err) {
+		return n, err
+	}
+	return r.updateEach(ctx, tx, g, query)
+}
+
+// source is the data of a capture, under the alias d, with the keys that its rows had in the beginning.
+func (r *Restorer) source(x *restoring) string {
+	if x.final == "" {
+		return r.s.own(x.data()) + " d"
+	}
+	columns := []string{"d.*"}
+	for i := range x.Key {
+		columns = append(columns, "z.f"+itoa(i+1))
+	}
+	return fmt.Sprintf("(SELECT %s FROM %s d JOIN %s z ON z.n = d.n) d", list(columns), r.s.own(x.data()), x.final)
+}
+
+// goal is the column of source with the key that a row had when the migration began.
+func (x *restoring) goal(i int) string {
+	if x.final != "" {
+		return "f" + itoa(i+1)
+	}
+	return x.old(i)
 }
 
 // attempt runs a statement so that it can be tried in another way when it fails.
@@ -199,7 +229,7 @@ func numbers(ctx context.Context, q engine.Querier, query string) ([]int64, erro
 // insert puts back rows that are not there.
 func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target) (int64, error) {
 	s, x := r.s, g.x
-	if !x.Whole || len(g.fields) == 0 {
+	if !x.Whole || len(g.fields)+len(g.keys) == 0 {
 		return 0, nil
 	}
 	var names, values []string
@@ -208,10 +238,16 @@ func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target) (in
 		names = append(names, s.q(now.Name))
 		values = append(values, s.f.back("d."+v(i), x.Fields[i], now))
 	}
-	missing := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.old))
+	for _, i := range g.keys {
+		now := r.live(g, i)
+		j := slices.IndexFunc(x.Key, func(k field) bool { return k.Name == x.Fields[i].Name })
+		names = append(names, s.q(now.Name))
+		values = append(values, s.f.back("d."+x.goal(j), x.Key[j], now))
+	}
+	missing := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal))
 	conditions := []string{x.inserted(false), missing, r.free(x)}
-	query := fmt.Sprintf("INSERT INTO %s (%s) %s SELECT %s FROM %s d WHERE %s", s.db.Quote(g.t.Name), list(names), s.f.overriding, list(values),
-		s.own(x.data()), all(conditions...))
+	query := fmt.Sprintf("INSERT INTO %s (%s) %s SELECT %s FROM %s WHERE %s", s.db.Quote(g.t.Name), list(names), s.f.overriding, list(values),
+		r.source(x), all(conditions...))
 	n, err := r.attempt(ctx, tx, "put back rows of "+x.Home.String(), query+" ORDER BY d.n")
 	if err == nil || !s.f.taken(err) {
 		return n, err
@@ -221,7 +257,7 @@ func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target) (in
 	if err != nil {
 		return 0, err
 	}
-	return n, r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s d WHERE %s", valueTaken, s.own(x.data()), all(x.inserted(false), missing, r.free(x))))
+	return n, r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", valueTaken, r.source(x), all(x.inserted(false), missing, r.free(x))))
 }
 
 // remove deletes rows that the migration inserted, that nobody changed since and that nothing points to.
@@ -281,10 +317,10 @@ func (r *Restorer) prove(ctx context.Context, tx engine.Querier, g *target, olde
 		}
 		conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(on...)))
 	}
-	at := s.on(x.capture, g.t, "t", "d", g.name, x.old)
+	at := s.on(x.capture, g.t, "t", "d", g.name, x.goal)
 	var of, good int64
-	err := tx.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*), coalesce(sum(CASE WHEN t.%s IS NOT NULL AND %s = %s THEN 1 ELSE 0 END), 0) FROM %s d LEFT JOIN %s t ON %s WHERE %s",
-		s.q(g.name(0)), s.hash(live), s.hash(kept), s.own(x.data()), s.f.from(s.db, g.t), at, all(conditions...))).Scan(&of, &good)
+	err := tx.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*), coalesce(sum(CASE WHEN t.%s IS NOT NULL AND %s = %s THEN 1 ELSE 0 END), 0) FROM %s LEFT JOIN %s t ON %s WHERE %s",
+		s.q(g.name(0)), s.hash(live), s.hash(kept), r.source(x), s.f.from(s.db, g.t), at, all(conditions...))).Scan(&of, &good)
 	if err != nil {
 		return fmt.Errorf("prove %s: %w", x.Home, err)
 	}

@@ -108,6 +108,12 @@ func (r *Restorer) compareBag(ctx context.Context, tx engine.Querier, x *restori
 
 // forget drops the work tables of a bag.
 func (r *Restorer) forget(ctx context.Context, tx engine.Querier, x *restoring) error {
+	if x.final != "" {
+		if _, err := exec(ctx, tx, "forget keys", "DROP TABLE "+x.final); err != nil {
+			return err
+		}
+		x.final = ""
+	}
 	if x.bag == nil || x.bag.plus == "" {
 		return nil
 	}

@@ -138,11 +138,9 @@ func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*ta
 			}
 			continue
 		}
-		deleted, err := r.remove(ctx, tx, g)
-		if err != nil {
+		if err := r.clear(ctx, tx, g, targets); err != nil {
 			return err
 		}
-		r.of(g.x.Home).Deleted += deleted
 		if err := r.removed(ctx, tx, g, c); err != nil {
 			return err
 		}
@@ -189,15 +187,45 @@ func (r *Restorer) removed(ctx context.Context, tx engine.Querier, g *target, c 
 	}) {
 		return nil
 	}
-	missing := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, g.place))
-	if x.Moved {
-		missing += fmt.Sprintf(" AND NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.old))
+	missing := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal))
+	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", removedByDown, r.source(x), all(x.inserted(false), r.free(x), missing)))
+}
+
+// clear removes rows that the migration inserted and moves keys back. Where keys were moved this is done for all captures of a
+// table at once, newest first, so that values can be put back after by the keys that rows had in the beginning.
+func (r *Restorer) clear(ctx context.Context, tx engine.Querier, g *target, targets []*target) error {
+	todo := []*target{g}
+	if r.moves(g.x.Home) {
+		todo = slices.DeleteFunc(slices.Clone(targets), func(h *target) bool { return h.x.Home != g.x.Home || len(h.x.Key) == 0 || h.x.Rows == 0 })
 	}
-	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s d WHERE %s", removedByDown, s.own(x.data()), all(x.inserted(false), r.free(x), missing)))
+	for _, h := range todo {
+		if h.x.cleared {
+			continue
+		}
+		h.x.cleared = true
+		deleted, err := r.remove(ctx, tx, h)
+		if err != nil {
+			return err
+		}
+		var moved int64
+		if h.x.Moved && !h.x.landed {
+			if moved, err = r.unmove(ctx, tx, h); err != nil {
+				return err
+			}
+		}
+		rep := r.of(h.x.Home)
+		rep.Deleted, rep.Updated = rep.Deleted+deleted, rep.Updated+moved
+	}
+	return nil
+}
+
+// moves tells whether the migration moved keys of a table.
+func (r *Restorer) moves(n engine.Name) bool {
+	return slices.ContainsFunc(r.captures, func(x *restoring) bool { return x.Home == n && x.Moved && x.Rows > 0 })
 }
 
 // follow looks what became of rows whose keys the migration moved: a Down that moves them back itself is trusted when it
-// put all of them where they were.
+// put all of them where they were in the beginning.
 func (r *Restorer) follow(ctx context.Context, tx engine.Querier, targets []*target, c *Capturer) error {
 	if c == nil {
 		return nil
@@ -205,13 +233,17 @@ func (r *Restorer) follow(ctx context.Context, tx engine.Querier, targets []*tar
 	s := r.s
 	for _, g := range targets {
 		x := g.x
-		if !x.Moved || x.Rows == 0 {
+		if !x.Moved || x.Rows == 0 || x.cleared || x.Seal.Mode != sealRows {
 			continue
 		}
-		from, names := s.own(x.data())+" d", make([]string, len(x.Key))
+		from, places := r.source(x)+" JOIN "+s.own(x.companion())+" s ON s.n = d.n", make([]string, len(x.Key))
 		for i := range x.Key {
-			names[i] = "d." + k(i)
+			places[i] = "d." + k(i)
+			if x.Seal.Places {
+				places[i] = "s." + k(i)
+			}
 		}
+		start := slices.Clone(places)
 		moved := 0
 		for m, y := range c.captures {
 			if !y.Moved || y.Identity != identity(g.t) || len(y.Key) != len(x.Key) {
@@ -219,11 +251,11 @@ func (r *Restorer) follow(ctx context.Context, tx engine.Querier, targets []*tar
 			}
 			var on []string
 			for i := range x.Key {
-				on = append(on, fmt.Sprintf("m%d.%s = %s", m, o(i), names[i]))
+				on = append(on, fmt.Sprintf("m%d.%s = %s", m, o(i), places[i]))
 			}
 			from += fmt.Sprintf(" LEFT JOIN %s m%d ON %s", s.own(y.data()), m, all(append(on, fmt.Sprintf("m%d.op = 'u'", m))...))
 			for i := range x.Key {
-				names[i] = fmt.Sprintf("coalesce(m%d.%s, %s)", m, k(i), names[i])
+				places[i] = fmt.Sprintf("coalesce(m%d.%s, %s)", m, k(i), places[i])
 			}
 			moved++
 		}
@@ -232,8 +264,8 @@ func (r *Restorer) follow(ctx context.Context, tx engine.Querier, targets []*tar
 		}
 		var back, still []string
 		for i := range x.Key {
-			back = append(back, fmt.Sprintf("%s = d.%s", names[i], o(i)))
-			still = append(still, fmt.Sprintf("%s = d.%s", names[i], k(i)))
+			back = append(back, fmt.Sprintf("%s = d.%s", places[i], x.goal(i)))
+			still = append(still, fmt.Sprintf("%s = %s", places[i], start[i]))
 		}
 		var of, landed, stayed int64
 		err := tx.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*), coalesce(sum(CASE WHEN %s THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN %s THEN 1 ELSE 0 END), 0) FROM %s WHERE %s",
@@ -242,9 +274,9 @@ func (r *Restorer) follow(ctx context.Context, tx engine.Querier, targets []*tar
 			return fmt.Errorf("follow keys of %s: %w", x.Home, err)
 		}
 		switch {
-		case landed == of:
-			x.landed, g.place = true, x.old
 		case stayed == of:
+		case landed == of:
+			x.landed = true
 		default:
 			return &ProofError{Table: x.Home, Capture: x.ID, Rows: of - landed, Of: of, Reason: "Down moves keys in another way than Up did"}
 		}
@@ -263,7 +295,7 @@ func (r *Restorer) override(ctx context.Context, tx engine.Querier, targets []*t
 		}
 		work := s.own(x.conflicts())
 		if c != nil && len(x.Key) > 0 {
-			if err := c.overwritten(ctx, tx, g); err != nil {
+			if err := c.overwritten(ctx, tx, r, g); err != nil {
 				return nil, err
 			}
 		}
@@ -285,7 +317,7 @@ func (r *Restorer) override(ctx context.Context, tx engine.Querier, targets []*t
 }
 
 // overwritten captures the rows that stand in the places of a capture's conflicts.
-func (c *Capturer) overwritten(ctx context.Context, tx engine.Querier, g *target) error {
+func (c *Capturer) overwritten(ctx context.Context, tx engine.Querier, r *Restorer, g *target) error {
 	s, x := c.s, g.x
 	if err := c.origins(ctx, tx); err != nil {
 		return err
@@ -299,8 +331,12 @@ func (c *Capturer) overwritten(ctx context.Context, tx engine.Querier, g *target
 	for _, f := range append(slices.Clone(y.Key), y.Fields...) {
 		values = append(values, s.f.value("t."+s.q(f.At), f))
 	}
-	y.Rows, err = exec(ctx, tx, "capture what is restored over", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s w JOIN %s d ON d.n = w.n JOIN %s t ON %s",
-		s.own(y.data()), list(names), list(values), s.own(x.conflicts()), s.own(x.data()), s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, g.place)))
+	place := k
+	if x.landed || x.cleared {
+		place = x.goal
+	}
+	y.Rows, err = exec(ctx, tx, "capture what is restored over", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s w JOIN %s ON d.n = w.n JOIN %s t ON %s",
+		s.own(y.data()), list(names), list(values), s.own(x.conflicts()), r.source(x), s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, place)))
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 			x.look(t)
 			continue
 		}
-		if c.fresh && r.insertedInto(x.Home, rest) {
+		if c.fresh && (r.insertedInto(x.Home, rest) || t.Kind == "partitioned" && partitionsCome(rest) || r.moves(x.Home) && r.touchedBy(x.Home, rest)) {
 			continue // stays as last looked at, so that it is found again after the next statement
 		}
 		x.look(t)
@@ -99,11 +99,16 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 			}
 			return 0
 		})
+		var same []*target // newest first
 		for _, c := range back {
 			g, err := r.aim(c.x, c.t, true)
 			if err != nil {
 				return err
 			}
+			same = append(same, g)
+		}
+		for i, c := range back {
+			g := same[i]
 			if len(c.x.Key) == 0 {
 				// Rows without a key come back all together, when all their columns are there.
 				if (c.x.bag == nil || c.x.bag.same) && len(g.fields) == len(c.x.Fields) {
@@ -115,6 +120,11 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 			}
 			if c.fresh {
 				if err := r.orphans(ctx, tx, []*target{g}); err != nil {
+					return err
+				}
+			}
+			if c.fresh && r.moves(c.x.Home) {
+				if err := r.clear(ctx, tx, g, same); err != nil {
 					return err
 				}
 			}
@@ -153,7 +163,7 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier) error {
 			if err != nil {
 				return err
 			}
-			if t == nil || len(x.Key) == 0 || x.Rows == 0 {
+			if t == nil || len(x.Key) == 0 || x.Rows == 0 || r.moves(x.Home) {
 				continue
 			}
 			g, err := r.aim(x, t, true)
@@ -203,7 +213,6 @@ func (r *Restorer) write(ctx context.Context, tx engine.Querier, g *target, fiel
 	}
 	rep := r.of(g.x.Home)
 	rep.Updated, rep.Inserted = rep.Updated+updated, rep.Inserted+inserted
-	g.x.written = g.x.written || updated+inserted > 0
 	return nil
 }
 
@@ -222,6 +231,30 @@ func (r *Restorer) insertedInto(n engine.Name, rest []effects.Statement) bool {
 	return false
 }
 
+// touchedBy tells whether a statement still to come writes to a table.
+func (r *Restorer) touchedBy(n engine.Name, rest []effects.Statement) bool {
+	for _, st := range rest {
+		for _, e := range st.Effects {
+			if (e.Kind == effects.Update || e.Kind == effects.Delete || e.Kind == effects.Opaque) && (e.Table.Name == "" || r.s.sameName(e.Table.Name, n.Name)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// partitionsCome tells whether a statement still to come makes or attaches a partition.
+func partitionsCome(rest []effects.Statement) bool {
+	for _, st := range rest {
+		for _, e := range st.Effects {
+			if e.Kind == effects.AttachPartition || e.Kind == effects.CreateTable && e.Define != nil && e.Define.PartitionOf.Name != "" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // parents adds the captures of the tables that a table's foreign keys point to, and of theirs: without their rows
 // the table's own could not come back.
 func (r *Restorer) parents(x *restoring, found []*restoring, rest []effects.Statement) []*restoring {
@@ -234,6 +267,25 @@ func (r *Restorer) parents(x *restoring, found []*restoring, rest []effects.Stat
 		found = r.parents(y, found, rest)
 	}
 	return found
+}
+
+// within tells whether the rows of a capture are rows of a table: its own, or those of one of its partitions.
+func (r *Restorer) within(ctx context.Context, tx engine.Querier, x *restoring, n engine.Name) (bool, error) {
+	for home, up := x.Home, x.Shape.Parent; ; {
+		if home == n {
+			return true, nil
+		}
+		if up.Name == "" {
+			return false, nil
+		}
+		t, err := r.inspect(ctx, tx, up)
+		if err != nil {
+			return false, err
+		}
+		if home, up = up, (engine.Name{}); t != nil {
+			up = t.Parent
+		}
+	}
 }
 
 // distinct drops tables that occur twice.
@@ -256,6 +308,12 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 				parent, err := r.inspect(ctx, tx, fk.Parent)
 				if err != nil {
 					return err
+				}
+				// A key to a partitioned table is listed again for each of its partitions, where it holds for none alone.
+				if parent != nil && slices.ContainsFunc(g.t.ForeignKeys, func(up engine.ForeignKey) bool {
+					return up.Parent == parent.Parent && slices.Equal(up.Columns, fk.Columns)
+				}) {
+					continue
 				}
 				if parent == nil || len(x.Key) == 0 || len(fk.Columns) != len(fk.ParentColumns) {
 					continue
@@ -280,7 +338,9 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 				}
 				conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s p WHERE %s)", s.db.Quote(parent.Name), all(on...)))
 				for _, y := range r.tables() {
-					if y.Home != parent.Name {
+					if in, err := r.within(ctx, tx, y, parent.Name); err != nil {
+						return err
+					} else if !in {
 						continue
 					}
 					var same []string

@@ -58,6 +58,9 @@ var postgresFlavour = flavour{
 	size: func(ctx context.Context, q engine.Querier, table string) (int64, error) {
 		return number(ctx, q, "measure a capture", "SELECT pg_total_relation_size(to_regclass($1::text))", table)
 	},
+	ours: func(ctx context.Context, q engine.Querier) ([]string, error) {
+		return names(ctx, q, `SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = to_regnamespace('dbrollback') AND relkind = 'r'`)
+	},
 	taken: func(err error) bool {
 		var pg *pgconn.PgError
 		return errors.As(err, &pg) && (pg.Code == "23505" || pg.Code == "23P01")

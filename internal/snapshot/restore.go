@@ -40,8 +40,9 @@ type restoring struct {
 	work    bool              // its table of conflicts exists
 	table   string            // identity of the table that stood in its place when last looked at; "" for none
 	columns map[string]string // identities of its columns then
-	landed  bool              // keys that Up moved were moved back by Down: rows stand under their old key
-	written bool              // something of it was written, so that other writes cannot be taken for the application's
+	cleared bool              // rows that it inserted are gone, keys that it moved are back
+	landed  bool              // Down moved the keys back itself
+	final   string            // table of the keys that its rows had in the beginning, when older captures moved keys
 	bag     *bag              // of a table without a key
 }
 
@@ -182,9 +183,52 @@ func (r *Restorer) Check(ctx context.Context, tx engine.Querier) error {
 					return err
 				}
 			}
+			if err := r.finals(ctx, tx, x, all[:i]); err != nil {
+				return err
+			}
 		}
 		return nil
 	})
+}
+
+// sameKey tells whether the rows of two captures of a table are known by the same columns.
+func sameKey(x, y *restoring) bool {
+	return x.Home == y.Home && len(x.Key) > 0 && slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Name == b.Name && a.Decl == b.Decl })
+}
+
+// finals works out which keys the rows of a capture had when the migration began, when older captures moved keys.
+func (r *Restorer) finals(ctx context.Context, tx engine.Querier, x *restoring, older []*restoring) error {
+	s := r.s
+	var names, decls, from []string
+	for i, f := range x.Key {
+		names, decls, from = append(names, "f"+itoa(i+1)), append(decls, "f"+itoa(i+1)+" "+f.Decl), append(from, x.old(i))
+	}
+	for j := len(older) - 1; j >= 0; j-- {
+		m := older[j]
+		if !m.Moved || m.Rows == 0 || x.Rows == 0 || !sameKey(x, m) {
+			continue
+		}
+		if x.final == "" {
+			x.final = s.own("dbrollback_last_" + compact(x.ID))
+			for _, q := range []string{
+				"CREATE TABLE " + x.final + " (n bigint NOT NULL, " + list(decls) + ")",
+				fmt.Sprintf("INSERT INTO %s (n, %s) SELECT n, %s FROM %s", x.final, list(names), list(from), s.own(x.data())),
+			} {
+				if _, err := exec(ctx, tx, "follow keys", q); err != nil {
+					return err
+				}
+			}
+		}
+		var sets, on []string
+		for i := range x.Key {
+			sets = append(sets, fmt.Sprintf("%s = m.%s", names[i], o(i)))
+			on = append(on, fmt.Sprintf("m.%s = z.%s", k(i), names[i]))
+		}
+		if _, err := exec(ctx, tx, "follow keys", fmt.Sprintf("UPDATE %s AS z SET %s FROM %s m WHERE m.op = 'u' AND %s", x.final, list(sets), s.own(m.data()), all(on...))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // look remembers what stands in the place of a capture.
@@ -281,15 +325,12 @@ func (r *Restorer) marked(ctx context.Context, tx engine.Querier, x *restoring, 
 // these rows will not be found when the newer capture leaves them where they are.
 func (r *Restorer) spread(ctx context.Context, tx engine.Querier, x *restoring, older []*restoring) error {
 	for _, y := range older {
-		if y.Home != x.Home || len(y.Key) != len(x.Key) || slices.ContainsFunc(y.Key, func(f field) bool {
-			return !slices.ContainsFunc(x.Key, func(g field) bool { return f.Name == g.Name && f.Decl == g.Decl })
-		}) {
+		if !sameKey(x, y) {
 			continue
 		}
 		var on []string
-		for i, f := range y.Key {
-			j := slices.IndexFunc(x.Key, func(g field) bool { return f.Name == g.Name })
-			on = append(on, fmt.Sprintf("d.%s = y.%s", x.old(j), k(i)))
+		for i := range y.Key {
+			on = append(on, fmt.Sprintf("d.%s = y.%s", x.old(i), k(i)))
 		}
 		known := ""
 		if y.work {

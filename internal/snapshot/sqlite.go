@@ -42,6 +42,9 @@ var sqliteFlavour = flavour{
 	size: func(ctx context.Context, q engine.Querier, table string) (int64, error) {
 		return number(ctx, q, "measure a capture", "SELECT sum(pgsize) FROM dbstat WHERE name = ? AND aggregate", strings.Trim(table, `"`))
 	},
+	ours: func(ctx context.Context, q engine.Querier) ([]string, error) {
+		return names(ctx, q, `SELECT name FROM main.sqlite_schema WHERE type = 'table' AND name LIKE 'dbrollback\_%' ESCAPE '\'`)
+	},
 	taken: func(err error) bool {
 		var e *sqlite.Error
 		return errors.As(err, &e) && slices.Contains([]int{1555, 2067, 2579}, e.Code()) // PRIMARY KEY, UNIQUE, ROWID

@@ -60,6 +60,8 @@ type flavour struct {
 	from func(db *engine.DB, t *engine.Table) string
 	// size estimates the bytes of one of our tables.
 	size func(ctx context.Context, q engine.Querier, table string) (int64, error)
+	// ours lists the tables in the place of our own.
+	ours func(ctx context.Context, q engine.Querier) ([]string, error)
 	// taken tells whether a statement failed because a unique value is there already.
 	taken func(error) bool
 	// observable tells whether the session may watch writes to a table.
@@ -114,6 +116,24 @@ func number(ctx context.Context, q engine.Querier, what, query string, args ...a
 		return 0, fmt.Errorf("%s: %w", what, err)
 	}
 	return n.Int64, nil
+}
+
+// names runs a query that gives one name a row.
+func names(ctx context.Context, q engine.Querier, query string) ([]string, error) {
+	rows, err := q.QueryContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var n string
+		if err := rows.Scan(&n); err != nil {
+			return nil, err
+		}
+		out = append(out, n)
+	}
+	return out, rows.Err()
 }
 
 // list joins with commas.

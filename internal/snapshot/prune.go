@@ -1,0 +1,150 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// PruneOptions say what may go. A capture goes when it has expired, when it is older than Before, or when more than Keep
+// younger snapshots exist; never when its migration is protected.
+type PruneOptions struct {
+	Before  time.Time // zero: age alone is no reason
+	Keep    int       // snapshots to keep, the youngest; 0: their number is no reason
+	Protect []int64   // migrations whose captures stay
+	DryRun  bool
+	Now     time.Time // for expiry; zero: the clock
+}
+
+// Prune drops the data of captures that nobody needs any more and marks them as expired; their rows in the catalog
+// stay. It also drops data tables that belong to no capture. It gives what it dropped, or would drop.
+func (s *Store) Prune(ctx context.Context, q engine.Querier, o PruneOptions) ([]Info, error) {
+	if _, err := s.db.Resolve(ctx, q, s.catalog); errors.Is(err, engine.ErrNoTable) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	rows, err := s.load(ctx, q, "")
+	if err != nil {
+		return nil, err
+	}
+	now := o.Now
+	if now.IsZero() {
+		now = time.Now()
+	}
+	var snapshots []string // youngest first
+	for i := len(rows) - 1; i >= 0; i-- {
+		if rows[i].Status != statusExpired && !slices.Contains(snapshots, rows[i].Snapshot) {
+			snapshots = append(snapshots, rows[i].Snapshot)
+		}
+	}
+	var out []Info
+	known := map[string]bool{}
+	for _, r := range rows {
+		if r.Status == statusExpired {
+			continue
+		}
+		reason := r.ExpiresAt != nil && !r.ExpiresAt.After(now) || !o.Before.IsZero() && r.CapturedAt.Before(o.Before) ||
+			o.Keep > 0 && slices.Index(snapshots, r.Snapshot) >= o.Keep
+		if !reason || slices.Contains(o.Protect, r.Migration) {
+			known[r.data()], known[r.companion()] = true, true
+			continue
+		}
+		out = append(out, r.Info)
+		if o.DryRun {
+			known[r.data()], known[r.companion()] = true, true
+			continue
+		}
+		for _, t := range []string{r.data(), r.companion()} {
+			if _, err := exec(ctx, q, "drop captured data", "DROP TABLE IF EXISTS "+s.own(t)); err != nil {
+				return nil, err
+			}
+		}
+		if err := s.setStatus(ctx, q, r.ID, statusExpired); err != nil {
+			return nil, err
+		}
+	}
+	if o.DryRun {
+		return out, nil
+	}
+	return out, s.sweep(ctx, q, known)
+}
+
+// sweep drops data tables that belong to no capture: a run that could not clean up left them. Tables of a run that is still
+// under way are not seen, because its transaction is not committed.
+func (s *Store) sweep(ctx context.Context, q engine.Querier, known map[string]bool) error {
+	names, err := s.f.ours(ctx, q)
+	if err != nil {
+		return fmt.Errorf("list captured data: %w", err)
+	}
+	for _, n := range names {
+		if known[n] || !slices.ContainsFunc([]string{"dbrollback_data_", "dbrollback_seal_", "dbrollback_work_", "dbrollback_plus_", "dbrollback_minus_", "dbrollback_last_"},
+			func(p string) bool { return strings.HasPrefix(n, p) && len(n) == len(p)+32 }) {
+			continue
+		}
+		if _, err := exec(ctx, q, "drop what belongs to no capture", "DROP TABLE IF EXISTS "+s.own(n)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Verification says whether captured data is still what it was when it was sealed.
+type Verification struct {
+	Info
+	OK     bool   `json:"ok"`
+	Reason string `json:"reason,omitempty"` // why not
+}
+
+// Verify computes the checksums of captures again: of all, of one snapshot, or of one capture. Captures without rows
+// and expired ones are left out.
+func (s *Store) Verify(ctx context.Context, q engine.Querier, id string) ([]Verification, error) {
+	if _, err := s.db.Resolve(ctx, q, s.catalog); errors.Is(err, engine.ErrNoTable) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	where, args := "", []any{}
+	if id != "" {
+		where, args = fmt.Sprintf("id = %s OR snapshot_id = %s", s.db.Arg(1), s.db.Arg(2)), []any{id, id}
+	}
+	rows, err := s.load(ctx, q, where, args...)
+	if err != nil {
+		return nil, err
+	}
+	var out []Verification
+	for _, r := range rows {
+		if r.Kind == Definition || r.Status == statusExpired {
+			continue
+		}
+		v := Verification{Info: r.Info}
+		_, err := s.db.Resolve(ctx, q, s.db.Own(r.data()))
+		switch {
+		case errors.Is(err, engine.ErrNoTable):
+			v.Reason = "its data is gone"
+		case err != nil:
+			return nil, err
+		case r.Status == statusCapturing:
+			v.Reason = "it was never sealed"
+		default:
+			sum, err := s.checksum(ctx, q, r.capture)
+			switch {
+			case err != nil:
+				return nil, fmt.Errorf("verify the capture of %s: %w", r.Home, err)
+			case sum.Rows != r.Rows:
+				v.Reason = fmt.Sprintf("it has %d row(s) instead of %d", sum.Rows, r.Rows)
+			case sum.Sum != r.Checksum:
+				v.Reason = "its rows are not those that were captured"
+			default:
+				v.OK = true
+			}
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
