@@ -20,7 +20,7 @@ func (s *Store) Resume(ctx context.Context, q engine.Querier, id string, m Meta)
 	for _, r := range rows {
 		r.live = r.Shape
 		c.captures = append(c.captures, r.capture)
-		if len(r.Key) == 0 && r.Kind == Table {
+		if len(r.Key) == 0 && r.Kind != Definition {
 			c.whole[r.Identity] = true
 		}
 	}
