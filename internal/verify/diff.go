@@ -59,7 +59,7 @@ func positioned(o Object) string {
 	return o.Definition + " (column " + itoa(o.Position) + ")"
 }
 
-// sameButName tells whether two objects are one, but for names that the engine made up.
+// sameButName tells whether two objects are one, but for a name of which the engine made up at least one.
 func sameButName(a, b Object) bool {
-	return a.Generated && b.Generated && a.Kind == b.Kind && a.Table == b.Table && a.Definition == b.Definition
+	return (a.Generated || b.Generated) && a.Kind == b.Kind && a.Table == b.Table && a.Definition == b.Definition
 }

@@ -76,11 +76,18 @@ obj(class, id, sub, ident, kind, name, def, mk, alt, rm, rank, owner) AS MATERIA
     FROM typ t JOIN pg_catalog.pg_constraint k ON k.contypid = t.oid AND k.contype = 'c' CROSS JOIN LATERAL (SELECT pg_catalog.pg_get_constraintdef(k.oid) AS def) d
     UNION ALL
     SELECT 'pg_catalog.pg_proc'::regclass, f.oid, 0, f.word || ' ' || f.q, lower(f.word), f.q, d.def,
-           ARRAY[d.def], CASE WHEN f.prokind <> 'a' THEN ARRAY[d.def] END, ARRAY[format('DROP %s %s', f.word, f.q)],
-           CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_depend x LEFT JOIN pg_catalog.pg_type xt ON x.refclassid = 'pg_catalog.pg_type'::regclass AND xt.oid = x.refobjid
-                LEFT JOIN pg_catalog.pg_class xc ON xc.oid = CASE WHEN x.refclassid = 'pg_catalog.pg_class'::regclass THEN x.refobjid ELSE xt.typrelid END
-                WHERE x.classid = 'pg_catalog.pg_proc'::regclass AND x.objid = f.oid AND xc.relkind IN ('r', 'p', 'v', 'm', 'f')) THEN 102 ELSE 35 END, f.proowner
-    FROM fun f CROSS JOIN LATERAL (SELECT CASE WHEN f.prokind <> 'a' THEN rtrim(pg_catalog.pg_get_functiondef(f.oid), E'\n') ELSE (
+           d.mk, CASE WHEN f.prokind <> 'a' THEN d.mk END, ARRAY[format('DROP %s %s', f.word, f.q)],
+           -- after the tables, or the views, that its arguments or its parsed body name
+           (SELECT CASE WHEN bool_or(xc.relkind IN ('v', 'm')) THEN 102 WHEN bool_or(xc.relkind IN ('r', 'p', 'f')) THEN 99 ELSE 35 END
+            FROM pg_catalog.pg_depend x LEFT JOIN pg_catalog.pg_type xt ON x.refclassid = 'pg_catalog.pg_type'::regclass AND xt.oid = x.refobjid
+            LEFT JOIN pg_catalog.pg_type el ON el.oid = xt.typelem AND xt.typcategory = 'A'
+            LEFT JOIN pg_catalog.pg_class xc ON xc.oid = CASE WHEN x.refclassid = 'pg_catalog.pg_class'::regclass THEN x.refobjid ELSE coalesce(nullif(el.typrelid, 0), xt.typrelid) END
+            WHERE x.classid = 'pg_catalog.pg_proc'::regclass AND x.objid = f.oid), f.proowner
+    FROM fun f CROSS JOIN LATERAL (SELECT t.def, CASE WHEN f.prokind = 'a' THEN ARRAY[t.def] ELSE ARRAY[
+               -- A body is text, which may name what is made later.
+               $$SELECT set_config('dbrollback.check_function_bodies', current_setting('check_function_bodies'), false), set_config('check_function_bodies', 'off', false)$$,
+               t.def, $$SELECT set_config('check_function_bodies', current_setting('dbrollback.check_function_bodies'), false)$$] END AS mk FROM (
+        SELECT CASE WHEN f.prokind <> 'a' THEN rtrim(pg_catalog.pg_get_functiondef(f.oid), E'\n') ELSE (
         SELECT format('CREATE AGGREGATE %s (%s)', f.q, concat_ws(', ', 'SFUNC = ' || a.aggtransfn::regproc, 'STYPE = ' || pg_catalog.format_type(a.aggtranstype, NULL),
             CASE WHEN a.aggtransspace <> 0 THEN 'SSPACE = ' || a.aggtransspace END,
             CASE WHEN a.aggfinalfn <> 0 THEN 'FINALFUNC = ' || a.aggfinalfn::regproc END, CASE WHEN a.aggfinalextra THEN 'FINALFUNC_EXTRA' END,
@@ -91,7 +98,7 @@ obj(class, id, sub, ident, kind, name, def, mk, alt, rm, rank, owner) AS MATERIA
             CASE WHEN a.aggmfinalfn <> 0 THEN 'MFINALFUNC = ' || a.aggmfinalfn::regproc END, 'MINITCOND = ' || quote_literal(a.aggminitval),
             CASE WHEN a.aggsortop <> 0 THEN 'SORTOP = OPERATOR(' || (SELECT format('%I.%s', opn.nspname, op.oprname) FROM pg_catalog.pg_operator op JOIN pg_catalog.pg_namespace opn ON opn.oid = op.oprnamespace WHERE op.oid = a.aggsortop) || ')' END,
             CASE WHEN a.aggkind = 'h' THEN 'HYPOTHETICAL' END, CASE p.proparallel WHEN 's' THEN 'PARALLEL = SAFE' WHEN 'r' THEN 'PARALLEL = RESTRICTED' END))
-        FROM pg_catalog.pg_aggregate a JOIN pg_catalog.pg_proc p ON p.oid = a.aggfnoid WHERE a.aggfnoid = f.oid) END AS def) d
+        FROM pg_catalog.pg_aggregate a JOIN pg_catalog.pg_proc p ON p.oid = a.aggfnoid WHERE a.aggfnoid = f.oid) END AS def) t) d
     UNION ALL
     SELECT 'pg_catalog.pg_class'::regclass, s.oid, 0, 'SEQUENCE ' || s.q, 'sequence', s.q, s.unlogged || s.def,
            ARRAY[format('CREATE SEQUENCE %s %s', s.q, s.def)], ARRAY[format('ALTER SEQUENCE %s %s', s.q, s.def)], ARRAY['DROP SEQUENCE ' || s.q], 40, s.relowner
@@ -128,12 +135,21 @@ obj(class, id, sub, ident, kind, name, def, mk, alt, rm, rank, owner) AS MATERIA
     WHERE (3466, e.oid) NOT IN (SELECT m.classid, m.objid FROM member m)
     UNION ALL
     SELECT 'pg_catalog.pg_foreign_server'::regclass, s.oid, 0, 'SERVER ' || quote_ident(s.srvname), 'server', quote_ident(s.srvname), d.def,
-           ARRAY[format('CREATE SERVER %I%s', s.srvname, d.def)], NULL, ARRAY['DROP SERVER ' || quote_ident(s.srvname)], 30, s.srvowner
+           ARRAY[format('CREATE SERVER %I%s', s.srvname, d.def)], NULL, ARRAY['DROP SERVER ' || quote_ident(s.srvname)], 37, s.srvowner
     FROM pg_catalog.pg_foreign_server s JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw
     CROSS JOIN LATERAL (SELECT concat(' TYPE ' || quote_literal(s.srvtype), ' VERSION ' || quote_literal(s.srvversion), format(' FOREIGN DATA WRAPPER %I', w.fdwname),
         -- An option may be a secret: it shows that it changed, not what it is.
         ' OPTIONS (' || (SELECT string_agg(format('%I %L', o.option_name, CASE WHEN o.option_name ~* 'pass|secret|token|key' THEN 'md5:' || md5(o.option_value) ELSE o.option_value END), ', ' ORDER BY o.option_name)
                          FROM pg_catalog.pg_options_to_table(s.srvoptions) o) || ')') AS def) d
+    UNION ALL
+    SELECT 'pg_catalog.pg_foreign_data_wrapper'::regclass, w.oid, 0, 'FOREIGN DATA WRAPPER ' || quote_ident(w.fdwname), 'foreign data wrapper', quote_ident(w.fdwname), d.def,
+           ARRAY[format('CREATE FOREIGN DATA WRAPPER %I %s', w.fdwname, d.def)], NULL, ARRAY['DROP FOREIGN DATA WRAPPER ' || quote_ident(w.fdwname)], 36, w.fdwowner
+    FROM pg_catalog.pg_foreign_data_wrapper w CROSS JOIN LATERAL (
+        SELECT concat_ws(' ', CASE WHEN w.fdwhandler = 0 THEN 'NO HANDLER' ELSE 'HANDLER ' || w.fdwhandler::regproc END,
+                              CASE WHEN w.fdwvalidator = 0 THEN 'NO VALIDATOR' ELSE 'VALIDATOR ' || w.fdwvalidator::regproc END,
+                              'OPTIONS (' || (SELECT string_agg(format('%I %L', o.option_name, o.option_value), ', ' ORDER BY o.option_name)
+                                              FROM pg_catalog.pg_options_to_table(w.fdwoptions) o) || ')') AS def) d
+    WHERE (2328, w.oid) NOT IN (SELECT m.classid, m.objid FROM member m)
     UNION ALL
     -- The rest by name only: that it is there, not what it looks like.
     SELECT 0, x.id, -1, NULL, x.kind, pg_catalog.pg_describe_object(x.class, x.id, 0), x.kind, NULL, NULL, NULL, 45, NULL
@@ -143,8 +159,7 @@ obj(class, id, sub, ident, kind, name, def, mk, alt, rm, rank, owner) AS MATERIA
           UNION ALL SELECT 'pg_catalog.pg_opclass'::regclass, o.oid, 'operator class' FROM pg_catalog.pg_opclass o JOIN nsp n ON n.oid = o.opcnamespace
           UNION ALL SELECT 'pg_catalog.pg_ts_config'::regclass, o.oid, 'text search configuration' FROM pg_catalog.pg_ts_config o JOIN nsp n ON n.oid = o.cfgnamespace
           UNION ALL SELECT 'pg_catalog.pg_ts_dict'::regclass, o.oid, 'text search dictionary' FROM pg_catalog.pg_ts_dict o JOIN nsp n ON n.oid = o.dictnamespace
-          UNION ALL SELECT 'pg_catalog.pg_language'::regclass, o.oid, 'language' FROM pg_catalog.pg_language o WHERE o.oid >= 16384
-          UNION ALL SELECT 'pg_catalog.pg_foreign_data_wrapper'::regclass, o.oid, 'foreign data wrapper' FROM pg_catalog.pg_foreign_data_wrapper o) x
+          UNION ALL SELECT 'pg_catalog.pg_language'::regclass, o.oid, 'language' FROM pg_catalog.pg_language o WHERE o.oid >= 16384) x
     WHERE (x.class, x.id) NOT IN (SELECT m.classid, m.objid FROM member m)
     UNION ALL
     SELECT 0, d.oid, -1, NULL, 'default privileges', concat_ws(' ', pg_catalog.pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype::text), d.defaclacl::text, NULL, NULL, NULL, 132, NULL

@@ -18,12 +18,15 @@ named AS (
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 {{- end}}
 ),
-reach AS ( -- with the views over them
+reach AS ( -- with the views over them, their partitions and heirs: what changes a table changes these
     SELECT oid FROM named
     UNION
-    SELECT w.ev_class FROM reach r
-    JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = r.oid AND d.classid = 'pg_catalog.pg_rewrite'::regclass
-    JOIN pg_catalog.pg_rewrite w ON w.oid = d.objid AND w.rulename = '_RETURN'
+    SELECT x.oid FROM reach r CROSS JOIN LATERAL (
+        SELECT w.ev_class FROM pg_catalog.pg_depend d
+        JOIN pg_catalog.pg_rewrite w ON w.oid = d.objid AND w.rulename = '_RETURN'
+        WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = r.oid AND d.classid = 'pg_catalog.pg_rewrite'::regclass
+        UNION ALL
+        SELECT i.inhrelid FROM pg_catalog.pg_inherits i WHERE i.inhparent = r.oid) x(oid)
 ),
 scope AS MATERIALIZED (SELECT oid FROM reach),
 {{- end}}
@@ -99,7 +102,10 @@ obj(class, id, sub, ident, kind, name, sch, tab, def, mk, alt, rm, rank, pos, ge
                                       FROM col c WHERE c.oid = r.oid), '') || ')' END, d.tail)] END,
            CASE WHEN d.def LIKE 'UNLOGGED%' THEN ARRAY[format('ALTER TABLE %s SET UNLOGGED', r.q)]
                 WHEN r.relkind IN ('r', 'p') AND d.tail = '' THEN ARRAY[format('ALTER TABLE %s SET LOGGED', r.q)] END,
-           ARRAY[format('DROP %s %s', r.word, r.q)], CASE WHEN r.relkind IN ('v', 'm') THEN 100 ELSE 50 END, 0, false,
+           ARRAY[format('DROP %s %s', r.word, r.q)], CASE WHEN r.relkind IN ('v', 'm') THEN 100
+                ELSE 50 + (WITH RECURSIVE up(oid, n) AS ( -- after what it is a part or an heir of
+                               SELECT r.oid, 0 UNION ALL SELECT i.inhparent, up.n + 1 FROM up JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.oid)
+                           SELECT least(max(up.n), 4) FROM up) END, 0, false,
            CASE WHEN r.relkind IN ('v', 'm') THEN ARRAY(
                SELECT DISTINCT CASE k.relkind WHEN 'v' THEN 'view ' WHEN 'm' THEN 'materialized view ' WHEN 'f' THEN 'foreign table ' ELSE 'table ' END || format('%I.%I', kn.nspname, k.relname)
                FROM pg_catalog.pg_rewrite w
@@ -219,7 +225,9 @@ obj(class, id, sub, ident, kind, name, sch, tab, def, mk, alt, rm, rank, pos, ge
     FROM rel r JOIN pg_catalog.pg_index i ON i.indrelid = r.oid JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid AND NOT ic.relispartition
     LEFT JOIN pg_catalog.pg_tablespace ts ON ts.oid = ic.reltablespace
     CROSS JOIN LATERAL (SELECT CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END || 'INDEX' || s.rest AS body, s.rest
-        FROM (SELECT substr(pg_catalog.pg_get_indexdef(ic.oid), length(CASE WHEN i.indisunique THEN 'CREATE UNIQUE INDEX ' ELSE 'CREATE INDEX ' END || quote_ident(ic.relname)) + 1)
+        -- ON ONLY is how a partitioned table's index prints; made without it, it reaches the partitions.
+        FROM (SELECT regexp_replace(substr(pg_catalog.pg_get_indexdef(ic.oid), length(CASE WHEN i.indisunique THEN 'CREATE UNIQUE INDEX ' ELSE 'CREATE INDEX ' END || quote_ident(ic.relname)) + 1),
+                                    '^ ON ONLY ', ' ON ')
                      || coalesce(' TABLESPACE ' || quote_ident(ts.spcname), '') AS rest OFFSET 0) s OFFSET 0) x
     WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))
     UNION ALL

@@ -87,7 +87,7 @@ func Repair(before, after Fingerprint) []string {
 	}
 	steps = append(steps, alter...)
 	slices.SortFunc(steps, byRank)
-	for _, o := range steps {
+	for _, o := range byNeed(steps) {
 		switch {
 		case altered[o.Key()]:
 			out = append(out, o.Alter...)
@@ -95,6 +95,34 @@ func Repair(before, after Fingerprint) []string {
 		default:
 			out = append(out, o.Create...)
 		}
+	}
+	return out
+}
+
+// byNeed moves up the views that other views in front of them read: one that was replaced can read one
+// that is younger than itself.
+func byNeed(steps []Object) []Object {
+	at := map[string]Object{}
+	for _, o := range steps {
+		at[o.Key()] = o
+	}
+	var out []Object
+	var visit func(o Object)
+	done := map[string]bool{}
+	visit = func(o Object) {
+		if done[o.Key()] {
+			return
+		}
+		done[o.Key()] = true
+		for _, key := range o.Needs {
+			if n, ok := at[key]; ok {
+				visit(n)
+			}
+		}
+		out = append(out, o)
+	}
+	for _, o := range steps {
+		visit(o)
 	}
 	return out
 }
@@ -204,7 +232,7 @@ func cosmeticPairs(before, after Fingerprint) map[string]bool {
 	out := map[string]bool{}
 	for _, d := range slices.Sorted(maps.Keys(before)) {
 		b := before[d]
-		if _, ok := after[d]; ok || !b.Generated {
+		if _, ok := after[d]; ok {
 			continue
 		}
 		for _, k := range slices.Sorted(maps.Keys(after)) {
