@@ -2,7 +2,6 @@ package effects
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -53,24 +52,17 @@ func sqliteSplit(sql string, tokens []token) [][]token {
 
 // sqliteParser reads one statement.
 type sqliteParser struct {
-	source
-	i          int // the next token
-	effects    []Effect
-	spans      []Span
-	autocommit bool
-	read       [][2]int // the tokens of the expressions that the statement reads
+	cursor
+	read [][2]int // the tokens of the expressions that the statement reads
 }
 
-// sqliteRejected is what the parser panics with where it does not understand the text.
-type sqliteRejected struct{ token int }
-
 func sqliteStatement(src source) (out Statement) {
-	p := &sqliteParser{source: src}
+	p := &sqliteParser{cursor: cursor{source: src, reserved: sqliteReserved, stringNames: true}}
 	out = Statement{SQL: src.src, Offset: src.base}
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
-		case sqliteRejected:
+		case rejected:
 			out.Effects, out.ErrorOffset = opaque(src.src, ""), len(src.src)
 			out.ParseError = "unexpected end of statement"
 			if r.token < len(src.tokens) {
@@ -85,7 +77,7 @@ func sqliteStatement(src source) (out Statement) {
 	}()
 	for i, t := range src.tokens {
 		if t.kind == tokenBroken {
-			panic(sqliteRejected{i})
+			panic(rejected{i})
 		}
 	}
 	p.statement()
@@ -96,96 +88,11 @@ func sqliteStatement(src source) (out Statement) {
 	return out
 }
 
-func (p *sqliteParser) reject()      { panic(sqliteRejected{p.i}) }
-func (p *sqliteParser) add(e Effect) { p.effects = append(p.effects, e) }
-
-// accept moves behind the words when they come next.
-func (p *sqliteParser) accept(words ...string) bool {
-	for k, w := range words {
-		if p.word(p.i+k) != w {
-			return false
-		}
-	}
-	p.i += len(words)
-	return true
-}
-
-func (p *sqliteParser) acceptAny(words ...string) string {
-	for _, w := range words {
-		if p.accept(w) {
-			return w
-		}
-	}
-	return ""
-}
-
-func (p *sqliteParser) expect(words ...string) {
-	if !p.accept(words...) {
-		p.reject()
-	}
-}
-
-func (p *sqliteParser) acceptPunct(c byte) bool {
-	if p.punct(p.i) != c {
-		return false
-	}
-	p.i++
-	return true
-}
-
-func (p *sqliteParser) expectPunct(c byte) {
-	if !p.acceptPunct(c) {
-		p.reject()
-	}
-}
-
-func (p *sqliteParser) done() bool { return p.i >= len(p.tokens) }
-
 // sqliteReserved are the keywords that cannot be a name without quotes.
 var sqliteReserved = wordSet(`ADD ALL ALTER AND AS AUTOINCREMENT BETWEEN CASE CHECK COLLATE COMMIT CONSTRAINT CREATE
 	DEFAULT DEFERRABLE DELETE DISTINCT DROP ELSE ESCAPE EXISTS FOREIGN FROM GROUP HAVING IN INDEX INSERT INTO IS ISNULL JOIN
 	LIMIT NOT NOTHING NOTNULL NULL ON OR ORDER PRIMARY REFERENCES RETURNING SELECT SET TABLE THEN TO TRANSACTION UNION
 	UNIQUE UPDATE USING VALUES WHEN WHERE`)
-
-func wordSet(words string) map[string]bool {
-	out := map[string]bool{}
-	for _, w := range strings.Fields(words) {
-		out[w] = true
-	}
-	return out
-}
-
-// identifier reads a name; SQLite takes a string for one, too.
-func (p *sqliteParser) identifier() string {
-	if p.i < len(p.tokens) {
-		t := p.tokens[p.i]
-		text := p.text(t.start, t.end)
-		switch {
-		case t.kind == tokenWord && !sqliteReserved[strings.ToUpper(text)]:
-			p.i++
-			return text
-		case t.kind == tokenQuoted, t.kind == tokenString && text[0] == '\'':
-			p.i++
-			return unquote(text)
-		}
-	}
-	p.reject()
-	return ""
-}
-
-// isIdentifier says whether a name comes next.
-func (p *sqliteParser) isIdentifier() bool {
-	if p.done() {
-		return false
-	}
-	switch p.tokens[p.i].kind {
-	case tokenWord:
-		return !sqliteReserved[p.word(p.i)]
-	case tokenQuoted:
-		return true
-	}
-	return false
-}
 
 // name reads a name with or without its schema. "main" is where everything lies anyhow.
 func (p *sqliteParser) name() Name {
@@ -202,61 +109,8 @@ func (p *sqliteParser) name() Name {
 
 func isTemporary(n Name) bool { return strings.EqualFold(n.Schema, "temp") }
 
-// bracket reads from an opening bracket to its end and gives the tokens between.
-func (p *sqliteParser) bracket() (from, to int) {
-	if p.punct(p.i) != '(' {
-		p.reject()
-	}
-	from = p.i + 1
-	p.i = p.skip(p.i)
-	if p.punct(p.i-1) != ')' || p.i-1 < from {
-		p.i = len(p.tokens)
-		p.reject()
-	}
-	return from, p.i - 1
-}
-
-// columnList reads names in brackets.
-func (p *sqliteParser) columnList() []string {
-	p.expectPunct('(')
-	var out []string
-	for {
-		out = append(out, p.identifier())
-		if !p.acceptPunct(',') {
-			break
-		}
-	}
-	p.expectPunct(')')
-	return out
-}
-
 func (p *sqliteParser) ifExists() bool    { return p.accept("IF", "EXISTS") }
 func (p *sqliteParser) ifNotExists() bool { return p.accept("IF", "NOT", "EXISTS") }
-
-// expression walks to the end of an expression: a comma, a closing bracket, or one of the keywords
-// at its own depth. It does not accept an empty one.
-func (p *sqliteParser) expression(stops ...string) (from, to int) {
-	from = p.i
-	for !p.done() {
-		if c := p.punct(p.i); c == ',' || c == ')' {
-			break
-		}
-		if w := p.word(p.i); w != "" && p.i > from && slices.Contains(stops, w) && p.punct(p.i-1) != '.' &&
-			!(w == "FROM" && p.word(p.i-1) == "DISTINCT") {
-			break
-		}
-		next := p.skip(p.i)
-		if c := p.punct(p.i); c == '(' && p.punct(next-1) != ')' {
-			p.i = len(p.tokens)
-			p.reject()
-		}
-		p.i = next
-	}
-	if p.i == from {
-		p.reject()
-	}
-	return from, p.i
-}
 
 // statement reads what the first keyword says.
 func (p *sqliteParser) statement() {
