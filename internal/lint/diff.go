@@ -166,8 +166,8 @@ func (d *differ) table(k effects.Name) {
 func (d *differ) inTable(b, m, a *Table) {
 	entity := d.before.tableEntity(b.Name)
 	d.columns(b, m, a)
-	d.constraints(b, m, a)
-	d.indexes(b, m, a)
+	d.constraints(b, d.unrenamed(b, m), d.unrenamed(b, a))
+	d.indexes(b, d.unrenamed(b, m), d.unrenamed(b, a))
 	if b.Comment != a.Comment && !(b.Unknown && a.Comment == "") {
 		d.property(entity, "comment", b.Comment, a.Comment, m != nil && m.Comment == a.Comment, []string{commentSQL(d.before.dialect, d.name(b.Name), "", b.Comment)})
 	}
@@ -323,7 +323,7 @@ func (d *differ) constraints(b, m, a *Table) {
 		bs = slices.DeleteFunc(bs, func(x Constraint) bool {
 			i := slices.IndexFunc(as, func(y Constraint) bool {
 				sameName := strings.EqualFold(x.Name, y.Name)
-				return d.before.sameConstraint(&x, &y) && (sameName || !named && (x.Generated || y.Generated || cosmetic(x, y)))
+				return d.before.sameConstraint(&x, &y) && (sameName || !named && d.cosmetic(m, x, y))
 			})
 			if i < 0 {
 				return false
@@ -361,8 +361,16 @@ func (d *differ) constraints(b, m, a *Table) {
 	}
 }
 
-// cosmetic: names of keys that a rename of the table or of a column left behind.
-func cosmetic(a, b Constraint) bool { return a.Kind == "primary key" && b.Kind == a.Kind }
+// cosmetic: names that the engine gave differ, and no statement gave the new one.
+func (d *differ) cosmetic(m *Table, x, y Constraint) bool {
+	if x.Kind == "primary key" && m == nil {
+		return true
+	}
+	if c := m.constraintNamed(y.Name); c != nil && !c.Generated && m.constraintNamed(x.Name) == nil {
+		return false // Up named it
+	}
+	return x.Generated || y.Generated || x.Kind == "primary key"
+}
 
 // reshaped: a column that is itself reported tells the rest.
 func (d *differ) reshaped(columns []string, b *Table) bool {
@@ -443,6 +451,30 @@ func (d *differ) wasCalled(b *Table, column string) string {
 		return from
 	}
 	return d.mid.played.columns[d.aliased(entity)]
+}
+
+// unrenamed is a table with its renamed columns under their old names in keys and indexes: the rename is told
+// once, where the column is.
+func (d *differ) unrenamed(b, t *Table) *Table {
+	if t == nil {
+		return nil
+	}
+	var c *Table
+	for i := range t.Columns {
+		now := t.Columns[i].Name
+		from := d.wasCalled(b, now)
+		if from == "" || b.column(now) != nil || b.column(from) == nil {
+			continue
+		}
+		if c == nil {
+			c = t.clone()
+		}
+		c.renameInKeys(d.before.dialect, now, from)
+	}
+	if c == nil {
+		return t
+	}
+	return c
 }
 
 // renamedColumn does the same for a column.

@@ -143,13 +143,8 @@ func (m *Model) renameColumn(t *Table, from, to string) {
 	t.SQL = ""
 	t.column(from).Name = to
 	for i := range t.Constraints {
-		c := &t.Constraints[i]
-		c.Columns = renamed(c.Columns, from, to)
-		if c.Kind == "foreign key" && m.key(c.Parent) == t.Name {
+		if c := &t.Constraints[i]; c.Kind == "foreign key" && m.key(c.Parent) == t.Name {
 			c.ParentColumns = renamed(c.ParentColumns, from, to)
-		}
-		if c.Expression != "" {
-			c.Expression = renameWord(m.dialect, c.Expression, from, to)
 		}
 	}
 	for i := range t.Columns {
@@ -157,22 +152,7 @@ func (m *Model) renameColumn(t *Table, from, to string) {
 			c.Expression = renameWord(m.dialect, c.Expression, from, to)
 		}
 	}
-	for i := range t.Indexes {
-		x := &t.Indexes[i]
-		x.Columns = slices.Clone(x.Columns)
-		for j, col := range x.Columns {
-			if strings.EqualFold(col, from) {
-				x.Columns[j] = to
-			} else if x.Expressions && mentions(m.dialect, col, from) {
-				x.Columns[j] = renameWord(m.dialect, col, from, to)
-			}
-		}
-		x.Include = renamed(x.Include, from, to)
-		if x.Where != "" {
-			x.Where = renameWord(m.dialect, x.Where, from, to)
-		}
-		x.SQL = ""
-	}
+	t.renameInKeys(m.dialect, from, to)
 	for _, o := range m.allTables() {
 		if o == t || !o.references(m, t.Name) {
 			continue
@@ -183,6 +163,33 @@ func (m *Model) renameColumn(t *Table, from, to string) {
 				w.Constraints[i].ParentColumns = renamed(w.Constraints[i].ParentColumns, from, to)
 			}
 		}
+	}
+}
+
+// renameInKeys follows a column's name into the table's constraints and indexes.
+func (t *Table) renameInKeys(d effects.Dialect, from, to string) {
+	for i := range t.Constraints {
+		c := &t.Constraints[i]
+		c.Columns = renamed(c.Columns, from, to)
+		if c.Expression != "" {
+			c.Expression = renameWord(d, c.Expression, from, to)
+		}
+	}
+	for i := range t.Indexes {
+		x := &t.Indexes[i]
+		x.Columns = slices.Clone(x.Columns)
+		for j, col := range x.Columns {
+			if strings.EqualFold(col, from) {
+				x.Columns[j] = to
+			} else if x.Expressions && mentions(d, col, from) {
+				x.Columns[j] = renameWord(d, col, from, to)
+			}
+		}
+		x.Include = renamed(x.Include, from, to)
+		if x.Where != "" {
+			x.Where = renameWord(d, x.Where, from, to)
+		}
+		x.SQL = ""
 	}
 }
 

@@ -276,8 +276,13 @@ func (d *differ) createObject(k objectKey, o *Object) []string {
 	if a == nil {
 		return []string{o.SQL}
 	}
-	if replaces(d.before.dialect, o.SQL) && k.kind != "view" {
-		return []string{o.SQL}
+	if k.kind == "function" || k.kind == "procedure" {
+		switch {
+		case replaces(d.before.dialect, o.SQL):
+			return []string{o.SQL}
+		case d.before.dialect == effects.Postgres: // it may be in use
+			return []string{"CREATE OR REPLACE" + o.SQL[len("CREATE"):]}
+		}
 	}
 	return []string{d.dropObject(k), o.SQL}
 }
