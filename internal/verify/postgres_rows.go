@@ -37,8 +37,12 @@ func (postgres) hashExpr(db *engine.DB, c engine.Column, qualifier string) strin
 }
 
 // sum hashes each row's bytes twice, with two seeds, and adds each half up; sum(bigint) is exact. An array
-// of one bytea is the way to the server's fast hash over bytes: that function cannot be called by itself. It is
-// three times as fast as MD5, and half as fast as the rows can be read.
+// of one bytea is the way to the server's fast hash over bytes: that function cannot be called by itself.
+//
+// Over 2,000,000 rows (381 MB, six columns) on PostgreSQL 15, in CPU seconds of one process: CREATE TABLE AS
+// 1.8, this sum 2.0, MD5 of each row 3.3 to 3.8, SHA-256 2.8 to 3.5. Copy and sum together are thus about
+// twice the copy alone; making the bytes of the row is the larger part. The hash is not cryptographic: it
+// finds accidents, not forgeries. A row whose bytes exceed 1 GB cannot be sent, and fails.
 func (postgres) sum(ctx context.Context, q engine.Querier, from string, exprs []string) (Checksum, error) {
 	var c Checksum
 	if len(exprs) == 0 {

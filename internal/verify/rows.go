@@ -17,7 +17,7 @@ type Checksum struct {
 // its type and its length, so that 1.0 and 1.00, 0 and -0, NULL and the empty text, json that differs in blanks
 // all differ.
 //
-// On PostgreSQL it is the MD5 of the values in the form in which the server sends them. That form names
+// On PostgreSQL it is the SHA-256, cut to 16 bytes, of the values in the form in which the server sends them. That form names
 // each value's type: compare hashes only of expressions of equal types, and give a value of a type that
 // DROP TYPE could remove, or that has no binary form, as its text (see HashExprs). On SQLite it is
 // dbrollback_hash, which every connection of package engine has.
