@@ -230,3 +230,48 @@ func fill(t *testing.T, dsn string) {
 	}
 	testdb.Exec(t, dsn, append(stmts, "INSERT INTO people VALUES "+strings.Join(p, ", "), "INSERT INTO orders VALUES "+strings.Join(o, ", "))...)
 }
+
+// TestRetention: up drops captures that have expired and no others; a release that is kept keeps its captures.
+func TestRetention(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, people, map[string]string{
+			"00001_a.sql": migration("UPDATE people SET score = 0 WHERE id = 1;", "SELECT 1;"),
+			"00002_b.sql": migration("UPDATE people SET score = 0 WHERE id = 2;", "SELECT 1;"),
+		})
+		open := func(keep time.Duration, releases int) *migrate.Migrator {
+			m, err := migrate.Open(t.Context(), migrate.Options{DB: f.db, Files: f.files, Dir: "migrations", Keep: keep, KeepReleases: releases})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return m
+		}
+		captures := func() int {
+			t.Helper()
+			s, err := f.open().Status(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s.Captures.Captures
+		}
+		for i, step := range []struct {
+			to       int64
+			keep     time.Duration
+			releases int
+			release  string
+			want     int
+		}{
+			{1, time.Hour, 0, "v1", 1},      // fresh: stays
+			{2, time.Nanosecond, 1, "", 2},  // expired at once, but the way back to v1 needs it
+			{-1, time.Nanosecond, 1, "", 2}, // still
+			{-1, time.Hour, 0, "", 1},       // no release is kept any more: what has expired goes, the fresh one stays
+		} {
+			if _, err := open(step.keep, step.releases).Up(t.Context(), migrate.UpRequest{To: step.to, Release: step.release}); err != nil {
+				t.Fatal(err)
+			}
+			if got := captures(); got != step.want {
+				t.Errorf("step %d: %d captures, want %d", i, got, step.want)
+			}
+		}
+	})
+}

@@ -175,6 +175,37 @@ func (r *runner) leave(ctx context.Context, name string) error {
 				return err
 			}
 		}
+		if m.o.Keep <= 0 && m.o.KeepCount <= 0 {
+			return nil
+		}
+		protect, err := m.protected(ctx, tx)
+		if err != nil {
+			return err
+		}
+		gone, err := m.store.Prune(ctx, tx, snapshot.PruneOptions{Keep: m.o.KeepCount, Protect: protect})
+		if err != nil {
+			return err
+		}
+		if len(gone) > 0 {
+			m.o.Events(Event{Kind: CapturesExpired, Of: len(gone)})
+		}
 		return nil
 	})
+}
+
+// protected lists the versions whose captures the last KeepReleases releases need to be gone back to.
+func (m *Migrator) protected(ctx context.Context, tx *sql.Tx) ([]int64, error) {
+	if m.o.KeepReleases <= 0 {
+		return nil, nil
+	}
+	list, err := m.catalog.releases(ctx, tx)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	oldest := list[min(m.o.KeepReleases, len(list))-1].Version
+	applied, err := m.applied(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(applied, func(v int64) bool { return v <= oldest }), nil
 }

@@ -1,0 +1,164 @@
+package migrate_test
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dbrollback/dbrollback/internal/testdb"
+)
+
+// tenStatements is a migration of mixed statements, each of which destroys something.
+const tenStatements = `-- +goose Up
+ALTER TABLE people ADD COLUMN age integer;
+UPDATE people SET score = score + 1;
+UPDATE people SET note = 'changed' WHERE id % 3 = 0;
+DELETE FROM orders WHERE id % 5 = 0;
+ALTER TABLE people DROP COLUMN note;
+CREATE TABLE pets (id integer PRIMARY KEY, name varchar(20));
+INSERT INTO pets SELECT id, 'pet' FROM people WHERE id < 50;
+DROP TABLE orders;
+DROP INDEX people_score;
+UPDATE people SET name = upper(name);
+-- +goose Down
+CREATE INDEX people_score ON people (score);
+CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2));
+DROP TABLE pets;
+ALTER TABLE people ADD COLUMN note varchar(200) DEFAULT 'none';
+ALTER TABLE people DROP COLUMN age;
+`
+
+// alone are statements that PostgreSQL refuses inside a transaction, so that each step is on its own.
+const alone = `-- +goose NO TRANSACTION
+-- +goose Up
+UPDATE people SET score = 0;
+CREATE INDEX CONCURRENTLY people_name ON people (name);
+DELETE FROM orders WHERE id % 5 = 0;
+DROP INDEX CONCURRENTLY people_score;
+UPDATE people SET note = 'x' WHERE id % 2 = 0;
+-- +goose Down
+CREATE INDEX CONCURRENTLY people_score ON people (score);
+DROP INDEX CONCURRENTLY people_name;
+`
+
+// kills is how many kills each test makes; `make kill` makes hundreds.
+func kills(t *testing.T) int {
+	t.Helper()
+	s := os.Getenv("KILLS")
+	if s == "" {
+		return 8
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatalf("KILLS=%s: %v", s, err)
+	}
+	return n
+}
+
+// state is all that a kill must leave whole: rows, schema, and the version that belongs to them.
+func state(t *testing.T, dsn string) string {
+	t.Helper()
+	return testdb.DumpAnyOrder(t, dsn)
+}
+
+// TestKilledAtAnyInstant kills the program with SIGKILL at random instants of up and rollback: afterwards the database is exactly as
+// before or exactly as after, or recover makes it so; and the next run reaches the end.
+func TestKilledAtAnyInstant(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, text string
+		engines    []testdb.Engine
+	}{
+		{"one transaction", tenStatements, testdb.Engines()},
+		{"no transaction", alone, []testdb.Engine{testdb.OnPostgres}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				dir := t.TempDir()
+				if err := os.WriteFile(filepath.Join(dir, "00001_change.sql"), []byte(c.text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				fill(t, dsn)
+				run := func(kill time.Duration, args ...string) testdb.Result {
+					return testdb.Run(t, testdb.Command{Args: append(args, "--dsn", dsn, "--dir", dir, "--yes"), KillAfter: kill})
+				}
+				must := func(args ...string) testdb.Result {
+					t.Helper()
+					r := run(0, args...)
+					if r.Code != 0 {
+						t.Fatalf("%s: %v", strings.Join(args, " "), r)
+					}
+					return r
+				}
+				before := state(t, dsn)
+				took := map[string]time.Duration{"up": must("up").Took}
+				after := state(t, dsn)
+				took["rollback"] = must("rollback").Took
+				if got := state(t, dsn); got != before {
+					t.Fatalf("a rollback that nobody killed: not as before:\n%s", testdb.Diff(before, got))
+				}
+				seed := uint64(time.Now().UnixNano())
+				t.Logf("seed %d", seed)
+				rng := rand.New(rand.NewPCG(seed, 0))
+				n := 0
+				for i := range kills(t) {
+					verb, from, to := "up", before, after
+					if i%2 == 1 {
+						verb, from, to = "rollback", after, before
+					}
+					r := run(time.Duration(rng.Int64N(int64(took[verb]))), verb)
+					if r.Killed {
+						n++
+					}
+					settle(t, dsn, run, verb, from, to, r)
+					if state(t, dsn) == from {
+						must(verb)
+					}
+					if got := state(t, dsn); got != to {
+						t.Fatalf("%s again, after a kill: not as it should be:\n%s", verb, testdb.Diff(to, got))
+					}
+				}
+				if n == 0 {
+					t.Errorf("no run was killed: each was faster than its kill")
+				}
+				if took["up"] > time.Minute {
+					t.Errorf("up took %v", took["up"])
+				}
+			}, c.engines...)
+		})
+	}
+}
+
+// settle checks that the database is in one of two states, and calls recover where the program says so.
+func settle(t *testing.T, dsn string, run func(time.Duration, ...string) testdb.Result, verb, from, to string, r testdb.Result) {
+	t.Helper()
+	got := ""
+	deadline := time.Now().Add(30 * time.Second)
+	for { // the server needs a moment to notice that its client is gone
+		got = state(t, dsn)
+		if got == from || got == to {
+			break
+		}
+		if strings.Contains(run(0, "status").Stdout+run(0, "status").Stderr, "recover") {
+			rec := run(0, "recover")
+			if rec.Code != 0 {
+				t.Fatalf("recover after a killed %s: %v\nthe kill: %v", verb, rec, r)
+			}
+			continue
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("a killed %s left something in between:\n%s\n%v", verb, testdb.Diff(from, got), r)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	// An unfinished run may look like either state by its tables alone.
+	if s := run(0, "status"); strings.Contains(s.Stdout+s.Stderr, "recover") {
+		if rec := run(0, "recover"); rec.Code != 0 {
+			t.Fatalf("recover after a killed %s: %v", verb, rec)
+		}
+	}
+}
