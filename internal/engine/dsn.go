@@ -107,7 +107,11 @@ func (d *dsn) parseMySQL(kind Kind) error {
 		return &Error{Class: Usage, Message: "the " + string(kind) + ":// URL names no database",
 			Hint: "write " + string(kind) + "://user:password@host:port/db"}
 	}
-	d.target = Target{Kind: kind, Host: net.JoinHostPort(host, port), Database: name, User: u.User.Username()}
+	address := net.JoinHostPort(host, port)
+	if socket := d.params.Get("socket"); strings.HasPrefix(socket, "/") {
+		address = socket
+	}
+	d.target = Target{Kind: kind, Host: address, Database: name, User: u.User.Username()}
 	d.pass, _ = u.User.Password()
 	if d.target.User == "" {
 		if me, err := user.Current(); err == nil {

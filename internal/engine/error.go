@@ -10,6 +10,7 @@ import (
 	"net"
 	"strconv"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
 )
@@ -68,6 +69,10 @@ func AsError(err error) (*Error, bool) {
 	if errors.As(err, &pg) {
 		return postgresError(pg, err), true
 	}
+	var my *mysql.MySQLError
+	if errors.As(err, &my) {
+		return mysqlError(my, err), true
+	}
 	var lite *sqlite.Error
 	if errors.As(err, &lite) {
 		return sqliteError(lite, err), true
@@ -78,7 +83,8 @@ func AsError(err error) (*Error, bool) {
 	}
 	var netErr net.Error
 	if errors.As(err, &netErr) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
-		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || pgconn.SafeToRetry(err) {
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || pgconn.SafeToRetry(err) ||
+		errors.Is(err, mysql.ErrInvalidConn) {
 		return &Error{Class: ConnectionLost, Message: "the connection to the database was lost", Err: err}, true
 	}
 	return nil, false

@@ -15,6 +15,7 @@ type Options struct {
 	StatementTimeout time.Duration // longest run of one statement of a migration
 	ApplicationName  string        // shown by the server for our sessions; default "dbrollback"
 	MustExist        bool          // SQLite: a missing file is an error instead of a new database
+	Preview          bool          // open MySQL and MariaDB although nothing captures there yet: a run on them would destroy uncaptured
 }
 
 // DB is an open target. Every connection of its pool carries the settings of Options, so that it does
@@ -36,6 +37,7 @@ type DB struct {
 
 	options Options
 	dialect dialect
+	level   sql.IsolationLevel // of a session's transactions
 }
 
 // ErrNoTable says that there is no table, view or other relation of that name.
@@ -76,12 +78,15 @@ func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
 		err = openPostgres(d, db)
 	case SQLite:
 		err = openSQLite(d, db)
-	default:
-		err = &Error{
-			Class:   Unsupported,
-			Message: fmt.Sprintf("%s is not supported by this build", d.target.Kind),
-			Hint:    "use a postgres:// or sqlite: URL",
+	case MySQL, MariaDB:
+		if !o.Preview {
+			return nil, &Error{
+				Class:   Unsupported,
+				Message: fmt.Sprintf("%s is not supported by this build", d.target.Kind),
+				Hint:    "use a postgres:// or sqlite: URL",
+			}
 		}
+		err = openMySQL(ctx, d, db)
 	}
 	if err != nil {
 		return nil, err

@@ -47,12 +47,17 @@ func (s *Session) Close() error {
 }
 
 // StatementTimeout sets the longest run of a statement from now on, 0 for none, and leaves it to the
-// engine to stop it. SQLite has none: statements there end with their context.
+// engine to stop it. MySQL stops SELECT alone. SQLite has none: statements there end with their context.
 func (s *Session) StatementTimeout(ctx context.Context, d time.Duration) error {
-	if s.db.Kind != Postgres {
-		return nil
+	var err error
+	switch s.db.Kind {
+	case Postgres:
+		_, err = s.ExecContext(ctx, "SELECT set_config('statement_timeout', $1, false)", milliseconds(d))
+	case MySQL:
+		_, err = s.ExecContext(ctx, "SET SESSION max_execution_time = "+milliseconds(d))
+	case MariaDB:
+		_, err = s.ExecContext(ctx, fmt.Sprintf("SET SESSION max_statement_time = %.6f", d.Seconds()))
 	}
-	_, err := s.ExecContext(ctx, "SELECT set_config('statement_timeout', $1, false)", milliseconds(d))
 	if err != nil {
 		return fmt.Errorf("set statement timeout: %w", err)
 	}
@@ -66,7 +71,7 @@ func (s *Session) RunLock(ctx context.Context, wait time.Duration) (release func
 	return s.db.dialect.lock(ctx, s, wait)
 }
 
-// Tx runs f in a transaction (READ COMMITTED on PostgreSQL, BEGIN IMMEDIATE on SQLite) and commits when
+// Tx runs f in a transaction (READ COMMITTED, or BEGIN IMMEDIATE on SQLite) and commits when
 // f returns nil. Cancelling ctx does not end the transaction by itself, so that f can still roll back to
 // a savepoint; the statements that f runs take ctx. A commit whose answer never came is settled: the
 // result is nil when it took effect, and Class Unknown when that could not be found out.
@@ -78,7 +83,7 @@ func (s *Session) Tx(ctx context.Context, f func(tx *sql.Tx) error) (err error) 
 	begin, cancel := context.WithCancel(calm)
 	defer cancel()
 	stop := context.AfterFunc(ctx, cancel) // waiting for the transaction's lock can be given up
-	tx, err := s.BeginTx(begin, &sql.TxOptions{Isolation: s.db.isolation()})
+	tx, err := s.BeginTx(begin, &sql.TxOptions{Isolation: s.db.level})
 	if !stop() && err == nil {
 		_ = tx.Rollback()
 		return ctx.Err()
@@ -105,13 +110,6 @@ func (s *Session) Tx(ctx context.Context, f func(tx *sql.Tx) error) (err error) 
 		return err
 	}
 	return s.db.dialect.commit(calm, s, tx)
-}
-
-func (db *DB) isolation() sql.IsolationLevel {
-	if db.Kind == SQLite { // knows serializable only, and its driver refuses to be told
-		return sql.LevelDefault
-	}
-	return sql.LevelReadCommitted
 }
 
 // milliseconds spells a duration as the server's settings take it; a positive one never becomes 0,

@@ -1,0 +1,217 @@
+package engine
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// mysqlDialect is the dialect of MySQL 8.0+ and of MariaDB 10.6+. A table of the target database has no schema
+// in its Name; one of another database has that database.
+//
+// The session's time zone and sql_mode are left as the user has them, because NOW() and the literals of a
+// migration depend on them; see DB.Exact for our own statements.
+type mysqlDialect struct{ maria bool }
+
+func openMySQL(ctx context.Context, d dsn, db *DB) error {
+	config, err := mysql.ParseDSN("/?" + d.query)
+	if err != nil {
+		return &Error{Class: Usage, Message: "the parameters of the " + string(d.target.Kind) + ":// URL cannot be read",
+			Hint: "they are those of the Go MySQL driver, and system variables"}
+	}
+	config.User, config.Passwd, config.DBName = d.target.User, d.pass, d.target.Database
+	config.Net, config.Addr = "tcp", d.target.Host
+	if strings.HasPrefix(d.target.Host, "/") {
+		config.Net = "unix"
+	}
+	if config.Params == nil {
+		config.Params = map[string]string{}
+	}
+	delete(config.Params, "socket")
+	config.InterpolateParams = true // one round trip
+	config.Logger = &mysql.NopLogger{}
+	if wait := db.options.LockTimeout; wait > 0 {
+		seconds := strconv.Itoa(max(1, int(math.Ceil(wait.Seconds())))) // whole seconds are all that it knows
+		config.Params["lock_wait_timeout"] = seconds
+		config.Params["innodb_lock_wait_timeout"] = seconds
+	}
+	connector, err := mysql.NewConnector(config)
+	if err != nil {
+		return &Error{Class: Usage, Message: "the parameters of the " + string(d.target.Kind) + ":// URL do not go together"}
+	}
+	db.DB = sql.OpenDB(connector)
+	db.Caps = Caps{LongText: "longtext"}
+	db.level = sql.LevelReadCommitted
+	variables, err := mysqlVariables(ctx, db.DB, "version", "log_bin", "binlog_format")
+	if err != nil {
+		_ = db.Close()
+		return connectError(err, d.target)
+	}
+	db.Kind = MySQL
+	if strings.Contains(strings.ToLower(variables["version"]), "mariadb") {
+		db.Kind = MariaDB
+	}
+	db.Target.Kind = db.Kind // what it is, whatever the URL calls it
+	if variables["log_bin"] == "ON" && variables["binlog_format"] == "STATEMENT" {
+		db.level = sql.LevelRepeatableRead // InnoDB refuses writes at READ COMMITTED there
+	}
+	db.dialect = mysqlDialect{maria: db.Kind == MariaDB}
+	return nil
+}
+
+// mysqlVariables reads system variables as text; one that the server does not have is missing.
+func mysqlVariables(ctx context.Context, q Querier, names ...string) (map[string]string, error) {
+	rows, err := q.QueryContext(ctx, "SHOW VARIABLES WHERE Variable_name IN ('"+strings.Join(names, "', '")+"')")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[string]string{}
+	for rows.Next() {
+		var name, value string
+		if err := rows.Scan(&name, &value); err != nil {
+			return nil, err
+		}
+		out[strings.ToLower(name)] = value
+	}
+	return out, rows.Err()
+}
+
+func (mysqlDialect) begin(context.Context, *DB, *sql.Conn) error { return nil }
+
+// lock holds a lock by name on the session's connection, which the server releases when the client dies.
+// Names are the server's, not the database's, so that the database is part of it.
+func (d mysqlDialect) lock(ctx context.Context, s *Session, wait time.Duration) (func(), error) {
+	variables, err := mysqlVariables(ctx, s, "read_only", "super_read_only", "innodb_read_only")
+	if err != nil {
+		return nil, fmt.Errorf("take the run lock: %w", err)
+	}
+	for name, value := range variables {
+		if value != "OFF" && value != "0" && !strings.EqualFold(value, "NO") {
+			return nil, &Error{Class: ReadOnly, Message: "the server is read-only (" + name + " is " + value + ")",
+				Hint: "connect to the primary server, or switch the setting off"}
+		}
+	}
+	const name = "concat('dbrollback ', left(sha2(lower(database()), 256), 40))" // 64 characters at most
+	deadline := time.Now().Add(wait)
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
+		var got sql.NullBool
+		var holder sql.NullInt64
+		err := s.QueryRowContext(ctx, "SELECT get_lock("+name+", 0), is_used_lock("+name+")").Scan(&got, &holder)
+		if err != nil {
+			return nil, fmt.Errorf("take the run lock: %w", err)
+		}
+		if got.Bool {
+			return func() {
+				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+				defer cancel()
+				// Should it fail the connection is gone, and the lock with it.
+				_, _ = s.ExecContext(ctx, "DO release_lock("+name+")")
+			}, nil
+		}
+		left := time.Until(deadline)
+		if left <= 0 {
+			e := &Error{Class: LockTimeout, Message: "another run is working on this database",
+				Hint: "wait for it to end, or raise --lock-timeout"}
+			if holder.Valid {
+				e.Message += fmt.Sprintf(" (connection %d)", holder.Int64)
+			}
+			return nil, e
+		}
+		timer := time.NewTimer(min(pause, left))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, ctx.Err()
+		case <-timer.C:
+		}
+	}
+}
+
+// commit cannot ask what became of a transaction whose answer was lost: the server keeps no such record. The
+// rows that a run writes about itself in the transaction tell.
+func (mysqlDialect) commit(_ context.Context, _ *Session, tx *sql.Tx) error {
+	err := tx.Commit()
+	var answered *mysql.MySQLError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &answered):
+		return fmt.Errorf("commit: %w", err)
+	}
+	return fmt.Errorf("commit: %w", &Error{Class: Unknown, Err: err,
+		Message: "the connection was lost during commit, and the server does not tell whether it took effect",
+		Hint:    "run dbrollback recover: what the run recorded about itself decides"})
+}
+
+func (mysqlDialect) home(context.Context, Querier) error { return nil }
+
+func (mysqlDialect) tables(ctx context.Context, q Querier) ([]Name, error) {
+	rows, err := q.QueryContext(ctx, `SELECT table_name FROM information_schema.tables
+		WHERE table_schema = database() AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY table_name`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var names []Name
+	for rows.Next() {
+		var n Name
+		if err := rows.Scan(&n.Name); err != nil {
+			return nil, err
+		}
+		names = append(names, n)
+	}
+	return names, rows.Err()
+}
+
+// mysqlError classifies a server's answer: by its number where that says more, else by its SQLSTATE.
+func mysqlError(e *mysql.MySQLError, err error) *Error {
+	out := &Error{Class: Unknown, Message: Redact(e.Message), Err: err}
+	switch e.Number {
+	case 1205, 3572:
+		out.Class, out.Hint = LockTimeout, "another session holds the lock; wait for it, or raise --lock-timeout"
+	case 1213:
+		out.Class, out.Hint = LockTimeout, "two sessions waited for each other; run it again"
+	case 3024, 1969:
+		out.Class, out.Hint = StatementTimeout, "raise --statement-timeout"
+	case 1317:
+		out.Class = Cancelled
+	case 1044, 1142, 1143, 1227, 1370, 1419:
+		out.Class, out.Hint = Privilege, "GRANT the right that the message names to this account"
+	case 1045, 1130, 1251, 1698, 1820, 1862, 1873, 4151:
+		out.Class, out.Hint = Auth, "check user and password of the URL, and the hosts that the account may come from"
+	case 1049:
+		out.Class, out.Hint = Unreachable, "create the database first, or correct the URL"
+	case 1040, 1203:
+		out.Class, out.Hint = Unreachable, "the server takes no more connections"
+	case 1290, 1792, 1836, 3906:
+		out.Class, out.Hint = ReadOnly, "an option of the server or session forbids it; connect to a writable server (the primary)"
+	case 1021, 1114, 1041:
+		out.Class = DiskFull
+	case 1053, 1927, 2006, 2013, 3169:
+		out.Class = ConnectionLost
+	case 1048, 1062, 1216, 1217, 1264, 1364, 1366, 1406, 1451, 1452, 1557, 1586, 1761, 1762, 3819, 4025:
+		out.Class = Constraint
+	default:
+		switch string(e.SQLState[:2]) {
+		case "42":
+			out.Class = Syntax
+		case "23":
+			out.Class = Constraint
+		case "28":
+			out.Class = Auth
+		case "08":
+			out.Class = ConnectionLost
+		case "70":
+			out.Class = Cancelled
+		}
+	}
+	return out
+}

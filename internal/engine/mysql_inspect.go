@@ -1,0 +1,239 @@
+package engine
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+func (d mysqlDialect) inspect(ctx context.Context, q Querier, n Name, shallow bool) (*Table, error) {
+	t := &Table{Rows: -1}
+	var kind, options string
+	var current bool
+	var rows, bytes sql.NullInt64
+	err := q.QueryRowContext(ctx, `SELECT table_schema, table_name, table_type, coalesce(create_options, ''), table_rows, data_length, table_schema = database()
+		FROM information_schema.tables
+		WHERE table_schema = coalesce(nullif(?, ''), database()) AND table_name = ? AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'VIEW')`, n.Schema, n.Name).
+		Scan(&t.Name.Schema, &t.Name.Name, &kind, &options, &rows, &bytes, &current)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, ErrNoTable
+	}
+	if err != nil {
+		return nil, err
+	}
+	database := t.Name.Schema
+	if current {
+		t.Name.Schema = ""
+	}
+	switch {
+	case kind == "VIEW":
+		t.Kind = "view"
+	case strings.Contains(options, "partitioned"):
+		t.Kind = "partitioned"
+	default:
+		t.Kind = "table"
+	}
+	if shallow {
+		return t, nil
+	}
+	if rows.Valid {
+		t.Rows = rows.Int64
+	}
+	t.Bytes = bytes.Int64
+	if err := d.columns(ctx, q, t, database); err != nil {
+		return nil, err
+	}
+	for _, read := range []func(context.Context, Querier, *Table, string) error{mysqlKeys, mysqlForeignKeys, mysqlTriggers} {
+		if err := read(ctx, q, t, database); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+func (d mysqlDialect) columns(ctx context.Context, q Querier, t *Table, database string) error {
+	rows, err := q.QueryContext(ctx, `SELECT column_name, ordinal_position, column_type, is_nullable = 'NO', column_default, coalesce(extra, ''),
+			coalesce(generation_expression, '') <> '', coalesce(character_set_name, ''), coalesce(collation_name, '')
+		FROM information_schema.columns WHERE table_schema = ? AND table_name = ? ORDER BY ordinal_position`, database, t.Name.Name)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		c := Column{Portable: true}
+		var value sql.NullString
+		var extra, charset string
+		if err := rows.Scan(&c.Name, &c.Ordinal, &c.Type, &c.NotNull, &value, &extra, &c.Generated, &charset, &c.Collation); err != nil {
+			return err
+		}
+		extra = strings.ToLower(extra)
+		if strings.Contains(extra, "auto_increment") {
+			c.Identity = "auto_increment"
+		}
+		c.Base = c.Type
+		if charset != "" {
+			c.Base += " CHARACTER SET " + charset + " COLLATE " + c.Collation
+		}
+		if value.Valid && !c.Generated {
+			c.Default = d.defaultExpr(value.String, extra)
+		}
+		t.Columns = append(t.Columns, c)
+	}
+	return rows.Err()
+}
+
+// defaultExpr spells a default as SQL. MariaDB stores it so; MySQL stores a literal bare and says when
+// it is an expression instead.
+func (d mysqlDialect) defaultExpr(value, extra string) string {
+	switch {
+	case d.maria && value == "NULL":
+		return ""
+	case d.maria:
+		return value
+	case strings.HasPrefix(strings.ToUpper(value), "CURRENT_TIMESTAMP") && strings.Contains(extra, "default_generated"):
+		return value
+	case strings.Contains(extra, "default_generated"):
+		return "(" + strings.NewReplacer(`\'`, `'`, `\\`, `\`).Replace(value) + ")" // the catalog escapes what it shows
+	case strings.HasPrefix(value, "b'") || strings.HasPrefix(value, "0x"):
+		return value
+	}
+	return "'" + strings.ReplaceAll(strings.ReplaceAll(value, `\`, `\\`), "'", "''") + "'"
+}
+
+// mysqlKeys takes no key over a part of a column, nor over an expression, nor over what can be NULL.
+func mysqlKeys(ctx context.Context, q Querier, t *Table, database string) error {
+	rows, err := q.QueryContext(ctx, `SELECT index_name, column_name, sub_part IS NULL AND coalesce(nullable, '') <> 'YES' AND column_name IS NOT NULL
+		FROM information_schema.statistics WHERE table_schema = ? AND table_name = ? AND non_unique = 0
+		ORDER BY index_name <> 'PRIMARY', index_name, seq_in_index`, database, t.Name.Name)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var broken []string
+	for rows.Next() {
+		var name string
+		var column sql.NullString
+		var solid bool
+		if err := rows.Scan(&name, &column, &solid); err != nil {
+			return err
+		}
+		if n := len(t.Keys); n == 0 || t.Keys[n-1].Name != name {
+			t.Keys = append(t.Keys, Key{Name: name, Primary: name == "PRIMARY"})
+		}
+		k := &t.Keys[len(t.Keys)-1]
+		k.Columns = append(k.Columns, column.String)
+		if !solid {
+			broken = append(broken, name)
+		}
+	}
+	t.Keys = slices.DeleteFunc(t.Keys, func(k Key) bool { return slices.Contains(broken, k.Name) })
+	slices.SortStableFunc(t.Keys, func(a, b Key) int {
+		if a.Primary != b.Primary {
+			return map[bool]int{true: -1, false: 1}[a.Primary]
+		}
+		return len(a.Columns) - len(b.Columns)
+	})
+	return rows.Err()
+}
+
+func mysqlForeignKeys(ctx context.Context, q Querier, t *Table, database string) error {
+	// The second half of the condition is on the parent; both are one scan of the server's dictionary.
+	rows, err := q.QueryContext(ctx, `SELECT k.constraint_name, k.table_schema, k.table_name, k.column_name,
+			k.referenced_table_schema, k.referenced_table_name, k.referenced_column_name, r.delete_rule, r.update_rule, database()
+		FROM information_schema.key_column_usage k
+		JOIN information_schema.referential_constraints r
+			ON r.constraint_schema = k.constraint_schema AND r.constraint_name = k.constraint_name AND r.table_name = k.table_name
+		WHERE k.referenced_table_name IS NOT NULL
+			AND (k.table_schema = ? AND k.table_name = ? OR k.referenced_table_schema = ? AND k.referenced_table_name = ?)
+		ORDER BY k.table_schema, k.table_name, k.constraint_name, k.ordinal_position`, database, t.Name.Name, database, t.Name.Name)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var all []ForeignKey
+	for rows.Next() {
+		f := ForeignKey{Validated: true}
+		var column, parent, current string
+		if err := rows.Scan(&f.Name, &f.Table.Schema, &f.Table.Name, &column, &f.Parent.Schema, &f.Parent.Name, &parent, &f.OnDelete, &f.OnUpdate, &current); err != nil {
+			return err
+		}
+		for _, n := range []*Name{&f.Table, &f.Parent} {
+			if n.Schema == current {
+				n.Schema = ""
+			}
+		}
+		if last := len(all) - 1; last < 0 || all[last].Name != f.Name || all[last].Table != f.Table {
+			all = append(all, f)
+		}
+		last := &all[len(all)-1]
+		last.Columns = append(last.Columns, column)
+		last.ParentColumns = append(last.ParentColumns, parent)
+	}
+	for _, f := range all {
+		if f.Table == t.Name {
+			t.ForeignKeys = append(t.ForeignKeys, f)
+		}
+		if f.Parent == t.Name {
+			t.Referenced = append(t.Referenced, f)
+		}
+	}
+	return rows.Err()
+}
+
+func mysqlTriggers(ctx context.Context, q Querier, t *Table, database string) error {
+	rows, err := q.QueryContext(ctx, `SELECT trigger_name, action_timing, event_manipulation FROM information_schema.triggers
+		WHERE event_object_schema = ? AND event_object_table = ? AND trigger_name NOT LIKE 'dbrollback\_%' ORDER BY trigger_name`, database, t.Name.Name)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		g := Trigger{Enabled: "O"}
+		var timing string
+		if err := rows.Scan(&g.Name, &timing, &g.Events); err != nil {
+			return err
+		}
+		g.Before = timing == "BEFORE"
+		t.Triggers = append(t.Triggers, g)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	ident := (&DB{Kind: MySQL}).Ident
+	for i := range t.Triggers {
+		name := t.Triggers[i].Name
+		if t.Triggers[i].SQL, err = showCreate(ctx, q, "SHOW CREATE TRIGGER "+ident(database)+"."+ident(name), "SQL Original Statement"); err != nil {
+			return fmt.Errorf("trigger %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// showCreate runs a SHOW CREATE and returns one column of its row: how many there are differs by server.
+func showCreate(ctx context.Context, q Querier, query, column string) (string, error) {
+	rows, err := q.QueryContext(ctx, query)
+	if err != nil {
+		return "", err
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		return "", err
+	}
+	i := slices.Index(columns, column)
+	if i < 0 || !rows.Next() {
+		return "", errors.Join(rows.Err(), fmt.Errorf("the server's answer has no %q", column))
+	}
+	values := make([]any, len(columns))
+	for k := range values {
+		values[k] = new(sql.RawBytes)
+	}
+	if err := rows.Scan(values...); err != nil {
+		return "", err
+	}
+	text := string(*values[i].(*sql.RawBytes))
+	return text, errors.Join(rows.Err(), rows.Close())
+}
