@@ -183,7 +183,9 @@ func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migrat
 			case opaque && !rehearse:
 				step.Notes = append(step.Notes, "will be rehearsed in a savepoint, to see what it touches")
 				pm.raise(Rehearsable)
-			case len(step.Captures) > 0 || st.Destroys():
+			case len(step.Captures) > 0 || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+				return e.Destroys() && (e.Table.Name == "" || !future.has(e.Table))
+			}):
 				pm.raise(Restorable)
 			}
 		}

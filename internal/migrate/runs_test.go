@@ -275,3 +275,23 @@ func TestRetention(t *testing.T) {
 		}
 	})
 }
+
+// TestNewTablesCostNothing: what a migration does to a table that it makes itself needs no capture.
+func TestNewTablesCostNothing(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, "", map[string]string{
+			"00001_a.sql": migration("CREATE TABLE fresh (id integer PRIMARY KEY, n integer);\nINSERT INTO fresh VALUES (1, 1);\nUPDATE fresh SET n = 2;\nALTER TABLE fresh DROP COLUMN n;", "DROP TABLE fresh;"),
+		})
+		p, err := f.open().Plan(t.Context(), migrate.PlanRequest{Direction: migrate.Up, To: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := p.Migrations[0].Verdict; v != migrate.Lossless {
+			t.Errorf("verdict = %s, want lossless", v)
+		}
+		if res := f.up(); res.Migrations[0].Rows != 0 {
+			t.Errorf("captured %d rows, want none", res.Migrations[0].Rows)
+		}
+	})
+}
