@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 
 	"github.com/go-sql-driver/mysql"
@@ -79,7 +80,7 @@ func AsError(err error) (*Error, bool) {
 	}
 	var connect *pgconn.ConnectError
 	if errors.As(err, &connect) {
-		return &Error{Class: Unreachable, Message: Redact(connect.Error()), Err: err}, true
+		return &Error{Class: Unreachable, Message: dialReason(connect), Err: err}, true
 	}
 	var netErr net.Error
 	if errors.As(err, &netErr) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
@@ -88,6 +89,24 @@ func AsError(err error) (*Error, bool) {
 		return &Error{Class: ConnectionLost, Message: "the connection to the database was lost", Err: err}, true
 	}
 	return nil, false
+}
+
+// dialReason is the reason alone when a host does not answer: the driver repeats it, with the address, for
+// each way that it tried.
+func dialReason(err error) string {
+	var lookup *net.DNSError
+	var dial *net.OpError
+	switch {
+	case errors.As(err, &lookup):
+		return "the host name is not known"
+	case errors.As(err, &dial):
+		var call *os.SyscallError
+		if errors.As(dial, &call) {
+			return call.Err.Error()
+		}
+		return dial.Err.Error()
+	}
+	return Redact(err.Error())
 }
 
 // connectError classifies what went wrong while connecting and says to what.
