@@ -2,8 +2,8 @@
 CREATE TABLE customers (
     id         INTEGER PRIMARY KEY,
     email      TEXT NOT NULL UNIQUE,
-    first_name TEXT NOT NULL,
-    last_name  TEXT NOT NULL,
+    first_name TEXT NOT NULL DEFAULT '',
+    last_name  TEXT NOT NULL DEFAULT '',
     phone      TEXT,
     loyalty    INTEGER NOT NULL DEFAULT 0,
     created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
