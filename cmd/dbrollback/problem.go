@@ -1,0 +1,309 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
+	"github.com/dbrollback/dbrollback/internal/verify"
+)
+
+// The exit codes. They are a contract: docs/exit-codes.md.
+const (
+	exitFailed      = 1
+	exitUsage       = 2
+	exitRefused     = 3
+	exitConflict    = 4
+	exitLocked      = 5
+	exitInterrupted = 130
+)
+
+// usageError is a mistake in the command line or the environment. Exit code 2.
+type usageError struct{ message, hint string }
+
+func (e *usageError) Error() string { return e.message }
+
+// refusedError is a decision not to go on: declined at the prompt, findings. Exit code 3.
+type refusedError struct {
+	message, hint string
+	details       []string
+}
+
+func (e *refusedError) Error() string { return e.message }
+
+// problem is an error as it is shown: what, where, and what to type next.
+type problem struct {
+	Message string   `json:"message"`
+	Hint    string   `json:"hint"`
+	File    *string  `json:"file"`
+	Line    *int     `json:"line"`
+	Column  *int     `json:"column"`
+	Exit    int      `json:"exit"`
+	Details []string `json:"details,omitempty"`
+}
+
+// line is the problem in one line, its place first.
+func (p *problem) line() string {
+	return p.place() + p.Message
+}
+
+func (p *problem) place() string {
+	switch {
+	case p.File == nil:
+		return ""
+	case p.Line == nil:
+		return *p.File + ": "
+	}
+	return fmt.Sprintf("%s:%d:%d: ", *p.File, *p.Line, *p.Column)
+}
+
+func (p *problem) at(file string, line, column int) *problem {
+	if file != "" {
+		p.File = &file
+		if line > 0 {
+			p.Line, p.Column = &line, &column
+		}
+	}
+	return p
+}
+
+func (p *problem) redact(dsn string) {
+	p.Message, p.Hint = redact(p.Message, dsn), redact(p.Hint, dsn)
+	for i := range p.Details {
+		p.Details[i] = redact(p.Details[i], dsn)
+	}
+}
+
+// explain decides how an error is told and which exit code it has.
+func explain(ctx context.Context, err error) *problem {
+	if ctx.Err() != nil {
+		return interrupted(err)
+	}
+	p := &problem{Message: oneLine(err.Error()), Exit: exitFailed}
+	for _, known := range []func(error) *problem{explainOwn, explainStatement, explainDecision, explainServer} {
+		if k := known(err); k != nil {
+			p = k
+			break
+		}
+	}
+	p = partly(p, err)
+	p.Hint = orElse(p.Hint, "dbrollback status shows where things stand")
+	return p
+}
+
+func interrupted(err error) *problem {
+	p := &problem{Message: "interrupted: the open transaction was rolled back", Hint: "dbrollback status shows where things stand", Exit: exitInterrupted}
+	var partial *migrate.PartialError
+	if errors.As(err, &partial) && partial.Unfinished {
+		p.Message, p.Hint = fmt.Sprintf("interrupted within migration %d", partial.Failed), "dbrollback recover"
+	}
+	return partly(p, err)
+}
+
+// partly adds how far a run came.
+func partly(p *problem, err error) *problem {
+	var partial *migrate.PartialError
+	if !errors.As(err, &partial) {
+		return p
+	}
+	if n := len(partial.Applied); n > 0 {
+		p.Details = append(p.Details, fmt.Sprintf("%s before it done and kept: %s", number(int64(n), "migration", "migrations"), versions(partial.Applied)))
+	}
+	if partial.Unfinished {
+		p.Details = append(p.Details, fmt.Sprintf("migration %d ran in part: statements that were done are recorded", partial.Failed))
+		p.Hint = "dbrollback recover finishes it, dbrollback recover --abort undoes it"
+	} else if p.Exit != exitRefused {
+		p.Details = append(p.Details, fmt.Sprintf("migration %d had no effect", partial.Failed))
+	}
+	return p
+}
+
+func explainOwn(err error) *problem {
+	var usage *usageError
+	if errors.As(err, &usage) {
+		return &problem{Message: oneLine(usage.message), Hint: usage.hint, Exit: exitUsage}
+	}
+	var config *configError
+	if errors.As(err, &config) {
+		return (&problem{Message: oneLine(config.message), Hint: config.hint, Exit: exitUsage}).at(config.file, config.line, config.column)
+	}
+	var refused *refusedError
+	if errors.As(err, &refused) {
+		return &problem{Message: refused.message, Hint: refused.hint, Details: refused.details, Exit: exitRefused}
+	}
+	return nil
+}
+
+// explainDecision tells why a run did not start.
+func explainDecision(err error) *problem {
+	var refused *migrate.RefusedError
+	if errors.As(err, &refused) && len(refused.Reasons) > 0 {
+		return explainRefusal(refused.Reasons)
+	}
+	var drift *migrate.DriftError
+	if errors.As(err, &drift) {
+		p := &problem{Message: drift.Error(), Details: differences(drift.Differences), Exit: exitConflict,
+			Hint: "take the change back, or accept it with --allow-drift; dbrollback status lists it"}
+		if drift.When == "after" {
+			p.Hint = "correct the Down section of the migration, or accept what differs with --allow-drift; nothing was changed"
+		}
+		return p
+	}
+	var conflict *snapshot.ConflictError
+	if errors.As(err, &conflict) {
+		return &problem{Message: oneLine(conflict.Error()), Exit: exitConflict, Details: conflictLines(conflict.Conflicts),
+			Hint: "--on-conflict keep leaves the application's values, --on-conflict restore writes the captured ones; nothing was changed"}
+	}
+	if p := explainCapture(err); p != nil {
+		return p
+	}
+	switch {
+	case errors.Is(err, migrate.ErrUnfinished):
+		return &problem{Message: oneLine(err.Error()), Exit: exitRefused, Hint: "dbrollback recover finishes it, dbrollback recover --abort undoes it"}
+	case errors.Is(err, migrate.ErrNothing):
+		return &problem{Message: oneLine(err.Error()), Exit: exitRefused, Hint: "dbrollback status shows what is applied"}
+	}
+	return nil
+}
+
+// explainCapture tells what captures cannot do; the transaction is rolled back by then.
+func explainCapture(err error) *problem {
+	var loss *snapshot.LossError
+	var uncaptured *snapshot.UncapturedError
+	var place *snapshot.PlaceError
+	var proof *snapshot.ProofError
+	switch {
+	case errors.As(err, &loss):
+		return &problem{Message: oneLine(loss.Error()), Exit: exitRefused, Hint: orElse(loss.Hint, "dbrollback plan shows what can be captured")}
+	case errors.As(err, &uncaptured):
+		return &problem{Message: oneLine(uncaptured.Error()), Exit: exitRefused, Hint: "name these tables above the statement: -- +dbrollback affects: TABLE, TABLE"}
+	case errors.As(err, &place):
+		return &problem{Message: oneLine(place.Error()), Exit: exitConflict, Hint: "let the Down section of the migration make it again; nothing was changed"}
+	case errors.As(err, &proof):
+		return &problem{Message: "the proof failed, so nothing was changed: " + oneLine(proof.Error()), Exit: exitFailed,
+			Hint: "dbrollback snapshot verify checks the captures; a trigger may be rewriting the rows"}
+	}
+	return nil
+}
+
+func explainRefusal(reasons []migrate.Refusal) *problem {
+	first := reasons[0]
+	p := (&problem{Message: "refused: " + oneLine(first.Message), Hint: first.Hint, Exit: exitRefused}).at(first.File, first.Line, first.Column)
+	for _, r := range reasons[1:] {
+		d := (&problem{Message: oneLine(r.Message)}).at(r.File, r.Line, r.Column).line()
+		if r.Hint != "" && r.Hint != first.Hint {
+			d += " (" + r.Hint + ")"
+		}
+		p.Details = append(p.Details, d)
+	}
+	return p
+}
+
+// explainStatement tells a server's refusal of a statement, at its place in the file.
+func explainStatement(err error) *problem {
+	var statement *migrate.StatementError
+	if !errors.As(err, &statement) {
+		return nil
+	}
+	p := &problem{Message: oneLine(statement.Err.Error()), Exit: exitFailed, Hint: "correct the migration, then: dbrollback up"}
+	for _, known := range []func(error) *problem{explainDecision, explainServer} {
+		if cause := known(statement.Err); cause != nil {
+			p.Message, p.Exit, p.Details = cause.Message, cause.Exit, cause.Details
+			p.Hint = orElse(cause.Hint, p.Hint)
+			break
+		}
+	}
+	if s := firstWords(statement.SQL, 100); s != "" {
+		p.Details = append(p.Details, "in: "+s)
+	}
+	return p.at(statement.File, statement.Line, statement.Column)
+}
+
+// classHints say what to do about a server's error when the server itself does not.
+var classHints = map[engine.Class]string{
+	engine.LockTimeout:      "try again, or wait longer: --lock-timeout 30s",
+	engine.StatementTimeout: "raise it with --statement-timeout, or run at a quieter time",
+	engine.ReadOnly:         "point --dsn at the primary: this server takes no writes",
+	engine.Unreachable:      "is the server running, and are host and port right?",
+	engine.ConnectionLost:   "dbrollback status shows whether the run took effect",
+	engine.Auth:             "check user and password of the database URL",
+	engine.DiskFull:         "make room, then run the same command again",
+}
+
+func explainServer(err error) *problem {
+	e, ok := engine.AsError(err)
+	if !ok {
+		return nil
+	}
+	p := &problem{Message: oneLine(e.Error()), Hint: e.Hint, Exit: exitFailed}
+	if p.Hint == "" {
+		p.Hint = classHints[e.Class]
+	}
+	switch e.Class {
+	case engine.LockTimeout:
+		p.Exit = exitLocked
+	case engine.Usage, engine.Unsupported:
+		p.Exit = exitUsage
+	}
+	return p
+}
+
+func differences(ds []verify.Difference) []string {
+	var out []string
+	for _, d := range ds {
+		var what string
+		switch {
+		case d.Before == "":
+			what = "is new: " + firstWords(d.After, 80)
+		case d.After == "":
+			what = "is missing: " + firstWords(d.Before, 80)
+		default:
+			what = fmt.Sprintf("was %s, is %s", firstWords(d.Before, 60), firstWords(d.After, 60))
+		}
+		out = append(out, fmt.Sprintf("%s %s %s", d.Kind, d.Object, what))
+	}
+	return out
+}
+
+// redact takes passwords out of a text: those in anything that looks like a URL or a setting, and that of the DSN.
+func redact(text, dsn string) string {
+	text = engine.Redact(text)
+	u, err := url.Parse(dsn)
+	if err != nil || u.User == nil {
+		return text
+	}
+	if password, has := u.User.Password(); has && len(password) > 3 {
+		_, written, _ := strings.Cut(u.User.String(), ":")
+		for _, form := range []string{password, written} {
+			text = strings.ReplaceAll(text, ":"+form+"@", ":xxxxx@")
+		}
+	}
+	return text
+}
+
+// oneLine joins lines: an error is one line.
+func oneLine(s string) string {
+	return strings.Join(strings.Fields(s), " ")
+}
+
+// firstWords shortens a statement for a line of text.
+func firstWords(s string, most int) string {
+	s = oneLine(s)
+	if r := []rune(s); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return s
+}
+
+func versions(vs []int64) string {
+	out := make([]string, len(vs))
+	for i, v := range vs {
+		out[i] = fmt.Sprint(v)
+	}
+	return strings.Join(out, ", ")
+}

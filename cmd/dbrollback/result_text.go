@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
+)
+
+// runDocument is the JSON of up, rollback and recover. A run that failed part-way has it, too, with the error.
+type runDocument struct {
+	*migrate.Result
+	Error *problem `json:"error"`
+}
+
+// finish prints what a run did, as far as it came, and passes its error on.
+func (s *session) finish(ctx context.Context, command string, r *migrate.Result, err error) error {
+	s.progress.end()
+	if r == nil {
+		return err
+	}
+	r.Version = 1
+	r.Migrations, r.Tables, r.Conflicts, r.NotUndone = list(r.Migrations), list(r.Tables), list(r.Conflicts), list(r.NotUndone)
+	if r.Plan != nil {
+		r.Plan = planDocument(r.Plan)
+	}
+	document := runDocument{Result: r}
+	if err != nil {
+		document.Error = explain(ctx, err)
+		document.Error.redact(s.DSN)
+	}
+	held := s.held(ctx, r)
+	werr := s.out.result(document, func(w *page) {
+		switch {
+		case r.Plan != nil:
+			writePlan(w, r.Plan)
+		case err != nil && len(r.Migrations) == 0:
+			// Nothing was done: the error says it all.
+		case command == "recover" && len(r.Migrations) == 0 && err == nil:
+			w.line("nothing to recover on %s: no run was cut off", describe(r.Target))
+		case command == "rollback" || r.Direction == migrate.Down:
+			writeRollback(w, r, held, err == nil)
+		default:
+			writeUp(w, r, held, err == nil)
+		}
+	})
+	if err == nil {
+		err = werr
+	}
+	return err
+}
+
+// held says, a line a capture, which tables hold the values that conflicts did not put back: the person who has to
+// decide about them wants to look. It is a courtesy: when it cannot be read, the run is what it was.
+func (s *session) held(ctx context.Context, r *migrate.Result) []string {
+	kept := slices.DeleteFunc(slices.Clone(r.Conflicts), func(c snapshot.Conflict) bool { return c.Resolved != snapshot.Keep })
+	if len(kept) == 0 || s.JSON {
+		return nil
+	}
+	store, err := s.store(ctx)
+	if err != nil {
+		return nil
+	}
+	all, err := store.List(ctx, s.db)
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, m := range r.Migrations {
+		i := slices.IndexFunc(all, func(sn snapshot.Snapshot) bool {
+			return sn.Migration == m.Version && sn.Direction != string(r.Direction)
+		})
+		if i < 0 {
+			continue
+		}
+		for _, c := range all[i].Captures {
+			if c.Location != "" && slices.ContainsFunc(kept, func(k snapshot.Conflict) bool { return concerns(c, k) }) {
+				out = append(out, fmt.Sprintf("%s of %s, as before migration %d", c.Location, c.Table, m.Version))
+			}
+		}
+	}
+	return out
+}
+
+// concerns says whether a capture holds what a conflict is about.
+func concerns(c snapshot.Info, k snapshot.Conflict) bool {
+	return c.Table == k.Table && (len(k.Columns) == 0 || slices.ContainsFunc(k.Columns, func(column string) bool {
+		return slices.Contains(c.Columns, column)
+	}))
+}
+
+func writeUp(w *page, r *migrate.Result, held []string, done bool) {
+	if len(r.Migrations) == 0 {
+		w.line("nothing to apply on %s; the version is %d", describe(r.Target), r.To)
+	} else {
+		w.line("%s %s on %s: version %d -> %d, %s", w.bold("applied"), number(int64(len(r.Migrations)), "migration", "migrations"),
+			describe(r.Target), r.From, r.To, ending(r, done))
+		writeMigrations(w, r.Migrations, "data")
+	}
+	writeTables(w, r.Tables, "captured data of an earlier rollback put back")
+	writeConflicts(w, r, held)
+	if r.Release != "" {
+		w.line("release %s is version %d", r.Release, r.To)
+	}
+	writeNotUndone(w, r.NotUndone, "a rollback will not undo:")
+	if done && len(r.Migrations) > 0 {
+		w.line("to undo: dbrollback rollback --to %d", r.From)
+	}
+}
+
+// ending says how long a run took, and that it did not come to its end.
+func ending(r *migrate.Result, done bool) string {
+	if done {
+		return "in " + seconds(r.Seconds)
+	}
+	return "then it failed, after " + seconds(r.Seconds)
+}
+
+func writeMigrations(w *page, ms []migrate.MigrationResult, head string) {
+	rows := make([][]string, len(ms))
+	for i, m := range ms {
+		captured := "nothing to capture"
+		if m.Captures > 0 {
+			captured = "captured definitions, no rows"
+			if m.Rows > 0 {
+				captured = fmt.Sprintf("captured %s", number(m.Rows, "row", "rows"))
+			}
+			if m.Snapshot != "" {
+				captured += " as snapshot " + m.Snapshot
+			}
+		}
+		rows[i] = []string{m.File, seconds(m.Seconds), captured}
+	}
+	w.table([]string{"migration", ">time", head}, rows)
+}
+
+// writeRollback is read in an incident: what was undone, what came back, the proof, what needs a decision,
+// what cannot be undone, and what to type next, in this order.
+func writeRollback(w *page, r *migrate.Result, held []string, done bool) {
+	if len(r.Migrations) == 0 {
+		w.line("nothing to roll back on %s; the version is %d", describe(r.Target), r.To)
+		return
+	}
+	w.line("%s %s on %s: version %d -> %d, %s", w.bold("undid"), number(int64(len(r.Migrations)), "migration", "migrations"),
+		describe(r.Target), r.From, r.To, ending(r, done))
+	writeMigrations(w, r.Migrations, "what Down itself removed")
+	w.line("")
+	if len(r.Tables) == 0 {
+		w.line("data: no rows had to be put back")
+	}
+	writeTables(w, r.Tables, "data that came back")
+	writeProof(w, r)
+	writeConflicts(w, r, held)
+	writeNotUndone(w, r.NotUndone, "could not be undone:")
+	if !done {
+		return
+	}
+	w.line("")
+	w.line("next: dbrollback status; when the cause is mended: dbrollback up --to %d", r.From)
+}
+
+func writeTables(w *page, ts []snapshot.TableReport, title string) {
+	if len(ts) == 0 {
+		return
+	}
+	w.line("%s:", title)
+	rows := make([][]string, len(ts))
+	for i, t := range ts {
+		rows[i] = []string{t.Table, count(t.Inserted), count(t.Updated), count(t.Deleted), count(t.Conflicts)}
+	}
+	w.table([]string{"table", ">rows back", ">values put back", ">removed", ">conflicts"}, rows)
+}
+
+func writeProof(w *page, r *migrate.Result) {
+	var written, conflicts int64
+	for _, t := range r.Tables {
+		written += t.Inserted + t.Updated + t.Deleted
+		conflicts += t.Conflicts
+	}
+	if !r.Verified {
+		w.line("%s", w.bold("proof: NOT equal to what was before"))
+		for _, l := range r.Warnings {
+			w.line("  %s", l)
+		}
+		return
+	}
+	text := fmt.Sprintf("%s written", number(written, "row", "rows"))
+	if conflicts > 0 {
+		text += fmt.Sprintf(", %s listed", number(conflicts, "conflict", "conflicts"))
+	}
+	w.line("%s: %s; every captured row was compared in its place by checksum, and the schema with the one recorded before", w.bold("proof: equal"), text)
+}
+
+// conflictWords say what became of a conflict.
+var conflictWords = map[snapshot.Policy]string{
+	snapshot.Keep:    "the application's value was kept",
+	snapshot.Restore: "the captured value was put back",
+	snapshot.Fail:    "refused",
+}
+
+func conflictLines(cs []snapshot.Conflict) []string {
+	out := make([]string, len(cs))
+	for i, c := range cs {
+		columns := ""
+		if len(c.Columns) > 0 {
+			columns = " (" + strings.Join(c.Columns, ", ") + ")"
+		}
+		out[i] = fmt.Sprintf("%s %s%s: %s", c.Table, c.Key, columns, c.Reason)
+		if c.Resolved != "" {
+			out[i] += "; " + orElse(conflictWords[c.Resolved], string(c.Resolved))
+		}
+	}
+	return out
+}
+
+func writeConflicts(w *page, r *migrate.Result, held []string) {
+	var total int64
+	for _, t := range r.Tables {
+		total += t.Conflicts
+	}
+	total = max(total, int64(len(r.Conflicts)))
+	if total == 0 {
+		return
+	}
+	w.line("")
+	w.line("%s: rows that the migration and the application both wrote", w.bold(number(total, "conflict", "conflicts")))
+	kept := false
+	for i, l := range conflictLines(r.Conflicts) {
+		w.line("  %s", l)
+		kept = kept || r.Conflicts[i].Resolved == snapshot.Keep
+	}
+	if more := total - int64(len(r.Conflicts)); more > 0 {
+		w.line("  … and %s more", count(more))
+	}
+	if !kept {
+		w.line("  What the application had written there was captured before: dbrollback snapshot list.")
+		return
+	}
+	w.line("  The captured values are not lost. They are in:")
+	if len(held) == 0 {
+		held = []string{"the tables that dbrollback snapshot list, then snapshot show ID, name"}
+	}
+	for _, l := range held {
+		w.line("    %s", l)
+	}
+	w.line("  To let captured values win: dbrollback rollback --on-conflict restore; to stop at the first: --on-conflict fail.")
+}
+
+func writeNotUndone(w *page, lines []string, title string) {
+	if len(lines) == 0 {
+		return
+	}
+	w.line("")
+	w.line("%s", w.bold(title))
+	for _, l := range lines {
+		w.line("  %s", l)
+	}
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
+)
+
+// rollbackOptions are the options of `rollback`.
+type rollbackOptions struct {
+	rollbackTarget
+	OnConflict      string
+	AllowDrift      bool
+	AllowUncaptured bool
+	DryRun          bool
+}
+
+// Validate refuses what contradicts itself.
+func (o rollbackOptions) Validate() error {
+	switch snapshot.Policy(o.OnConflict) {
+	case snapshot.Keep, snapshot.Restore, snapshot.Fail:
+	default:
+		return &usageError{message: fmt.Sprintf("--on-conflict %q is unknown", o.OnConflict),
+			hint: nearestHint(o.OnConflict, []string{"keep", "restore", "fail"}, "--on-conflict ", "dbrollback rollback --help")}
+	}
+	return o.rollbackTarget.Validate()
+}
+
+func (p *program) rollbackCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "rollback",
+		Usage: "undo migrations: their Down, and the data that they destroyed",
+		Description: `Without flags it undoes the newest migration. Rows that the application wrote since are kept; a value
+that the migration changed and the application changed again is a conflict: --on-conflict decides.`,
+		Flags: append(append(targetFlags(), keepFlags()...),
+			&cli.StringFlag{Name: "on-conflict", Value: "keep", Usage: "`POLICY`: keep the application's values, restore the captured ones, or fail"},
+			&cli.BoolFlag{Name: "allow-drift", Usage: "go on although the schema was changed by somebody else since"},
+			&cli.BoolFlag{Name: "allow-uncaptured", Usage: "run the Down of migrations that were applied without captures, too"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "show what would be done, rehearsing it; change nothing"}),
+		Action: action(p, readRollback, runRollback),
+	}
+}
+
+func readRollback(c *cli.Context) (rollbackOptions, error) {
+	target, err := readTarget(c)
+	if err == nil {
+		err = noArguments(c)
+	}
+	return rollbackOptions{rollbackTarget: target, OnConflict: c.String("on-conflict"), AllowDrift: c.Bool("allow-drift"),
+		AllowUncaptured: c.Bool("allow-uncaptured"), DryRun: c.Bool("dry-run")}, err
+}
+
+func runRollback(ctx context.Context, s *session, o rollbackOptions) error {
+	m, err := s.migrator(ctx, false)
+	if err != nil {
+		return err
+	}
+	if !o.DryRun {
+		s.announce()
+		if err := s.askRollback(ctx, m, o); err != nil {
+			return err
+		}
+	}
+	result, err := m.Rollback(ctx, migrate.RollbackRequest{
+		To: o.To, Steps: o.steps(), At: o.At, ToRelease: o.Release,
+		OnConflict: snapshot.Policy(o.OnConflict), AllowDrift: o.AllowDrift, AllowUncaptured: o.AllowUncaptured, DryRun: o.DryRun,
+	})
+	return s.finish(ctx, "rollback", result, err)
+}
+
+func (s *session) askRollback(ctx context.Context, m *migrate.Migrator, o rollbackOptions) error {
+	if s.Yes || !s.InTerminal {
+		return nil
+	}
+	plan, err := m.Plan(ctx, migrate.PlanRequest{Direction: migrate.Down, To: o.To, Steps: o.steps(), At: o.At, ToRelease: o.Release})
+	if err != nil {
+		return err
+	}
+	if len(plan.Migrations) == 0 {
+		return nil
+	}
+	s.showPlan(plan)
+	return s.confirm(ctx, fmt.Sprintf("undo %s on %s?", number(int64(len(plan.Migrations)), "migration", "migrations"), describe(s.db.Target)))
+}

@@ -1,0 +1,246 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// settings are the values that every command shares, decided once: flag, then environment, then
+// dbrollback.yml, then default.
+type settings struct {
+	DSN              string // "" when none was named
+	DSNFrom          string // where it came from, for messages
+	dsnErr           error  // why it is not known; matters to commands that need one only
+	Env              string
+	Dir              string
+	DirSet           bool // somebody named it: that it is missing is then worth an error
+	Catalog          string
+	VersionTable     string
+	LockTimeout      time.Duration
+	StatementTimeout time.Duration
+	MaxLock          time.Duration
+	Keep             time.Duration
+	KeepCount        int
+	KeepReleases     int
+	Yes              bool
+	NoProgress       bool
+	JSON             bool
+	ConfigPath       string
+}
+
+// resolver looks one setting up in every place, in order of precedence.
+type resolver struct {
+	cli    *cli.Context
+	getenv func(string) string
+	file   *config
+	env    section // of the chosen environment, nil when none
+}
+
+func resolve(c *cli.Context, getenv func(string) string) (*settings, error) {
+	r := resolver{cli: c, getenv: getenv, file: &config{}}
+	s := &settings{}
+	out := r.text("output", "text")
+	if out != "text" && out != "json" {
+		return nil, &usageError{message: fmt.Sprintf("--output %q is unknown", out), hint: nearestHint(out, []string{"text", "json"}, "--output ", "dbrollback --help")}
+	}
+	s.JSON = out == "json"
+	var err error
+	if r.file, err = readConfig(r.text("config", "")); err != nil {
+		return nil, err
+	}
+	s.ConfigPath = r.file.path
+	if s.Env = r.text("env", ""); s.Env != "" {
+		env, ok := r.file.environments[s.Env]
+		if !ok {
+			return nil, r.unknownEnvironment(s.Env)
+		}
+		r.env = env
+	}
+	s.DSN, s.DSNFrom, s.dsnErr = r.dsn()
+	s.Dir, s.DirSet = r.dir()
+	s.Catalog = r.text("catalog", "")
+	s.VersionTable = r.text("version-table", "")
+	if err := r.durations(s); err != nil {
+		return nil, err
+	}
+	for name, into := range map[string]*int{"keep-count": &s.KeepCount, "keep-releases": &s.KeepReleases} {
+		if *into, err = parseCount(r.text(name, "0")); err != nil {
+			return nil, &usageError{message: fmt.Sprintf("--%s: %v", name, err), hint: "dbrollback --help"}
+		}
+	}
+	if s.Yes, err = r.flag("yes"); err != nil {
+		return nil, err
+	}
+	s.NoProgress, err = r.flag("no-progress")
+	return s, err
+}
+
+func (r *resolver) durations(s *settings) error {
+	for _, d := range []struct {
+		name, initial string
+		into          *time.Duration
+	}{
+		{"lock-timeout", "5s", &s.LockTimeout},
+		{"statement-timeout", "0", &s.StatementTimeout},
+		{"max-lock", "60s", &s.MaxLock},
+		{"keep", "0", &s.Keep},
+	} {
+		v, err := parseDuration(r.text(d.name, d.initial))
+		if err != nil {
+			return &usageError{message: fmt.Sprintf("--%s: %v", d.name, err), hint: "dbrollback --help"}
+		}
+		*d.into = v
+	}
+	if s.LockTimeout == 0 {
+		return &usageError{message: "--lock-timeout 0 would wait for ever, and everybody else behind it", hint: "--lock-timeout 30s"}
+	}
+	return nil
+}
+
+// text gives a setting's value as written in the first place that has it.
+func (r *resolver) text(name, initial string) string {
+	if r.cli.IsSet(name) {
+		return r.cli.String(name)
+	}
+	if v := r.getenv(variable(name)); v != "" {
+		return v
+	}
+	if v, ok := r.env[name]; ok {
+		return v.text
+	}
+	if v, ok := r.file.top[name]; ok {
+		return v.text
+	}
+	return initial
+}
+
+func (r *resolver) flag(name string) (bool, error) {
+	if r.cli.IsSet(name) {
+		return r.cli.Bool(name), nil
+	}
+	switch v := strings.ToLower(r.getenv(variable(name))); v {
+	case "", "0", "false", "no":
+		return false, nil
+	case "1", "true", "yes":
+		return true, nil
+	default:
+		return false, &usageError{message: fmt.Sprintf("%s=%s is neither yes nor no", variable(name), v), hint: fmt.Sprintf("write %s=1 or unset it", variable(name))}
+	}
+}
+
+func (r *resolver) dir() (dir string, set bool) {
+	if !r.cli.IsSet("dir") && r.getenv(variable("dir")) == "" {
+		if v, ok := r.env["dir"]; ok {
+			return r.file.beside(v.text), true
+		}
+		if v, ok := r.file.top["dir"]; ok {
+			return r.file.beside(v.text), true
+		}
+		return r.file.beside("migrations"), false
+	}
+	return r.text("dir", ""), true
+}
+
+// dsn decides which database is meant. What was typed wins over what is in the environment; two that were
+// given in the same way and differ are an error that names both: nobody can know which one was meant.
+func (r *resolver) dsn() (dsn, from string, err error) {
+	var ofEnv string
+	if v, ok := r.env["dsn"]; ok {
+		if ofEnv, err = r.file.expand(v, r.getenv); err != nil {
+			return "", "", err
+		}
+		ofEnv = r.file.besideDSN(ofEnv)
+	}
+	typedDSN, typedEnv := r.cli.IsSet("dsn"), r.cli.IsSet("env")
+	variableDSN, variableEnv := r.getenv(variable("dsn")), r.getenv(variable("env"))
+	switch {
+	case typedDSN && typedEnv:
+		return r.same("--dsn", r.cli.String("dsn"), "--env "+r.cli.String("env"), ofEnv)
+	case typedDSN:
+		return r.cli.String("dsn"), "--dsn", nil
+	case typedEnv && ofEnv != "":
+		return ofEnv, "--env " + r.cli.String("env"), nil
+	case typedEnv && variableDSN != "":
+		return variableDSN, variable("dsn"), nil
+	case variableDSN != "" && variableEnv != "":
+		return r.same(variable("dsn"), variableDSN, variable("env")+"="+variableEnv, ofEnv)
+	case variableDSN != "":
+		return variableDSN, variable("dsn"), nil
+	case ofEnv != "":
+		return ofEnv, variable("env") + "=" + variableEnv, nil
+	case r.env != nil:
+		// Not the top-level dsn: who chose an environment must not land in another one's database.
+		return "", "", nil
+	default:
+		return r.ofFile()
+	}
+}
+
+func (r *resolver) ofFile() (dsn, from string, err error) {
+	v, ok := r.file.top["dsn"]
+	if !ok {
+		return "", "", nil
+	}
+	dsn, err = r.file.expand(v, r.getenv)
+	return r.file.besideDSN(dsn), r.file.path, err
+}
+
+func (r *resolver) same(nameA, a, nameB, b string) (dsn, from string, err error) {
+	if b == "" || a == b {
+		return a, nameA, nil
+	}
+	ta, errA := engine.Parse(a)
+	tb, errB := engine.Parse(b)
+	if errA == nil && errB == nil && ta == tb {
+		return a, nameA, nil
+	}
+	return "", "", &usageError{
+		message: fmt.Sprintf("%s names %s, but %s names %s", nameA, describeOr(ta, errA), nameB, describeOr(tb, errB)),
+		hint:    fmt.Sprintf("leave out one of them: %s or %s", nameA, nameB),
+	}
+}
+
+func describeOr(t engine.Target, err error) string {
+	if err != nil {
+		return "something that is no database URL"
+	}
+	return describe(t)
+}
+
+func (r *resolver) unknownEnvironment(name string) error {
+	known := r.file.names()
+	if len(known) == 0 {
+		where := "there is no " + configName
+		if r.file.path != "" {
+			where = r.file.path + " has no environments"
+		}
+		return &usageError{message: fmt.Sprintf("environment %q is unknown: %s", name, where), hint: "write environments: into it (docs/configuration.md), or pass --dsn"}
+	}
+	hint := fmt.Sprintf("%s has: %s", r.file.path, strings.Join(known, ", "))
+	if n := nearest(name, known); n != "" {
+		hint = fmt.Sprintf("did you mean --env %s? %s", n, hint)
+	}
+	return &usageError{message: fmt.Sprintf("environment %q is unknown", name), hint: hint}
+}
+
+// variable gives the environment variable of a setting.
+func variable(name string) string {
+	return "DBROLLBACK_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}
+
+// describe names a target for people: engine, who, where; it has no password to leak.
+func describe(t engine.Target) string {
+	at := t.Database
+	if t.Host != "" {
+		at = t.Host + "/" + t.Database
+	}
+	if t.User != "" {
+		at = t.User + "@" + at
+	}
+	return string(t.Kind) + " " + at
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/dbrollback/dbrollback/internal/snapshot"
+)
+
+func (p *program) snapshotCommand() *cli.Command {
+	return &cli.Command{
+		Name:   "snapshot",
+		Usage:  "the captures: list, show, verify, prune",
+		Action: needsSubcommand,
+		Subcommands: append([]*cli.Command{
+			{
+				Name:   "list",
+				Usage:  "list snapshots, the newest first",
+				Action: action(p, readSnapshot(0, 0), runSnapshotList),
+			},
+			{
+				Name: "show", ArgsUsage: "ID",
+				Usage:  "show one snapshot: its captures and the tables that hold them",
+				Action: action(p, readSnapshot(1, 1), runSnapshotShow),
+			},
+		}, p.retentionCommands()...),
+	}
+}
+
+// snapshotOptions are the options of list, show and verify.
+type snapshotOptions struct{ ID string }
+
+// Validate has nothing to refuse: whether an id exists, the catalog says.
+func (snapshotOptions) Validate() error { return nil }
+
+func readSnapshot(least, most int) func(*cli.Context) (snapshotOptions, error) {
+	return func(c *cli.Context) (snapshotOptions, error) {
+		return snapshotOptions{ID: c.Args().First()}, arguments(c, least, most)
+	}
+}
+
+// snapshotsDocument is the JSON of `snapshot list`.
+type snapshotsDocument struct {
+	Version   int                 `json:"version"`
+	Snapshots []snapshot.Snapshot `json:"snapshots"`
+}
+
+func runSnapshotList(ctx context.Context, s *session, _ snapshotOptions) error {
+	store, err := s.store(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := store.List(ctx, s.db)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		all[i].Captures = list(all[i].Captures)
+	}
+	return s.out.result(snapshotsDocument{Version: 1, Snapshots: list(all)}, func(w *page) {
+		var rows [][]string
+		for _, sn := range all {
+			var n, bytes int64
+			tables := []string{}
+			for _, c := range sn.Captures {
+				if c.Status == "expired" {
+					continue
+				}
+				n, bytes = n+max(c.Rows, 0), bytes+max(c.Bytes, 0)
+				if len(tables) == 0 || tables[len(tables)-1] != c.Table {
+					tables = append(tables, c.Table)
+				}
+			}
+			if len(tables) == 0 {
+				continue // its data was dropped
+			}
+			rows = append(rows, []string{sn.ID, moment(sn.TakenAt), fmt.Sprintf("%d %s", sn.Migration, sn.Direction), count(n), size(bytes), firstWords(strings.Join(tables, ", "), 60)})
+		}
+		if len(rows) == 0 {
+			w.line("no snapshots on %s", describe(s.db.Target))
+			return
+		}
+		w.table([]string{"snapshot", "taken at", "migration", ">rows", ">size", "tables"}, rows)
+	})
+}
+
+// snapshotDocument is the JSON of `snapshot show`.
+type snapshotDocument struct {
+	Version  int                `json:"version"`
+	Snapshot *snapshot.Snapshot `json:"snapshot"`
+}
+
+func runSnapshotShow(ctx context.Context, s *session, o snapshotOptions) error {
+	store, err := s.store(ctx)
+	if err != nil {
+		return err
+	}
+	sn, err := store.Show(ctx, s.db, o.ID)
+	if err != nil {
+		return err
+	}
+	if sn == nil {
+		return unknownSnapshot(o.ID)
+	}
+	sn.Captures = list(sn.Captures)
+	return s.out.result(snapshotDocument{Version: 1, Snapshot: sn}, func(w *page) {
+		w.line("snapshot %s, taken at %s by migration %d %s", sn.ID, moment(sn.TakenAt), sn.Migration, sn.Direction)
+		rows := make([][]string, len(sn.Captures))
+		for i, c := range sn.Captures {
+			rows[i] = []string{c.Table, string(c.Kind), strings.Join(c.Columns, ", "), count(c.Rows), size(c.Bytes), c.Status, c.Location}
+		}
+		w.table([]string{"table", "kind", "columns", ">rows", ">size", "status", "held in"}, rows)
+	})
+}
+
+func unknownSnapshot(id string) error {
+	return &usageError{message: fmt.Sprintf("there is no snapshot %q", id), hint: "dbrollback snapshot list"}
+}
