@@ -95,6 +95,9 @@ func (d *differ) add(c change, fallback ...string) {
 	if c.verdict == extra && d.mid.played.supposed[c.entity] {
 		return // it was there: Up would have failed otherwise
 	}
+	if c.before != "" && c.property == "" && d.spokenOf(c.entity) {
+		return // a statement of this migration that is not understood may bring it back
+	}
 	if c.verdict == left && d.mid.played.unknown[c.entity] {
 		return // Up drops one of that name first, of which only the Down may know what it was
 	}
@@ -114,6 +117,12 @@ func (d *differ) add(c change, fallback ...string) {
 		c.down = find(d.after)
 	}
 	d.out = append(d.out, c)
+}
+
+// spokenOf says whether an opaque statement of this migration mentions an entity.
+func (d *differ) spokenOf(entity string) bool {
+	name := strings.ToLower(entity[strings.LastIndexAny(entity, ". ")+1:])
+	return d.mid.mentioned[name] || d.after.mentioned[name]
 }
 
 // aliased is an entity of the table at hand under the name that the table has after Down.

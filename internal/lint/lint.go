@@ -35,8 +35,9 @@ type Migration struct {
 	HasDown       bool   // there is a Down section, if only an empty one
 	Up, Down      []Statement
 	Notes         []effects.Annotation
-	Order         int  // position in the folder by name; see SF002
+	Order         int  // position in the folder
 	Skip          bool // read for context only: nothing is reported about it
+	Old           bool // it may be applied somewhere already; see SF002
 	Edited        bool // it differs from what was applied; see SF003
 }
 
@@ -143,4 +144,14 @@ func Find(code string) *Rule {
 		return &Rules[i]
 	}
 	return nil
+}
+
+// Add takes over the findings of another folder.
+func (r *Report) Add(o *Report) {
+	r.Findings = append(r.Findings, o.Findings...)
+	r.Files = append(r.Files, o.Files...)
+	r.Migrations += o.Migrations
+	for file, text := range o.Sources {
+		r.Sources[file] = text
+	}
 }

@@ -153,6 +153,7 @@ func (m *Model) renameColumn(t *Table, from, to string) {
 		}
 	}
 	t.renameInKeys(m.dialect, from, to)
+	m.doubtViews(from)
 	for _, o := range m.allTables() {
 		if o == t || !o.references(m, t.Name) {
 			continue

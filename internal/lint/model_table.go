@@ -162,6 +162,7 @@ func (m *Model) moveTable(from, to effects.Name) {
 			}
 		}
 	}
+	m.doubtViews(old.Name)
 	for k, o := range m.allObjects() {
 		if o.Owned == old {
 			m.editObject(k).Owned = now
@@ -171,6 +172,15 @@ func (m *Model) moveTable(from, to effects.Name) {
 			n.table = now
 			m.rekey(k, n)
 			m.objects[n].Table = now
+		}
+	}
+}
+
+// doubtViews: the server follows a rename into the text of views, the model does not.
+func (m *Model) doubtViews(name string) {
+	for k, o := range m.allObjects() {
+		if strings.HasSuffix(k.kind, "view") && !o.Doubt && mentions(m.dialect, o.SQL, name) {
+			m.editObject(k).Doubt = true
 		}
 	}
 }

@@ -135,7 +135,7 @@ func versionOrder(p *Pass) {
 		case o.Version == p.Migration.Version:
 			p.reportAt("", nil, fmt.Sprintf("version %d is also that of %s", o.Version, o.File), "give it a version of its own")
 			return
-		case o.Skip && o.Version > p.Migration.Version:
+		case o.Old && !p.Migration.Old && o.Version > p.Migration.Version:
 			p.reportAt("", nil, fmt.Sprintf("version %d comes before %d (%s), which may be applied already", p.Migration.Version, o.Version, o.File), "give it a version later than all that are there")
 			return
 		}
