@@ -2,7 +2,9 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -27,7 +29,8 @@ type Capturer struct {
 	captures []*capture
 	track    *tracker
 	whole    map[string]bool // tables without a key that are captured already, by identity
-	rest     []func(context.Context) error
+	last     shapes          // names at the end, once they are read
+	ready    bool            // the catalog is there
 	sealed   bool
 }
 
@@ -60,18 +63,9 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	if c.track.origin == nil {
 		return run()
 	}
-	p, err := c.s.plan(ctx, tx, c.track, st.Effects, false)
+	p, err := c.planned(ctx, tx, st, run)
 	if err != nil {
 		return err
-	}
-	if len(p.opaque) > 0 {
-		seen, err := c.s.Rehearse(ctx, tx, run)
-		if err != nil {
-			return err
-		}
-		if err := c.merge(ctx, tx, p, seen.Effects); err != nil {
-			return err
-		}
 	}
 	if err := c.guarded(ctx, tx, n, p, run); err != nil {
 		return err
@@ -79,6 +73,54 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	c.track.after(st.Effects, c.s.db.Kind != engine.Postgres)
 	return nil
 }
+
+// planned plans a statement and locks what it needs. Tables are read before the lock: what someone changed about one of
+// them while the lock was waited for is planned again.
+func (c *Capturer) planned(ctx context.Context, tx engine.Querier, st effects.Statement, run func() error) (*plan, error) {
+	for try := 1; ; try++ {
+		p, err := c.s.plan(ctx, tx, c.track, st.Effects, false)
+		if err != nil {
+			return nil, err
+		}
+		if len(p.opaque) > 0 {
+			seen, err := c.s.Rehearse(ctx, tx, run)
+			if err != nil {
+				return nil, err
+			}
+			if err := c.merge(ctx, tx, p, seen.Effects); err != nil {
+				return nil, err
+			}
+		}
+		if len(p.actions) == 0 {
+			return p, nil
+		}
+		same := true
+		if err := c.s.pinned(ctx, tx, func() error { return c.lock(ctx, tx, p.actions) }); err != nil {
+			return nil, err
+		}
+		for _, a := range p.actions {
+			t, err := c.s.db.Inspect(ctx, tx, a.table.Name)
+			if errors.Is(err, engine.ErrNoTable) {
+				same = false
+				break
+			}
+			if err != nil {
+				return nil, err
+			}
+			t.Rows, t.Bytes = a.table.Rows, a.table.Bytes
+			same = same && reflect.DeepEqual(t, a.table)
+		}
+		if same {
+			return p, nil
+		}
+		if try == 5 {
+			return nil, fmt.Errorf("the tables of the statement keep changing: %w", errBusy)
+		}
+	}
+}
+
+// errBusy: other sessions alter the tables that a statement needs.
+var errBusy = errors.New("other sessions alter them")
 
 // origins makes sure that the names of everything are known.
 func (c *Capturer) origins(ctx context.Context, tx engine.Querier) error {
@@ -108,73 +150,80 @@ func (c *Capturer) guarded(ctx context.Context, tx engine.Querier, n int, p *pla
 		}
 		return true // captured whole before this migration first touched it; the oldest state is what counts
 	})
-	if err := c.lock(ctx, tx, p.actions); err != nil {
-		return err
-	}
-	if len(actions) > 0 {
-		if err := c.s.Ensure(ctx, tx); err != nil {
-			return err
-		}
-	}
-	var made, watched []*capture
-	for _, a := range actions {
-		if a.observed() {
-			can, err := c.s.f.observable(ctx, tx, a.table)
+	var made []*capture
+	stop := func(context.Context) error { return nil }
+	check := stop
+	err := c.s.pinned(ctx, tx, func() error {
+		var watched []*capture
+		for _, a := range actions {
+			x, err := c.start(ctx, tx, n, a)
 			if err != nil {
 				return err
 			}
-			if !can { // no right to watch: compare the whole table before and after
-				a.events, a.columns, a.moved, a.chain, a.reduce = events{}, nil, false, false, true
+			if x == nil {
+				continue
+			}
+			made = append(made, x)
+			if x.events != (events{}) {
+				watched = append(watched, x)
 			}
 		}
-		x, err := c.prepare(ctx, tx, n, a)
-		if err != nil {
-			return err
-		}
-		made = append(made, x)
-		if a.observed() {
-			watched = append(watched, x)
-		} else if len(x.Key) == 0 {
-			c.whole[identity(a.table)] = true
-		}
-	}
-	err := c.s.pinned(ctx, tx, func() error {
-		for _, x := range made {
-			if x.events == (events{}) {
-				if err := c.copy(ctx, tx, x); err != nil {
-					return err
-				}
+		var err error
+		if len(watched) > 0 {
+			if stop, err = c.s.d.observe(ctx, tx, watched); err != nil {
+				return err
 			}
 		}
-		return nil
+		if len(p.opaque) > 0 {
+			check, err = c.watchOthers(ctx, tx, p.actions)
+		}
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	stop := func(context.Context) error { return nil }
-	if len(watched) > 0 {
-		if stop, err = c.s.d.observe(ctx, tx, watched); err != nil {
-			return err
-		}
-	}
-	var check func(context.Context) error
-	if len(p.opaque) > 0 {
-		if check, err = c.watchOthers(ctx, tx, p.actions); err != nil {
-			return err
-		}
-	}
 	if err := run(); err != nil {
 		return err
 	}
-	if err := stop(ctx); err != nil {
-		return err
+	if len(made) == 0 && len(p.opaque) == 0 {
+		return nil
 	}
-	if check != nil {
+	return c.s.pinned(ctx, tx, func() error {
+		if err := stop(ctx); err != nil {
+			return err
+		}
 		if err := check(ctx); err != nil {
 			return err
 		}
+		return c.keep(ctx, tx, made)
+	})
+}
+
+// start makes room for a capture and copies what does not have to be watched; nil when there is nothing to do.
+func (c *Capturer) start(ctx context.Context, tx engine.Querier, n int, a *action) (*capture, error) {
+	if a.observed() {
+		can, err := c.s.f.observable(ctx, tx, a.table)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case !can && !a.lossy:
+			return nil, nil // that inserted rows are not known loses nothing
+		case !can: // compare the whole table before and after
+			a.events, a.columns, a.moved, a.chain, a.reduce = events{}, nil, false, false, true
+		}
 	}
-	return c.keep(ctx, tx, made)
+	x, err := c.prepare(ctx, tx, n, a)
+	if err != nil {
+		return nil, err
+	}
+	if a.observed() {
+		return x, nil
+	}
+	if len(x.Key) == 0 {
+		c.whole[identity(a.table)] = true
+	}
+	return x, c.copy(ctx, tx, x)
 }
 
 // lock keeps writers out of the tables of a plan, in an order that is the same for everyone.
@@ -245,6 +294,12 @@ func (c *Capturer) prepare(ctx context.Context, tx engine.Querier, n int, a *act
 		if fk.Parent != t.Name && !slices.Contains(x.Parents, fk.Parent) {
 			x.Parents = append(x.Parents, fk.Parent)
 		}
+	}
+	if !c.ready {
+		if err := c.s.Ensure(ctx, tx); err != nil {
+			return nil, err
+		}
+		c.ready = true
 	}
 	var err error
 	if a.kind == Table || a.kind == Columns {
@@ -322,7 +377,7 @@ func (c *Capturer) keep(ctx context.Context, tx engine.Querier, made []*capture)
 		return nil
 	}
 	for _, x := range made {
-		if err := c.s.pinned(ctx, tx, func() error { return c.settle(ctx, tx, x) }); err != nil {
+		if err := c.settle(ctx, tx, x); err != nil {
 			return err
 		}
 		if x.Rows == 0 && x.Kind == Rows {

@@ -344,9 +344,6 @@ func (c *Capturer) overwritten(ctx context.Context, tx engine.Querier, r *Restor
 		_, err := exec(ctx, tx, "drop an empty capture", "DROP TABLE "+s.own(y.data()))
 		return err
 	}
-	if err := s.Ensure(ctx, tx); err != nil {
-		return err
-	}
 	return c.record(ctx, tx, y)
 }
 

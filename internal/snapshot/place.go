@@ -22,14 +22,19 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 	}
 	var back []come
 	all := r.tables()
+	live := map[engine.Name]*engine.Table{}
 	for i := len(all) - 1; i >= 0; i-- {
 		x := all[i]
 		if x.Rows == 0 || len(x.Key) == 0 && slices.ContainsFunc(all[:i], func(y *restoring) bool { return y.Home == x.Home && len(y.Key) == 0 }) {
 			continue
 		}
-		t, err := r.inspect(ctx, tx, x.Home)
-		if err != nil {
-			return err
+		t, known := live[x.Home]
+		if !known {
+			var err error
+			if t, err = r.inspect(ctx, tx, x.Home); err != nil {
+				return err
+			}
+			live[x.Home] = t
 		}
 		if t == nil {
 			x.look(nil)

@@ -156,6 +156,7 @@ func (d postgresDialect) shapes(ctx context.Context, q engine.Querier) (shapes, 
 
 // pins are the settings that values as text and the visibility of rows depend on.
 var pins = [][2]string{
+	{"role", "none"},        // who we are, whatever role the migration took on
 	{"row_security", "off"}, // fail rather than see a part of the rows
 	{"DateStyle", "ISO, MDY"},
 	{"IntervalStyle", "postgres"},

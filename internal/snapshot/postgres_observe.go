@@ -96,7 +96,7 @@ func (d postgresDialect) install(x *capture, always bool) []string {
 	}
 	tag := "$dbrollback_" + compact(x.ID) + "$"
 	var sets strings.Builder
-	for _, p := range pins[1:] {
+	for _, p := range pins[2:] {
 		fmt.Fprintf(&sets, " SET %s = %s", p[0], quoteSetting(p[1]))
 	}
 	out := []string{

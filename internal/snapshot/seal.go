@@ -22,11 +22,6 @@ func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) err
 		return nil
 	}
 	c.sealed = true
-	for _, f := range c.rest {
-		if err := f(ctx); err != nil {
-			return err
-		}
-	}
 	if len(c.captures) == 0 {
 		return c.supersede(ctx, tx)
 	}
@@ -90,11 +85,14 @@ func (s *Store) checksum(ctx context.Context, q engine.Querier, x *capture) (ver
 func (c *Capturer) now(ctx context.Context, tx engine.Querier, x *capture) (*engine.Table, error) {
 	names := []engine.Name{x.Home}
 	if x.live.OID != 0 {
-		current, err := c.s.d.shapes(ctx, tx)
-		if err != nil {
-			return nil, err
+		if c.last == nil {
+			current, err := c.s.d.shapes(ctx, tx)
+			if err != nil {
+				return nil, err
+			}
+			c.last = current
 		}
-		if sh, ok := current[x.Identity]; ok {
+		if sh, ok := c.last[x.Identity]; ok {
 			names = []engine.Name{sh.Name}
 		}
 	} else {

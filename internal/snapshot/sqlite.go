@@ -177,27 +177,42 @@ func (d sqliteDialect) shield(ctx context.Context, q engine.Querier, tables []*e
 	if _, err := exec(ctx, q, "defer foreign keys", "PRAGMA defer_foreign_keys = ON"); err != nil {
 		return nil, err
 	}
+	before, err := d.broken(ctx, q, tables)
+	if err != nil {
+		return nil, err
+	}
 	return func(ctx context.Context) error {
 		for _, text := range again {
 			if _, err := exec(ctx, q, "switch triggers on again", text); err != nil {
 				return err
 			}
 		}
-		on, err := number(ctx, q, "read settings", "PRAGMA foreign_keys")
-		if err != nil || on == 0 {
+		after, err := d.broken(ctx, q, tables)
+		if err != nil {
 			return err
 		}
 		for _, t := range tables {
-			broken, err := number(ctx, q, "check foreign keys", "SELECT count(*) FROM pragma_foreign_key_check(?)", t.Name.Name)
-			if err != nil {
-				return err
-			}
-			if broken > 0 {
-				return &ProofError{Table: t.Name, Rows: broken, Of: broken, Reason: "foreign keys point to rows that are not there"}
+			if n := after[t.Name] - before[t.Name]; n > 0 {
+				return &ProofError{Table: t.Name, Rows: n, Of: n, Reason: "foreign keys point to rows that are not there"}
 			}
 		}
 		return nil
 	}, nil
+}
+
+// broken counts the rows whose foreign keys point nowhere, where the connection checks foreign keys at all.
+func (d sqliteDialect) broken(ctx context.Context, q engine.Querier, tables []*engine.Table) (map[engine.Name]int64, error) {
+	out := map[engine.Name]int64{}
+	on, err := number(ctx, q, "read settings", "PRAGMA foreign_keys")
+	if err != nil || on == 0 {
+		return out, err
+	}
+	for _, t := range tables {
+		if out[t.Name], err = number(ctx, q, "check foreign keys", "SELECT count(*) FROM pragma_foreign_key_check(?)", t.Name.Name); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // literalPlain quotes a string as a literal.
