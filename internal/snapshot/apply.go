@@ -95,10 +95,11 @@ func bare(decl string) string {
 
 // update writes captured values over rows that stand in their places and differ.
 func (r *Restorer) update(ctx context.Context, tx engine.Querier, g *target, fields []int, conflicts bool) (int64, error) {
-	if len(fields) == 0 {
-		return 0, nil
-	}
 	s, x := r.s, g.x
+	fields, again, err := r.identities(ctx, tx, g, fields)
+	if err != nil || len(fields) == 0 {
+		return 0, err
+	}
 	var sets []string
 	for _, i := range fields {
 		now := r.live(g, i)
@@ -111,10 +112,48 @@ func (r *Restorer) update(ctx context.Context, tx engine.Querier, g *target, fie
 	}
 	query := fmt.Sprintf("UPDATE %s AS t SET %s FROM %s WHERE %s", s.f.from(s.db, g.t), list(sets), r.source(x), all(conditions...))
 	n, err := r.attempt(ctx, tx, "put back values of "+x.Home.String(), query)
-	if err == nil || !s.f.taken(err) {
+	if err != nil && s.f.taken(err) {
+		n, err = r.updateEach(ctx, tx, g, query)
+	}
+	if err != nil {
 		return n, err
 	}
-	return r.updateEach(ctx, tx, g, query)
+	return n, again()
+}
+
+// identities looks at columns that number themselves (GENERATED ALWAYS). No UPDATE can write them, so where they differ the
+// column gives way until again is called; where they do not they are left out.
+func (r *Restorer) identities(ctx context.Context, tx engine.Querier, g *target, fields []int) (rest []int, again func() error, err error) {
+	s, x := r.s, g.x
+	var always []int
+	for _, i := range fields {
+		if r.live(g, i).Identity == "always" {
+			always = append(always, i)
+		}
+	}
+	again = func() error { return nil }
+	if len(always) == 0 {
+		return fields, again, nil
+	}
+	kept, live := r.images(g, always, false)
+	n, err := number(ctx, tx, "compare identities of "+x.Home.String(), fmt.Sprintf("SELECT count(*) FROM %s JOIN %s t ON %s WHERE %s", r.source(x), s.f.from(s.db, g.t),
+		s.on(x.capture, g.t, "t", "d", g.name, x.goal), all(x.inserted(false), s.hash(live)+" <> "+s.hash(kept))))
+	if err != nil {
+		return nil, nil, err
+	}
+	if n == 0 {
+		return slices.DeleteFunc(slices.Clone(fields), func(i int) bool { return slices.Contains(always, i) }), again, nil
+	}
+	set := func(mode string) error {
+		for _, i := range always {
+			if _, err := exec(ctx, tx, "put back identities of "+x.Home.String(), fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s SET GENERATED %s",
+				s.db.Quote(g.t.Name), s.q(r.live(g, i).Name), mode)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return fields, func() error { return set("ALWAYS") }, set("BY DEFAULT")
 }
 
 // unmove gives rows the key that they had before a statement moved it.
@@ -290,6 +329,12 @@ func (r *Restorer) remove(ctx context.Context, tx engine.Querier, g *target) (in
 				same = append(same, "c."+n+" = t."+n)
 			}
 			on = append(on, "NOT ("+all(same...)+")")
+		}
+		for _, y := range r.tables() { // nor is one that goes, too
+			if y.Home == child.Name && y.Ops && len(y.Key) > 0 {
+				leaves := s.on(y.capture, child, "c", "d", func(i int) string { return r.column(child, y.Key[i].Name) }, k)
+				on = append(on, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s d WHERE %s)", s.own(y.data()), all(leaves, y.inserted(true), r.free(y))))
+			}
 		}
 		if err := r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s t ON %s WHERE %s", usedSince, s.own(x.data()), s.f.from(s.db, g.t), place,
 			all(x.inserted(true), r.free(x), fmt.Sprintf("EXISTS (SELECT 1 FROM %s c WHERE %s)", s.f.from(s.db, child), all(on...))))); err != nil {

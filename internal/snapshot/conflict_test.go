@@ -98,6 +98,12 @@ func TestWritesAfter(t *testing.T) {
 			keep:   "1 11 b1, 2 20 b2, 3 30 b3, 4 40 b4, 5 50 b5, 6 60 b6, 9 90 new",
 		},
 		{
+			name: "inserted and removed again", up: "INSERT INTO t VALUES (7, 70, 'up'); DELETE FROM t WHERE id = 7", down: "SELECT 1",
+			writes: "INSERT INTO t VALUES (7, 71, 'app')",
+			keep:   "1 10 b1, 2 20 b2, 3 30 b3, 4 40 b4, 5 50 b5, 6 60 b6, 7 71 app", keeps: "id=7 inserted since keep; id=7 inserted since keep",
+			restore: "1 10 b1, 2 20 b2, 3 30 b3, 4 40 b4, 5 50 b5, 6 60 b6", restores: "id=7 inserted since restore; id=7 inserted since restore", refused: true,
+		},
+		{
 			name: "replace", up: "INSERT OR REPLACE INTO t VALUES (1, 1, 'up'), (7, 70, 'up')", down: "SELECT 1", onlyWith: "sqlite",
 			writes: "UPDATE t SET a = 11 WHERE id = 7; INSERT INTO t VALUES (9, 90, 'new')",
 			keep:   "1 10 b1, 2 20 b2, 3 30 b3, 4 40 b4, 5 50 b5, 6 60 b6, 7 11 up, 9 90 new", keeps: "id=7 changed since keep",

@@ -270,8 +270,8 @@ func (r *Restorer) compare(ctx context.Context, tx engine.Querier, x *restoring,
 		query = fmt.Sprintf("SELECT d.n, '%s' FROM %s d WHERE %s", deletedSince, data, all(notInserted, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)",
 			s.f.from(s.db, t), s.on(x.capture, t, "t", "d", name, k))))
 	case x.Seal.Mode == sealAbsent:
-		query = fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s t ON %s WHERE %s", insertedSince, data, s.f.from(s.db, t),
-			s.on(x.capture, t, "t", "d", name, k), all(notInserted))
+		query = fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s t ON %s", insertedSince, data, s.f.from(s.db, t),
+			s.on(x.capture, t, "t", "d", name, k))
 	default:
 		columns := []string{"d.n", "s.n AS sealed", "s.h AS hash"}
 		if x.Ops {
@@ -290,7 +290,7 @@ func (r *Restorer) compare(ctx context.Context, tx engine.Querier, x *restoring,
 			" FROM (SELECT %s FROM %s d LEFT JOIN %s s ON s.n = d.n) d LEFT JOIN %s t ON %s WHERE (%s) OR (%s) OR (%s)",
 			insertedSince, gone, deletedSince, changedSince, list(columns), data, s.own(x.companion()), s.f.from(s.db, t),
 			s.on(x.capture, t, "t", "d", name, k),
-			all("d.sealed IS NULL", there, notInserted), all("d.sealed IS NOT NULL", gone, notInserted),
+			all("d.sealed IS NULL", there), all("d.sealed IS NOT NULL", gone, notInserted),
 			all("d.sealed IS NOT NULL", there, "d.hash <> "+s.sealHash(x.capture, t)))
 	}
 	return r.mark(ctx, tx, x, query)

@@ -40,7 +40,7 @@ var sqliteFlavour = flavour{
 		return "t._rowid_"
 	},
 	size: func(ctx context.Context, q engine.Querier, table string) (int64, error) {
-		return number(ctx, q, "measure a capture", "SELECT sum(pgsize) FROM dbstat WHERE name = ? AND aggregate", strings.Trim(table, `"`))
+		return number(ctx, q, "measure a capture", "SELECT sum(pgsize) FROM dbstat WHERE name = ? AND aggregate = 1", strings.Trim(table, `"`))
 	},
 	ours: func(ctx context.Context, q engine.Querier) ([]string, error) {
 		return names(ctx, q, `SELECT name FROM main.sqlite_schema WHERE type = 'table' AND name LIKE 'dbrollback\_%' ESCAPE '\'`)
