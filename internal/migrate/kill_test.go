@@ -162,3 +162,66 @@ func settle(t *testing.T, dsn string, run func(time.Duration, ...string) testdb.
 		}
 	}
 }
+
+// TestServerGoesAway: the server is killed, or throws the connection out, at random instants of up and rollback. The program
+// says so in one line, and the database is exactly as before or as after.
+func TestServerGoesAway(t *testing.T) {
+	t.Parallel()
+	server := testdb.PrivatePostgres(t)
+	for _, c := range []struct {
+		name string
+		harm func(t *testing.T, dsn string)
+	}{
+		{"connection ended", func(t *testing.T, dsn string) {
+			testdb.Query(t, dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dbrollback' AND datname = current_database()")
+		}},
+		{"server killed", func(*testing.T, string) { server.Kill(); server.Restart() }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dsn := server.Database()
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "00001_change.sql"), []byte(tenStatements), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			fill(t, dsn)
+			command := func(verb string) testdb.Command {
+				return testdb.Command{Args: []string{verb, "--dsn", dsn, "--dir", dir, "--yes", "--no-progress"}}
+			}
+			run := func(_ time.Duration, args ...string) testdb.Result { return testdb.Run(t, command(args[0])) }
+			before := state(t, dsn)
+			took := map[string]time.Duration{"up": run(0, "up").Took}
+			after := state(t, dsn)
+			took["rollback"] = run(0, "rollback").Took
+			rng := rand.New(rand.NewPCG(uint64(len(c.name)), 1))
+			harmed := 0
+			for i := range kills(t) {
+				verb, from, to := "up", before, after
+				if i%2 == 1 {
+					verb, from, to = "rollback", after, before
+				}
+				p := testdb.Start(t, command(verb))
+				time.Sleep(time.Duration(rng.Int64N(int64(took[verb])))) // the instant of the harm
+				c.harm(t, dsn)
+				r := p.Wait()
+				if r.Code != 0 {
+					harmed++
+					if r.Code != 1 || strings.Contains(r.Stderr, "goroutine ") || !strings.Contains(r.Stderr, "hint:") {
+						t.Errorf("%s: want exit 1 with a hint: %v", verb, r)
+					}
+				}
+				settle(t, dsn, run, verb, from, to, r)
+				if state(t, dsn) == from {
+					if r := run(0, verb); r.Code != 0 {
+						t.Fatalf("%s after the harm: %v", verb, r)
+					}
+				}
+				if got := state(t, dsn); got != to {
+					t.Fatalf("%s again: not as it should be:\n%s", verb, testdb.Diff(to, got))
+				}
+			}
+			if harmed == 0 {
+				t.Error("no run was harmed: each was faster")
+			}
+		})
+	}
+}
