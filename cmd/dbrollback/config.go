@@ -46,6 +46,7 @@ type config struct {
 	path         string // "" when there is none
 	top          section
 	environments map[string]section
+	lint         lintConfig
 }
 
 // names lists the environments, sorted.
@@ -114,10 +115,13 @@ func parseConfig(path string, b []byte) (*config, error) {
 	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
 		return c, nil
 	}
-	known := append(keyNames(), "environments")
+	known := append(keyNames(), "environments", "lint")
 	err = c.each(file.Docs[0].Body, known, func(key string, value ast.Node) error {
-		if key == "environments" {
+		switch key {
+		case "environments":
 			return c.readEnvironments(value)
+		case "lint":
+			return c.readLint(value)
 		}
 		return c.read(c.top, key, value)
 	})

@@ -104,7 +104,7 @@ func judged(ms []*migrate.Migration) []*lint.Migration {
 	out := make([]*lint.Migration, len(ms))
 	for i, m := range ms {
 		out[i] = &lint.Migration{Version: m.Version, File: m.File, Text: m.Text, Transactional: m.Transactional,
-			HasDown: len(m.Down) > 0, Up: places(m.Up), Down: places(m.Down), Notes: m.Notes, Order: i}
+			HasDown: len(m.Down) > 0, Up: places(m.Up), Down: places(m.Down), Notes: m.Notes}
 	}
 	return out
 }

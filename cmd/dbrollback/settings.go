@@ -31,6 +31,7 @@ type settings struct {
 	NoProgress       bool
 	JSON             bool
 	ConfigPath       string
+	Lint             lintConfig
 }
 
 // resolver looks one setting up in every place, in order of precedence.
@@ -53,7 +54,7 @@ func resolve(c *cli.Context, getenv func(string) string) (*settings, error) {
 	if r.file, err = readConfig(r.text("config", "")); err != nil {
 		return nil, err
 	}
-	s.ConfigPath = r.file.path
+	s.ConfigPath, s.Lint = r.file.path, r.file.lint
 	if s.Env = r.text("env", ""); s.Env != "" {
 		env, ok := r.file.environments[s.Env]
 		if !ok {

@@ -35,7 +35,6 @@ type Migration struct {
 	HasDown       bool   // there is a Down section, if only an empty one
 	Up, Down      []Statement
 	Notes         []effects.Annotation
-	Order         int  // position in the folder
 	Skip          bool // read for context only: nothing is reported about it
 	Old           bool // it may be applied somewhere already; see SF002
 	Edited        bool // it differs from what was applied; see SF003

@@ -1,0 +1,332 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing/fstest"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/lint"
+	"github.com/dbrollback/dbrollback/internal/migrate"
+)
+
+// lintOptions are the options of `lint`.
+type lintOptions struct {
+	Paths     []string
+	Engine    string
+	Format    string
+	Since     string
+	FailOn    string
+	Fix       bool
+	NoCapture bool
+	Applied   bool // compare with what is applied: --dsn was typed
+}
+
+// lintEngines are the names that --engine knows.
+var lintEngines = []string{"postgres", "mysql", "mariadb", "sqlite"}
+
+// Validate checks the words that are chosen from a list.
+func (o lintOptions) Validate() error {
+	for _, choice := range []struct {
+		flag, value string
+		known       []string
+	}{
+		{"--engine", o.Engine, lintEngines},
+		{"--format", o.Format, lint.Formats},
+		{"--fail-on", o.FailOn, []string{"error", "warning", "never"}},
+	} {
+		if choice.value != "" && !slices.Contains(choice.known, choice.value) {
+			return &usageError{message: fmt.Sprintf("%s %q is unknown", choice.flag, choice.value),
+				hint: nearestHint(choice.value, choice.known, choice.flag+" ", "dbrollback lint --help")}
+		}
+	}
+	return nil
+}
+
+func (p *program) lintCommand() *cli.Command {
+	return &cli.Command{
+		Name: "lint", ArgsUsage: "[PATH…]",
+		Usage: "find migrations that cannot be undone, destroy data or hold locks; needs no database",
+		Description: `PATH is a folder of migrations or one of its files (default --dir). All files of a folder
+are read, because earlier migrations say what a later Down has to bring back.
+
+Exit code 3 when something is found. docs/rules.md explains each rule.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "engine", Usage: "`NAME` of the SQL: postgres, mysql, mariadb or sqlite (default: that of the configured database)"},
+			&cli.StringFlag{Name: "format", Usage: "`FORMAT` of the report: text, json, sarif, github or junit"},
+			&cli.StringFlag{Name: "since", Usage: "report only on migrations added since a git `REF`"},
+			&cli.StringFlag{Name: "fail-on", Value: "error", Usage: "`SEVERITY` from which the exit code is 3: error, warning or never"},
+			&cli.BoolFlag{Name: "fix", Usage: "write missing Down sections and statements into the files"},
+			&cli.BoolFlag{Name: "no-capture", Usage: "judge as if nothing were captured: data that Down cannot know is an error"},
+		},
+		Action: action(p, func(c *cli.Context) (lintOptions, error) {
+			return lintOptions{Paths: c.Args().Slice(), Engine: c.String("engine"), Format: c.String("format"), Since: c.String("since"),
+				FailOn: c.String("fail-on"), Fix: c.Bool("fix"), NoCapture: c.Bool("no-capture"), Applied: c.IsSet("dsn")}, nil
+		}, runLint),
+	}
+}
+
+func runLint(ctx context.Context, s *session, o lintOptions) error {
+	dialect, err := s.lintDialect(o.Engine)
+	if err != nil {
+		return err
+	}
+	options := lint.Options{Engine: dialect, NoCapture: o.NoCapture || s.Lint.noCapture, Severity: s.Lint.rules}
+	folders, err := s.lintFolders(o.Paths)
+	if err != nil {
+		return err
+	}
+	report := &lint.Report{Sources: map[string]string{}}
+	for _, f := range folders {
+		migrations, err := s.lintFolder(ctx, f, dialect, o)
+		if err != nil {
+			return err
+		}
+		if o.Fix {
+			if migrations, err = s.lintFix(ctx, f, migrations, options); err != nil {
+				return err
+			}
+		}
+		report.Add(lint.Run(migrations, options))
+	}
+	return s.lintReport(report, o)
+}
+
+// lintDialect is the SQL of the migrations: as asked, or that of the configured database.
+func (s *session) lintDialect(asked string) (effects.Dialect, error) {
+	if asked != "" {
+		return effects.Dialect(asked), nil
+	}
+	if s.dsnErr != nil {
+		return "", s.dsnErr
+	}
+	if s.DSN == "" {
+		return "", &usageError{message: "the SQL of which engine?", hint: "dbrollback lint --engine postgres, or name a database in " + configName}
+	}
+	t, err := engine.Parse(s.DSN)
+	if err != nil {
+		return "", s.badDSN(err)
+	}
+	return effects.Dialect(t.Kind), nil
+}
+
+// lintFolder is a folder of migrations and which of its files to report on; none means all.
+type lintFolder struct {
+	dir   string
+	files []string
+}
+
+func (s *session) lintFolders(paths []string) ([]*lintFolder, error) {
+	if len(paths) == 0 {
+		paths = []string{s.Dir}
+	}
+	var out []*lintFolder
+	find := func(dir string) *lintFolder {
+		for _, f := range out {
+			if f.dir == dir {
+				return f
+			}
+		}
+		out = append(out, &lintFolder{dir: dir})
+		return out[len(out)-1]
+	}
+	whole := map[string]bool{}
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, &usageError{message: "there is no " + p, hint: "name a folder of migrations, or one of its files"}
+		case err != nil:
+			return nil, &usageError{message: err.Error(), hint: "check the path and its permissions"}
+		case info.IsDir():
+			find(filepath.Clean(p)).files = nil
+			whole[filepath.Clean(p)] = true
+		default:
+			if f := find(filepath.Dir(p)); !whole[f.dir] {
+				f.files = append(f.files, filepath.Base(p))
+			}
+		}
+	}
+	return out, nil
+}
+
+// largest is the size of a migration beyond which nobody can review it.
+const largest = 16 << 20
+
+// lintFolder reads a folder, and marks what is there for context only.
+func (s *session) lintFolder(ctx context.Context, f *lintFolder, dialect effects.Dialect, o lintOptions) ([]*lint.Migration, error) {
+	if err := checkSizes(f.dir); err != nil {
+		return nil, err
+	}
+	loaded, err := migrate.Load(ctx, os.DirFS(f.dir), f.dir, dialect)
+	if err != nil {
+		return nil, err
+	}
+	migrations := judged(loaded)
+	var added map[string]bool
+	if o.Since != "" {
+		if added, err = addedSince(ctx, f.dir, o.Since); err != nil {
+			return nil, err
+		}
+	}
+	edited, err := s.editedVersions(ctx, f, o)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range migrations {
+		base := filepath.Base(m.File)
+		m.Old = added != nil && !added[base]
+		m.Skip = m.Old || len(f.files) > 0 && !slices.Contains(f.files, base)
+		m.Edited = edited[m.Version]
+		m.HasDown = strings.Contains(m.Text, "+goose Down")
+	}
+	return migrations, nil
+}
+
+// checkSizes refuses files that are no migrations but dumps, before any of them is read into memory.
+func checkSizes(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return &usageError{message: err.Error(), hint: "check the path and its permissions"}
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || filepath.Ext(e.Name()) != ".sql" || info.Size() <= largest {
+			continue
+		}
+		return &usageError{message: fmt.Sprintf("%s has %s: a migration has at most %s", filepath.Join(dir, e.Name()), size(info.Size()), size(largest)),
+			hint: "load bulk data outside of migrations"}
+	}
+	return nil
+}
+
+// editedVersions asks the database, when one was named on the command line, which migrations differ from what
+// was applied.
+func (s *session) editedVersions(ctx context.Context, f *lintFolder, o lintOptions) (map[int64]bool, error) {
+	if !o.Applied {
+		return nil, nil
+	}
+	if t, err := engine.Parse(s.DSN); err == nil && t.Kind == engine.SQLite {
+		if _, err := os.Stat(t.Database); errors.Is(err, fs.ErrNotExist) {
+			return nil, nil // nothing is applied to a database that is not there yet
+		}
+	}
+	s.Dir, s.DirSet = f.dir, true
+	m, err := s.migrator(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	status, err := m.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := map[int64]bool{}
+	for _, a := range status.Migrations {
+		out[a.Version] = a.Edited
+	}
+	return out, nil
+}
+
+// lintFix writes the fixed files and reads them again.
+func (s *session) lintFix(ctx context.Context, f *lintFolder, migrations []*lint.Migration, o lint.Options) ([]*lint.Migration, error) {
+	parse := func(m *lint.Migration, text string) (*lint.Migration, error) {
+		return reread(ctx, o.Engine, m, text)
+	}
+	fixed, err := lint.Fix(migrations, o, parse)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range fixed {
+		if err := replaceFile(x.File, x.Text); err != nil {
+			return nil, fmt.Errorf("write %s: %w", x.File, err)
+		}
+		s.out.note("fixed: %s; read it before you commit it, and try it with: dbrollback verify", x.File)
+		for i, m := range migrations {
+			if m.File == x.File {
+				if migrations[i], err = parse(m, x.Text); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	if len(fixed) == 0 {
+		s.out.note("nothing to fix in %s", f.dir)
+	}
+	return migrations, nil
+}
+
+// reread reads a text as if it stood in the migration's file.
+func reread(ctx context.Context, dialect effects.Dialect, m *lint.Migration, text string) (*lint.Migration, error) {
+	dir, base := filepath.Split(m.File)
+	loaded, err := migrate.Load(ctx, fstest.MapFS{base: {Data: []byte(text)}}, filepath.Clean(dir), dialect)
+	if err != nil {
+		return nil, err
+	}
+	if len(loaded) != 1 {
+		return nil, fmt.Errorf("%s is no migration any more", m.File)
+	}
+	out := judged(loaded)[0]
+	out.Skip, out.Old, out.Edited, out.HasDown = m.Skip, m.Old, m.Edited, true
+	return out, nil
+}
+
+// replaceFile writes a file in one step, with the permissions that it had.
+func replaceFile(path, text string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".lint-*")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.WriteString(text)
+	err = errors.Join(err, tmp.Chmod(info.Mode().Perm()), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp.Name()))
+	}
+	return nil
+}
+
+func (s *session) lintReport(report *lint.Report, o lintOptions) error {
+	format := o.Format
+	if format == "" {
+		format = "text"
+		if s.JSON {
+			format = "json"
+		}
+	}
+	var b bytes.Buffer
+	if err := lint.Write(&b, report, format, build().Release, s.out.colourOn); err != nil {
+		return err
+	}
+	s.out.printed = true
+	if _, err := s.Out.Write(b.Bytes()); err != nil {
+		return err
+	}
+	errs, warns := report.Count(lint.Error), report.Count(lint.Warning)
+	if o.FailOn == "never" || errs == 0 && (o.FailOn != "warning" || warns == 0) {
+		return nil
+	}
+	var found []string
+	if errs > 0 {
+		found = append(found, number(int64(errs), "error", "errors"))
+	}
+	if warns > 0 {
+		found = append(found, number(int64(warns), "warning", "warnings"))
+	}
+	return &refusedError{message: "lint found " + strings.Join(found, " and "), hint: "docs/rules.md says why and how to accept one; dbrollback lint --fix writes missing Downs"}
+}

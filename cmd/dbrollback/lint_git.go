@@ -1,0 +1,53 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// addedSince gives the names of the files of a folder that were added since a git ref: committed on this branch
+// since it left that of the ref, staged, or not yet known to git.
+func addedSince(ctx context.Context, dir, ref string) (map[string]bool, error) {
+	base, err := git(ctx, dir, "merge-base", "--", ref, "HEAD")
+	if err != nil {
+		return nil, gitError(ref, err)
+	}
+	added, err := git(ctx, dir, "diff", "--name-only", "-z", "--no-renames", "--diff-filter=A", "--relative", strings.TrimSpace(base), "--", ".")
+	if err != nil {
+		return nil, gitError(ref, err)
+	}
+	untracked, err := git(ctx, dir, "ls-files", "--others", "--exclude-standard", "-z", "--", ".")
+	if err != nil {
+		return nil, gitError(ref, err)
+	}
+	out := map[string]bool{}
+	for _, name := range strings.Split(added+untracked, "\x00") {
+		if name != "" && filepath.Base(name) == name {
+			out[name] = true
+		}
+	}
+	return out, nil
+}
+
+func git(ctx context.Context, dir string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", dir}, args...)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil && stderr.Len() > 0 {
+		return "", errors.New(strings.TrimPrefix(oneLine(stderr.String()), "fatal: "))
+	}
+	return string(out), err
+}
+
+func gitError(ref string, err error) error {
+	if errors.Is(err, exec.ErrNotFound) {
+		return &usageError{message: "--since wants git, which is not installed", hint: "install git, or leave --since out"}
+	}
+	return &usageError{message: fmt.Sprintf("--since %s: %v", ref, err), hint: "is it fetched? In CI: git fetch origin main, or a checkout with its whole history"}
+}
