@@ -153,6 +153,7 @@ func (t tables) follow(st effects.Statement) {
 func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migration, dir Direction, future tables, rehearse bool) (*PlanMigration, error) {
 	pm := &PlanMigration{Version: mig.Version, File: mig.File, Verdict: Lossless, Transactional: mig.Transactional && m.db.Caps.TransactionalDDL, Steps: []PlanStep{}}
 	pm.Reasons = m.refusals(mig, dir)
+	own := tables{} // made by this very migration: nothing of anyone's can be in them
 	for _, st := range mig.statements(dir) {
 		step := PlanStep{Line: st.Line, Column: st.Column, Statement: st.SQL, Effects: []PlanEffect{}, Captures: []snapshot.Need{}, Locks: []PlanLock{}}
 		for _, e := range st.Effects {
@@ -184,7 +185,7 @@ func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migrat
 				step.Notes = append(step.Notes, "will be rehearsed in a savepoint, to see what it touches")
 				pm.raise(Rehearsable)
 			case len(step.Captures) > 0 || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
-				return e.Destroys() && (e.Table.Name == "" || !future.has(e.Table))
+				return e.Destroys() && (e.Table.Name == "" || !own.has(e.Table))
 			}):
 				pm.raise(Restorable)
 			}
@@ -196,6 +197,7 @@ func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migrat
 		}
 		pm.Steps = append(pm.Steps, step)
 		future.follow(st.Statement)
+		own.follow(st.Statement)
 		if rehearse && pm.Transactional {
 			if _, err := q.ExecContext(ctx, st.SQL); err != nil {
 				return nil, (&work{mig: mig}).failed(st, err)
