@@ -90,6 +90,8 @@ type Statement struct {
 	// Autocommit: the engine does not let it run inside a transaction (CREATE INDEX CONCURRENTLY,
 	// VACUUM, CREATE DATABASE, …).
 	Autocommit bool
+	// ImplicitCommit: MySQL and MariaDB commit the open transaction before and after it.
+	ImplicitCommit bool
 	// NotNullSpans are byte ranges [start,end) in SQL of the NOT NULL (and PRIMARY KEY / UNIQUE) of each
 	// added column that cannot hold before its data is back; blanking them leaves a valid statement.
 	NotNullSpans []Span
@@ -182,6 +184,7 @@ type ColumnDef struct {
 	Expression string // of a generated column
 	Stored     bool   // of a generated column: its values lie in the table
 	Comment    string // MySQL
+	OnUpdate   string // MySQL: expression that every UPDATE of the row assigns
 	// Constraints are those written with the column, NOT NULL and defaults excepted.
 	Constraints []ConstraintDef
 }
@@ -203,7 +206,7 @@ type TableDef struct {
 // ConstraintDef is a table constraint as the text gives it.
 type ConstraintDef struct {
 	Name               string
-	Kind               string // "primary key", "unique", "foreign key", "check", "exclude"
+	Kind               string // "primary key", "unique", "foreign key", "check", "exclude"; MySQL: "index" as well
 	Columns            []string
 	Parent             Name
 	ParentColumns      []string

@@ -43,6 +43,8 @@ func fuzz(f *testing.F, d Dialect) {
 
 func FuzzParsePostgres(f *testing.F) { fuzz(f, Postgres) }
 func FuzzParseSQLite(f *testing.F)   { fuzz(f, SQLite) }
+func FuzzParseMySQL(f *testing.F)    { fuzz(f, MySQL) }
+func FuzzParseMariaDB(f *testing.F)  { fuzz(f, MariaDB) }
 
 func FuzzAnnotations(f *testing.F) {
 	f.Add(annotated)

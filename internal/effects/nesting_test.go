@@ -20,7 +20,7 @@ func TestDeepNesting(t *testing.T) {
 		"comments": strings.Repeat("/*", n),
 		"or":       "DELETE FROM t WHERE a = 1" + strings.Repeat(" OR a = 1", n/10),
 	} {
-		for _, d := range []Dialect{Postgres, SQLite} {
+		for _, d := range []Dialect{Postgres, SQLite, MySQL, MariaDB} {
 			t.Run(string(d)+"/"+name, func(t *testing.T) {
 				start := time.Now()
 				statements, err := Parse(d, sql)

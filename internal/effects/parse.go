@@ -45,6 +45,8 @@ func grammarOf(d Dialect) (grammar, error) {
 		return postgres{}, nil
 	case SQLite:
 		return sqlite{}, nil
+	case MySQL, MariaDB:
+		return mysql{dialect: d}, nil
 	default:
 		return nil, fmt.Errorf("no grammar for %q", string(d))
 	}

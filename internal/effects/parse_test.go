@@ -12,7 +12,7 @@ func TestParseRefusesWhatIsNoText(t *testing.T) {
 		"SELECT 'ä';\n  SELECT '\xff';": {Offset: 23, Line: 2, Column: 11},
 		"\xc3":                          {Offset: 0, Line: 1, Column: 1},
 	} {
-		for _, d := range []Dialect{Postgres, SQLite} {
+		for _, d := range []Dialect{Postgres, SQLite, MySQL, MariaDB} {
 			_, err := Parse(d, text)
 			var e *Error
 			if !errors.As(err, &e) || e.Offset != want.Offset || e.Line != want.Line || e.Column != want.Column || e.Message == "" {
@@ -26,7 +26,7 @@ func TestParseRefusesWhatIsNoText(t *testing.T) {
 }
 
 func TestParseOfNothing(t *testing.T) {
-	for _, d := range []Dialect{Postgres, SQLite} {
+	for _, d := range []Dialect{Postgres, SQLite, MySQL, MariaDB} {
 		for _, text := range []string{"", " \n", ";", "-- x", "/* x */ ; ;"} {
 			if got, err := Parse(d, text); err != nil || len(got) != 0 {
 				t.Errorf("%s %q: %v, %v", d, text, got, err)

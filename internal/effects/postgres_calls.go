@@ -77,16 +77,16 @@ func pgValueFunction(op pg.SQLValueFunctionOp) string {
 	return strings.TrimSuffix(name, "_n")
 }
 
-// pgCall says what calling a function does besides giving a value.
-type pgCall uint8
+// functionKind says what calling a function does besides giving a value.
+type functionKind uint8
 
 const (
-	callUnknown  pgCall = iota // of the user or an extension: may do anything
-	callPure                   // gives the same again within a transaction
-	callVolatile               // gives something else each time, and does nothing
-	callSequence               // moves a sequence
-	callSession                // changes the session
-	callExternal               // reaches out of the transaction
+	callUnknown  functionKind = iota // of the user or an extension: may do anything
+	callPure                         // gives the same again within a transaction
+	callVolatile                     // gives something else each time, and does nothing
+	callSequence                     // moves a sequence
+	callSession                      // changes the session
+	callExternal                     // reaches out of the transaction
 )
 
 // The lists are made of the server's own catalog (pg_proc): what it calls immutable or stable is
@@ -95,11 +95,14 @@ const (
 //go:embed postgres_functions.txt
 var pgFunctionList string
 
-var pgFunctions = sync.OnceValue(func() map[string]pgCall {
-	kinds := map[string]pgCall{"pure": callPure, "extension": callPure, "volatile": callVolatile,
+var pgFunctions = sync.OnceValue(func() map[string]functionKind { return functionTable(pgFunctionList) })
+
+// functionTable reads lines of the form "kind: names".
+func functionTable(list string) map[string]functionKind {
+	kinds := map[string]functionKind{"pure": callPure, "extension": callPure, "volatile": callVolatile,
 		"sequence": callSequence, "session": callSession, "external": callExternal}
-	out := make(map[string]pgCall, 2048)
-	for _, line := range strings.Split(pgFunctionList, "\n") {
+	out := make(map[string]functionKind, 2048)
+	for _, line := range strings.Split(list, "\n") {
 		kind, names, ok := strings.Cut(line, ":")
 		if !ok || strings.HasPrefix(line, "#") {
 			continue
@@ -109,10 +112,10 @@ var pgFunctions = sync.OnceValue(func() map[string]pgCall {
 		}
 	}
 	return out
-})
+}
 
 // pgClassify wants the name without pg_catalog.
-func pgClassify(name string) pgCall {
+func pgClassify(name string) functionKind {
 	if strings.Contains(name, ".") {
 		return callUnknown
 	}
