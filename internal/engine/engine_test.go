@@ -44,7 +44,12 @@ func exec(t *testing.T, q engine.Querier, statements ...string) {
 	}
 }
 
-func class(t *testing.T, err error, want engine.Class) *engine.Error {
+func class(t *testing.T, err error, want engine.Class) {
+	t.Helper()
+	_ = classified(t, err, want)
+}
+
+func classified(t *testing.T, err error, want engine.Class) *engine.Error {
 	t.Helper()
 	e, ok := engine.AsError(err)
 	if !ok || e.Class != want {
@@ -142,7 +147,7 @@ func TestErrorClasses(t *testing.T) {
 		_, err := db.ExecContext(t.Context(), "INSERT INTO t VALUES (1)")
 		class(t, err, engine.Constraint)
 		_, err = db.ExecContext(t.Context(), "SELECT 1;\nSELEKT 2")
-		e := class(t, err, engine.Syntax)
+		e := classified(t, err, engine.Syntax)
 		if db.Kind == engine.Postgres && e.Position != 11 {
 			t.Errorf("position %d, want 11", e.Position)
 		}
@@ -185,7 +190,7 @@ func TestOpenFailures(t *testing.T) {
 			t.Errorf("%s opened", c.dsn)
 			continue
 		}
-		if e := class(t, err, c.want); e.Hint == "" {
+		if e := classified(t, err, c.want); e.Hint == "" {
 			t.Errorf("%v: no hint", err)
 		}
 		for e := err; e != nil; e = errors.Unwrap(e) {
@@ -206,7 +211,7 @@ func TestReadOnlyTargets(t *testing.T) {
 		testdb.Exec(t, dsn, "CREATE TABLE t (id integer)")
 		s := session(t, open(t, "file:"+strings.TrimPrefix(dsn, "sqlite:")+"?mode=ro", engine.Options{}))
 		_, err := s.RunLock(t.Context(), 0)
-		if e := class(t, err, engine.ReadOnly); e.Hint == "" {
+		if e := classified(t, err, engine.ReadOnly); e.Hint == "" {
 			t.Error("no hint")
 		}
 	})
@@ -215,7 +220,7 @@ func TestReadOnlyTargets(t *testing.T) {
 		testdb.Exec(t, dsn, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$")
 		s := session(t, open(t, dsn, engine.Options{}))
 		_, err := s.RunLock(t.Context(), 0)
-		if e := class(t, err, engine.ReadOnly); e.Hint == "" {
+		if e := classified(t, err, engine.ReadOnly); e.Hint == "" {
 			t.Error("no hint")
 		}
 		_, err = s.ExecContext(t.Context(), "CREATE TABLE t (id integer)")
@@ -233,7 +238,7 @@ func TestRunLockExcludes(t *testing.T) {
 	}
 	start := time.Now()
 	_, err = second.RunLock(t.Context(), 150*time.Millisecond)
-	if e := class(t, err, engine.LockTimeout); !strings.Contains(e.Message, "deploy 7") {
+	if e := classified(t, err, engine.LockTimeout); !strings.Contains(e.Message, "deploy 7") {
 		t.Errorf("the message does not say who holds the lock: %s", e.Message)
 	}
 	if waited := time.Since(start); waited < 150*time.Millisecond {
@@ -294,7 +299,7 @@ func TestHomeSaysWhichGrantIsMissing(t *testing.T) {
 	dsn := testdb.Postgres(t)
 	limited, role := testdb.Role(t, dsn)
 	db := open(t, limited, engine.Options{})
-	e := class(t, db.EnsureHome(t.Context(), db), engine.Privilege)
+	e := classified(t, db.EnsureHome(t.Context(), db), engine.Privilege)
 	if !strings.Contains(e.Hint, "GRANT CREATE ON DATABASE") || !strings.Contains(e.Hint, role) {
 		t.Errorf("hint: %s", e.Hint)
 	}
@@ -304,7 +309,7 @@ func TestHomeSaysWhichGrantIsMissing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	e = class(t, db.EnsureHome(t.Context(), db), engine.Privilege)
+	e = classified(t, db.EnsureHome(t.Context(), db), engine.Privilege)
 	if !strings.Contains(e.Hint, "GRANT USAGE, CREATE ON SCHEMA") {
 		t.Errorf("hint: %s", e.Hint)
 	}

@@ -43,6 +43,7 @@ type Error struct {
 	Class    Class
 	Message  string
 	Hint     string // what to do, "" when there is nothing to say
+	Taken    bool   // of Constraint: a unique value is there already
 	Position int    // characters from the start of the SQL text, counted from 1; 0 when unknown
 	Err      error  // the driver's
 }

@@ -199,6 +199,7 @@ func mysqlError(e *mysql.MySQLError, err error) *Error {
 		out.Class = ConnectionLost
 	case 1048, 1062, 1216, 1217, 1264, 1364, 1366, 1406, 1451, 1452, 1557, 1586, 1761, 1762, 3819, 4025:
 		out.Class = Constraint
+		out.Taken = e.Number == 1062 || e.Number == 1557 || e.Number == 1586 || e.Number == 1761 || e.Number == 1762
 	default:
 		switch string(e.SQLState[:2]) {
 		case "42":

@@ -71,7 +71,7 @@ func TestMySQLRunLock(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = second.RunLock(t.Context(), 50*time.Millisecond)
-		if e := class(t, err, engine.LockTimeout); !strings.Contains(e.Message, "connection ") {
+		if e := classified(t, err, engine.LockTimeout); !strings.Contains(e.Message, "connection ") {
 			t.Errorf("the message does not say who: %s", e.Message)
 		}
 		release()

@@ -322,6 +322,7 @@ func postgresError(pg *pgconn.PgError, err error) *Error {
 		e.Class = ConnectionLost
 	case strings.HasPrefix(code, "23"):
 		e.Class = Constraint
+		e.Taken = code == "23505" || code == "23P01"
 	case strings.HasPrefix(code, "42"):
 		e.Class = Syntax
 	}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -176,6 +177,7 @@ func sqliteError(e *sqlite.Error, err error) *Error {
 		out.Class = DiskFull
 	case sqlite3.SQLITE_CONSTRAINT:
 		out.Class = Constraint
+		out.Taken = slices.Contains([]int{sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_ROWID}, e.Code())
 	case sqlite3.SQLITE_INTERRUPT:
 		out.Class = Cancelled
 	case sqlite3.SQLITE_ERROR:

@@ -300,10 +300,10 @@ func renameWord(d effects.Dialect, text, from, to string) string {
 		if t.Kind <= effects.Quoted && strings.EqualFold(s, from) {
 			s = to
 		}
-		switch {
-		case t.Kind == effects.String:
+		switch t.Kind {
+		case effects.String:
 			s = "'" + strings.ReplaceAll(s, "'", "''") + "'"
-		case t.Kind == effects.Quoted:
+		case effects.Quoted:
 			s = quoteAlways(d, s)
 		}
 		if i > 0 {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/verify"
 )
@@ -264,14 +263,4 @@ func (w *work) alone(ctx context.Context, i int) error {
 		return w.failed(st, err)
 	}
 	return s.Tx(ctx, func(tx *sql.Tx) error { return m.catalog.write(ctx, tx, w.op(i+1, "done", "")) })
-}
-
-// maintenance statements leave no trace in a fingerprint, and may run twice.
-func repeatable(st Statement) bool {
-	for _, e := range st.Effects {
-		if e.Kind != effects.Maintenance && e.Kind != effects.Session && e.Kind != effects.Read {
-			return false
-		}
-	}
-	return true
 }

@@ -112,7 +112,7 @@ func (r *Restorer) update(ctx context.Context, tx engine.Querier, g *target, fie
 	}
 	query := fmt.Sprintf("UPDATE %s AS t SET %s FROM %s WHERE %s", s.f.from(s.db, g.t), list(sets), r.source(x), all(conditions...))
 	n, err := r.attempt(ctx, tx, "put back values of "+x.Home.String(), query)
-	if err != nil && s.f.taken(err) {
+	if err != nil && taken(err) {
 		n, err = r.updateEach(ctx, tx, g, query)
 	}
 	if err != nil {
@@ -168,7 +168,7 @@ func (r *Restorer) unmove(ctx context.Context, tx engine.Querier, g *target) (in
 	query := fmt.Sprintf("UPDATE %s AS t SET %s FROM %s d WHERE %s", s.f.from(s.db, g.t), list(sets), s.own(x.data()),
 		all(s.on(x.capture, g.t, "t", "d", g.name, k), "d.op = 'u'", "NOT ("+all(same...)+")", r.free(x)))
 	n, err := r.attempt(ctx, tx, "put back keys of "+x.Home.String(), query)
-	if err == nil || !s.f.taken(err) {
+	if err == nil || !taken(err) {
 		return n, err
 	}
 	return r.updateEach(ctx, tx, g, query)
@@ -227,7 +227,7 @@ func (r *Restorer) updateEach(ctx context.Context, tx engine.Querier, g *target,
 			switch {
 			case err == nil:
 				done += m
-			case s.f.taken(err):
+			case taken(err):
 				left = append(left, n)
 			default:
 				return done, err
@@ -288,7 +288,7 @@ func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target) (in
 	query := fmt.Sprintf("INSERT INTO %s (%s) %s SELECT %s FROM %s WHERE %s", s.db.Quote(g.t.Name), list(names), s.f.overriding, list(values),
 		r.source(x), all(conditions...))
 	n, err := r.attempt(ctx, tx, "put back rows of "+x.Home.String(), query+" ORDER BY d.n")
-	if err == nil || !s.f.taken(err) {
+	if err == nil || !taken(err) {
 		return n, err
 	}
 	// A unique value of some row was taken meanwhile: that row stays out, the others come back.

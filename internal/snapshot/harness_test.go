@@ -196,22 +196,7 @@ func (b *bench) rows() string {
 				cols[i] = "coalesce(" + cols[i] + ", 'null')"
 			}
 		}
-		rows, err := b.db.QueryContext(ctx, "SELECT "+strings.Join(cols, " || '|' || ")+" FROM "+from)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		var lines []string
-		for rows.Next() {
-			var line string
-			if err := rows.Scan(&line); err != nil {
-				b.t.Fatal(err)
-			}
-			lines = append(lines, line)
-		}
-		rows.Close()
-		if err := rows.Err(); err != nil {
-			b.t.Fatal(err)
-		}
+		lines := b.query("SELECT " + strings.Join(cols, " || '|' || ") + " FROM " + from)
 		sort.Strings(lines)
 		for _, l := range lines {
 			out.WriteString("  " + l + "\n")
@@ -243,6 +228,9 @@ func (b *bench) query(q string, args ...any) []string {
 			b.t.Fatal(err)
 		}
 		out = append(out, s.String)
+	}
+	if err := rows.Err(); err != nil {
+		b.t.Fatalf("%s: %v", q, err)
 	}
 	return out
 }

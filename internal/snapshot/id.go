@@ -28,7 +28,7 @@ func newID() string {
 	binary.BigEndian.PutUint64(b[:], next<<4) // 48 bits of time, then the counter in the 12 bits after the version
 	b[7] = b[6]<<4 | b[7]>>4
 	b[6] = 0x70 | b[6]>>4
-	rand.Read(b[8:]) //nolint:errcheck // never fails since Go 1.24
+	rand.Read(b[8:]) // never fails
 	b[8] = 0x80 | b[8]&0x3f
 	h := hex.EncodeToString(b[:])
 	return strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:]}, "-")

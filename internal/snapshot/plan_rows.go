@@ -62,11 +62,8 @@ func (p *planner) rows(ctx context.Context, t *engine.Table, e effects.Effect) e
 		return nil // only columns that this migration made
 	case ev.update && len(columns) > 0:
 		a.columns = columns
-		for _, k := range t.Keys {
-			for _, c := range k.Columns {
-				a.moved = a.moved || slices.Contains(columns, c)
-			}
-			break // the first one identifies rows
+		if len(t.Keys) > 0 { // the first one identifies rows
+			a.moved = slices.ContainsFunc(t.Keys[0].Columns, func(c string) bool { return slices.Contains(columns, c) })
 		}
 		if ev.remove {
 			a.columns = nil

@@ -4,12 +4,9 @@ import (
 	"context"
 	"database/sql"
 	_ "embed"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
@@ -60,10 +57,6 @@ var postgresFlavour = flavour{
 	},
 	ours: func(ctx context.Context, q engine.Querier) ([]string, error) {
 		return names(ctx, q, `SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = to_regnamespace('dbrollback') AND relkind = 'r'`)
-	},
-	taken: func(err error) bool {
-		var pg *pgconn.PgError
-		return errors.As(err, &pg) && (pg.Code == "23505" || pg.Code == "23P01")
 	},
 	observable: func(ctx context.Context, q engine.Querier, t *engine.Table) (bool, error) {
 		n, err := number(ctx, q, "check rights", "SELECT CASE WHEN has_table_privilege($1::bigint::oid, 'TRIGGER') THEN 1 ELSE 0 END", int64(t.OID))

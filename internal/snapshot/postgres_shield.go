@@ -97,18 +97,18 @@ func (d postgresDialect) defers(ctx context.Context, q engine.Querier, tables []
 		written[int64(t.OID)] = true
 	}
 	var seen []int64
-	for _, t := range tables {
+	collect := func(t *engine.Table) error {
 		rows, err := q.QueryContext(ctx, postgresKeys, int64(t.OID))
 		if err != nil {
-			return nil, nil, fmt.Errorf("read foreign keys: %w", err)
+			return err
 		}
+		defer rows.Close()
 		for rows.Next() {
 			var id, child, parent int64
 			var schema, table, name, definition string
 			var deferrable, validated bool
 			if err := rows.Scan(&id, &child, &parent, &schema, &table, &name, &definition, &deferrable, &validated); err != nil {
-				rows.Close()
-				return nil, nil, fmt.Errorf("read foreign keys: %w", err)
+				return err
 			}
 			if slices.Contains(seen, id) {
 				continue
@@ -124,8 +124,10 @@ func (d postgresDialect) defers(ctx context.Context, q engine.Querier, tables []
 				on = append(on, alter+" ALTER CONSTRAINT "+d.s.q(name)+" NOT DEFERRABLE")
 			}
 		}
-		rows.Close()
-		if err := rows.Err(); err != nil {
+		return rows.Err()
+	}
+	for _, t := range tables {
+		if err := collect(t); err != nil {
 			return nil, nil, fmt.Errorf("read foreign keys: %w", err)
 		}
 	}

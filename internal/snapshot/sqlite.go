@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"modernc.org/sqlite"
-
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
 
@@ -44,10 +42,6 @@ var sqliteFlavour = flavour{
 	},
 	ours: func(ctx context.Context, q engine.Querier) ([]string, error) {
 		return names(ctx, q, `SELECT name FROM main.sqlite_schema WHERE type = 'table' AND name LIKE 'dbrollback\_%' ESCAPE '\'`)
-	},
-	taken: func(err error) bool {
-		var e *sqlite.Error
-		return errors.As(err, &e) && slices.Contains([]int{1555, 2067, 2579}, e.Code()) // PRIMARY KEY, UNIQUE, ROWID
 	},
 	observable: func(ctx context.Context, q engine.Querier, t *engine.Table) (bool, error) {
 		// A row that gives way to another one of the same unique value fires no trigger.
@@ -151,23 +145,11 @@ func (d sqliteDialect) shapes(ctx context.Context, q engine.Querier) (shapes, er
 func (d sqliteDialect) shield(ctx context.Context, q engine.Querier, tables []*engine.Table) (func(context.Context) error, error) {
 	var again []string
 	for _, t := range tables {
-		rows, err := q.QueryContext(ctx, "SELECT name, sql FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE ORDER BY rowid", t.Name.Name)
+		names, texts, err := triggersOf(ctx, q, t)
 		if err != nil {
 			return nil, fmt.Errorf("read triggers: %w", err)
 		}
-		var names []string
-		for rows.Next() {
-			var name, text string
-			if err := rows.Scan(&name, &text); err != nil {
-				rows.Close()
-				return nil, fmt.Errorf("read triggers: %w", err)
-			}
-			names, again = append(names, name), append(again, text)
-		}
-		rows.Close()
-		if err := rows.Err(); err != nil {
-			return nil, fmt.Errorf("read triggers: %w", err)
-		}
+		again = append(again, texts...)
 		for _, n := range names {
 			if _, err := exec(ctx, q, "switch triggers off", "DROP TRIGGER main."+d.s.q(n)); err != nil {
 				return nil, err
@@ -217,3 +199,20 @@ func (d sqliteDialect) broken(ctx context.Context, q engine.Querier, tables []*e
 
 // literalPlain quotes a string as a literal.
 func literalPlain(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// triggersOf lists the triggers of a table with the text that makes them, in the order in which they were made.
+func triggersOf(ctx context.Context, q engine.Querier, t *engine.Table) (names, texts []string, err error) {
+	rows, err := q.QueryContext(ctx, "SELECT name, sql FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE ORDER BY rowid", t.Name.Name)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name, text string
+		if err := rows.Scan(&name, &text); err != nil {
+			return nil, nil, err
+		}
+		names, texts = append(names, name), append(texts, text)
+	}
+	return names, texts, rows.Err()
+}

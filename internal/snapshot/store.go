@@ -62,8 +62,6 @@ type flavour struct {
 	size func(ctx context.Context, q engine.Querier, table string) (int64, error)
 	// ours lists the tables in the place of our own.
 	ours func(ctx context.Context, q engine.Querier) ([]string, error)
-	// taken tells whether a statement failed because a unique value is there already.
-	taken func(error) bool
 	// observable tells whether the session may watch writes to a table.
 	observable func(ctx context.Context, q engine.Querier, t *engine.Table) (bool, error)
 	// raise makes generators of numbers continue after everything that was handed out.
@@ -163,4 +161,10 @@ func (s *Store) pinned(ctx context.Context, q engine.Querier, f func() error) er
 		return err // the settings go with the transaction
 	}
 	return unpin(ctx)
+}
+
+// taken tells whether a statement failed because a unique value is there already.
+func taken(err error) bool {
+	e, ok := engine.AsError(err)
+	return ok && e.Taken
 }
