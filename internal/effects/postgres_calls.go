@@ -2,12 +2,12 @@ package effects
 
 import (
 	_ "embed"
+	"reflect"
 	"strings"
 	"sync"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // pgFacts is what an expression or a query holds that matters for its effects.
@@ -21,14 +21,15 @@ type pgFacts struct {
 func pgCollect(nodes ...proto.Message) pgFacts {
 	var f pgFacts
 	for _, n := range nodes {
-		if m := n.ProtoReflect(); m.IsValid() {
-			f.walk(m)
-		}
+		f.walk(reflect.ValueOf(n))
 	}
 	return f
 }
 
-func (f *pgFacts) walk(m protoreflect.Message) {
+func (f *pgFacts) walk(m reflect.Value) {
+	if m.IsNil() {
+		return
+	}
 	switch v := m.Interface().(type) {
 	case *pg.FuncCall:
 		f.calls = append(f.calls, strings.Join(pgStrings(v.Funcname), "."))
@@ -54,22 +55,44 @@ func (f *pgFacts) walk(m protoreflect.Message) {
 			f.unordered = true
 		}
 	}
-	// In the order of the grammar: Range has none.
-	fds := m.Descriptor().Fields()
-	for i := range fds.Len() {
-		fd := fds.Get(i)
-		if fd.Kind() != protoreflect.MessageKind || !m.Has(fd) {
-			continue
-		}
-		if !fd.IsList() {
-			f.walk(m.Get(fd).Message())
-			continue
-		}
-		list := m.Get(fd).List()
-		for k := range list.Len() {
-			f.walk(list.Get(k).Message())
+	for _, i := range pgChildren(m.Type().Elem()) {
+		switch c := m.Elem().Field(i); c.Kind() {
+		case reflect.Slice:
+			for k := range c.Len() {
+				f.walk(c.Index(k))
+			}
+		case reflect.Interface: // one of several kinds of nodes, in a wrapper of its own
+			if !c.IsNil() {
+				f.walk(c.Elem())
+			}
+		default:
+			f.walk(c)
 		}
 	}
+}
+
+// pgFields are the fields of the grammar's structs that hold other nodes, by type. Reflection over Go's own structs
+// takes a third of the time that reflection over the messages takes.
+var pgFields sync.Map // reflect.Type -> []int
+
+func pgChildren(t reflect.Type) []int {
+	if known, ok := pgFields.Load(t); ok {
+		return known.([]int)
+	}
+	var out []int
+	for i := range t.NumField() {
+		field := t.Field(i)
+		kind := field.Type
+		if kind.Kind() == reflect.Slice {
+			kind = kind.Elem()
+		}
+		node := kind.Kind() == reflect.Pointer && kind.Elem().Kind() == reflect.Struct || kind.Kind() == reflect.Interface
+		if field.IsExported() && node {
+			out = append(out, i)
+		}
+	}
+	pgFields.Store(t, out)
+	return out
 }
 
 func pgValueFunction(op pg.SQLValueFunctionOp) string {

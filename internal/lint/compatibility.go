@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -122,7 +123,7 @@ func dropsReadColumn(p *Pass) {
 }
 
 func changesSignatures(p *Pass) {
-	for _, k := range sortedKeys(p.Before.allTouched(p.After)) {
+	for _, k := range sortedKeys(maps.All(p.Before.allTouched(p.After))) {
 		switch k.kind {
 		case "view", "materialized view", "function", "procedure":
 		default:

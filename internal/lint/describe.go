@@ -1,6 +1,8 @@
 package lint
 
 import (
+	"cmp"
+	"iter"
 	"slices"
 	"strings"
 )
@@ -69,13 +71,17 @@ func describeObject(o *Object) string {
 	return "another definition"
 }
 
-func sortedKeys(m map[objectKey]*Object) []objectKey {
-	out := make([]objectKey, 0, len(m))
-	for k := range m {
+// sortedKeys gives the keys of objects in an order of their own.
+func sortedKeys(objects iter.Seq2[objectKey, *Object]) []objectKey {
+	var out []objectKey
+	for k := range objects {
 		out = append(out, k)
 	}
-	slices.SortFunc(out, func(a, b objectKey) int {
-		return strings.Compare(a.kind+a.table.String()+a.name.String()+a.args, b.kind+b.table.String()+b.name.String()+b.args)
-	})
+	slices.SortFunc(out, compareKeys)
 	return out
+}
+
+func compareKeys(a, b objectKey) int {
+	return cmp.Or(strings.Compare(a.kind, b.kind), strings.Compare(a.table.Schema, b.table.Schema), strings.Compare(a.table.Name, b.table.Name),
+		strings.Compare(a.name.Schema, b.name.Schema), strings.Compare(a.name.Name, b.name.Name), strings.Compare(a.args, b.args))
 }

@@ -84,9 +84,7 @@ func (d *differ) touchedObjects() []objectKey {
 	for k := range seen {
 		out = append(out, k)
 	}
-	slices.SortFunc(out, func(a, b objectKey) int {
-		return strings.Compare(a.kind+a.table.String()+a.name.String()+a.args, b.kind+b.table.String()+b.name.String()+b.args)
-	})
+	slices.SortFunc(out, compareKeys)
 	return out
 }
 

@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"iter"
 	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
@@ -203,17 +204,12 @@ func (t *Table) clone() *Table {
 	return &c
 }
 
-// allTables gives each table once, in no order.
+// allTables gives each table once, in no order. The list is the caller's: tables may be edited on the way.
 func (m *Model) allTables() []*Table {
-	seen := map[effects.Name]bool{}
 	var out []*Table
 	for l := m; l != nil; l = l.parent {
 		for k, t := range l.tables {
-			if seen[k] {
-				continue
-			}
-			seen[k] = true
-			if t != nil {
+			if t != nil && !m.tableAbove(l, k) {
 				out = append(out, t)
 			}
 		}
@@ -221,22 +217,46 @@ func (m *Model) allTables() []*Table {
 	return out
 }
 
-// allObjects gives each object once, in no order.
-func (m *Model) allObjects() map[objectKey]*Object {
-	out := map[objectKey]*Object{}
-	for l := m; l != nil; l = l.parent {
-		for k, o := range l.objects {
-			if _, seen := out[k]; !seen {
-				out[k] = o
+// tableAbove says whether a layer above l has its own version of a table.
+func (m *Model) tableAbove(l *Model, k effects.Name) bool {
+	for a := m; a != l; a = a.parent {
+		if _, ok := a.tables[k]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// allObjects gives each object once, in no order. Objects may be edited on the way.
+func (m *Model) allObjects() iter.Seq2[objectKey, *Object] {
+	return func(yield func(objectKey, *Object) bool) {
+		type entry struct {
+			k objectKey
+			o *Object
+		}
+		var all []entry
+		for l := m; l != nil; l = l.parent {
+			for k, o := range l.objects {
+				if o != nil && !m.objectAbove(l, k) {
+					all = append(all, entry{k, o})
+				}
+			}
+		}
+		for _, e := range all {
+			if !yield(e.k, e.o) {
+				return
 			}
 		}
 	}
-	for k, o := range out {
-		if o == nil {
-			delete(out, k)
+}
+
+func (m *Model) objectAbove(l *Model, k objectKey) bool {
+	for a := m; a != l; a = a.parent {
+		if _, ok := a.objects[k]; ok {
+			return true
 		}
 	}
-	return out
+	return false
 }
 
 // maybe says whether an opaque statement may have made or dropped something so called.

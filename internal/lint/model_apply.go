@@ -240,13 +240,13 @@ func (m *Model) opaque(e *effects.Effect) {
 		m.doubtAll()
 		return
 	}
-	r := reading{m: m, words: map[string]bool{}}
+	r := reading{dialect: m.dialect, functions: m.functions(), words: map[string]bool{}}
 	r.text(m.played.current.SQL, 0)
 	switch {
 	case r.executes && r.builds:
 		m.doubtAll()
 		return
-	case !r.defines && !m.foreign(e):
+	case !r.defines && !m.foreign(e, r.functions):
 		return // rows only
 	}
 	for w := range r.words {
@@ -265,14 +265,14 @@ func (m *Model) opaque(e *effects.Effect) {
 }
 
 // foreign says whether an opaque statement runs what no migration defines, or what no grammar reads.
-func (m *Model) foreign(e *effects.Effect) bool {
+func (m *Model) foreign(e *effects.Effect, functions map[string][]*Object) bool {
 	if m.played.current.ParseError != "" {
 		return true
 	}
 	for _, verb := range []string{"calls ", "CALL "} {
 		if call, ok := strings.CutPrefix(e.Detail, verb); ok {
 			name := strings.TrimSuffix(call, "()")
-			return len(m.functionsCalled(strings.ToLower(name[strings.LastIndexByte(name, '.')+1:]))) == 0
+			return functions[strings.ToLower(name[strings.LastIndexByte(name, '.')+1:])] == nil
 		}
 	}
 	return e.Detail != "DO block"
@@ -280,18 +280,19 @@ func (m *Model) foreign(e *effects.Effect) bool {
 
 // reading is what the text of an opaque statement, of the strings in it and of the functions that it calls, holds.
 type reading struct {
-	m        *Model
-	words    map[string]bool
-	defines  bool // a word that begins DDL
-	executes bool // EXECUTE of a string
-	builds   bool // strings are put together, or names taken from the catalog
+	dialect   effects.Dialect
+	functions map[string][]*Object
+	words     map[string]bool
+	defines   bool // a word that begins DDL
+	executes  bool // EXECUTE of a string
+	builds    bool // strings are put together, or names taken from the catalog
 }
 
 func (r *reading) text(sql string, depth int) {
 	if depth > 3 {
 		return
 	}
-	for _, t := range effects.Tokens(r.m.dialect, sql) {
+	for _, t := range effects.Tokens(r.dialect, sql) {
 		switch t.Kind {
 		case effects.Word, effects.Quoted:
 			r.word(strings.ToLower(t.Text), depth)
@@ -317,17 +318,20 @@ func (r *reading) word(w string, depth int) {
 		return
 	}
 	r.words[w] = true
-	for _, body := range r.m.functionsCalled(w) {
-		r.text(body, depth+1)
+	for _, f := range r.functions[w] {
+		r.text(codeOf(r.dialect, f.SQL), depth+1)
 	}
 }
 
-// functionsCalled gives the text of the functions so called.
-func (m *Model) functionsCalled(name string) []string {
-	var out []string
-	for k, o := range m.allObjects() {
-		if (k.kind == "function" || k.kind == "procedure") && strings.EqualFold(k.name.Name, name) {
-			out = append(out, codeOf(m.dialect, o.SQL))
+// functions gives the functions by name.
+func (m *Model) functions() map[string][]*Object {
+	out := map[string][]*Object{}
+	for l := m; l != nil; l = l.parent {
+		for k, o := range l.objects {
+			if o != nil && (k.kind == "function" || k.kind == "procedure") && !m.objectAbove(l, k) {
+				name := strings.ToLower(k.name.Name)
+				out[name] = append(out[name], o)
+			}
 		}
 	}
 	return out

@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"runtime"
 	"slices"
 	"testing/fstest"
 	"unicode/utf8"
 
 	"github.com/pressly/goose/v3"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
 )
@@ -117,6 +119,26 @@ func (s *source) load(ctx context.Context, version int64) (*Migration, error) {
 	if m, ok := s.loaded[version]; ok {
 		return m, nil
 	}
+	u, err := s.read(ctx, version)
+	if err != nil {
+		return nil, err
+	}
+	m, err := s.interpret(u)
+	if err != nil {
+		return nil, err
+	}
+	s.loaded[version] = m
+	return m, nil
+}
+
+// unparsed is a migration of which goose has told the statements, and no more.
+type unparsed struct {
+	*Migration
+	up, down []string
+}
+
+// read has goose take a migration's file apart.
+func (s *source) read(ctx context.Context, version int64) (*unparsed, error) {
 	if _, ok := s.paths[version]; !ok {
 		return nil, fmt.Errorf("no migration with version %d in %s", version, s.dir)
 	}
@@ -144,14 +166,18 @@ func (s *source) load(ctx context.Context, version int64) (*Migration, error) {
 		return nil, fmt.Errorf("%s: %w", m.File, err)
 	}
 	m.Transactional = tx
-	after := 0
-	if m.Up, after, err = s.parse(m, up, after); err != nil {
+	return &unparsed{m, up, down}, nil
+}
+
+// interpret parses the statements. It may run for several migrations at once.
+func (s *source) interpret(u *unparsed) (m *Migration, err error) {
+	m, after := u.Migration, 0
+	if m.Up, after, err = s.parse(m, u.up, after); err != nil {
 		return nil, err
 	}
-	if m.Down, _, err = s.parse(m, down, after); err != nil {
+	if m.Down, _, err = s.parse(m, u.down, after); err != nil {
 		return nil, err
 	}
-	s.loaded[version] = m
 	return m, nil
 }
 
@@ -249,13 +275,22 @@ func Load(ctx context.Context, files fs.FS, dir string, dialect effects.Dialect)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]*Migration, 0, len(s.versions))
-	for _, v := range s.versions {
-		m, err := s.load(ctx, v)
+	// goose reads one file after the other; parsing, which is most of the work, is spread over the processors.
+	out := make([]*Migration, len(s.versions))
+	var parsers errgroup.Group
+	parsers.SetLimit(runtime.GOMAXPROCS(0))
+	for i, v := range s.versions {
+		u, err := s.read(ctx, v)
 		if err != nil {
-			return nil, err
+			return nil, errors.Join(parsers.Wait(), err)
 		}
-		out = append(out, m)
+		parsers.Go(func() (err error) {
+			out[i], err = s.interpret(u)
+			return err
+		})
+	}
+	if err := parsers.Wait(); err != nil {
+		return nil, err
 	}
 	return out, nil
 }
