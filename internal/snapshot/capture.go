@@ -91,6 +91,9 @@ func (c *Capturer) planned(ctx context.Context, tx engine.Querier, st effects.St
 				return nil, err
 			}
 		}
+		if err := c.possible(ctx, tx, p); err != nil {
+			return nil, err
+		}
 		if len(p.actions) == 0 {
 			return p, nil
 		}
@@ -117,6 +120,29 @@ func (c *Capturer) planned(ctx context.Context, tx engine.Querier, st effects.St
 			return nil, fmt.Errorf("the tables of the statement keep changing: %w", errBusy)
 		}
 	}
+}
+
+// possible takes out what only records inserted rows where the session may not watch the table: nothing is lost by that.
+// What would lose something is captured by comparing the whole table before and after.
+func (c *Capturer) possible(ctx context.Context, tx engine.Querier, p *plan) error {
+	var left []*action
+	for _, a := range p.actions {
+		if a.observed() {
+			can, err := c.s.f.observable(ctx, tx, a.table)
+			if err != nil {
+				return err
+			}
+			if !can && !a.lossy {
+				continue
+			}
+			if !can {
+				a.events, a.columns, a.moved, a.chain, a.reduce = events{}, nil, false, false, true
+			}
+		}
+		left = append(left, a)
+	}
+	p.actions = left
+	return nil
 }
 
 // errBusy: other sessions alter the tables that a statement needs.
@@ -160,9 +186,6 @@ func (c *Capturer) guarded(ctx context.Context, tx engine.Querier, n int, p *pla
 			if err != nil {
 				return err
 			}
-			if x == nil {
-				continue
-			}
 			made = append(made, x)
 			if x.events != (events{}) {
 				watched = append(watched, x)
@@ -199,20 +222,8 @@ func (c *Capturer) guarded(ctx context.Context, tx engine.Querier, n int, p *pla
 	})
 }
 
-// start makes room for a capture and copies what does not have to be watched; nil when there is nothing to do.
+// start makes room for a capture and copies what is not watched.
 func (c *Capturer) start(ctx context.Context, tx engine.Querier, n int, a *action) (*capture, error) {
-	if a.observed() {
-		can, err := c.s.f.observable(ctx, tx, a.table)
-		if err != nil {
-			return nil, err
-		}
-		switch {
-		case !can && !a.lossy:
-			return nil, nil // that inserted rows are not known loses nothing
-		case !can: // compare the whole table before and after
-			a.events, a.columns, a.moved, a.chain, a.reduce = events{}, nil, false, false, true
-		}
-	}
 	x, err := c.prepare(ctx, tx, n, a)
 	if err != nil {
 		return nil, err
@@ -380,7 +391,7 @@ func (c *Capturer) keep(ctx context.Context, tx engine.Querier, made []*capture)
 		if err := c.settle(ctx, tx, x); err != nil {
 			return err
 		}
-		if x.Rows == 0 && x.Kind == Rows {
+		if x.Rows == 0 && x.Kind == Rows && len(x.Key) > 0 {
 			if _, err := exec(ctx, tx, "drop an empty capture", "DROP TABLE "+c.s.own(x.data())); err != nil {
 				return err
 			}

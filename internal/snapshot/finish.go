@@ -119,14 +119,14 @@ func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*ta
 	older := func(i int) []*restoring { // captures of the same table that come after in undoing
 		var out []*restoring
 		for _, g := range targets[i+1:] {
-			if g.x.Home == targets[i].x.Home && g.x.Rows > 0 {
+			if g.x.Home == targets[i].x.Home && (g.x.Rows > 0 || len(g.x.Key) == 0) {
 				out = append(out, g.x)
 			}
 		}
 		return out
 	}
 	for i, g := range targets {
-		if g.x.Rows == 0 {
+		if g.x.Rows == 0 && len(g.x.Key) > 0 {
 			continue
 		}
 		if len(g.x.Key) == 0 {

@@ -94,12 +94,14 @@ func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 		return err // no such table: the statement does nothing (IF EXISTS), or the server will say so
 	}
 	switch {
-	case t.Kind == "temporary" || p.track.made(t):
+	case t.Kind == "temporary":
 		return nil
 	case p.s.db.Mine(t.Name) && e.Kind == effects.Insert:
 		return nil
 	case p.s.db.Mine(t.Name):
 		return &LossError{Object: t.Name.String(), Reason: "it is one of dbrollback's own tables", Hint: "leave it alone"}
+	case p.track.made(t):
+		return nil
 	case t.Kind == "foreign" && e.Kind != effects.DropTable && e.Kind != effects.DropColumn && e.Kind != effects.AlterColumnType:
 		return &LossError{Object: t.Name.String(), Reason: "it is a foreign table, whose rows are in another server",
 			Hint: "write to it outside the migration, or annotate the migration: -- +dbrollback irreversible: <reason>"}

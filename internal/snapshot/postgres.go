@@ -59,7 +59,7 @@ var postgresFlavour = flavour{
 		return names(ctx, q, `SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = to_regnamespace('dbrollback') AND relkind = 'r'`)
 	},
 	observable: func(ctx context.Context, q engine.Querier, t *engine.Table) (bool, error) {
-		n, err := number(ctx, q, "check rights", "SELECT CASE WHEN has_table_privilege($1::bigint::oid, 'TRIGGER') THEN 1 ELSE 0 END", int64(t.OID))
+		n, err := number(ctx, q, "check rights", "SELECT CASE WHEN has_table_privilege($1::bigint::oid, 'TRIGGER') AND has_table_privilege($1::bigint::oid, 'UPDATE, DELETE, TRUNCATE') THEN 1 ELSE 0 END", int64(t.OID))
 		return n == 1, err
 	},
 	sequences: postgresSequences,

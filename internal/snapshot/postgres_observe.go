@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
@@ -53,8 +54,11 @@ func (d postgresDialect) install(x *capture, always bool) []string {
 	values := func(op, old, now string) string {
 		out := []string{"'" + op + "'"}
 		read := func(row string, f field) string {
-			if row == "" {
+			switch row {
+			case "":
 				return "NULL"
+			case "o", "w":
+				return s.f.value(row+".a"+f.Num, f)
 			}
 			return s.f.value(row+"."+s.q(f.At), f)
 		}
@@ -90,9 +94,16 @@ func (d postgresDialect) install(x *capture, always bool) []string {
 	}
 	update := into + values("u", "r", "") + " FROM dbrollback_old r"
 	if x.Moved || x.chain {
-		// Both tables list the rows in the order in which they were written.
-		update = into + values("u", "(o.r)", "(w.r)") + " FROM (SELECT row_number() OVER () AS i, x AS r FROM dbrollback_old x) o" +
-			" JOIN (SELECT row_number() OVER () AS i, x AS r FROM dbrollback_new x) w ON w.i = o.i"
+		// Both tables list the rows in the order in which they were written. Columns are read one by one: a whole row of such a
+		// table has its values in the wrong places when a column of the table was dropped once.
+		columns := []string{"row_number() OVER () AS i"}
+		for i, f := range append(slices.Clone(x.Key), x.Fields...) {
+			if c := "x." + s.q(f.At) + " AS a" + f.Num; i < len(x.Key) || !slices.Contains(columns, c) {
+				columns = append(columns, c)
+			}
+		}
+		update = into + values("u", "o", "w") + " FROM (SELECT " + list(columns) + " FROM dbrollback_old x) o" +
+			" JOIN (SELECT " + list(columns) + " FROM dbrollback_new x) w ON w.i = o.i"
 	}
 	tag := "$dbrollback_" + compact(x.ID) + "$"
 	var sets strings.Builder

@@ -43,6 +43,10 @@ func (s *Store) Rehearse(ctx context.Context, tx engine.Querier, run func() erro
 	if err != nil {
 		return seen, err
 	}
+	own, err := s.f.ours(ctx, tx)
+	if err != nil {
+		return seen, fmt.Errorf("rehearse: %w", err)
+	}
 	if _, err := tx.ExecContext(ctx, "SAVEPOINT dbrollback_rehearsal"); err != nil {
 		return seen, fmt.Errorf("rehearse: %w", err)
 	}
@@ -71,7 +75,7 @@ func (s *Store) Rehearse(ctx context.Context, tx engine.Querier, run func() erro
 		if err != nil {
 			return fmt.Errorf("rehearse: %w", err)
 		}
-		if err := s.homeStands(ctx, tx); err != nil {
+		if err := s.homeStands(ctx, tx, own); err != nil {
 			return err
 		}
 		seen.Effects = synthesize(shapesBefore, shapesAfter, what)
@@ -89,17 +93,14 @@ func (s *Store) Rehearse(ctx context.Context, tx engine.Querier, run func() erro
 }
 
 // homeStands makes sure that nothing reached our own tables.
-func (s *Store) homeStands(ctx context.Context, tx engine.Querier) error {
-	if !s.db.Caps.Schemas {
-		return nil
-	}
-	n, err := number(ctx, tx, "look for our own schema", "SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname = $1", s.catalog.Schema)
+func (s *Store) homeStands(ctx context.Context, tx engine.Querier, before []string) error {
+	after, err := s.f.ours(ctx, tx)
 	if err != nil {
-		return err
+		return fmt.Errorf("rehearse: %w", err)
 	}
-	if n == 0 {
-		if _, err := s.db.Resolve(ctx, tx, s.catalog); err != nil {
-			return nil // it was not there before either, or the next capture makes it again
+	for _, n := range before {
+		if !slices.Contains(after, n) {
+			return &LossError{Object: s.db.Own(n).String(), Reason: "it is one of dbrollback's own tables", Hint: "leave them alone"}
 		}
 	}
 	return nil

@@ -156,12 +156,11 @@ func (r *Restorer) Check(ctx context.Context, tx engine.Querier) error {
 			}
 		}
 	}
-	for exclusive, tables := range map[bool][]*engine.Table{false: weak, true: strong} {
-		slices.SortFunc(tables, func(a, b *engine.Table) int { return strings.Compare(a.Name.String(), b.Name.String()) })
+	for i, tables := range [][]*engine.Table{strong, weak} { // the stronger first, so that no lock is upgraded
 		if len(tables) == 0 {
 			continue
 		}
-		if err := r.s.d.lock(ctx, tx, tables, exclusive); err != nil {
+		if err := r.s.d.lock(ctx, tx, distinct(tables), i == 0); err != nil {
 			return fmt.Errorf("lock before rollback: %w", err)
 		}
 	}
