@@ -242,9 +242,12 @@ func TestConstraintsWait(t *testing.T) {
 	same(t, "foreign keys", before, keys())
 }
 
-// TestLarge prints what captures and restores of a larger table cost.
+// TestLarge prints what captures and restores of a larger table cost, with -v of a really larger one.
 func TestLarge(t *testing.T) {
-	const rows = 200_000
+	rows := 20_000
+	if testing.Verbose() {
+		rows = 200_000
+	}
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, a integer, b varchar(40), c text)",
 			fmt.Sprintf("INSERT INTO t WITH RECURSIVE g(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM g WHERE i < %d) SELECT i, i %% 1000, 'value ' || i, 'a longer text that fills the row a little more ' || i FROM g", rows))
