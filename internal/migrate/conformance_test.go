@@ -163,6 +163,14 @@ WHEN MATCHED THEN UPDATE SET total = 7 WHEN NOT MATCHED THEN INSERT VALUES (v.id
 INSERT INTO counts VALUES ('orders', 4);
 CREATE FUNCTION count_orders() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN UPDATE counts SET n = n - 1 WHERE k = ''orders''; RETURN NULL; END';
 CREATE TRIGGER t_count AFTER DELETE ON orders FOR EACH ROW EXECUTE FUNCTION count_orders();`, up: "DELETE FROM orders WHERE id < 12;", down: "SELECT 1;"},
+	{name: "enum to text, values renamed, then checked", engines: "postgres", setup: "CREATE TYPE mood AS ENUM ('new', 'paid', 'cancelled');\nALTER TABLE orders ADD COLUMN status mood;\nUPDATE orders SET status = (CASE WHEN id % 2 = 0 THEN 'paid' ELSE 'cancelled' END)::mood;",
+		up: `ALTER TABLE orders ALTER COLUMN status TYPE text;
+UPDATE orders SET status = 'closed' WHERE status = 'cancelled';
+ALTER TABLE orders ADD CONSTRAINT known CHECK (status IN ('new', 'paid', 'closed'));`,
+		down: `ALTER TABLE orders DROP CONSTRAINT known;
+UPDATE orders SET status = 'cancelled' WHERE status = 'closed';
+ALTER TABLE orders ALTER COLUMN status TYPE mood USING status::mood;`},
+	{name: "ten statements", up: strings.TrimPrefix(strings.Split(tenStatements, "-- +goose Down\n")[0], "-- +goose Up\n"), down: strings.Split(tenStatements, "-- +goose Down\n")[1]},
 	{name: "keyless", setup: "CREATE TABLE loose (a integer, b varchar(20));\nINSERT INTO loose VALUES (1, 'x'), (1, 'x'), (2, NULL), (NULL, NULL);", up: "UPDATE loose SET b = 'changed' WHERE a = 1;\nDELETE FROM loose WHERE a IS NULL;", down: "SELECT 1;"},
 }
 

@@ -16,6 +16,46 @@ type target struct {
 	fields []int            // of x.Fields, those with a column to write
 	keys   []int            // of x.Fields, those whose value is not what was captured but the row's first key
 	name   func(int) string // of a key column in the live table
+	// covered by these older captures, which hold the same columns: what they hold of a row is written in the end, and what
+	// this one holds of it never stands there, not even for a moment. It may break a constraint that is back already.
+	covered []*restoring
+}
+
+// cover sets the captures that come after each target in undoing and hold all of its columns.
+func cover(targets []*target) {
+	for i, g := range targets {
+		for _, older := range targets[i+1:] {
+			if older.x.Home == g.x.Home && older.x.Rows > 0 && len(g.x.Key) > 0 && sameKey(g.x, older.x) && !g.x.Moved && !older.x.Moved && g.x.final == "" && older.x.final == "" && g.holds(older) {
+				g.covered = append(g.covered, older.x)
+			}
+		}
+	}
+}
+
+// holds tells whether another target writes all columns that g writes.
+func (g *target) holds(other *target) bool {
+	return !slices.ContainsFunc(g.fields, func(i int) bool {
+		return !slices.ContainsFunc(other.fields, func(j int) bool { return other.x.Fields[j].Name == g.x.Fields[i].Name })
+	})
+}
+
+// uncovered gives the conditions that an entry is in none of the captures that cover it.
+func (r *Restorer) uncovered(g *target) []string {
+	var out []string
+	for _, y := range g.covered {
+		on := []string{}
+		for i := range g.x.Key {
+			on = append(on, fmt.Sprintf("y.%s = d.%s", k(i), k(i)))
+		}
+		if y.Ops {
+			on = append(on, "y.op <> 'i'")
+		}
+		if y.work {
+			on = append(on, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s w WHERE w.n = y.n)", r.s.own(y.conflicts())))
+		}
+		out = append(out, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", r.s.own(y.data()), all(on...)))
+	}
+	return out
 }
 
 // aim finds where a capture goes. Missing columns are an error unless part is set.
@@ -107,6 +147,7 @@ func (r *Restorer) update(ctx context.Context, tx engine.Querier, g *target, fie
 	}
 	kept, live := r.images(g, fields, false)
 	conditions := []string{s.on(x.capture, g.t, "t", "d", g.name, x.goal), x.inserted(false), s.hash(live) + " <> " + s.hash(kept)}
+	conditions = append(conditions, r.uncovered(g)...)
 	if !conflicts {
 		conditions = append(conditions, r.free(x))
 	}

@@ -125,6 +125,7 @@ func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*ta
 		}
 		return out
 	}
+	cover(targets)
 	for i, g := range targets {
 		if g.x.Rows == 0 && len(g.x.Key) > 0 {
 			continue
@@ -148,7 +149,7 @@ func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*ta
 			return err
 		}
 		if len(older(i)) > 0 {
-			if err := r.prove(ctx, tx, g, nil); err != nil {
+			if err := r.prove(ctx, tx, g, g.covered); err != nil {
 				return err
 			}
 		}

@@ -190,6 +190,7 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier) error {
 		if err != nil {
 			return err
 		}
+		cover(targets)
 		for _, g := range targets {
 			if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
 				return err
