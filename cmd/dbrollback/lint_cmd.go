@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing/fstest"
 
@@ -88,6 +89,12 @@ func runLint(ctx context.Context, s *session, o lintOptions) error {
 	}
 	report := &lint.Report{Sources: map[string]string{}}
 	for _, f := range folders {
+		if twice, err := sameVersions(f.dir); err != nil {
+			return err
+		} else if len(twice.Findings) > 0 {
+			report.Add(twice) // goose reads no folder that has a version twice
+			continue
+		}
 		migrations, err := s.lintFolder(ctx, f, dialect, o)
 		if err != nil {
 			return err
@@ -191,6 +198,22 @@ func (s *session) lintFolder(ctx context.Context, f *lintFolder, dialect effects
 		m.HasDown = strings.Contains(m.Text, "+goose Down")
 	}
 	return migrations, nil
+}
+
+// sameVersions finds the files of a folder that claim a version which another has.
+func sameVersions(dir string) (*lint.Report, error) {
+	files, err := migrationFiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	var all []*lint.Migration
+	for _, f := range files {
+		digits, _, ok := strings.Cut(filepath.Base(f), "_")
+		if v, err := strconv.ParseInt(digits, 10, 64); ok && err == nil {
+			all = append(all, &lint.Migration{Version: v, File: filepath.Join(dir, filepath.Base(f))})
+		}
+	}
+	return lint.SameVersions(all), nil
 }
 
 // checkSizes refuses files that are no migrations but dumps, before any of them is read into memory.

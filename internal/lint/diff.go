@@ -219,7 +219,7 @@ func (d *differ) columns(b, m, a *Table) {
 			d.column(b, bc, mc, ac, entity)
 			continue
 		}
-		if a.Partial || d.renamedColumn(b, bc, a) {
+		if a.Partial || d.renamedColumn(b, bc, m, a) {
 			continue
 		}
 		d.missing(entity, b, m, a, mc != nil, describeColumn(bc), []string{d.addColumn(b, bc)}, false)
@@ -292,6 +292,9 @@ func (d *differ) column(b *Table, bc, mc, ac *Column, entity string) {
 	}
 	if bc.Identity != ac.Identity && !bc.Serial && !ac.Serial {
 		add("identity", onOff(bc.Identity), onOff(ac.Identity), mc != nil && mc.Identity == ac.Identity)
+	}
+	if !sameText(dialect, bc.OnUpdate, ac.OnUpdate) {
+		add("ON UPDATE", bc.OnUpdate, ac.OnUpdate, mc != nil && mc.OnUpdate == ac.OnUpdate)
 	}
 	if bc.Comment != ac.Comment {
 		add("comment", bc.Comment, ac.Comment, mc != nil && mc.Comment == ac.Comment, commentSQL(dialect, t, c, bc.Comment))
@@ -401,10 +404,14 @@ func (d *differ) surplus(entity string, b *Table, columns []string, atMid bool, 
 			return
 		}
 	}
-	if b.Partial && d.mid.played.last[entity] == nil || d.reshaped(columns, b) {
+	if b.Partial && d.mid.played.last[entity] == nil {
 		return
 	}
-	d.add(change{verdict: v, entity: entity, after: after, undo: []string{undo}}, d.before.tableEntity(b.Name))
+	quiet := d.reshaped(columns, b)
+	if quiet && !(d.mysql() && strings.HasPrefix(after, "foreign key")) {
+		return // it goes with its column; on MySQL the column does not go before the foreign key
+	}
+	d.add(change{verdict: v, entity: entity, after: after, undo: []string{undo}, quiet: quiet}, d.before.tableEntity(b.Name))
 }
 
 func (t *Table) constraintNamed(name string) *Constraint {
@@ -485,7 +492,7 @@ func (d *differ) unrenamed(b, t *Table) *Table {
 }
 
 // renamedColumn does the same for a column.
-func (d *differ) renamedColumn(b *Table, bc *Column, a *Table) bool {
+func (d *differ) renamedColumn(b *Table, bc *Column, m, a *Table) bool {
 	for i := range a.Columns {
 		now := a.Columns[i].Name
 		if b.column(now) != nil || !strings.EqualFold(d.wasCalled(b, now), bc.Name) {
@@ -493,6 +500,8 @@ func (d *differ) renamedColumn(b *Table, bc *Column, a *Table) bool {
 		}
 		d.property(d.before.childEntity("column", b.Name, bc.Name), "name", bc.Name, now, true,
 			[]string{"ALTER TABLE " + d.name(b.Name) + " RENAME COLUMN " + d.ident(now) + " TO " + d.ident(bc.Name)})
+		d.out[len(d.out)-1].first = true
+		d.column(b, bc, m.column(now), &a.Columns[i], d.before.childEntity("column", b.Name, bc.Name))
 		return true
 	}
 	return false

@@ -50,8 +50,12 @@ func draft(changes []change, after *Model) string {
 		return a.rank - b.rank
 	})
 	var b strings.Builder
+	seen := map[string]bool{}
 	for _, s := range steps {
-		b.WriteString(s.text)
+		if !seen[s.text] { // one MODIFY gives back all that was changed of a column
+			b.WriteString(s.text)
+		}
+		seen[s.text] = true
 	}
 	return b.String()
 }

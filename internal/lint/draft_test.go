@@ -47,6 +47,28 @@ CREATE SEQUENCE tickets START 10;`
 			checkDraft(t, pg, testdb.Postgres(t), c)
 		})
 	}
+	depot := `
+CREATE TABLE shelves (id int NOT NULL AUTO_INCREMENT, label varchar(40) NOT NULL DEFAULT 'new' COMMENT 'as printed', kind enum('a','b') DEFAULT 'a', seen datetime DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP, PRIMARY KEY (id), UNIQUE KEY label (label));
+CREATE TABLE boxes (id bigint unsigned NOT NULL PRIMARY KEY, shelf_id int, weight decimal(8,2) DEFAULT 0.00, CONSTRAINT boxes_shelf FOREIGN KEY (shelf_id) REFERENCES shelves (id) ON DELETE SET NULL);
+CREATE INDEX boxes_weight ON boxes (weight);
+CREATE VIEW heavy AS SELECT id FROM boxes WHERE weight > 10;
+CREATE TRIGGER boxes_new BEFORE INSERT ON boxes FOR EACH ROW SET NEW.weight = 1;`
+	for _, c := range []draftCase{
+		{"table and columns", depot, "CREATE TABLE a (id int PRIMARY KEY, b int, KEY b (b)); ALTER TABLE boxes ADD COLUMN a_id int, ADD CONSTRAINT fa FOREIGN KEY (a_id) REFERENCES a (id);"},
+		{"foreign key on a column that was there", depot, "CREATE TABLE a (id int PRIMARY KEY); ALTER TABLE shelves ADD COLUMN a_id int; ALTER TABLE shelves ADD CONSTRAINT sa FOREIGN KEY (a_id) REFERENCES a (id);"},
+		{"index that a foreign key leaves", depot + "ALTER TABLE shelves ADD COLUMN box bigint unsigned;", "ALTER TABLE shelves ADD CONSTRAINT sb FOREIGN KEY (box) REFERENCES boxes (id);"},
+		{"drop table with all that hangs on it", depot, "DROP VIEW heavy; DROP TABLE boxes;"},
+		{"drop parent and child", depot, "DROP VIEW heavy; DROP TABLE boxes; DROP TABLE shelves;"},
+		{"drop column", depot, "ALTER TABLE shelves DROP COLUMN kind, DROP COLUMN label;"},
+		{"column changes", depot, "ALTER TABLE shelves MODIFY label varchar(80); ALTER TABLE shelves CHANGE kind sort enum('a','b','c') NOT NULL; ALTER TABLE shelves ALTER seen DROP DEFAULT;"},
+		{"renames", depot, "RENAME TABLE shelves TO racks; ALTER TABLE racks RENAME INDEX label TO racks_label;"},
+		{"keys", depot, "ALTER TABLE boxes DROP FOREIGN KEY boxes_shelf; DROP INDEX boxes_weight ON boxes; ALTER TABLE shelves DROP INDEX label; DROP TRIGGER boxes_new;"},
+	} {
+		t.Run("mariadb/"+c.name, func(t *testing.T) {
+			t.Parallel()
+			checkDraft(t, effects.MariaDB, testdb.MariaDB(t), c)
+		})
+	}
 	notes := `
 CREATE TABLE books (id INTEGER PRIMARY KEY AUTOINCREMENT, title TEXT NOT NULL DEFAULT 'untitled');
 CREATE TABLE notes (id INTEGER PRIMARY KEY, book_id INT REFERENCES books (id), body TEXT, stars INT DEFAULT 3);

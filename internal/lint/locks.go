@@ -55,6 +55,8 @@ func rewrites(p *Pass) {
 		case c.HasDefault && slices.ContainsFunc(e.Calls, volatileDefault):
 			p.Report("a default that differs from row to row rewrites "+table+" under lock", "add the column without it, SET DEFAULT, and fill it in batches")
 		}
+	case e.Kind == effects.AlterColumnType && len(e.Columns) == 0:
+		p.Report("CONVERT TO CHARACTER SET copies "+table+" under lock", "")
 	case e.Kind == effects.AlterColumnType:
 		from, to := p.oldType()
 		if to == "" || sameType(p.Engine, from, to) || from != "" && sameBytes(p.Engine, from, to) {
@@ -65,8 +67,6 @@ func rewrites(p *Pass) {
 			how = " copies "
 		}
 		p.Report("changing the type of "+p.show(e.Table)+"."+e.Columns[0]+how+table+" under lock", "")
-	case p.Before.mysql() && e.Kind == effects.AlterTable && strings.Contains(strings.ToLower(e.Detail), "convert to"):
-		p.Report("CONVERT TO CHARACTER SET copies "+table+" under lock", "")
 	}
 }
 

@@ -15,6 +15,9 @@ func (m *Model) applyColumn(e *effects.Effect) {
 		m.addColumn(e)
 		return
 	}
+	if len(e.Columns) == 0 { // CONVERT TO CHARACTER SET: every column of text
+		m.edit(e.Table).Doubt = true
+	}
 	for _, name := range e.Columns {
 		m.changeColumn(m.edit(e.Table), name, e)
 	}
@@ -34,6 +37,9 @@ func (m *Model) addColumn(e *effects.Effect) {
 	m.putColumn(t, *e.Column)
 	t.SQL = ""
 	for _, c := range e.Column.Constraints {
+		if c.Kind == "foreign key" && m.dialect == effects.MySQL {
+			continue // MySQL takes no notice of it before release 9
+		}
 		m.addConstraint(t, c, false)
 	}
 }
@@ -105,8 +111,9 @@ func (m *Model) alterType(c *Column, e *effects.Effect) {
 	}
 	if m.mysql() {
 		// MODIFY and CHANGE give the whole definition again.
-		key, unique, cons := c.PrimaryKey, c.Unique, c.Constraints
+		name, key, unique, cons := c.Name, c.PrimaryKey, c.Unique, c.Constraints
 		c.ColumnDef = *d
+		c.Name = name // CHANGE renames in an effect of its own
 		c.PrimaryKey, c.Unique, c.Constraints = key || d.PrimaryKey, unique || d.Unique, cons
 		c.NotNull = d.NotNull || c.PrimaryKey
 		c.Comment = d.Comment
@@ -208,8 +215,11 @@ func renamed(list []string, from, to string) []string {
 func (m *Model) dropColumn(t *Table, name string, e *effects.Effect) {
 	i := slices.IndexFunc(t.Columns, func(c Column) bool { return strings.EqualFold(c.Name, name) })
 	t.Columns = slices.Delete(t.Columns, i, i+1)
-	if m.dialect == effects.SQLite {
+	switch {
+	case m.dialect == effects.SQLite:
 		m.sqliteDropColumn(t, name)
+	case m.mysql():
+		m.mysqlDropColumn(t, name)
 	}
 	t.Constraints = slices.DeleteFunc(t.Constraints, func(c Constraint) bool {
 		gone := hasName(c.Columns, name) || c.Expression != "" && mentions(m.dialect, c.Expression, name)
@@ -267,6 +277,21 @@ func (m *Model) cascadeColumn(t *Table, name string) {
 	for k, o := range m.allObjects() {
 		if readsFrom(m.dialect, o, t.Name.Name) {
 			m.editObject(k).Doubt = true
+		}
+	}
+}
+
+// mysqlDropColumn: MySQL refuses to drop a column of a foreign key, unless the same statement drops that.
+func (m *Model) mysqlDropColumn(t *Table, name string) {
+	for _, c := range t.Constraints {
+		if c.Kind != "foreign key" || !hasName(c.Columns, name) || m.played.current == nil {
+			continue
+		}
+		if !slices.ContainsFunc(m.played.current.Effects, func(e effects.Effect) bool {
+			return e.Kind == effects.DropConstraint && strings.EqualFold(e.Object.Name.Name, c.Name)
+		}) {
+			m.fail("column " + name + " cannot be dropped while foreign key " + c.Name + " uses it")
+			return
 		}
 	}
 }

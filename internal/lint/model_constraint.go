@@ -19,6 +19,10 @@ func (m *Model) addConstraint(t *Table, c effects.ConstraintDef, maybeThere bool
 		}
 		return
 	}
+	if c.Kind == "index" { // an INDEX among the columns of a table
+		m.putIndex(t, Index{IndexDef: effects.IndexDef{Columns: c.Columns}, Name: c.Name})
+		return
+	}
 	con := Constraint{ConstraintDef: c, Generated: c.Name == ""}
 	if c.UsingIndex != "" {
 		m.adoptIndex(t, &con)

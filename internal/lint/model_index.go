@@ -34,6 +34,13 @@ func (m *Model) createIndex(e *effects.Effect) {
 			}
 		}
 	}
+	m.putIndex(t, x)
+}
+
+func (m *Model) putIndex(t *Table, x Index) {
+	if x.Name == "" {
+		x.Name = m.indexName(t, x.IndexDef)
+	}
 	if m.mysql() {
 		m.dropImplicit(t, x.Columns)
 	}
@@ -127,9 +134,16 @@ func (m *Model) missIndex(e *effects.Effect) {
 	}
 	if _, before := m.parent.findIndex(e.Table, e.Object.Name); before >= 0 && !e.IfExists && !m.maybe(name) {
 		m.fail("index " + name + " is not there any more")
+	} else if !e.IfExists && m.knowsAll() && !strings.HasSuffix(name, "_idx") && !strings.HasSuffix(name, "_key") {
+		m.fail("there is no index " + name)
 	}
 	m.miss(m.indexEntity(&Table{Name: m.key(e.Table)}, name), e)
 	m.played.settings["index "+name] = m.played.current
+}
+
+// knowsAll says whether every table was made by migrations that the model follows.
+func (m *Model) knowsAll() bool {
+	return !m.doubt && !m.mysql() && !slices.ContainsFunc(m.allTables(), func(t *Table) bool { return t.Partial || t.Doubt })
 }
 
 // neededByKey: MySQL refuses to drop the only index that serves a foreign key.

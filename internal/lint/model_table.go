@@ -32,12 +32,29 @@ func (m *Model) createTable(e *effects.Effect) {
 	for _, c := range def.Columns {
 		m.putColumn(t, c)
 	}
-	for _, c := range def.Constraints {
+	for _, c := range m.constraintsOf(def) {
 		m.addConstraint(t, c, false)
 	}
 	if m.played.current != nil && len(m.played.current.Effects) == 1 {
 		t.SQL = m.played.current.SQL
 	}
+}
+
+// constraintsOf leaves out the references that are written with a column of MySQL, which takes no notice of them
+// before release 9.
+func (m *Model) constraintsOf(def *effects.TableDef) []effects.ConstraintDef {
+	if m.dialect != effects.MySQL {
+		return def.Constraints
+	}
+	inline := 0
+	for _, c := range def.Columns {
+		inline += len(c.Constraints)
+	}
+	out := slices.Clone(def.Constraints)
+	return slices.DeleteFunc(out, func(c effects.ConstraintDef) bool {
+		inline--
+		return inline >= 0 && c.Kind == "foreign key"
+	})
 }
 
 // putColumn adds a column without its constraints.

@@ -25,7 +25,7 @@ var letters = map[effects.Dialect]string{effects.Postgres: "P", effects.MySQL: "
 func (r *Rule) knows(d effects.Dialect) bool { return strings.Contains(r.Engines, letters[d]) }
 
 func (r *Rule) severity(d effects.Dialect) Severity {
-	if strings.Contains(r.milder, letters[d]) {
+	if letter, ok := letters[d]; ok && strings.Contains(r.milder, letter) {
 		return Warning
 	}
 	return r.Severity

@@ -86,6 +86,7 @@ func TestUndoingPostgres(t *testing.T) {
 		{"rows left", pg, users, "INSERT INTO users (email) VALUES ('a'); ALTER TABLE users ADD n int;", "ALTER TABLE users DROP n;", "RV002 rows"},
 		{"rows deleted", pg, users, "INSERT INTO users (email) VALUES ('a');", "DELETE FROM users WHERE email = 'a';", ""},
 		{"dropped twice", pg, users, "CREATE TABLE a (id int PRIMARY KEY); CREATE INDEX ai ON a (id);", "DROP TABLE a; DROP INDEX ai;", "RV008 index ai is not there any more"},
+		{"an index that never was", pg, users, "ALTER TABLE users ADD n int;", "DROP INDEX users_n; ALTER TABLE users DROP n;", "RV008 there is no index users_n"},
 		{"a type in use", pg, users, "CREATE TYPE mood AS ENUM ('a'); ALTER TABLE users ADD m mood;", "DROP TYPE mood; ALTER TABLE users DROP m;", "RV008 still has type"},
 		{"too much", pg, users, "ALTER TABLE users ADD n int;", "ALTER TABLE users DROP n; ALTER TABLE users DROP age;", "RV004 column users.age"},
 		{"a DO block that mentions it", pg, users, "ALTER TABLE users ADD n int;", "DO $$ BEGIN ALTER TABLE users DROP COLUMN n; END $$;", "RV005 DO block"},

@@ -147,3 +147,15 @@ func edited(p *Pass) {
 		p.reportAt("", nil, "this migration was changed after it was applied: the database has what stood here before", "put back what stood here, and write a new migration")
 	}
 }
+
+// SameVersions reports, and nothing else, the migrations whose version another has: a folder that holds such
+// cannot be read as a sequence at all.
+func SameVersions(migrations []*Migration) *Report {
+	r := &Report{Migrations: len(migrations), Sources: map[string]string{}}
+	for _, m := range migrations {
+		p := &Pass{Migration: m, all: migrations, rule: Find("SF002"), codes: func(string) bool { return true }}
+		versionOrder(p)
+		r.Findings = append(r.Findings, p.found()...)
+	}
+	return r
+}

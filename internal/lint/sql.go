@@ -116,6 +116,9 @@ func (d *differ) columnSQL(c *Column) string {
 	if c.Serial && d.mysql() {
 		s += " AUTO_INCREMENT"
 	}
+	if c.OnUpdate != "" {
+		s += " ON UPDATE " + c.OnUpdate
+	}
 	if c.Comment != "" && d.mysql() {
 		s += " COMMENT " + literalOrNull(c.Comment)
 	}
