@@ -200,13 +200,13 @@ func (p *mysqlParser) position() {
 func (p *mysqlParser) addedConstraint(e Effect) {
 	con, index := p.tableConstraint()
 	e.Columns = con.Columns
-	switch {
-	case con.Kind == "index":
+	switch con.Kind {
+	case "index":
 		e.Kind, e.Index, e.Object = Create, index, Object{Kind: "index", Name: Name{Name: con.Name}}
 		if index.Expressions {
 			e.Columns = nil
 		}
-	case con.Kind == "":
+	case "":
 		e.Kind = AlterTable
 	default:
 		e.Kind, e.Constraint, e.Index, e.Object = AddConstraint, &con, index, Object{Kind: "constraint", Name: Name{Name: con.Name}}
