@@ -45,6 +45,9 @@ func (s *session) connect(ctx context.Context, mayCreate bool) error {
 	if err != nil {
 		return s.badDSN(err)
 	}
+	if target.Kind == engine.MySQL || target.Kind == engine.MariaDB { // nothing captures there yet
+		return &engine.Error{Class: engine.Unsupported, Message: string(target.Kind) + " is not supported by this build", Hint: "use a postgres:// or sqlite: URL"}
+	}
 	if _, err := os.Stat(target.Database); target.Kind == engine.SQLite && errors.Is(err, fs.ErrNotExist) {
 		s.fresh = target.Database
 	}

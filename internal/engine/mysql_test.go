@@ -18,18 +18,11 @@ func onMySQL(t *testing.T, fn func(t *testing.T, dsn string)) {
 	testdb.Each(t, fn, testdb.OnMySQL, testdb.OnMariaDB)
 }
 
-var preview = engine.Options{Preview: true, LockTimeout: time.Second}
-
-func TestMySQLIsRefusedUntilItIsCaptured(t *testing.T) {
-	for _, dsn := range []string{"mysql://ann@127.0.0.1:1/shop", "mariadb://ann@127.0.0.1:1/shop"} {
-		_, err := engine.Open(t.Context(), dsn, engine.Options{})
-		class(t, err, engine.Unsupported)
-	}
-}
+var quick = engine.Options{LockTimeout: time.Second}
 
 func TestMySQLTx(t *testing.T) {
 	onMySQL(t, func(t *testing.T, dsn string) {
-		db := open(t, dsn, preview)
+		db := open(t, dsn, quick)
 		if want := map[bool]engine.Kind{true: engine.MariaDB, false: engine.MySQL}[strings.HasPrefix(dsn, "mariadb")]; db.Kind != want || db.Caps.TransactionalDDL {
 			t.Errorf("kind %s, want %s; caps %+v", db.Kind, want, db.Caps)
 		}
@@ -64,7 +57,7 @@ func TestMySQLTx(t *testing.T) {
 
 func TestMySQLRunLock(t *testing.T) {
 	onMySQL(t, func(t *testing.T, dsn string) {
-		db := open(t, dsn, preview)
+		db := open(t, dsn, quick)
 		first, second := session(t, db), session(t, db)
 		release, err := first.RunLock(t.Context(), 0)
 		if err != nil {
@@ -93,7 +86,7 @@ func TestMySQLRunLock(t *testing.T) {
 
 func TestMySQLStatementTimeout(t *testing.T) {
 	onMySQL(t, func(t *testing.T, dsn string) {
-		s := session(t, open(t, dsn, engine.Options{Preview: true, StatementTimeout: 100 * time.Millisecond}))
+		s := session(t, open(t, dsn, engine.Options{StatementTimeout: 100 * time.Millisecond}))
 		var ignore any
 		const slow = "SELECT count(*) FROM information_schema.columns a, information_schema.columns b, information_schema.columns c, information_schema.columns d"
 		class(t, s.QueryRowContext(t.Context(), slow).Scan(&ignore), engine.StatementTimeout)
@@ -106,7 +99,7 @@ func TestMySQLStatementTimeout(t *testing.T) {
 
 func TestMySQLInspect(t *testing.T) {
 	onMySQL(t, func(t *testing.T, dsn string) {
-		db := open(t, dsn, preview)
+		db := open(t, dsn, quick)
 		exec(t, db, "CREATE TABLE parent (a integer, b varchar(20), PRIMARY KEY (b, a))",
 			"CREATE TABLE t (id bigint unsigned NOT NULL AUTO_INCREMENT, name varchar(20) CHARACTER SET latin1 COLLATE latin1_bin NOT NULL DEFAULT 'it''s \\\\ x', price decimal(10,2) NOT NULL DEFAULT 1.5, "+
 				"g decimal(12,2) AS (price * 2) STORED, at datetime(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3), mood enum('a','b'), bits bit(3) DEFAULT b'101', e varchar(9) DEFAULT (lower('X')), `odd ``name` text, a integer, b varchar(20), "+
@@ -168,16 +161,16 @@ func TestMySQLInspect(t *testing.T) {
 func TestMySQLOpenFailures(t *testing.T) {
 	onMySQL(t, func(t *testing.T, dsn string) {
 		wrong := strings.Replace(dsn, "root@", "nobody_at_all:hunter2@", 1)
-		_, err := engine.Open(t.Context(), wrong, preview)
+		_, err := engine.Open(t.Context(), wrong, quick)
 		class(t, err, engine.Auth)
 		if strings.Contains(err.Error(), "hunter2") {
 			t.Error(err)
 		}
-		_, err = engine.Open(t.Context(), dsn+"_missing", preview)
+		_, err = engine.Open(t.Context(), dsn+"_missing", quick)
 		class(t, err, engine.Unreachable)
-		_, err = engine.Open(t.Context(), "mysql://ann:hunter2@127.0.0.1:1/shop", preview)
+		_, err = engine.Open(t.Context(), "mysql://ann:hunter2@127.0.0.1:1/shop", quick)
 		class(t, err, engine.Unreachable)
-		db := open(t, dsn, preview)
+		db := open(t, dsn, quick)
 		exec(t, db, "CREATE TABLE t (id integer)")
 		s := session(t, db)
 		exec(t, s, "SET SESSION TRANSACTION READ ONLY")
@@ -189,7 +182,7 @@ func TestMySQLOpenFailures(t *testing.T) {
 // Inside of Exact nothing is lost, behind it all settings are what they were.
 func TestExact(t *testing.T) {
 	testdb.Each(t, func(t *testing.T, dsn string) {
-		db := open(t, dsn, preview)
+		db := open(t, dsn, quick)
 		s := session(t, db)
 		set, show, value, want := "", "", "", ""
 		switch db.Kind {

@@ -15,7 +15,6 @@ type Options struct {
 	StatementTimeout time.Duration // longest run of one statement of a migration
 	ApplicationName  string        // shown by the server for our sessions; default "dbrollback"
 	MustExist        bool          // SQLite: a missing file is an error instead of a new database
-	Preview          bool          // open MySQL and MariaDB although nothing captures there yet: a run on them would destroy uncaptured
 }
 
 // DB is an open target. Every connection of its pool carries the settings of Options, so that it does
@@ -79,13 +78,6 @@ func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
 	case SQLite:
 		err = openSQLite(d, db)
 	case MySQL, MariaDB:
-		if !o.Preview {
-			return nil, &Error{
-				Class:   Unsupported,
-				Message: fmt.Sprintf("%s is not supported by this build", d.target.Kind),
-				Hint:    "use a postgres:// or sqlite: URL",
-			}
-		}
 		err = openMySQL(ctx, d, db)
 	}
 	if err != nil {

@@ -71,6 +71,8 @@ func verifier(db *engine.DB) (engineVerifier, error) {
 		return postgres{db}, nil
 	case engine.SQLite:
 		return sqlite{db}, nil
+	case engine.MySQL, engine.MariaDB:
+		return mysql{db}, nil
 	}
 	return nil, fmt.Errorf("verify: %s is not supported by this build", db.Kind)
 }
