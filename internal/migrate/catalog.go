@@ -141,8 +141,26 @@ func (c catalog) load(ctx context.Context, q engine.Querier, version int64) (*re
 	return &r, nil
 }
 
-// save replaces the record of a version.
-func (c catalog) save(ctx context.Context, q engine.Querier, r *record) error {
+// known lists the versions that have a record.
+func (c catalog) known(ctx context.Context, q engine.Querier) (map[int64]bool, error) {
+	rows, err := q.QueryContext(ctx, c.sql(`SELECT version FROM {migrations}`))
+	if err != nil {
+		return nil, fmt.Errorf("read the catalog: %w", err)
+	}
+	defer rows.Close()
+	out := map[int64]bool{}
+	for rows.Next() {
+		var v int64
+		if err := rows.Scan(&v); err != nil {
+			return nil, err
+		}
+		out[v] = true
+	}
+	return out, rows.Err()
+}
+
+// save writes the record of a version, over an older one where there is one.
+func (c catalog) save(ctx context.Context, q engine.Querier, r *record, over bool) error {
 	up, err := json.Marshal(r.Up)
 	if err != nil {
 		return err
@@ -155,8 +173,10 @@ func (c catalog) save(ctx context.Context, q engine.Querier, r *record) error {
 	if !r.UndoneAt.IsZero() {
 		undone = sql.NullString{String: stampOf(r.UndoneAt), Valid: true}
 	}
-	if _, err := q.ExecContext(ctx, c.sql(`DELETE FROM {migrations} WHERE version = ?`), r.Version); err != nil {
-		return fmt.Errorf("record migration %d: %w", r.Version, err)
+	if over {
+		if _, err := q.ExecContext(ctx, c.sql(`DELETE FROM {migrations} WHERE version = ?`), r.Version); err != nil {
+			return fmt.Errorf("record migration %d: %w", r.Version, err)
+		}
 	}
 	if _, err := q.ExecContext(ctx, c.sql(`INSERT INTO {migrations} (version, file, source, applied_at, run, up_changes, down_changes, undone_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`),
 		r.Version, r.File, r.Text, stampOf(r.AppliedAt), r.Run, string(up), string(down), undone); err != nil {

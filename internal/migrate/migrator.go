@@ -173,6 +173,18 @@ func (m *Migrator) applied(ctx context.Context, q database.DBTxConn) ([]int64, e
 	return out, nil
 }
 
+// isApplied says whether goose has a version as applied; the version table must be there.
+func (m *Migrator) isApplied(ctx context.Context, q database.DBTxConn, version int64) (bool, error) {
+	g, err := m.versions.GetMigration(ctx, q, version)
+	if errors.Is(err, database.ErrVersionNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read %s: %w", m.o.VersionTable, err)
+	}
+	return g.IsApplied, nil
+}
+
 // current is the version that goose would name: the highest applied one.
 func current(applied []int64) int64 {
 	if len(applied) == 0 {

@@ -97,14 +97,19 @@ func (p *Plan) seal() error {
 
 // plan fills in the migrations.
 func (m *Migrator) plan(ctx context.Context, q database.DBTxConn, p *Plan, versions []int64, rehearse bool) error {
-	ours, err := m.catalog.exists(ctx, q)
-	if err != nil {
+	known := map[int64]bool{}
+	if ours, err := m.catalog.exists(ctx, q); err != nil {
 		return err
+	} else if ours {
+		if known, err = m.catalog.known(ctx, q); err != nil {
+			return err
+		}
 	}
 	future := tables{}
 	for _, v := range versions {
 		var rec *record
-		if ours {
+		if known[v] {
+			var err error
 			if rec, err = m.catalog.load(ctx, q, v); err != nil {
 				return err
 			}

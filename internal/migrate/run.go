@@ -29,6 +29,8 @@ type runner struct {
 	res             *Result
 	started         time.Time
 	at              int64 // the version that the target is at
+	memory          *verify.Memory
+	known           map[int64]bool // versions that had a record when the run began
 }
 
 // opposite direction.
@@ -44,9 +46,12 @@ var errSettled = errors.New("already done by another run")
 
 // migrate runs one migration with its captures, and puts back what the last run in the opposite direction captured.
 func (r *runner) migrate(ctx context.Context, version int64) error {
-	rec, err := r.m.catalog.load(ctx, r.s, version)
-	if err != nil {
-		return err
+	var rec *record
+	if r.known[version] {
+		var err error
+		if rec, err = r.m.catalog.load(ctx, r.s, version); err != nil {
+			return err
+		}
 	}
 	mig, note, err := r.m.migration(ctx, version, r.dir, rec)
 	if err != nil {
@@ -71,6 +76,9 @@ func (r *runner) migrate(ctx context.Context, version int64) error {
 	}
 	start := time.Now()
 	w := &work{r: r, mig: mig, rec: rec, stmts: mig.statements(r.dir)}
+	if w.reach = reachOf(w.stmts); w.reach.all {
+		defer r.memory.Forget() // it may rename what other tables' definitions quote
+	}
 	r.m.o.Events(Event{Kind: MigrationStart, Version: version, File: mig.File, Direction: r.dir, Of: len(w.stmts)})
 	if w.atomic() {
 		err = r.s.Tx(ctx, func(tx *sql.Tx) error { return w.inTransaction(ctx, tx) })
@@ -164,14 +172,13 @@ func (w *work) inTransaction(ctx context.Context, tx *sql.Tx) error {
 // begin looks at what is there before the first statement.
 func (w *work) begin(ctx context.Context, tx database.DBTxConn) error {
 	m, dir := w.r.m, w.r.dir
-	applied, err := m.applied(ctx, tx)
+	is, err := m.isApplied(ctx, tx, w.mig.Version)
 	if err != nil {
 		return err
 	}
-	if slices.Contains(applied, w.mig.Version) == (dir == Up) {
+	if is == (dir == Up) {
 		return errSettled
 	}
-	w.reach = reachOf(w.stmts)
 	if w.rec != nil && (dir == Down || w.rec.Text == w.mig.Text) {
 		// What Down captured goes back by the next Up only under the very text that was rolled back: a mended
 		// migration must not get the broken one's values.
@@ -181,7 +188,7 @@ func (w *work) begin(ctx context.Context, tx database.DBTxConn) error {
 			return err
 		}
 	}
-	if w.before, err = w.reach.take(ctx, m.db, tx); err != nil {
+	if w.before, err = w.fingerprint(ctx, tx); err != nil {
 		return fmt.Errorf("fingerprint: %w", err)
 	}
 	if dir == Down && w.undo != nil && !w.r.allowDrift {
@@ -196,9 +203,15 @@ func (w *work) begin(ctx context.Context, tx database.DBTxConn) error {
 	}
 	w.capturer = m.store.Begin(snapshot.Meta{
 		Run: w.r.res.Run, Direction: string(dir), CreatedBy: m.o.User, Release: w.r.res.Release,
-		Migration: w.mig.Version, Expires: m.expires(time.Now()),
+		Migration: w.mig.Version, Expires: m.expires(time.Now()), First: w.rec == nil,
 	})
 	return nil
+}
+
+// fingerprint takes what the migration can change as it is now. Most of the time that is what the migration before it
+// left, and remembered.
+func (w *work) fingerprint(ctx context.Context, tx engine.Querier) (verify.Fingerprint, error) {
+	return w.reach.takeBy(ctx, w.r.m.db, tx, w.r.memory.Take)
 }
 
 // expires says when captures made now may be pruned; nil = never.
@@ -384,7 +397,7 @@ func (w *work) end(ctx context.Context, tx database.DBTxConn) error {
 	if err := w.repair(ctx, tx, func(verify.Object) bool { return true }); err != nil {
 		return err
 	}
-	after, err := w.reach.take(ctx, m.db, tx)
+	after, err := w.fingerprint(ctx, tx)
 	if err != nil {
 		return fmt.Errorf("fingerprint: %w", err)
 	}
@@ -416,7 +429,7 @@ func (w *work) repair(ctx context.Context, tx engine.Querier, which func(verify.
 	if w.undo == nil {
 		return nil
 	}
-	now, err := w.reach.take(ctx, w.r.m.db, tx)
+	now, err := w.fingerprint(ctx, tx)
 	if err != nil {
 		return fmt.Errorf("fingerprint: %w", err)
 	}
@@ -474,14 +487,16 @@ func (w *work) record(ctx context.Context, tx database.DBTxConn, ch changes) err
 			rec.File, rec.Text, rec.AppliedAt, rec.Up = w.rec.File, w.rec.Text, w.rec.AppliedAt, w.rec.Up
 		}
 	}
-	if err := m.catalog.save(ctx, tx, rec); err != nil {
+	if err := m.catalog.save(ctx, tx, rec, w.rec != nil); err != nil {
 		return err
 	}
-	applied, err := m.applied(ctx, tx)
-	if err != nil {
-		return err
+	if w.to = max(w.r.at, w.mig.Version); w.r.dir == Down {
+		applied, err := m.applied(ctx, tx)
+		if err != nil {
+			return err
+		}
+		w.to = current(applied)
 	}
-	w.to = current(applied)
 	return m.log.Append(ctx, tx, w.entry(now))
 }
 

@@ -68,8 +68,13 @@ func (r reach) with(ch changes) reach {
 
 // take fingerprints what the reach covers as it is now; names that do not exist (yet, or any more) are left out.
 func (r reach) take(ctx context.Context, db *engine.DB, q engine.Querier) (verify.Fingerprint, error) {
+	return r.takeBy(ctx, db, q, func(ctx context.Context, q engine.Querier, s verify.Scope) (verify.Fingerprint, error) { return verify.Take(ctx, db, q, s) })
+}
+
+// takeBy does the same by way of, say, a verify.Memory.
+func (r reach) takeBy(ctx context.Context, db *engine.DB, q engine.Querier, take func(context.Context, engine.Querier, verify.Scope) (verify.Fingerprint, error)) (verify.Fingerprint, error) {
 	if r.all {
-		return verify.Take(ctx, db, q, verify.Scope{})
+		return take(ctx, q, verify.Scope{})
 	}
 	var tables []engine.Name
 	for _, n := range r.names {
@@ -87,7 +92,7 @@ func (r reach) take(ctx context.Context, db *engine.DB, q engine.Querier) (verif
 	if len(tables) == 0 {
 		return verify.Fingerprint{}, nil
 	}
-	return verify.Take(ctx, db, q, verify.Scope{Tables: tables})
+	return take(ctx, q, verify.Scope{Tables: tables})
 }
 
 // changed lists what differs between two fingerprints of the same reach.

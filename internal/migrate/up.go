@@ -11,6 +11,7 @@ import (
 	"github.com/dbrollback/dbrollback/internal/audit"
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
+	"github.com/dbrollback/dbrollback/internal/verify"
 )
 
 // Up applies pending migrations, each with its captures. The result tells how far it came, also next to an error:
@@ -88,7 +89,7 @@ func (m *Migrator) newRun(d Direction) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &runner{m: m, dir: d, started: now, res: &Result{
+	return &runner{m: m, dir: d, started: now, memory: verify.NewMemory(m.db), res: &Result{
 		Version: 1, Run: id, Target: m.db.Target, Direction: d, Verified: true,
 		Migrations: []MigrationResult{}, Tables: []snapshot.TableReport{}, Conflicts: []snapshot.Conflict{}, NotUndone: []string{},
 	}}, nil
@@ -104,6 +105,9 @@ func (r *runner) enter(ctx context.Context, s *engine.Session) ([]int64, error) 
 	r.s = s
 	applied, err := r.m.applied(ctx, s)
 	if err != nil {
+		return nil, err
+	}
+	if r.known, err = r.m.catalog.known(ctx, s); err != nil {
 		return nil, err
 	}
 	r.at = current(applied)

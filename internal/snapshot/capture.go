@@ -19,6 +19,7 @@ type Meta struct {
 	Run, Direction, CreatedBy, Release string
 	Migration                          int64
 	Expires                            *time.Time
+	First                              bool // the migration never ran in either direction: it has no captures
 }
 
 // Capturer makes the captures of one migration in one direction, all in the migration's transaction.

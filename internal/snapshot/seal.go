@@ -47,6 +47,9 @@ func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) err
 // supersede takes earlier captures of the same migration and direction out of use: they belong to a run that was
 // undone without being put back.
 func (c *Capturer) supersede(ctx context.Context, tx engine.Querier) error {
+	if c.meta.First {
+		return nil
+	}
 	if len(c.captures) == 0 {
 		if _, err := c.s.db.Resolve(ctx, tx, c.s.catalog); errors.Is(err, engine.ErrNoTable) {
 			return nil

@@ -15,6 +15,20 @@ import (
 // were made (ALTER TABLE ADD COLUMN appends to the text).
 type sqlite struct{ db *engine.DB }
 
+// takeSince asks for the number that SQLite raises with every change of the schema.
+func (v sqlite) takeSince(ctx context.Context, q engine.Querier, s Scope, was held) (held, error) {
+	var now held
+	if err := q.QueryRowContext(ctx, "PRAGMA main.schema_version").Scan(&now.digest); err != nil {
+		return now, err
+	}
+	if now.digest == was.digest {
+		return was, nil
+	}
+	var err error
+	now.Fingerprint, err = v.take(ctx, q, s)
+	return now, err
+}
+
 func (v sqlite) take(ctx context.Context, q engine.Querier, s Scope) (Fingerprint, error) {
 	rows, err := q.QueryContext(ctx, `SELECT type, name, tbl_name, sql FROM main.sqlite_schema
 		WHERE tbl_name NOT IN (SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow') -- these come with their virtual table

@@ -91,10 +91,14 @@ func Take(ctx context.Context, db *engine.DB, q engine.Querier, s Scope) (Finger
 	if err != nil {
 		return nil, fmt.Errorf("fingerprint: %w", err)
 	}
+	return withoutOurs(db, f), nil
+}
+
+func withoutOurs(db *engine.DB, f Fingerprint) Fingerprint {
 	for key, o := range f {
 		if o.Table.Name != "" && db.Mine(o.Table) {
 			delete(f, key)
 		}
 	}
-	return f, nil
+	return f
 }
