@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"cmp"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -58,7 +59,7 @@ type (
 
 // writeJUnit writes one failing case a finding, and a passing one for each file without any.
 func writeJUnit(w io.Writer, r *Report) error {
-	suite := junitSuite{Name: "dbrollback lint"}
+	suite := junitSuite{Name: "dbrollback " + cmp.Or(r.Command, "lint")}
 	dirty := map[string]bool{}
 	for _, f := range r.Findings {
 		dirty[f.File] = true

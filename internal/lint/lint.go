@@ -70,6 +70,12 @@ type Report struct {
 	Migrations int
 	Files      []string          // those that were judged
 	Sources    map[string]string // text by file, for reporters that quote it
+
+	// Findings of another command than lint have rules of their own: its name, the rules, and the page of docs/
+	// that explains them.
+	Command string
+	Rules   []Rule
+	Page    string
 }
 
 // Count gives the number of findings of a severity.

@@ -71,10 +71,14 @@ func writeSARIF(w io.Writer, r *Report, version string) error {
 	run := sarifRun{ColumnKind: "unicodeCodePoints", Results: []sarifResult{},
 		Tool: sarifTool{sarifDriver{Name: "dbrollback", Version: version, InformationURI: homepage, Rules: []sarifRule{}}}}
 	index := map[string]int{}
-	for i, rule := range Rules {
+	rules, page := r.Rules, r.Page
+	if rules == nil {
+		rules, page = Rules, "rules.md"
+	}
+	for i, rule := range rules {
 		index[rule.Code] = i
 		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{ID: rule.Code, ShortDescription: sarifText{rule.Title},
-			HelpURI: homepage + "/blob/main/docs/rules.md#" + strings.ToLower(rule.Code), Default: sarifConfig{string(rule.Severity)}})
+			HelpURI: homepage + "/blob/main/docs/" + page + "#" + strings.ToLower(rule.Code), Default: sarifConfig{string(rule.Severity)}})
 	}
 	for _, f := range r.Findings {
 		text := f.Message

@@ -333,7 +333,10 @@ func (w *work) noteExternal(st Statement) {
 }
 
 // failed gives a server's error its place in the file.
-func (w *work) failed(st Statement, err error) error {
+func (w *work) failed(st Statement, err error) error { return placed(w.mig.File, st, err) }
+
+// placed gives a server's error on a statement its place in the file.
+func placed(file string, st Statement, err error) error {
 	line, col := st.Line, st.Column
 	if e, ok := engine.AsError(err); ok && e.Position > 0 {
 		dl, dc := effects.Position(st.SQL, byteOffset(st.SQL, e.Position-1))
@@ -343,7 +346,7 @@ func (w *work) failed(st Statement, err error) error {
 			col += dc - 1
 		}
 	}
-	return &StatementError{File: w.mig.File, Line: line, Column: col, SQL: st.SQL, Err: err}
+	return &StatementError{File: file, Line: line, Column: col, SQL: st.SQL, Err: err}
 }
 
 // located gives an error of ours, such as a capture that was refused, the place of its statement.

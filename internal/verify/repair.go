@@ -17,6 +17,9 @@ var holdsData = []string{
 	"composite", "range", "function", "procedure", "aggregate", "collation", "server", "publication", "event trigger",
 }
 
+// HoldsData tells whether Repair leaves an object alone that is left over.
+func HoldsData(o Object) bool { return slices.Contains(holdsData, o.Kind) }
+
 // Repair gives the statements that lead from after back towards before, in the order to run them: what
 // differs is altered in place or, when it holds no rows, removed and made again; what is missing is made;
 // what is left over is removed when no data goes with it. Tables, columns, sequences, types and functions

@@ -1,0 +1,242 @@
+package migrate
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/verify"
+)
+
+// prover judges the migrations of a folder. It keeps one database, the trunk, at the state that the Ups so far
+// have made. A migration is tried on it in a transaction that is rolled back; what does not come out well
+// that way, and what cannot run in a transaction, is tried on a copy of the trunk with commits, as it would run.
+type prover struct {
+	o       ProveOptions
+	dialect effects.Dialect
+	trunk   *trunk
+	empty   verify.Fingerprint
+	state   verify.Fingerprint // of the trunk; nil when not known
+	failed  []string           // files whose Up did not apply
+	report  *ProofReport
+}
+
+func newProver(o ProveOptions) *prover {
+	return &prover{o: o, dialect: effects.Dialect(o.Scratch.Kind()), report: &ProofReport{Version: 1, Migrations: []*Proof{}}}
+}
+
+func (p *prover) prove(ctx context.Context) (_ *ProofReport, err error) {
+	start := time.Now()
+	all, err := Load(ctx, p.o.Files, p.o.Dir, p.dialect)
+	if err != nil {
+		return nil, err
+	}
+	if p.trunk, err = newTrunk(ctx, p.o.Scratch, ""); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, p.trunk.close()) }()
+	if err := p.know(ctx); err != nil {
+		return nil, err
+	}
+	p.empty = p.state
+	for i, m := range all {
+		began := time.Now()
+		p.o.Events(ProofEvent{File: m.File, Index: i + 1, Of: len(all)})
+		proof, err := p.migration(ctx, m)
+		if err != nil {
+			return p.report, fmt.Errorf("%s: %w", m.File, err)
+		}
+		if proof == nil {
+			continue
+		}
+		proof.Seconds = time.Since(began).Seconds()
+		p.report.Migrations = append(p.report.Migrations, proof)
+		p.o.Events(ProofEvent{File: m.File, Index: i + 1, Of: len(all), Verdict: proof.Verdict})
+	}
+	if p.o.Only == nil && len(all) > 0 {
+		p.o.Events(ProofEvent{Index: len(all), Of: len(all), Text: "all the way down and up again"})
+		if p.report.RoundTrip, err = p.roundTrip(ctx, all); err != nil {
+			return p.report, err
+		}
+	}
+	p.report.Seconds = time.Since(start).Seconds()
+	return p.report, nil
+}
+
+// know takes the trunk's fingerprint when it is not known.
+func (p *prover) know(ctx context.Context) error {
+	if p.state != nil {
+		return nil
+	}
+	var err error
+	p.state, err = p.trunk.take(ctx)
+	return err
+}
+
+// migration judges one migration and brings the trunk to where its Up leads. The result is nil for one that is
+// only applied, and applies.
+func (p *prover) migration(ctx context.Context, m *Migration) (*Proof, error) {
+	proof := &Proof{Version: m.Version, File: m.File, Line: downLine(m), Differences: []verify.Difference{}, Accepted: accepted(m)}
+	if why := p.refused(m, Up); why != nil {
+		return p.upFails(proof, why), nil
+	}
+	judged := p.o.Only == nil || p.o.Only(m)
+	if judged {
+		if err := p.judge(ctx, m, proof); err != nil {
+			return nil, err
+		}
+		if proof.Verdict == ProofUpFails {
+			return p.upFails(proof, proof.Error), nil
+		}
+	}
+	switch next, err := p.advance(ctx, m); {
+	case err != nil:
+		return nil, err
+	case next != nil:
+		p.state = nil
+		return p.upFails(proof, next), nil
+	}
+	if !judged {
+		p.state = nil
+		return nil, nil
+	}
+	return proof, nil
+}
+
+// judge fills the proof; the trunk stays as it is, and p.state becomes what it will be once Up is applied.
+func (p *prover) judge(ctx context.Context, m *Migration, proof *Proof) error {
+	if err := p.know(ctx); err != nil {
+		return err
+	}
+	var t *trial
+	var err error
+	if p.rehearsable(m) {
+		if t, err = p.rehearse(ctx, m); err != nil {
+			return err
+		}
+	}
+	if t == nil || !t.clean(p.state) {
+		// A transaction is not quite how it runs: what is wrong must be wrong with commits, too.
+		if t, err = p.onCopy(ctx, m); err != nil {
+			return err
+		}
+	}
+	t.verdict(p.state, m, proof)
+	if why := p.refused(m, Down); why != nil && proof.Verdict != ProofUpFails {
+		proof.Verdict, proof.Error = ProofDownFails, why
+	}
+	if proof.Verdict != ProofUpFails {
+		p.state = t.after
+	}
+	return nil
+}
+
+// upFails ends the judgement of a migration that does not apply; those behind it are judged without it.
+func (p *prover) upFails(proof *Proof, why *ProofError) *Proof {
+	proof.Verdict, proof.Error = ProofUpFails, why
+	if len(p.failed) > 0 {
+		proof.Notes = append(proof.Notes, fmt.Sprintf("%s, which comes before it, does not apply either: this may be its consequence", strings.Join(p.failed[max(0, len(p.failed)-3):], ", ")))
+	} else {
+		proof.Notes = append(proof.Notes, "the migrations after it are judged without it")
+	}
+	p.failed = append(p.failed, proof.File)
+	return proof
+}
+
+// advance applies Up to the trunk for good.
+func (p *prover) advance(ctx context.Context, m *Migration) (*ProofError, error) {
+	return p.outcome(ctx, p.trunk.run(ctx, m, Up))
+}
+
+// outcome tells a migration's failure from the scratch server's.
+func (p *prover) outcome(ctx context.Context, err error) (*ProofError, error) {
+	if err == nil {
+		return nil, nil
+	}
+	var at *StatementError
+	if !errors.As(err, &at) || ctx.Err() != nil {
+		return nil, err
+	}
+	out := &ProofError{Message: at.Err.Error(), File: at.File, Line: at.Line, Column: at.Column, Statement: headline(at.SQL)}
+	if e, ok := engine.AsError(at.Err); ok {
+		if e.Class == engine.ConnectionLost || e.Class == engine.Unreachable || e.Class == engine.DiskFull {
+			return nil, err
+		}
+		out.Message, out.Hint = e.Message, cmp.Or(lacking(e), e.Hint)
+	}
+	return out, nil
+}
+
+// rehearsable says whether up, down and up can be tried in one transaction.
+func (p *prover) rehearsable(m *Migration) bool {
+	return m.Transactional && p.trunk.db.Caps.TransactionalDDL && !slices.ContainsFunc(slices.Concat(m.Up, m.Down), func(st Statement) bool {
+		return st.Autocommit || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Transaction })
+	})
+}
+
+// roundTrip goes all the way down and up again on the trunk. It only says something where each Down was good.
+func (p *prover) roundTrip(ctx context.Context, all []*Migration) (*RoundTrip, error) {
+	for _, proof := range p.report.Migrations {
+		switch proof.Verdict {
+		case ProofOK, ProofCosmetic, ProofData:
+		default:
+			return &RoundTrip{Verdict: notTried, Reason: fmt.Sprintf("%s is %s", proof.File, proof.Verdict)}, nil
+		}
+	}
+	if err := p.know(ctx); err != nil {
+		return nil, err
+	}
+	for _, m := range slices.Backward(all) {
+		if failed, err := p.outcome(ctx, p.trunk.run(ctx, m, Down)); failed != nil || err != nil {
+			return &RoundTrip{Verdict: string(ProofDownFails), Error: failed}, err
+		}
+	}
+	f, err := p.trunk.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if d := material(verify.Diff(p.empty, f)); len(d) > 0 {
+		return &RoundTrip{Verdict: string(ProofWrong), Reason: "after all Downs the database is not as it was at first", Differences: d}, nil
+	}
+	for _, m := range all {
+		if failed, err := p.outcome(ctx, p.trunk.run(ctx, m, Up)); failed != nil || err != nil {
+			return &RoundTrip{Verdict: string(ProofUpFails), Error: failed}, err
+		}
+	}
+	if f, err = p.trunk.take(ctx); err != nil {
+		return nil, err
+	}
+	if d := material(verify.Diff(p.state, f)); len(d) > 0 {
+		return &RoundTrip{Verdict: string(ProofWrong), Reason: "the second time all Ups lead to another schema", Differences: d}, nil
+	}
+	return &RoundTrip{Verdict: "ok"}, nil
+}
+
+// downLine is where a migration's Down begins, or its first line.
+func downLine(m *Migration) int {
+	if len(m.Down) > 0 {
+		return m.Down[0].Line
+	}
+	for i, line := range strings.Split(m.Text, "\n") {
+		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "--"); ok && strings.EqualFold(strings.Join(strings.Fields(rest), " "), "+goose down") {
+			return i + 1
+		}
+	}
+	return 1
+}
+
+// accepted is the reason of an "irreversible" annotation that holds for the migration's Up.
+func accepted(m *Migration) string {
+	for _, n := range m.Notes {
+		if n.Kind == effects.Irreversible && n.Problem == "" {
+			return n.Reason
+		}
+	}
+	return ""
+}

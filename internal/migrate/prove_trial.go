@@ -1,0 +1,181 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/verify"
+)
+
+// dropWait bounds what is cleaned up after a run that was given up.
+const dropWait = 30 * time.Second
+
+// trial is what one up, down, up showed; what was not reached is nil.
+type trial struct {
+	after, back, again verify.Fingerprint
+	up, down, upAgain  *ProofError
+	noDown             bool // no statement of Down changes anything
+	fix                []string
+}
+
+// stage is where a trial takes place.
+type stage interface {
+	run(ctx context.Context, m *Migration, d Direction) error
+	take(ctx context.Context) (verify.Fingerprint, error)
+	// aside runs f and takes back whatever it did.
+	aside(ctx context.Context, f func(q engine.Querier) error) error
+}
+
+// clean says whether everything came back as it was; names and the order of columns may differ.
+func (t *trial) clean(before verify.Fingerprint) bool {
+	return t.up == nil && t.down == nil && t.upAgain == nil && t.back != nil && t.again != nil &&
+		len(material(verify.Diff(before, t.back))) == 0 && len(material(verify.Diff(t.after, t.again))) == 0
+}
+
+// try runs a migration up, down and up.
+func (p *prover) try(ctx context.Context, s stage, m *Migration) (*trial, error) {
+	t := &trial{noDown: !slices.ContainsFunc(m.Down, changesAnything)}
+	var err error
+	if t.up, err = p.outcome(ctx, s.run(ctx, m, Up)); t.up != nil || err != nil {
+		return t, err
+	}
+	if t.after, err = s.take(ctx); err != nil {
+		return t, err
+	}
+	if p.refused(m, Down) != nil {
+		return t, nil
+	}
+	if t.down, err = p.outcome(ctx, s.run(ctx, m, Down)); t.down != nil || err != nil {
+		return t, err
+	}
+	if t.back, err = s.take(ctx); err != nil {
+		return t, err
+	}
+	if len(material(verify.Diff(p.state, t.back))) > 0 {
+		if !t.noDown {
+			t.fix, err = p.suggest(ctx, s, t.back)
+		}
+		return t, err
+	}
+	if t.upAgain, err = p.outcome(ctx, s.run(ctx, m, Up)); t.upAgain != nil || err != nil {
+		return t, err
+	}
+	t.again, err = s.take(ctx)
+	return t, err
+}
+
+func changesAnything(st Statement) bool {
+	return slices.ContainsFunc(st.Effects, effects.Effect.Changes)
+}
+
+// verdict says what a trial means.
+func (t *trial) verdict(before verify.Fingerprint, m *Migration, proof *Proof) {
+	proof.Differences = []verify.Difference{}
+	if t.back != nil {
+		proof.Differences = append(proof.Differences, verify.Diff(before, t.back)...)
+	}
+	wrong := len(material(slices.Clone(proof.Differences))) > 0
+	switch {
+	case t.up != nil:
+		proof.Verdict, proof.Error = ProofUpFails, t.up
+	case wrong && t.noDown:
+		proof.Verdict = ProofNoDown
+	case t.down != nil:
+		proof.Verdict, proof.Error = ProofDownFails, t.down
+	case wrong:
+		proof.Verdict, proof.Suggestion = ProofWrong, t.fix
+	case t.upAgain != nil:
+		proof.Verdict, proof.Error = ProofNotRepeatable, t.upAgain
+	case t.again != nil && len(material(verify.Diff(t.after, t.again))) > 0:
+		proof.Verdict, proof.Differences = ProofNotRepeatable, verify.Diff(t.after, t.again)
+		proof.Notes = append(proof.Notes, "the differences are between the schema after the first Up and after the second")
+	case len(proof.Differences) > 0:
+		proof.Verdict = ProofCosmetic
+	default:
+		proof.Verdict = ProofOK
+	}
+}
+
+// rehearsal is a stage within one transaction of the trunk, which is rolled back.
+type rehearsal struct{ t *trunk }
+
+// rehearse tries a migration on the trunk without a trace.
+func (p *prover) rehearse(ctx context.Context, m *Migration) (_ *trial, err error) {
+	if _, err := p.trunk.s.ExecContext(ctx, "BEGIN"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		_, rerr := p.trunk.s.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		err = errors.Join(err, rerr, p.trunk.renew(context.WithoutCancel(ctx)))
+	}()
+	return p.try(ctx, rehearsal{p.trunk}, m)
+}
+
+func (r rehearsal) run(ctx context.Context, m *Migration, d Direction) error {
+	s := r.t.s
+	if err := execute(ctx, s, m, m.statements(d)); err != nil {
+		return err
+	}
+	stmts := m.statements(d)
+	for _, check := range engine.CheckDeferred(r.t.db) {
+		if _, err := s.ExecContext(ctx, check); err != nil {
+			if len(stmts) == 0 {
+				return err
+			}
+			return placed(m.File, stmts[len(stmts)-1], err)
+		}
+	}
+	return r.t.fresh(ctx)
+}
+
+func (r rehearsal) take(ctx context.Context) (verify.Fingerprint, error) { return r.t.take(ctx) }
+
+func (r rehearsal) aside(ctx context.Context, f func(q engine.Querier) error) error {
+	return within(ctx, r.t.s, f)
+}
+
+// within runs f in a savepoint that is rolled back.
+func within(ctx context.Context, q engine.Querier, f func(q engine.Querier) error) error {
+	if _, err := q.ExecContext(ctx, "SAVEPOINT dbrollback_aside"); err != nil {
+		return err
+	}
+	err := f(q)
+	for _, back := range []string{"ROLLBACK TO SAVEPOINT dbrollback_aside", "RELEASE SAVEPOINT dbrollback_aside"} {
+		if _, rerr := q.ExecContext(context.WithoutCancel(ctx), back); rerr != nil {
+			return errors.Join(err, rerr)
+		}
+	}
+	return err
+}
+
+// committed is a stage in a database of its own, with a commit after each direction.
+type committed struct{ t *trunk }
+
+// onCopy tries a migration on a copy of the trunk.
+func (p *prover) onCopy(ctx context.Context, m *Migration) (_ *trial, err error) {
+	c, err := p.trunk.copy(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	return p.try(ctx, committed{c}, m)
+}
+
+func (c committed) run(ctx context.Context, m *Migration, d Direction) error {
+	return c.t.run(ctx, m, d)
+}
+
+func (c committed) take(ctx context.Context) (verify.Fingerprint, error) { return c.t.take(ctx) }
+
+func (c committed) aside(ctx context.Context, f func(q engine.Querier) error) error {
+	if _, err := c.t.s.ExecContext(ctx, "BEGIN"); err != nil {
+		return err
+	}
+	err := within(ctx, c.t.s, f)
+	_, rerr := c.t.s.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+	return errors.Join(err, rerr)
+}

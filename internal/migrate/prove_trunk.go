@@ -1,0 +1,140 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/verify"
+)
+
+// trunk is a scratch database and the one session that works on it.
+type trunk struct {
+	scratch *engine.Scratch
+	name    string
+	db      *engine.DB
+	s       *engine.Session
+}
+
+// newTrunk makes a scratch database, empty or a copy of another to which nobody may be connected.
+func newTrunk(ctx context.Context, scratch *engine.Scratch, from string) (*trunk, error) {
+	name, err := scratch.Create(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	t := &trunk{scratch: scratch, name: name}
+	if err := t.open(ctx); err != nil {
+		return nil, errors.Join(err, t.close())
+	}
+	return t, nil
+}
+
+func (t *trunk) open(ctx context.Context) (err error) {
+	if t.s != nil {
+		return nil
+	}
+	if t.db, err = t.scratch.Open(ctx, t.name); err != nil {
+		return err
+	}
+	t.db.Ignore = append(t.db.Ignore, engine.Name{Name: "goose_db_version"})
+	if t.s, err = t.db.Session(ctx); err != nil {
+		return err
+	}
+	return t.fresh(ctx)
+}
+
+// leave ends the connections, so that the database can be copied.
+func (t *trunk) leave() error {
+	var errs []error
+	if t.s != nil {
+		errs = append(errs, t.s.Close())
+	}
+	if t.db != nil {
+		errs = append(errs, t.db.Close())
+	}
+	t.s, t.db = nil, nil
+	return errors.Join(errs...)
+}
+
+// close drops the database.
+func (t *trunk) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), dropWait)
+	defer cancel()
+	return errors.Join(t.leave(), t.scratch.Drop(ctx, t.name))
+}
+
+// copy makes a database like this one.
+func (t *trunk) copy(ctx context.Context) (*trunk, error) {
+	if err := t.leave(); err != nil {
+		return nil, err
+	}
+	c, err := newTrunk(ctx, t.scratch, t.name)
+	if err != nil {
+		return nil, err
+	}
+	return c, t.open(ctx)
+}
+
+func (t *trunk) take(ctx context.Context) (verify.Fingerprint, error) {
+	return verify.Take(ctx, t.db, t.s, verify.Scope{})
+}
+
+// run runs one direction of a migration and commits, in a session that is as good as new.
+func (t *trunk) run(ctx context.Context, m *Migration, d Direction) error {
+	stmts := m.statements(d)
+	if m.Transactional {
+		if _, err := t.s.ExecContext(ctx, "BEGIN"); err != nil {
+			return fmt.Errorf("begin: %w", err)
+		}
+	}
+	err := execute(ctx, t.s, m, stmts)
+	if err == nil && m.Transactional {
+		if _, cerr := t.s.ExecContext(ctx, "COMMIT"); cerr != nil {
+			err = cerr
+			if len(stmts) > 0 { // a deferred constraint speaks up
+				err = placed(m.File, stmts[len(stmts)-1], cerr)
+			}
+		}
+	}
+	if err != nil {
+		_, _ = t.s.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") // there may be no transaction any more
+	}
+	return errors.Join(err, t.renew(ctx))
+}
+
+// execute runs statements; the error is a *StatementError.
+func execute(ctx context.Context, q engine.Querier, m *Migration, stmts []Statement) error {
+	for _, st := range stmts {
+		if _, err := q.ExecContext(ctx, st.SQL); err != nil {
+			return placed(m.File, st, err)
+		}
+	}
+	return nil
+}
+
+// renew makes the session as good as new: what a migration set on it must not reach the next one.
+func (t *trunk) renew(ctx context.Context) error {
+	if t.db.Kind == engine.Postgres { // a new session would have to plan the catalog's statements again
+		return t.fresh(ctx)
+	}
+	if err := t.s.Close(); err != nil {
+		return err
+	}
+	var err error
+	t.s, err = t.db.Session(ctx)
+	return err
+}
+
+// fresh undoes what statements can set on a session, in a transaction or outside of one. It also takes the
+// settings off that our connections have and a migration tool's have not.
+func (t *trunk) fresh(ctx context.Context) error { return freshen(ctx, t.db, t.s) }
+
+func freshen(ctx context.Context, db *engine.DB, q engine.Querier) error {
+	for _, statement := range engine.ResetSession(db) {
+		if _, err := q.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("reset the session: %w", err)
+		}
+	}
+	return nil
+}
