@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/lint"
@@ -220,17 +221,14 @@ func proofLines(p *migrate.Proof) []string {
 // collapsed leaves out what goes without saying: the columns of a table that is missing.
 func collapsed(ds []verify.Difference) []string {
 	var shown []verify.Difference
+	containers := []string{"table", "foreign table", "view", "materialized view", "column"}
+	within := func(d, t verify.Difference) bool {
+		return strings.HasPrefix(d.Object, t.Object+".") || t.Object == d.Object && !slices.Contains(containers, d.Kind)
+	}
 	whole := func(d verify.Difference) bool {
-		for _, t := range ds {
-			container := t.Kind == "table" || t.Kind == "foreign table" || t.Kind == "view" || t.Kind == "materialized view" || t.Kind == "column"
-			if container && t.Object != d.Object && strings.HasPrefix(d.Object, t.Object+".") && (t.Before == "" && d.Before == "" || t.After == "" && d.After == "") {
-				return true
-			}
-			if t.Kind == "column" && d.Kind != "column" && t.Object == d.Object && (t.Before == "" || t.After == "") {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(ds, func(t verify.Difference) bool {
+			return slices.Contains(containers, t.Kind) && within(d, t) && (t.Before == "" && d.Before == "" || t.After == "" && d.After == "")
+		})
 	}
 	for _, d := range ds {
 		if !whole(d) {

@@ -119,7 +119,7 @@ func (s *Scratch) DSN(name string) string { return s.place.dsn(name) }
 
 // Open opens a scratch database.
 func (s *Scratch) Open(ctx context.Context, name string) (*DB, error) {
-	db, err := Open(ctx, s.place.dsn(name), Options{ApplicationName: "dbrollback verify", Preview: true})
+	db, err := Open(ctx, s.place.dsn(name), Options{ApplicationName: "dbrollback verify"})
 	if err != nil {
 		return nil, fmt.Errorf("open the scratch database: %w", err)
 	}

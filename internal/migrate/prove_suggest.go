@@ -4,9 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"maps"
 	"slices"
+	"strings"
 
+	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/verify"
 )
@@ -16,12 +17,12 @@ var errUnproven = errors.New("no statements lead back")
 
 // suggest finds the statements that a Down lacks: run after it, they were seen to give the very schema back. It is
 // nil when none were found. What can be named back is, because a table that is made anew has no rows.
-func (p *prover) suggest(ctx context.Context, s stage, back verify.Fingerprint) ([]string, error) {
+func (p *prover) suggest(ctx context.Context, s stage, m *Migration, back verify.Fingerprint) ([]string, error) {
 	for _, dropFirst := range []bool{false, true} {
 		var out []string
 		err := s.aside(ctx, func(q engine.Querier) error {
 			var err error
-			out, err = p.leadBack(ctx, q, back, dropFirst)
+			out, err = p.leadBack(ctx, q, m, back, dropFirst)
 			return err
 		})
 		var server *engine.Error
@@ -37,7 +38,7 @@ func (p *prover) suggest(ctx context.Context, s stage, back verify.Fingerprint) 
 }
 
 // leadBack runs what leads back and compares.
-func (p *prover) leadBack(ctx context.Context, q engine.Querier, back verify.Fingerprint, dropFirst bool) ([]string, error) {
+func (p *prover) leadBack(ctx context.Context, q engine.Querier, m *Migration, back verify.Fingerprint, dropFirst bool) ([]string, error) {
 	var out []string
 	run := func(statements ...string) error {
 		for _, st := range statements {
@@ -49,7 +50,7 @@ func (p *prover) leadBack(ctx context.Context, q engine.Querier, back verify.Fin
 		return nil
 	}
 	now := back
-	if names := renames(p.trunk.db, p.state, back); len(names) > 0 {
+	if names := renames(p.trunk.db, m, p.state, back); len(names) > 0 {
 		if err := run(names...); err != nil {
 			return nil, err
 		}
@@ -127,50 +128,42 @@ func leftOver(before, after verify.Fingerprint) []verify.Object {
 	return out
 }
 
-// renames gives the statements that name tables and columns back: what is missing has a twin that is left over.
-func renames(db *engine.DB, before, after verify.Fingerprint) []string {
+// renames gives the statements that take back the renames of Up that Down left: a table or a column that is made anew
+// would have no data.
+func renames(db *engine.DB, m *Migration, before, after verify.Fingerprint) []string {
 	var out []string
-	lost, found := onlyIn(before, after, "table"), onlyIn(after, before, "table")
-	for _, b := range lost {
-		twins := slices.DeleteFunc(slices.Clone(found), func(a verify.Object) bool {
-			return a.Table.Schema != b.Table.Schema || !maps.Equal(shape(before, b), shape(after, a))
-		})
-		if len(twins) == 1 {
-			out = append(out, "ALTER TABLE "+db.Quote(twins[0].Table)+" RENAME TO "+db.Ident(b.Table.Name))
-		}
-	}
-	lost, found = onlyIn(before, after, "column"), onlyIn(after, before, "column")
-	for _, b := range lost {
-		same := func(o, than verify.Object) bool { return o.Table == than.Table && o.Definition == than.Definition }
-		twins := slices.DeleteFunc(slices.Clone(found), func(a verify.Object) bool { return !same(a, b) })
-		rivals := slices.DeleteFunc(slices.Clone(lost), func(o verify.Object) bool { return !same(o, b) })
-		if len(twins) == 1 && len(rivals) == 1 && twins[0].Position == b.Position {
-			out = append(out, "ALTER TABLE "+db.Quote(b.Table)+" RENAME COLUMN "+db.Ident(local(twins[0]))+" TO "+db.Ident(local(b)))
-		}
-	}
-	return out
-}
-
-func onlyIn(f, not verify.Fingerprint, kind string) []verify.Object {
-	var out []verify.Object
-	for _, key := range slices.Sorted(maps.Keys(f)) {
-		if _, ok := not[key]; !ok && f[key].Kind == kind {
-			out = append(out, f[key])
+	gone := func(kind, name string) (verify.Object, bool) { return onlyIn(before, after, kind, name) }
+	left := func(kind, name string) (verify.Object, bool) { return onlyIn(after, before, kind, name) }
+	for _, st := range slices.Backward(m.Up) {
+		for _, e := range st.Effects {
+			switch e.Kind {
+			case effects.RenameTable:
+				b, lost := gone("table", e.Table.Name)
+				a, found := left("table", e.NewName.Name)
+				if lost && found && a.Table.Schema == b.Table.Schema {
+					out = append(out, "ALTER TABLE "+db.Quote(a.Table)+" RENAME TO "+db.Ident(b.Table.Name))
+				}
+			case effects.RenameColumn:
+				if len(e.Columns) != 1 {
+					continue
+				}
+				b, lost := gone("column", e.Table.Name+"."+e.Columns[0])
+				a, found := left("column", e.Table.Name+"."+e.NewName.Name)
+				if lost && found && a.Table == b.Table {
+					out = append(out, "ALTER TABLE "+db.Quote(b.Table)+" RENAME COLUMN "+db.Ident(e.NewName.Name)+" TO "+db.Ident(e.Columns[0]))
+				}
+			}
 		}
 	}
 	return out
 }
 
-// local is a column's name without its table's.
-func local(o verify.Object) string { return o.Name[min(len(o.Table.String())+1, len(o.Name)):] }
-
-// shape is a table's columns, by name.
-func shape(f verify.Fingerprint, t verify.Object) map[string]string {
-	out := map[string]string{}
-	for _, o := range f {
-		if o.Kind == "column" && o.Table == t.Table {
-			out[local(o)] = o.Definition
+// onlyIn finds an object that f has and not does not have, by its name without a schema.
+func onlyIn(f, not verify.Fingerprint, kind, name string) (verify.Object, bool) {
+	for key, o := range f {
+		if _, ok := not[key]; !ok && o.Kind == kind && (strings.EqualFold(o.Name, name) || strings.HasSuffix(strings.ToLower(o.Name), "."+strings.ToLower(name))) {
+			return o, true
 		}
 	}
-	return out
+	return verify.Object{}, false
 }

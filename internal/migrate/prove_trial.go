@@ -57,7 +57,7 @@ func (p *prover) try(ctx context.Context, s stage, m *Migration) (*trial, error)
 	}
 	if len(material(verify.Diff(p.state, t.back))) > 0 {
 		if !t.noDown {
-			t.fix, err = p.suggest(ctx, s, t.back)
+			t.fix, err = p.suggest(ctx, s, m, t.back)
 		}
 		return t, err
 	}
@@ -82,7 +82,7 @@ func (t *trial) verdict(before verify.Fingerprint, m *Migration, proof *Proof) {
 	switch {
 	case t.up != nil:
 		proof.Verdict, proof.Error = ProofUpFails, t.up
-	case wrong && t.noDown:
+	case t.noDown && (wrong || t.upAgain != nil):
 		proof.Verdict = ProofNoDown
 	case t.down != nil:
 		proof.Verdict, proof.Error = ProofDownFails, t.down
