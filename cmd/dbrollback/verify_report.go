@@ -192,6 +192,9 @@ func proofTitle(p *migrate.Proof) string {
 		}
 	case migrate.ProofData:
 		text = "Down brings the schema back, but not the data"
+		if p.Error != nil {
+			text = "Down fails when there are rows: " + p.Error.Message
+		}
 	case migrate.ProofCosmetic:
 		text = "only the order of columns, or names that the server made up, differ"
 	default:
@@ -200,8 +203,8 @@ func proofTitle(p *migrate.Proof) string {
 	switch {
 	case p.WithCapture == migrate.Restored:
 		text += "; a rollback by dbrollback restores everything"
-	case p.WithCapture != "":
-		text += "; with dbrollback: " + p.WithCapture
+	case p.CaptureReason != "" && p.Verdict == migrate.ProofData: // elsewhere it repeats what was said
+		text += "; with dbrollback: " + p.CaptureReason
 	}
 	if p.Accepted != "" && p.Verdict != migrate.ProofOK {
 		text += "; accepted: " + p.Accepted

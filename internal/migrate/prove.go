@@ -23,23 +23,27 @@ const (
 	ProofOK            ProofVerdict = "ok"
 )
 
-// Restored is Proof.WithCapture when captures brought back everything; anything else says why not.
-const Restored = "restored"
+// What Proof.WithCapture says.
+const (
+	Restored    = "restored"
+	notRestored = "not restored"
+)
 
 // Proof is what was seen of one migration.
 type Proof struct {
-	Version     int64               `json:"version"`
-	File        string              `json:"file"`
-	Line        int                 `json:"line"` // of its Down, where there is one
-	Verdict     ProofVerdict        `json:"verdict"`
-	WithCapture string              `json:"with_capture,omitempty"` // "restored", or why a rollback by dbrollback does not give everything back
-	Differences []verify.Difference `json:"differences"`            // between the schema before Up and after Down
-	Data        []DataLoss          `json:"data,omitempty"`         // what the Down alone loses, or leaves
-	Error       *ProofError         `json:"error"`
-	Suggestion  []string            `json:"suggestion,omitempty"` // statements that Down lacks; run after it they were seen to give the schema back
-	Accepted    string              `json:"accepted,omitempty"`   // the reason of the migration's own "irreversible" annotation
-	Notes       []string            `json:"notes,omitempty"`
-	Seconds     float64             `json:"duration_seconds"`
+	Version       int64               `json:"version"`
+	File          string              `json:"file"`
+	Line          int                 `json:"line"` // of its Down, where there is one
+	Verdict       ProofVerdict        `json:"verdict"`
+	WithCapture   string              `json:"with_capture,omitempty"`        // what a rollback by dbrollback gives back: "restored" or "not restored"; "" when it makes no difference
+	CaptureReason string              `json:"with_capture_reason,omitempty"` // why it is not restored
+	Differences   []verify.Difference `json:"differences"`                   // between the schema before Up and after Down
+	Data          []DataLoss          `json:"data,omitempty"`                // what the Down alone loses, or leaves
+	Error         *ProofError         `json:"error"`
+	Suggestion    []string            `json:"suggestion,omitempty"` // statements that Down lacks; run after it they were seen to give the schema back
+	Accepted      string              `json:"accepted,omitempty"`   // the reason of the migration's own "irreversible" annotation
+	Notes         []string            `json:"notes,omitempty"`
+	Seconds       float64             `json:"duration_seconds"`
 }
 
 // Fails says whether the proof is a finding. Strict makes findings of what a rollback gives back all the same.

@@ -115,24 +115,72 @@ func (p *prover) judge(ctx context.Context, m *Migration, proof *Proof) error {
 		return err
 	}
 	var t *trial
-	var err error
+	try := func(s stage) (err error) {
+		t, err = p.try(ctx, s, m)
+		return err
+	}
 	if p.rehearsable(m) {
-		if t, err = p.rehearse(ctx, m); err != nil {
+		if err := p.rehearse(ctx, try); err != nil {
 			return err
 		}
 	}
 	if t == nil || !t.clean(p.state) {
 		// A transaction is not quite how it runs: what is wrong must be wrong with commits, too.
-		if t, err = p.onCopy(ctx, m); err != nil {
+		if err := p.onCopy(ctx, try); err != nil {
 			return err
 		}
 	}
 	t.verdict(p.state, m, proof)
-	if why := p.refused(m, Down); why != nil && proof.Verdict != ProofUpFails {
+	why := p.refused(m, Down)
+	if why != nil && proof.Verdict != ProofUpFails {
 		proof.Verdict, proof.Error = ProofDownFails, why
 	}
-	if proof.Verdict != ProofUpFails {
-		p.state = t.after
+	if proof.Verdict == ProofUpFails {
+		return nil
+	}
+	if why == nil {
+		if err := p.judgeData(ctx, m, t, proof); err != nil {
+			return err
+		}
+	}
+	p.state = t.after
+	return nil
+}
+
+// judgeData adds to the proof what becomes of rows, without captures and with them.
+func (p *prover) judgeData(ctx context.Context, m *Migration, t *trial, proof *Proof) error {
+	mo := mode{rows: p.o.Rows}
+	switch proof.Verdict {
+	case ProofOK, ProofCosmetic, ProofWrong:
+		rows, err := p.data(ctx, m)
+		if err != nil {
+			return err
+		}
+		if rows == nil {
+			break
+		}
+		mo = rows.mode
+		proof.Data, proof.Notes = rows.data, append(proof.Notes, rows.notes...)
+		switch {
+		case proof.Verdict == ProofWrong:
+		case t.noDown && len(rows.data) > 0:
+			proof.Verdict = ProofNoDown
+		case rows.down != nil:
+			proof.Verdict, proof.Error = ProofData, rows.down
+		case len(rows.data) > 0:
+			proof.Verdict = ProofData
+		}
+	}
+	if proof.Verdict == ProofOK || proof.Verdict == ProofCosmetic {
+		return nil
+	}
+	var err error
+	if proof.CaptureReason, err = p.captured(ctx, m, mo); err != nil {
+		return err
+	}
+	proof.WithCapture = Restored
+	if proof.CaptureReason != "" {
+		proof.WithCapture = notRestored
 	}
 	return nil
 }

@@ -26,6 +26,10 @@ type trial struct {
 type stage interface {
 	run(ctx context.Context, m *Migration, d Direction) error
 	take(ctx context.Context) (verify.Fingerprint, error)
+	// session is what to read and write through; a run may change it.
+	session() (*engine.DB, engine.Querier)
+	// settle ends what was done before the first run.
+	settle(ctx context.Context) error
 	// aside runs f and takes back whatever it did.
 	aside(ctx context.Context, f func(q engine.Querier) error) error
 }
@@ -103,16 +107,16 @@ func (t *trial) verdict(before verify.Fingerprint, m *Migration, proof *Proof) {
 // rehearsal is a stage within one transaction of the trunk, which is rolled back.
 type rehearsal struct{ t *trunk }
 
-// rehearse tries a migration on the trunk without a trace.
-func (p *prover) rehearse(ctx context.Context, m *Migration) (_ *trial, err error) {
+// rehearse runs f on the trunk without a trace.
+func (p *prover) rehearse(ctx context.Context, f func(stage) error) (err error) {
 	if _, err := p.trunk.s.ExecContext(ctx, "BEGIN"); err != nil {
-		return nil, err
+		return err
 	}
 	defer func() {
 		_, rerr := p.trunk.s.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 		err = errors.Join(err, rerr, p.trunk.renew(context.WithoutCancel(ctx)))
 	}()
-	return p.try(ctx, rehearsal{p.trunk}, m)
+	return f(rehearsal{p.trunk})
 }
 
 func (r rehearsal) run(ctx context.Context, m *Migration, d Direction) error {
@@ -121,16 +125,26 @@ func (r rehearsal) run(ctx context.Context, m *Migration, d Direction) error {
 		return err
 	}
 	stmts := m.statements(d)
-	for _, check := range engine.CheckDeferred(r.t.db) {
-		if _, err := s.ExecContext(ctx, check); err != nil {
-			if len(stmts) == 0 {
-				return err
-			}
-			return placed(m.File, stmts[len(stmts)-1], err)
+	if err := r.settle(ctx); err != nil {
+		if len(stmts) == 0 {
+			return err
 		}
+		return placed(m.File, stmts[len(stmts)-1], err)
 	}
 	return r.t.fresh(ctx)
 }
+
+// settle checks what a commit would check.
+func (r rehearsal) settle(ctx context.Context) error {
+	for _, check := range engine.CheckDeferred(r.t.db) {
+		if _, err := r.t.s.ExecContext(ctx, check); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r rehearsal) session() (*engine.DB, engine.Querier) { return r.t.db, r.t.s }
 
 func (r rehearsal) take(ctx context.Context) (verify.Fingerprint, error) { return r.t.take(ctx) }
 
@@ -155,18 +169,28 @@ func within(ctx context.Context, q engine.Querier, f func(q engine.Querier) erro
 // committed is a stage in a database of its own, with a commit after each direction.
 type committed struct{ t *trunk }
 
-// onCopy tries a migration on a copy of the trunk.
-func (p *prover) onCopy(ctx context.Context, m *Migration) (_ *trial, err error) {
+// onCopy runs f on a copy of the trunk, which is dropped.
+func (p *prover) onCopy(ctx context.Context, f func(stage) error) (err error) {
 	c, err := p.trunk.copy(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
-	return p.try(ctx, committed{c}, m)
+	return f(committed{c})
 }
 
 func (c committed) run(ctx context.Context, m *Migration, d Direction) error {
 	return c.t.run(ctx, m, d)
+}
+
+func (c committed) session() (*engine.DB, engine.Querier) { return c.t.db, c.t.s }
+
+// settle commits what populating began.
+func (c committed) settle(ctx context.Context) error {
+	if _, err := c.t.s.ExecContext(ctx, "COMMIT"); err != nil {
+		return err
+	}
+	return c.t.renew(ctx)
 }
 
 func (c committed) take(ctx context.Context) (verify.Fingerprint, error) { return c.t.take(ctx) }

@@ -103,6 +103,21 @@ func (t *trunk) run(ctx context.Context, m *Migration, d Direction) error {
 	return errors.Join(err, t.renew(ctx))
 }
 
+// transaction runs f between BEGIN and COMMIT.
+func (t *trunk) transaction(ctx context.Context, f func() error) error {
+	if _, err := t.s.ExecContext(ctx, "BEGIN"); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	err := f()
+	if err == nil {
+		_, err = t.s.ExecContext(ctx, "COMMIT")
+	}
+	if err != nil {
+		_, _ = t.s.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") // the first error counts
+	}
+	return err
+}
+
 // execute runs statements; the error is a *StatementError.
 func execute(ctx context.Context, q engine.Querier, m *Migration, stmts []Statement) error {
 	for _, st := range stmts {

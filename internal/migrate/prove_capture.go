@@ -1,0 +1,97 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"testing/fstest"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/verify"
+)
+
+// captured runs a migration up and rolls it back as `up` and `rollback` would, with captures, on a copy of the trunk
+// that has the rows of the trial, and says what did not come back; "" when everything did.
+func (p *prover) captured(ctx context.Context, m *Migration, mo mode) (_ string, err error) {
+	c, err := p.trunk.copy(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	names, err := extentOf(m, p.state).names(ctx, c.db, c.s)
+	if err != nil {
+		return "", err
+	}
+	if mo.rows > 0 {
+		if err := c.transaction(ctx, func() error {
+			_, err := verify.Populate(ctx, c.db, c.s, p.population(m, names, mo))
+			return err
+		}); err != nil {
+			return "", err
+		}
+		if err := c.renew(ctx); err != nil {
+			return "", err
+		}
+	}
+	before, err := readAll(ctx, c.db, c.s, names)
+	if err != nil {
+		return "", err
+	}
+	migrator, err := p.only(ctx, m, c.db)
+	if err != nil {
+		return "", err
+	}
+	if _, err := migrator.Up(ctx, UpRequest{To: m.Version, AllowIrreversible: true}); err != nil {
+		return p.hindered(ctx, "up", err)
+	}
+	if _, err := migrator.Rollback(ctx, RollbackRequest{To: -1, Steps: 1}); err != nil {
+		return p.hindered(ctx, "rollback", err)
+	}
+	f, err := c.take(ctx)
+	if err != nil {
+		return "", err
+	}
+	if d := material(verify.Diff(p.state, f)); len(d) > 0 {
+		return fmt.Sprintf("%s %s and %d other objects are not as they were", d[0].Kind, d[0].Object, len(d)-1), nil
+	}
+	after, err := readAll(ctx, c.db, c.s, names)
+	if err != nil {
+		return "", err
+	}
+	for _, l := range losses(before, after) {
+		if l.Left > 0 {
+			return fmt.Sprintf("%d rows are left in %s", l.Left, l.Table), nil
+		}
+		return fmt.Sprintf("%d of %d values of %s are not back", l.Lost, l.Of, l.Table), nil
+	}
+	return "", nil
+}
+
+// only opens a migrator that knows one migration.
+func (p *prover) only(ctx context.Context, m *Migration, db *engine.DB) (*Migrator, error) {
+	var name string
+	entries, err := fs.ReadDir(p.o.Files, ".")
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", p.o.Dir, err)
+	}
+	for _, e := range entries {
+		if e.Name() == path.Base(m.File) {
+			name = e.Name()
+		}
+	}
+	return Open(ctx, Options{DB: db, Files: fstest.MapFS{name: {Data: []byte(m.Text)}}, Dir: p.o.Dir, User: "verify"})
+}
+
+// hindered says in one line why a run with captures did not come to its end; the error is the scratch server's own.
+func (p *prover) hindered(ctx context.Context, what string, err error) (string, error) {
+	if e, ok := engine.AsError(err); ctx.Err() != nil || ok && (e.Class == engine.ConnectionLost || e.Class == engine.DiskFull) {
+		return "", err
+	}
+	var refused *RefusedError
+	if errors.As(err, &refused) && len(refused.Reasons) > 0 {
+		return what + " refuses: " + refused.Reasons[0].Message, nil
+	}
+	return what + " fails: " + headline(err.Error()), nil
+}

@@ -1,0 +1,278 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/verify"
+)
+
+// extent is which tables' rows a migration may change.
+type extent struct {
+	none   bool // it cannot change any row that was there before
+	all    bool
+	tables []engine.Name
+}
+
+// structureOnly are the kinds that leave the rows of tables that are already there as they are.
+var structureOnly = map[effects.Kind]bool{
+	effects.CreateTable: true, effects.AddColumn: true, effects.SetDefault: true, effects.DropDefault: true, effects.SetNotNull: true,
+	effects.DropNotNull: true, effects.AddConstraint: true, effects.DropConstraint: true, effects.ValidateConstraint: true,
+	effects.RenameTable: true, effects.RenameColumn: true, effects.SetSchema: true, effects.AlterColumn: true, effects.AlterTable: true,
+	effects.Create: true, effects.Alter: true, effects.Rename: true, effects.Comment: true, effects.Grant: true, effects.Session: true,
+	effects.Read: true, effects.Maintenance: true, effects.External: true, effects.Transaction: true,
+}
+
+// extentOf looks at both directions of a migration; before is the schema that it finds.
+func extentOf(m *Migration, before verify.Fingerprint) extent {
+	e := extent{none: true}
+	exists := func(t effects.Name, column string) bool {
+		for _, o := range before {
+			if o.Table.Name == t.Name && (t.Schema == "" || o.Table.Schema == t.Schema) &&
+				(column == "" && o.Kind == "table" || o.Kind == "column" && strings.EqualFold(local(o), column)) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, d := range []Direction{Up, Down} {
+		for _, st := range m.statements(d) {
+			for _, x := range st.Effects {
+				harmless := structureOnly[x.Kind] && !x.Cascade
+				switch {
+				case x.Kind == effects.DropTable && !x.Cascade:
+					harmless = !exists(x.Table, "")
+				case x.Kind == effects.DropColumn && !x.Cascade:
+					harmless = !slices.ContainsFunc(x.Columns, func(c string) bool { return exists(x.Table, c) })
+				case x.Kind == effects.Drop && !x.Cascade:
+					harmless = true
+				}
+				if x.Table.Name != "" {
+					e.tables = append(e.tables, engine.Name(x.Table))
+				} else if !harmless {
+					e.all = true
+				}
+				e.none = e.none && harmless
+			}
+		}
+	}
+	return e
+}
+
+// local is a column's name without its table's.
+func local(o verify.Object) string { return o.Name[strings.LastIndexByte(o.Name, '.')+1:] }
+
+// names resolves the tables of an extent as they are now, with those that refer to them: a row that goes takes others
+// along.
+func (e extent) names(ctx context.Context, db *engine.DB, q engine.Querier) ([]engine.Name, error) {
+	if e.all {
+		return db.Tables(ctx, q)
+	}
+	var out []engine.Name
+	var add func(n engine.Name) error
+	add = func(n engine.Name) error {
+		t, err := db.Inspect(ctx, q, n)
+		if errors.Is(err, engine.ErrNoTable) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if slices.Contains(out, t.Name) || db.Mine(t.Name) {
+			return nil
+		}
+		if len(t.Triggers) > 0 || t.Rules {
+			e.all = true // they may write anywhere
+		}
+		out = append(out, t.Name)
+		for _, fk := range t.Referenced {
+			if err := add(fk.Table); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, n := range e.tables {
+		if err := add(n); err != nil {
+			return nil, err
+		}
+	}
+	if e.all {
+		return db.Tables(ctx, q)
+	}
+	return out, nil
+}
+
+// mode is which rows a trial with data has.
+type mode struct {
+	rows int
+	tame bool
+	skip []engine.Name
+}
+
+// rowsTrial is what one up and down showed about rows.
+type rowsTrial struct {
+	data  []DataLoss
+	down  *ProofError // Down fails on rows, though not without
+	notes []string
+	mode  mode
+}
+
+// data tries a migration with rows in the tables. The result is nil when no row can be lost.
+func (p *prover) data(ctx context.Context, m *Migration) (*rowsTrial, error) {
+	e := extentOf(m, p.state)
+	if e.none {
+		return nil, nil
+	}
+	var out *rowsTrial
+	var targets []engine.Name
+	modes := []mode{{rows: p.o.Rows}, {rows: p.o.Rows, tame: true}, {rows: p.o.Rows, tame: true, skip: []engine.Name{}}, {}}
+	if p.o.Rows == 0 {
+		modes = modes[3:]
+	}
+	for _, mo := range modes {
+		if mo.skip != nil {
+			mo.skip = targets
+		}
+		once := func(s stage) error {
+			db, q := s.session()
+			names, err := e.names(ctx, db, q)
+			if err != nil {
+				return err
+			}
+			targets = writtenBy(ctx, db, q, m)
+			out, err = p.withRows(ctx, s, db, q, m, names, mo)
+			return err
+		}
+		if p.rehearsable(m) {
+			if err := p.rehearse(ctx, once); err != nil {
+				return nil, err
+			}
+			if out != nil && out.down == nil {
+				return out, nil
+			}
+		}
+		if !p.rehearsable(m) || out != nil { // a Down that fails must fail with commits, too
+			if err := p.onCopy(ctx, func(s stage) error {
+				_, q := s.session()
+				if _, err := q.ExecContext(ctx, "BEGIN"); err != nil {
+					return err
+				}
+				return once(s)
+			}); err != nil {
+				return nil, err
+			}
+		}
+		if out != nil {
+			return out, nil
+		}
+	}
+	return &rowsTrial{notes: []string{"Up fails with the rows that there are: nothing is known about its data"}}, nil
+}
+
+// writtenBy lists the tables that Up itself changes rows of.
+func writtenBy(ctx context.Context, db *engine.DB, q engine.Querier, m *Migration) []engine.Name {
+	out := []engine.Name{}
+	for _, st := range m.Up {
+		for _, x := range st.Effects {
+			if x.Table.Name == "" {
+				continue
+			}
+			if n, err := db.Resolve(ctx, q, engine.Name(x.Table)); err == nil {
+				out = append(out, n)
+			}
+		}
+	}
+	return out
+}
+
+// withRows fills the tables and goes up and down. The result is nil when Up does not go with the rows.
+func (p *prover) withRows(ctx context.Context, s stage, db *engine.DB, q engine.Querier, m *Migration, names []engine.Name, mo mode) (*rowsTrial, error) {
+	out := &rowsTrial{mode: mo}
+	made := &verify.Population{}
+	if mo.rows > 0 {
+		var err error
+		if made, err = verify.Populate(ctx, db, q, p.population(m, names, mo)); err != nil {
+			return nil, err
+		}
+		out.notes = made.Notes
+	}
+	if err := s.settle(ctx); err != nil {
+		return nil, err
+	}
+	db, q = s.session()
+	before, err := readAll(ctx, db, q, names)
+	if err != nil {
+		return nil, err
+	}
+	if failed, err := p.outcome(ctx, s.run(ctx, m, Up)); err != nil {
+		return nil, err
+	} else if failed != nil {
+		return nil, nil
+	}
+	if out.down, err = p.outcome(ctx, s.run(ctx, m, Down)); err != nil || out.down != nil {
+		return out, err
+	}
+	db, q = s.session()
+	after, err := readAll(ctx, db, q, names)
+	if err != nil {
+		return nil, err
+	}
+	out.data = losses(before, after)
+	return out, nil
+}
+
+// population asks for rows; a column that Up is to give another type holds values that the new type can read, too.
+func (p *prover) population(m *Migration, names []engine.Name, mo mode) verify.PopulateOptions {
+	o := verify.PopulateOptions{Tables: names, Rows: mo.rows, Tame: mo.tame, Skip: mo.skip, Types: map[string]string{}}
+	for _, st := range m.Up {
+		for _, x := range st.Effects {
+			if x.Kind == effects.AlterColumnType && x.Column != nil {
+				for _, c := range x.Columns {
+					o.Types[x.Table.Name+"."+c] = x.Column.Type
+				}
+			}
+		}
+	}
+	return o
+}
+
+func readAll(ctx context.Context, db *engine.DB, q engine.Querier, names []engine.Name) (map[engine.Name]*verify.RowSet, error) {
+	out := map[engine.Name]*verify.RowSet{}
+	for _, n := range names {
+		rows, err := verify.ReadRows(ctx, db, q, n)
+		if err != nil {
+			return nil, err
+		}
+		if rows != nil {
+			out[n] = rows
+		}
+	}
+	return out, nil
+}
+
+// losses compares the rows of all tables that were there before.
+func losses(before, after map[engine.Name]*verify.RowSet) []DataLoss {
+	var out []DataLoss
+	for n, b := range before {
+		d := b.Compare(after[n])
+		table := n.String()
+		if d.Missing > 0 {
+			out = append(out, DataLoss{Table: table, Of: d.Of, Lost: d.Missing, Message: fmt.Sprintf("the Down alone loses %d of %d rows of %s", d.Missing, d.Of, table)})
+		}
+		if d.Added > 0 {
+			out = append(out, DataLoss{Table: table, Of: d.Of, Left: d.Added, Message: fmt.Sprintf("the Down alone leaves %d rows in %s that were not there before", d.Added, table)})
+		}
+		for _, c := range d.Changed {
+			out = append(out, DataLoss{Table: table, Column: c.Column, Of: c.Of, Lost: c.Lost,
+				Message: fmt.Sprintf("the Down alone loses %d of %d values in %s.%s", c.Lost, c.Of, table, c.Column)})
+		}
+	}
+	slices.SortFunc(out, func(a, b DataLoss) int { return strings.Compare(a.Table+"."+a.Column, b.Table+"."+b.Column) })
+	return out
+}
