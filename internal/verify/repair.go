@@ -94,7 +94,7 @@ func Repair(before, after Fingerprint) []string {
 		switch {
 		case altered[o.Key()]:
 			out = append(out, o.Alter...)
-		case o.Kind == "column" && newTable[o.Table.String()]: // made with its table
+		case (o.Kind == "column" || o.Inline) && newTable[o.Table.String()]: // made with its table
 		default:
 			out = append(out, o.Create...)
 		}

@@ -96,7 +96,7 @@ func TestMadeUpNamesAreCosmetic(t *testing.T) {
 		if got := keys(material(verify.Diff(before, b.take(verify.Scope{})))); len(got) == 0 {
 			t.Error("a key over other columns passes for cosmetic")
 		}
-	})
+	}, everywhere...)
 }
 
 func TestDiffIsSorted(t *testing.T) {
@@ -115,5 +115,5 @@ func TestDiffIsSorted(t *testing.T) {
 		if len(first) < 6 {
 			t.Errorf("differences %+v", first)
 		}
-	})
+	}, everywhere...)
 }

@@ -116,5 +116,5 @@ func TestScopes(t *testing.T) {
 				t.Errorf("%+v: tables %q views %q, want %q %q", c.scope, tables, views, c.tables, c.views)
 			}
 		}
-	})
+	}, everywhere...)
 }

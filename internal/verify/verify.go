@@ -26,6 +26,7 @@ type Object struct {
 	Rank       int         `json:"rank,omitempty"`      // order of creation: lower first
 	Position   int         `json:"position,omitempty"`  // of a column; a difference in it alone is cosmetic
 	Generated  bool        `json:"generated,omitempty"` // the name was made up by the engine; a difference in it alone is cosmetic
+	Inline     bool        `json:"inline,omitempty"`    // the statement that makes its table makes it, too
 	Invalid    bool        `json:"invalid,omitempty"`   // an index that its making left half-done, and that no query uses
 }
 

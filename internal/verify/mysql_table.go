@@ -1,0 +1,253 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+func (t *mysqlTaker) readTables(ctx context.Context) error {
+	for _, n := range t.tables {
+		m, err := t.table(ctx, n)
+		if err != nil {
+			return err
+		}
+		t.addTable(n, m)
+		for _, e := range m.elements {
+			t.addElement(n, m, e)
+		}
+	}
+	return nil
+}
+
+func (t *mysqlTaker) table(ctx context.Context, n engine.Name) (mysqlTable, error) {
+	_, text, err := t.show(ctx, "TABLE "+t.db.Quote(n), 1)
+	if err != nil {
+		return mysqlTable{}, err
+	}
+	m, err := splitMySQL(t.unqualified(text)) // MariaDB spells the sequence of a default with its database
+	if err != nil {
+		return m, fmt.Errorf("table %s: %w", n, err)
+	}
+	return m, nil
+}
+
+// addTable puts the table itself and its columns.
+func (t *mysqlTaker) addTable(n engine.Name, m mysqlTable) {
+	alter, name := "ALTER TABLE "+t.db.Quote(n)+" ", n.String()
+	t.put(Object{
+		Kind: "table", Name: name, Table: n, Definition: "ENGINE=" + m.engine, Rank: 50,
+		Create: strictly(t.create(n, m)), Alter: []string{alter + "ENGINE=" + m.engine}, Drop: []string{"DROP TABLE " + t.db.Quote(n)},
+	})
+	if m.options != "" {
+		set := []string{alter + mysqlOptions(m.options)}
+		t.put(Object{Kind: "options", Name: name, Table: n, Definition: m.options, Rank: 55, Inline: true, Create: set, Alter: set})
+	}
+	if m.comment != "" {
+		set := []string{alter + "COMMENT=" + m.comment}
+		t.put(Object{Kind: "comment", Name: "TABLE " + name, Table: n, Definition: m.comment, Rank: 120, Inline: true, Create: set, Alter: set, Drop: []string{alter + "COMMENT=''"}})
+	}
+	if m.partition != "" {
+		set := strictly(alter + m.partition)
+		t.put(Object{Kind: "partitioning", Name: name, Table: n, Definition: m.partition, Rank: 84, Inline: true, Create: set, Alter: set, Drop: []string{alter + "REMOVE PARTITIONING"}})
+	}
+	if m.versioned { // without it the history of the rows is gone, so nothing takes it away
+		t.put(Object{Kind: "system versioning", Name: name, Table: n, Definition: "WITH SYSTEM VERSIONING", Rank: 86, Inline: true, Create: []string{alter + "ADD SYSTEM VERSIONING"}})
+	}
+	for i, c := range m.columns {
+		t.addColumn(n, m, i, c)
+	}
+}
+
+func (t *mysqlTaker) addColumn(n engine.Name, m mysqlTable, i int, c mysqlColumn) {
+	alter, column, name := "ALTER TABLE "+t.db.Quote(n)+" ", t.db.Ident(c.name), n.String()+"."+c.name
+	strictly := strictly
+	if m.versioned {
+		strictly = strictlyWithHistory
+	}
+	modify := strictly(alter + "MODIFY COLUMN " + column + " " + c.text)
+	if c.noDefault {
+		modify = append(modify, alter+"ALTER COLUMN "+column+" DROP DEFAULT")
+	}
+	// New and empty: the values come, and what demands them after that.
+	add, rank := c.bare, 60
+	if c.generated {
+		add, rank = c.text, 61
+	}
+	t.put(Object{
+		Kind: "column", Name: name, Table: n, Definition: c.definition, Position: i + 1, Rank: rank, Inline: true,
+		Create: strictly(alter + "ADD COLUMN " + column + " " + add + t.place(m, i)), Alter: modify, Drop: []string{alter + "DROP COLUMN " + column},
+	})
+	if c.notNull {
+		rank := 75
+		if c.auto { // wants a key
+			rank = 87
+		}
+		t.put(Object{
+			Kind: "not null", Name: name, Table: n, Definition: "NOT NULL", Rank: rank, Inline: true,
+			Create: modify, Drop: strictly(alter + "MODIFY COLUMN " + column + " " + c.nullable),
+		})
+	}
+	if c.auto {
+		t.put(Object{
+			Kind: "identity", Name: name, Table: n, Definition: "AUTO_INCREMENT", Rank: 88, Inline: true,
+			Create: modify, Drop: strictly(alter + "MODIFY COLUMN " + column + " " + c.plain),
+		})
+	}
+}
+
+// place says behind which column the i-th goes: generated columns that read it, or what is behind it, come later.
+func (t *mysqlTaker) place(m mysqlTable, i int) string {
+	for k := i - 1; k >= 0; k-- {
+		reads := m.columns[k].generated && !m.columns[i].generated && slices.ContainsFunc(m.columns[i:], func(c mysqlColumn) bool {
+			return strings.Contains(m.columns[k].text, t.db.Ident(c.name))
+		})
+		if !reads {
+			return " AFTER " + t.db.Ident(m.columns[k].name)
+		}
+	}
+	return " FIRST"
+}
+
+// create makes the table with all but its foreign keys, which may need tables that are yet to come.
+func (t *mysqlTaker) create(n engine.Name, m mysqlTable) string {
+	var parts []string
+	for _, c := range m.columns {
+		parts = append(parts, t.db.Ident(c.name)+" "+c.text)
+	}
+	for _, e := range m.elements {
+		if e.kind != "foreign key" {
+			parts = append(parts, e.text)
+		}
+	}
+	out := "CREATE TABLE " + t.db.Quote(n) + " (\n  " + strings.Join(parts, ",\n  ") + "\n) ENGINE=" + m.engine
+	if m.options != "" {
+		out += " " + m.options
+	}
+	if m.comment != "" {
+		out += " COMMENT=" + m.comment
+	}
+	if m.versioned {
+		out += " WITH SYSTEM VERSIONING"
+	}
+	if m.partition != "" {
+		out += "\n" + m.partition
+	}
+	return out
+}
+
+// mysqlOptions are options, with those that would stay as they are set to nothing.
+func mysqlOptions(options string) string {
+	for _, o := range []string{"ROW_FORMAT=DEFAULT", "KEY_BLOCK_SIZE=0", "STATS_PERSISTENT=DEFAULT", "STATS_AUTO_RECALC=DEFAULT", "STATS_SAMPLE_PAGES=DEFAULT", "MAX_ROWS=0", "MIN_ROWS=0", "AVG_ROW_LENGTH=0"} {
+		name, _, _ := strings.Cut(o, "=")
+		if !strings.Contains(options, name+"=") {
+			options += " " + o
+		}
+	}
+	return options
+}
+
+// mysqlMadeUp are names that the servers give to constraints without one.
+var mysqlMadeUp = regexp.MustCompile(`(_ibfk_\d+|_chk_\d+|^CONSTRAINT_\d+)$`)
+
+func (t *mysqlTaker) addElement(n engine.Name, m mysqlTable, e mysqlElement) {
+	alter := "ALTER TABLE " + t.db.Quote(n) + " "
+	o := Object{
+		Kind: e.kind, Name: n.String() + "." + e.name, Table: n, Definition: e.definition, Inline: e.kind != "foreign key",
+		Create: []string{alter + "ADD " + e.text},
+	}
+	quoted := t.db.Ident(e.name)
+	switch e.kind {
+	case "primary key":
+		o.Rank, o.Drop = 80, []string{alter + "DROP PRIMARY KEY"}
+		for _, c := range m.columns {
+			if c.auto { // it may not be without a key
+				o.Alter = []string{alter + "DROP PRIMARY KEY, ADD " + e.text}
+				o.Drop = strictly(alter + "MODIFY COLUMN " + t.db.Ident(c.name) + " " + c.plain + ", DROP PRIMARY KEY")
+			}
+		}
+	case "unique", "index":
+		o.Rank, o.Drop = 81, []string{alter + "DROP INDEX " + quoted}
+		if e.kind == "index" {
+			o.Rank = 85
+		}
+		o.Alter = []string{alter + "DROP INDEX " + quoted + ", ADD " + e.text} // in one statement: a foreign key may need it
+		switch {                                                               // which that statement forgets
+		case strings.HasSuffix(e.text, " IGNORED"):
+			o.Alter = append(o.Alter, alter+"ALTER INDEX "+quoted+" IGNORED")
+		case strings.HasSuffix(e.text, " INVISIBLE */"):
+			o.Alter = append(o.Alter, alter+"ALTER INDEX "+quoted+" INVISIBLE")
+		}
+		o.Generated = namedByColumn(e)
+	case "check":
+		o.Rank, o.Create, o.Drop = 82, strictly(o.Create...), []string{alter + "DROP CONSTRAINT " + quoted}
+		o.Generated = mysqlMadeUp.MatchString(e.name)
+	case "foreign key":
+		o.Rank, o.Drop = 90, []string{alter + "DROP FOREIGN KEY " + quoted}
+		o.Generated = mysqlMadeUp.MatchString(e.name)
+	default: // a period: it comes and goes with its table
+		o.Create = nil
+	}
+	t.put(o)
+}
+
+// namedByColumn tells whether an index has the name that the server gives it: its first column's, with a number
+// when that is taken.
+func namedByColumn(e mysqlElement) bool {
+	_, list, _ := strings.Cut(e.definition, "(")
+	tokens := mysqlTokens(list)
+	if len(tokens) == 0 {
+		return false
+	}
+	first := mysqlName(tokens[0].text)
+	return e.name == first || strings.HasPrefix(e.name, first+"_") && strings.Trim(e.name[len(first)+1:], "0123456789") == ""
+}
+
+// readReferences adds the foreign keys that point to the tables in scope from others.
+func (t *mysqlTaker) readReferences(ctx context.Context) error {
+	children := map[engine.Name][]string{}
+	for _, n := range t.tables {
+		rows, err := t.references(ctx, n)
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			child := engine.Name{Schema: r[0], Name: r[1]}
+			if t.same(child.Schema, t.schema) {
+				child.Schema = ""
+			}
+			if !slices.Contains(t.tables, child) && !slices.Contains(children[child], r[2]) {
+				children[child] = append(children[child], r[2])
+			}
+		}
+	}
+	for child, names := range children {
+		if t.db.Mine(child) {
+			continue
+		}
+		m, err := t.table(ctx, child)
+		if err != nil {
+			return err
+		}
+		for _, e := range m.elements {
+			if e.kind == "foreign key" && slices.Contains(names, e.name) {
+				t.addElement(child, m, e)
+			}
+		}
+	}
+	return nil
+}
+
+// references lists schema, table and name of the foreign keys that point to a table.
+func (t *mysqlTaker) references(ctx context.Context, n engine.Name) ([][]string, error) {
+	schema := n.Schema
+	if schema == "" {
+		schema = t.schema
+	}
+	return t.rows(ctx, `SELECT constraint_schema, table_name, constraint_name FROM information_schema.referential_constraints
+		WHERE unique_constraint_schema = ? AND referenced_table_name = ?`, schema, n.Name)
+}
