@@ -46,7 +46,7 @@ func openMySQL(ctx context.Context, d dsn, db *DB) error {
 	if err != nil {
 		return &Error{Class: Usage, Message: "the parameters of the " + string(d.target.Kind) + ":// URL do not go together"}
 	}
-	db.DB = sql.OpenDB(connector)
+	db.DB = sql.OpenDB(mysqlConnector{connector})
 	db.Caps = Caps{LongText: "longtext"}
 	db.level = sql.LevelReadCommitted
 	variables, err := mysqlVariables(ctx, db.DB, "version", "log_bin", "binlog_format")
@@ -169,50 +169,4 @@ func (mysqlDialect) tables(ctx context.Context, q Querier) ([]Name, error) {
 		names = append(names, n)
 	}
 	return names, rows.Err()
-}
-
-// mysqlError classifies a server's answer: by its number where that says more, else by its SQLSTATE.
-func mysqlError(e *mysql.MySQLError, err error) *Error {
-	out := &Error{Class: Unknown, Message: Redact(e.Message), Err: err}
-	switch e.Number {
-	case 1205, 3572:
-		out.Class, out.Hint = LockTimeout, "another session holds the lock; wait for it, or raise --lock-timeout"
-	case 1213:
-		out.Class, out.Hint = LockTimeout, "two sessions waited for each other; run it again"
-	case 3024, 1969:
-		out.Class, out.Hint = StatementTimeout, "raise --statement-timeout"
-	case 1317:
-		out.Class = Cancelled
-	case 1044, 1142, 1143, 1227, 1370, 1419:
-		out.Class, out.Hint = Privilege, "GRANT the right that the message names to this account"
-	case 1045, 1130, 1251, 1698, 1820, 1862, 1873, 4151:
-		out.Class, out.Hint = Auth, "check user and password of the URL, and the hosts that the account may come from"
-	case 1049:
-		out.Class, out.Hint = Unreachable, "create the database first, or correct the URL"
-	case 1040, 1203:
-		out.Class, out.Hint = Unreachable, "the server takes no more connections"
-	case 1290, 1792, 1836, 3906:
-		out.Class, out.Hint = ReadOnly, "an option of the server or session forbids it; connect to a writable server (the primary)"
-	case 1021, 1114, 1041:
-		out.Class = DiskFull
-	case 1053, 1927, 2006, 2013, 3169:
-		out.Class = ConnectionLost
-	case 1048, 1062, 1216, 1217, 1264, 1364, 1366, 1406, 1451, 1452, 1557, 1586, 1761, 1762, 3819, 4025:
-		out.Class = Constraint
-		out.Taken = e.Number == 1062 || e.Number == 1557 || e.Number == 1586 || e.Number == 1761 || e.Number == 1762
-	default:
-		switch string(e.SQLState[:2]) {
-		case "42":
-			out.Class = Syntax
-		case "23":
-			out.Class = Constraint
-		case "28":
-			out.Class = Auth
-		case "08":
-			out.Class = ConnectionLost
-		case "70":
-			out.Class = Cancelled
-		}
-	}
-	return out
 }
