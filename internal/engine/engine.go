@@ -78,6 +78,10 @@ type Table struct {
 	Owner       string
 	RowSecurity bool // policies may hide rows from the session
 	RowID       bool // SQLite: has a rowid
+	// Engine is the storage engine, on MySQL and MariaDB: what InnoDB promises others do not.
+	Engine     string
+	Partitions []string // names of the partitions, in their order, on MySQL and MariaDB
+	Versioned  bool     // MariaDB keeps the past of the rows in the table itself
 }
 
 // Column is one column of a table, dropped ones left out.
@@ -93,6 +97,8 @@ type Column struct {
 	Base      string // the type to store it as in a capture when Portable (domains: no), e.g. "numeric(10,2)"
 	Collation string
 	Sequence  Name // owned by or feeding this column, PostgreSQL
+	Invisible bool // SELECT * leaves it out, on MySQL and MariaDB
+	OnUpdate  bool // an UPDATE of other columns changes it, on MySQL and MariaDB
 }
 
 // Key is a primary key, or a unique key over plain NOT NULL columns, immediate, not partial.

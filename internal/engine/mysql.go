@@ -99,6 +99,9 @@ func (d mysqlDialect) lock(ctx context.Context, s *Session, wait time.Duration) 
 				Hint: "connect to the primary server, or switch the setting off"}
 		}
 	}
+	if err := d.rights(ctx, s); err != nil {
+		return nil, fmt.Errorf("take the run lock: %w", err)
+	}
 	const name = "concat('dbrollback ', left(sha2(lower(database()), 256), 40))" // 64 characters at most
 	deadline := time.Now().Add(wait)
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {

@@ -37,8 +37,14 @@ func TestMySQLCancelEndsTheStatement(t *testing.T) {
 		s := session(t, db)
 		exec(t, s, "CREATE TABLE t (id integer PRIMARY KEY)")
 		for name, run := range map[string]func(ctx context.Context, tx *sql.Tx) error{
-			"exec":  func(ctx context.Context, tx *sql.Tx) error { _, err := tx.ExecContext(ctx, "INSERT INTO t "+slowMySQL); return err },
-			"query": func(ctx context.Context, tx *sql.Tx) error { var n int; return tx.QueryRowContext(ctx, slowMySQL).Scan(&n) },
+			"exec": func(ctx context.Context, tx *sql.Tx) error {
+				_, err := tx.ExecContext(ctx, "INSERT INTO t "+slowMySQL)
+				return err
+			},
+			"query": func(ctx context.Context, tx *sql.Tx) error {
+				var n int
+				return tx.QueryRowContext(ctx, slowMySQL).Scan(&n)
+			},
 			"rows": func(ctx context.Context, tx *sql.Tx) error {
 				rows, err := tx.QueryContext(ctx, "SELECT a.table_name FROM information_schema.columns a, information_schema.columns b, information_schema.columns c")
 				if err != nil {
@@ -114,14 +120,14 @@ func TestMySQLErrors(t *testing.T) {
 		exec(t, s, "SET sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE'", "CREATE TABLE p (id integer PRIMARY KEY)",
 			"CREATE TABLE c (id integer PRIMARY KEY, p integer NOT NULL, s varchar(2), d date, CHECK (id > 0), FOREIGN KEY (p) REFERENCES p (id))", "INSERT INTO p VALUES (1)", "INSERT INTO c VALUES (1, 1, 'a', NULL)")
 		for statement, want := range map[string]engine.Class{
-			"INSERT INTO c VALUES (1, 1, 'a', NULL)":          engine.Constraint,
-			"INSERT INTO c VALUES (-1, 1, 'a', NULL)":         engine.Constraint,
-			"INSERT INTO c VALUES (2, 7, 'a', NULL)":          engine.Constraint,
-			"INSERT INTO c VALUES (2, NULL, 'a', NULL)":       engine.Constraint,
-			"INSERT INTO c VALUES (2, 1, 'abc', NULL)":        engine.Constraint,
-			"INSERT INTO c VALUES (2, 1, 'a', '2024-02-31')":  engine.Constraint,
-			"DELETE FROM p":                                   engine.Constraint,
-			"DROP TABLE p":                                    engine.Constraint,
+			"INSERT INTO c VALUES (1, 1, 'a', NULL)":         engine.Constraint,
+			"INSERT INTO c VALUES (-1, 1, 'a', NULL)":        engine.Constraint,
+			"INSERT INTO c VALUES (2, 7, 'a', NULL)":         engine.Constraint,
+			"INSERT INTO c VALUES (2, NULL, 'a', NULL)":      engine.Constraint,
+			"INSERT INTO c VALUES (2, 1, 'abc', NULL)":       engine.Constraint,
+			"INSERT INTO c VALUES (2, 1, 'a', '2024-02-31')": engine.Constraint,
+			"DELETE FROM p": engine.Constraint,
+			"DROP TABLE p":  engine.Constraint,
 			"ALTER TABLE c MODIFY COLUMN s varchar(2) BINNED": engine.Syntax,
 		} {
 			_, err := s.ExecContext(t.Context(), statement)

@@ -14,10 +14,10 @@ func (d mysqlDialect) inspect(ctx context.Context, q Querier, n Name, shallow bo
 	var kind, options string
 	var current bool
 	var rows, bytes sql.NullInt64
-	err := q.QueryRowContext(ctx, `SELECT table_schema, table_name, table_type, coalesce(create_options, ''), table_rows, data_length, table_schema = database()
+	err := q.QueryRowContext(ctx, `SELECT table_schema, table_name, table_type, coalesce(create_options, ''), table_rows, data_length, table_schema = database(), coalesce(engine, '')
 		FROM information_schema.tables
 		WHERE table_schema = coalesce(nullif(?, ''), database()) AND table_name = ? AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'VIEW')`, n.Schema, n.Name).
-		Scan(&t.Name.Schema, &t.Name.Name, &kind, &options, &rows, &bytes, &current)
+		Scan(&t.Name.Schema, &t.Name.Name, &kind, &options, &rows, &bytes, &current, &t.Engine)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, ErrNoTable
 	}
@@ -42,7 +42,13 @@ func (d mysqlDialect) inspect(ctx context.Context, q Querier, n Name, shallow bo
 	if rows.Valid {
 		t.Rows = rows.Int64
 	}
-	t.Bytes = bytes.Int64
+	t.Bytes, t.Versioned = bytes.Int64, kind == "SYSTEM VERSIONED"
+	if t.Kind == "partitioned" {
+		if t.Partitions, err = mysqlColumn(ctx, q, `SELECT partition_name FROM information_schema.partitions
+			WHERE table_schema = ? AND table_name = ? GROUP BY partition_name ORDER BY min(partition_ordinal_position)`, database, t.Name.Name); err != nil {
+			return nil, err
+		}
+	}
 	if err := d.columns(ctx, q, t, database); err != nil {
 		return nil, err
 	}
@@ -73,6 +79,7 @@ func (d mysqlDialect) columns(ctx context.Context, q Querier, t *Table, database
 		if strings.Contains(extra, "auto_increment") {
 			c.Identity = "auto_increment"
 		}
+		c.Invisible, c.OnUpdate = strings.Contains(extra, "invisible"), strings.Contains(extra, "on update")
 		c.Base = c.Type
 		if charset != "" {
 			c.Base += " CHARACTER SET " + charset + " COLLATE " + c.Collation
@@ -185,7 +192,7 @@ func mysqlForeignKeys(ctx context.Context, q Querier, t *Table, database string)
 
 func mysqlTriggers(ctx context.Context, q Querier, t *Table, database string) error {
 	rows, err := q.QueryContext(ctx, `SELECT trigger_name, action_timing, event_manipulation FROM information_schema.triggers
-		WHERE event_object_schema = ? AND event_object_table = ? AND trigger_name NOT LIKE 'dbrollback\_%' ORDER BY trigger_name`, database, t.Name.Name)
+		WHERE event_object_schema = ? AND event_object_table = ? AND trigger_name NOT LIKE 'dbrollback\_%' ORDER BY action_timing, event_manipulation, action_order`, database, t.Name.Name)
 	if err != nil {
 		return err
 	}

@@ -105,7 +105,7 @@ func TestMySQLInspect(t *testing.T) {
 				"g decimal(12,2) AS (price * 2) STORED, at datetime(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3), mood enum('a','b'), bits bit(3) DEFAULT b'101', e varchar(9) DEFAULT (lower('X')), `odd ``name` text, a integer, b varchar(20), "+
 				"PRIMARY KEY (id), UNIQUE KEY u_good (price, name), UNIQUE KEY u_nullable (a), UNIQUE KEY u_prefix (name(3)), CONSTRAINT t_fk FOREIGN KEY (b, a) REFERENCES parent (b, a) ON DELETE CASCADE ON UPDATE SET NULL)",
 			"CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.price = 1", "CREATE TRIGGER dbrollback_t AFTER INSERT ON t FOR EACH ROW SET @x = 1",
-			"CREATE VIEW v AS SELECT 1 AS x", "CREATE TABLE part (id integer) PARTITION BY HASH (id) PARTITIONS 2", "CREATE TABLE state_snapshots (id integer)", "CREATE TABLE `we``ird` (id integer)")
+			"CREATE VIEW v AS SELECT 1 AS x", "CREATE TABLE part (id integer) PARTITION BY HASH (id) PARTITIONS 2", "CREATE TABLE state_snapshots (id integer)", "CREATE TABLE old (id integer, hidden integer INVISIBLE, ts timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP) ENGINE=MyISAM", "CREATE TABLE `we``ird` (id integer)")
 		tab := inspect(t, db, engine.Name{Name: "t"})
 		if c := column(t, tab, "id"); c.Identity != "auto_increment" || !c.NotNull || c.Default != "" {
 			t.Errorf("id: %+v", c)
@@ -145,6 +145,13 @@ func TestMySQLInspect(t *testing.T) {
 				t.Errorf("%s is a %s", name, got.Kind)
 			}
 		}
+		old := inspect(t, db, engine.Name{Name: "old"})
+		if old.Engine != "MyISAM" || tab.Engine != "InnoDB" || !column(t, old, "hidden").Invisible || column(t, old, "id").Invisible || !column(t, old, "ts").OnUpdate || column(t, old, "id").OnUpdate {
+			t.Errorf("%s %s %+v", tab.Engine, old.Engine, old.Columns)
+		}
+		if p := inspect(t, db, engine.Name{Name: "part"}).Partitions; !slices.Equal(p, []string{"p0", "p1"}) {
+			t.Errorf("partitions %q", p)
+		}
 		if _, err := db.Inspect(t.Context(), db, engine.Name{Name: "missing"}); !errors.Is(err, engine.ErrNoTable) {
 			t.Error(err)
 		}
@@ -152,7 +159,7 @@ func TestMySQLInspect(t *testing.T) {
 			t.Errorf("%v, %v", n, err)
 		}
 		names, err := db.Tables(t.Context(), db)
-		if err != nil || !slices.Equal(names, []engine.Name{{Name: "parent"}, {Name: "part"}, {Name: "t"}, {Name: "we`ird"}}) {
+		if err != nil || !slices.Equal(names, []engine.Name{{Name: "old"}, {Name: "parent"}, {Name: "part"}, {Name: "t"}, {Name: "we`ird"}}) {
 			t.Errorf("tables %v, %v", names, err)
 		}
 	})
