@@ -154,7 +154,8 @@ func (p *postgresScratch) drop(ctx context.Context, name string) error {
 	return err
 }
 
-// dsn is the URL with another database. Commits need not reach the disk: the database does not outlive the run.
+// dsn is the URL with another database. Commits need not reach the disk, because the database does not outlive the
+// run; and compiling the statements over the catalog would take longer than running them.
 func (p *postgresScratch) dsn(name string) string {
 	u := *p.url
 	u.Path = "/" + name
@@ -163,6 +164,7 @@ func (p *postgresScratch) dsn(name string) string {
 	q.Del("dbname")
 	q.Del("database")
 	q.Set("synchronous_commit", "off")
+	q.Set("jit", "off")
 	u.RawQuery = q.Encode()
 	return u.String()
 }

@@ -86,9 +86,6 @@ func (e extent) names(ctx context.Context, db *engine.DB, q engine.Querier) ([]e
 		if slices.Contains(out, t.Name) || db.Mine(t.Name) {
 			return nil
 		}
-		if len(t.Triggers) > 0 || t.Rules {
-			e.all = true // they may write anywhere
-		}
 		out = append(out, t.Name)
 		for _, fk := range t.Referenced {
 			if err := add(fk.Table); err != nil {
@@ -101,9 +98,6 @@ func (e extent) names(ctx context.Context, db *engine.DB, q engine.Querier) ([]e
 		if err := add(n); err != nil {
 			return nil, err
 		}
-	}
-	if e.all {
-		return db.Tables(ctx, q)
 	}
 	return out, nil
 }

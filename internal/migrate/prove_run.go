@@ -124,8 +124,8 @@ func (p *prover) judge(ctx context.Context, m *Migration, proof *Proof) error {
 			return err
 		}
 	}
-	if t == nil || !t.clean(p.state) {
-		// A transaction is not quite how it runs: what is wrong must be wrong with commits, too.
+	if t == nil || t.down != nil || t.upAgain != nil {
+		// A transaction is not quite how it runs: what fails must fail with commits, too.
 		if err := p.onCopy(ctx, try); err != nil {
 			return err
 		}
@@ -172,6 +172,14 @@ func (p *prover) judgeData(ctx context.Context, m *Migration, t *trial, proof *P
 		}
 	}
 	if proof.Verdict == ProofOK || proof.Verdict == ProofCosmetic {
+		return nil
+	}
+	switch { // what needs no trial
+	case len(m.Down) == 0:
+		proof.WithCapture, proof.CaptureReason = notRestored, "up refuses a migration without a Down"
+		return nil
+	case proof.Verdict == ProofDownFails:
+		proof.WithCapture, proof.CaptureReason = notRestored, "rollback stops where its Down fails"
 		return nil
 	}
 	var err error

@@ -34,12 +34,6 @@ type stage interface {
 	aside(ctx context.Context, f func(q engine.Querier) error) error
 }
 
-// clean says whether everything came back as it was; names and the order of columns may differ.
-func (t *trial) clean(before verify.Fingerprint) bool {
-	return t.up == nil && t.down == nil && t.upAgain == nil && t.back != nil && t.again != nil &&
-		len(material(verify.Diff(before, t.back))) == 0 && len(material(verify.Diff(t.after, t.again))) == 0
-}
-
 // try runs a migration up, down and up.
 func (p *prover) try(ctx context.Context, s stage, m *Migration) (*trial, error) {
 	t := &trial{noDown: !slices.ContainsFunc(m.Down, changesAnything)}

@@ -44,7 +44,7 @@ type filler interface {
 func newFiller(db *engine.DB) (filler, error) {
 	switch db.Kind {
 	case engine.Postgres:
-		return postgresFiller{}, nil
+		return postgresFiller{db}, nil
 	case engine.SQLite:
 		return sqliteFiller{}, nil
 	}
@@ -213,18 +213,16 @@ func (p *populating) fill(ctx context.Context, t *fillTable) error {
 	return p.oneByOne(ctx, t, m)
 }
 
-// attempts is how often a row is varied before it is given up, and patience how many rows may fail before the table is.
-const (
-	attempts = 24
-	patience = 3
-)
+// attempts is how often a row is varied before it is given up; a table that takes none of the first ones is
+// given up with it.
+const attempts = 24
 
 func (p *populating) oneByOne(ctx context.Context, t *fillTable, m *maker) error {
-	made, failed, way := 0, 0, 0
+	made, way, left := 0, 0, 4*p.o.Rows
 	var last error
-	for i := range p.o.Rows {
+	for i := 0; i < p.o.Rows && left > 0; i++ {
 		done := false
-		for k := 0; k < attempts && !done; k++ {
+		for k := 0; k < attempts && !done && left > 0; k++ {
 			// What worked for the row before is tried first.
 			r := m.row(i, (way+k)%attempts)
 			err := within(ctx, p.q, func() error { return p.insert(ctx, t, []row{r}) })
@@ -236,16 +234,15 @@ func (p *populating) oneByOne(ctx context.Context, t *fillTable, m *maker) error
 				return err
 			default:
 				last = err
+				left--
 			}
 		}
-		if !done {
-			if failed++; failed >= patience && (made == 0 || failed > 2*patience) {
-				break
-			}
+		if !done && made == 0 && i > 0 {
+			break
 		}
 	}
 	p.out.Rows[t.Name] += made
-	if made < p.o.Rows {
+	if made < p.o.Rows && last != nil {
 		reason := last.Error()
 		if e, ok := engine.AsError(last); ok {
 			reason = e.Message

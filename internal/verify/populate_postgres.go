@@ -12,7 +12,7 @@ import (
 )
 
 // postgresFiller writes every value as the text of its type, which the server itself reads.
-type postgresFiller struct{}
+type postgresFiller struct{ db *engine.DB }
 
 //go:embed populate_postgres.sql
 var postgresFillFacts string
@@ -42,9 +42,9 @@ type postgresFacts struct {
 	Key    string   // the partition key
 }
 
-func (postgresFiller) facts(ctx context.Context, q engine.Querier, t *engine.Table) (*fillTable, error) {
+func (f postgresFiller) facts(ctx context.Context, q engine.Querier, t *engine.Table) (*fillTable, error) {
 	var text []byte
-	if err := q.QueryRowContext(ctx, postgresFillFacts, int64(t.OID)).Scan(&text); err != nil {
+	if err := q.QueryRowContext(ctx, postgresFillFacts, append(engine.Prepared(f.db), int64(t.OID))...).Scan(&text); err != nil {
 		return nil, err
 	}
 	var facts postgresFacts
