@@ -102,7 +102,7 @@ func writeProofReport(w *page, r *migrate.ProofReport, strict bool) {
 	counts := map[migrate.ProofVerdict]int{}
 	for _, p := range r.Migrations {
 		counts[p.Verdict]++
-		if p.Verdict == migrate.ProofOK && len(p.Notes) == 0 {
+		if p.Verdict == migrate.ProofOK {
 			continue
 		}
 		place := p.File
@@ -238,5 +238,16 @@ func collapsed(ds []verify.Difference) []string {
 			shown = append(shown, d)
 		}
 	}
-	return differences(shown)
+	var out []string
+	for _, d := range shown {
+		what := "was " + oneLine(d.Before) + ", is " + oneLine(d.After)
+		switch {
+		case d.Before == "":
+			what = "is new: " + firstWords(d.After, 120)
+		case d.After == "":
+			what = "is missing: " + firstWords(d.Before, 120)
+		}
+		out = append(out, fmt.Sprintf("%s %s %s", d.Kind, d.Object, what))
+	}
+	return out
 }

@@ -123,13 +123,16 @@ func (p *prover) data(ctx context.Context, m *Migration) (*rowsTrial, error) {
 	if e.none {
 		return nil, nil
 	}
-	var out *rowsTrial
+	var out, failing *rowsTrial
 	var targets []engine.Name
 	modes := []mode{{rows: p.o.Rows}, {rows: p.o.Rows, tame: true}, {rows: p.o.Rows, tame: true, skip: []engine.Name{}}, {}}
 	if p.o.Rows == 0 {
 		modes = modes[3:]
 	}
-	for _, mo := range modes {
+	for i, mo := range modes {
+		if failing != nil && i > 1 {
+			break // neither went
+		}
 		if mo.skip != nil {
 			mo.skip = targets
 		}
@@ -162,9 +165,16 @@ func (p *prover) data(ctx context.Context, m *Migration) (*rowsTrial, error) {
 				return nil, err
 			}
 		}
-		if out != nil {
+		if out != nil && out.down == nil {
 			return out, nil
 		}
+		if out != nil {
+			failing = out // with rows as odd as they may be; see whether plainer ones go
+			out = nil
+		}
+	}
+	if failing != nil {
+		return failing, nil
 	}
 	return &rowsTrial{notes: []string{"Up fails with the rows that there are: nothing is known about its data"}}, nil
 }

@@ -200,6 +200,7 @@ func (p *populating) fill(ctx context.Context, t *fillTable) error {
 		}
 		m.parents[fk.Name+strings.Join(fk.Columns, ",")] = rows
 	}
+	m.first = m.row(0, 0)
 	all := make([]row, p.o.Rows)
 	for i := range all {
 		all[i] = m.row(i, 0)
@@ -218,18 +219,25 @@ func (p *populating) fill(ctx context.Context, t *fillTable) error {
 const attempts = 24
 
 func (p *populating) oneByOne(ctx context.Context, t *fillTable, m *maker) error {
+	m.first = nil
 	made, way, left := 0, 0, 4*p.o.Rows
 	var last error
+	var good row
 	for i := 0; i < p.o.Rows && left > 0; i++ {
 		done := false
 		for k := 0; k < attempts && !done && left > 0; k++ {
 			// What worked for the row before is tried first.
 			r := m.row(i, (way+k)%attempts)
+			if good != nil && k%2 == 1 {
+				r = m.like(good, r)
+			}
 			err := within(ctx, p.q, func() error { return p.insert(ctx, t, []row{r}) })
 			switch {
 			case err == nil:
-				done, way = true, (way+k)%attempts
-				made++
+				done, way, good = true, (way+k)%attempts, r
+				if made++; made == 1 {
+					m.first = r
+				}
 			case fatal(ctx, err):
 				return err
 			default:
@@ -245,7 +253,7 @@ func (p *populating) oneByOne(ctx context.Context, t *fillTable, m *maker) error
 	if made < p.o.Rows && last != nil {
 		reason := last.Error()
 		if e, ok := engine.AsError(last); ok {
-			reason = e.Message
+			reason, _, _ = strings.Cut(e.Message, ": Failing row") // the row is made up
 		}
 		p.out.Notes = append(p.out.Notes, fmt.Sprintf("%d of %d rows could be generated for %s: %s", made, p.o.Rows, t.Name, reason))
 	}
@@ -267,8 +275,12 @@ func (p *populating) insert(ctx context.Context, t *fillTable, rows []row) error
 		}
 	}
 	if len(columns) == 0 {
-		_, err := p.q.ExecContext(ctx, "INSERT INTO "+p.db.Quote(t.Name)+" DEFAULT VALUES")
-		return err
+		for range rows {
+			if _, err := p.q.ExecContext(ctx, "INSERT INTO "+p.db.Quote(t.Name)+" DEFAULT VALUES"); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	names := make([]string, len(columns))
 	for i, c := range columns {

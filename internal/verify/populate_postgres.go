@@ -29,6 +29,7 @@ type postgresFacts struct {
 		ECat     string
 		ELabels  []string
 		Checks   []string // of its domains
+		Filled   bool     // one of them is NOT NULL
 	}
 	Checks []struct {
 		Columns []string
@@ -60,6 +61,7 @@ func (f postgresFiller) facts(ctx context.Context, q engine.Querier, t *engine.T
 			}
 			fc.postgresType(f.Type, f.Category, f.Mod)
 			fc.labels = f.Labels
+			fc.NotNull = fc.NotNull || f.Filled
 			if len(f.Labels) > 0 {
 				fc.class = enums
 			}

@@ -2,18 +2,19 @@
 WITH RECURSIVE t AS (
     SELECT c.oid, c.relkind FROM pg_catalog.pg_class c WHERE c.oid = $1::bigint::oid
 ), col AS (
-    SELECT a.attname, a.attnum, a.atttypid AS typ, a.atttypmod AS mod, ARRAY[]::text[] AS checks
+    SELECT a.attname, a.attnum, a.atttypid AS typ, a.atttypmod AS mod, ARRAY[]::text[] AS checks, false AS filled
     FROM t JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
     UNION ALL
     SELECT col.attname, col.attnum, d.typbasetype, d.typtypmod,
-           col.checks || ARRAY(SELECT pg_catalog.pg_get_constraintdef(k.oid) FROM pg_catalog.pg_constraint k WHERE k.contypid = d.oid ORDER BY k.oid)
+           col.checks || ARRAY(SELECT pg_catalog.pg_get_constraintdef(k.oid) FROM pg_catalog.pg_constraint k WHERE k.contypid = d.oid ORDER BY k.oid),
+           col.filled OR d.typnotnull
     FROM col JOIN pg_catalog.pg_type d ON d.oid = col.typ AND d.typtype = 'd'
 ), base AS (
-    SELECT DISTINCT ON (attnum) * FROM col ORDER BY attnum, cardinality(checks) DESC, (SELECT typtype = 'd' FROM pg_catalog.pg_type WHERE oid = typ)
+    SELECT DISTINCT ON (attnum) * FROM col ORDER BY attnum, (SELECT typtype = 'd' FROM pg_catalog.pg_type WHERE oid = typ)
 )
 SELECT json_build_object(
     'columns', (SELECT json_agg(json_build_object(
-            'name', b.attname, 'type', ty.typname, 'category', ty.typcategory, 'mod', b.mod, 'checks', b.checks,
+            'name', b.attname, 'type', ty.typname, 'category', ty.typcategory, 'mod', b.mod, 'checks', b.checks, 'filled', b.filled,
             'labels', ARRAY(SELECT e.enumlabel FROM pg_catalog.pg_enum e WHERE e.enumtypid = ty.oid ORDER BY e.enumsortorder),
             'element', el.typname, 'ecat', el.typcategory,
             'elabels', ARRAY(SELECT e.enumlabel FROM pg_catalog.pg_enum e WHERE e.enumtypid = el.oid ORDER BY e.enumsortorder)) ORDER BY b.attnum)

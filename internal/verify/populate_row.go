@@ -12,6 +12,7 @@ type maker struct {
 	p       *populating
 	t       *fillTable
 	parents map[string][]parentRow
+	first   row // which rows of a table that refers to itself may refer to
 }
 
 // row makes the i-th row. How often it was varied decides how: at first every column has a value of its own; then
@@ -38,6 +39,25 @@ func (m *maker) row(i, variation int) row {
 	}
 	m.refer(r, i, variation, bare)
 	return r
+}
+
+// like is a row that has of r what must be its own, its keys and parents, and the rest of a row that was taken.
+func (m *maker) like(good, r row) row {
+	out := row{}
+	for _, c := range m.t.columns {
+		own := c.unique || c.integerKey
+		for _, fk := range m.t.ForeignKeys {
+			own = own || containsName(fk.Columns, c.Name)
+		}
+		from := good
+		if v, ok := r[c.Name]; own && ok && (v != nil || good[c.Name] == nil) {
+			from = r
+		}
+		if v, ok := from[c.Name]; ok {
+			out[c.Name] = v
+		}
+	}
+	return out
 }
 
 // refer sets the columns of foreign keys to those of a parent's row. A column that two foreign keys share has the value of the
@@ -92,23 +112,13 @@ func (m *maker) self(r row, fk engine.ForeignKey, i int) {
 		switch {
 		case m.allNullable(fk.Columns):
 			r[name] = nil
-			if i > 0 && m.p.o.Rows > 1 && i%2 == 1 {
-				r[name] = m.first(fk.ParentColumns[j])
+			if m.first != nil && i%2 == 1 {
+				r[name] = m.first[fk.ParentColumns[j]]
 			}
 		default:
 			r[name] = r[fk.ParentColumns[j]]
 		}
 	}
-}
-
-// first is what the first row has in a column.
-func (m *maker) first(column string) any {
-	for _, c := range m.t.columns {
-		if c.Name == column {
-			return c.make(0, 0, m.p.o.Tame)
-		}
-	}
-	return nil
 }
 
 func (m *maker) nullable(name string) bool {

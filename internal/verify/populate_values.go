@@ -112,6 +112,9 @@ func (c *fillColumn) distinct(i int) any {
 				return s
 			}
 		}
+		if len(c.hints) > 1 {
+			return nil // a list of what is allowed
+		}
 		text := strconv.FormatInt(int64(i), 36)
 		if c.size == 0 || c.size >= 14 {
 			return fmt.Sprintf("row-%d", firstKey+i)
@@ -168,7 +171,7 @@ func (c *fillColumn) candidates(tame bool) []any {
 	case strs:
 		out = append(out, c.texts(tame)...)
 	case bytess:
-		out = []any{[]byte("bytes"), []byte{0, 1, 0xff}, []byte{}}
+		out = []any{[]byte("bytes"), []byte("{}"), []byte{0, 1, 0xff}, []byte{}}
 	case dates:
 		out = list([]string{"2024-02-29", "2001-01-01", "1969-12-31", "9999-12-31"})
 	case times:
@@ -180,7 +183,8 @@ func (c *fillColumn) candidates(tame bool) []any {
 	case uuids:
 		out = list([]string{"00000000-0000-4000-8000-00000000000a", "ffffffff-ffff-4fff-bfff-ffffffffffff"})
 	case jsons:
-		out = list([]string{`{"a": 1, "b": [true, null, "x"]}`, `{}`, `[]`, `"text"`, `1`})
+		// Programs keep objects in their JSON: a lone number or text would only show what nobody does.
+		out = list([]string{`{"a": 1, "b": [true, null, "x"]}`, `{}`, `{"b": {"c": "Grüße"}}`})
 	case xmls:
 		out = list([]string{"<a>1</a>", "<a/>"})
 	case addresses:

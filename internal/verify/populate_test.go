@@ -1,0 +1,216 @@
+package verify
+
+import (
+	"database/sql"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/testdb"
+)
+
+// nasty are tables for which rows are hard to guess.
+var nasty = map[string]string{
+	"postgres": `
+CREATE EXTENSION IF NOT EXISTS citext;
+CREATE TYPE mood AS ENUM ('sad', 'it''s ok', 'happy');
+CREATE DOMAIN email AS citext CHECK (VALUE ~ '^[a-z0-9.-]+@[a-z.]+$');
+CREATE DOMAIN code AS varchar(3) NOT NULL CHECK (length(VALUE) = 3);
+CREATE DOMAIN better_code AS code CHECK (VALUE = upper(VALUE));
+CREATE TYPE pair AS (a int, b text);
+CREATE TABLE kinds (k smallint PRIMARY KEY, label char(4) UNIQUE NOT NULL);
+CREATE TABLE people (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, mail email UNIQUE NOT NULL, boss bigint REFERENCES people,
+    mood mood NOT NULL, moods mood[], born date, at timestamptz NOT NULL DEFAULT now(), kind smallint NOT NULL REFERENCES kinds,
+    full_name text GENERATED ALWAYS AS (mail::text || '!') STORED, settings jsonb NOT NULL CHECK (jsonb_typeof(settings) = 'object'),
+    status text NOT NULL CHECK (status IN ('new', 'active', 'gone')), share numeric(5,2) CHECK (share BETWEEN 0 AND 100),
+    address inet, token uuid UNIQUE, raw bytea, flags bit(5), during tstzrange, duo pair, lang better_code, CHECK ((born IS NULL) = (address IS NULL)));
+CREATE UNIQUE INDEX people_mail ON people (lower(mail::text));
+CREATE UNIQUE INDEX one_active ON people (mood, kind) WHERE status = 'active';
+CREATE TABLE "Odd ""Table" ("a.b" int NOT NULL, "c d" bigint NOT NULL REFERENCES people, PRIMARY KEY ("a.b", "c d"));
+CREATE TABLE parts ("x" int, "y" bigint, z text, FOREIGN KEY ("x", "y") REFERENCES "Odd ""Table" ("a.b", "c d"));
+CREATE TABLE hen (id int PRIMARY KEY, egg int);
+CREATE TABLE egg (id int PRIMARY KEY, hen int NOT NULL REFERENCES hen);
+ALTER TABLE hen ADD FOREIGN KEY (egg) REFERENCES egg;
+CREATE TABLE events (id bigint, at date NOT NULL, what text, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+CREATE TABLE events_23 PARTITION OF events FOR VALUES FROM ('2023-01-01') TO ('2024-01-01');
+CREATE TABLE events_24 PARTITION OF events FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
+CREATE TABLE regions (id int, r text) PARTITION BY LIST (r);
+CREATE TABLE regions_eu PARTITION OF regions FOR VALUES IN ('de', 'fr');
+CREATE TABLE either (id serial PRIMARY KEY, a int, b int, CHECK (num_nonnulls(a, b) = 1));
+CREATE TABLE colours (hex text PRIMARY KEY CHECK (hex ~ '^#[0-9a-f]{6}$'), n int CHECK (n >= 10 AND n < 20));
+CREATE TABLE rooms (room int, at int4range, EXCLUDE USING gist (at WITH &&));
+CREATE TABLE bare ();
+CREATE TABLE only_default (id serial PRIMARY KEY);
+CREATE TABLE loud (id int PRIMARY KEY);
+CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no rows here'; END $$;
+CREATE TRIGGER shout BEFORE INSERT ON loud FOR EACH ROW EXECUTE FUNCTION shout()`,
+	"sqlite": `
+CREATE TABLE kinds (k INTEGER PRIMARY KEY, label TEXT UNIQUE NOT NULL);
+CREATE TABLE people (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, mail VARCHAR(40) UNIQUE NOT NULL, boss INTEGER REFERENCES people, kind INT NOT NULL REFERENCES kinds,
+    status TEXT NOT NULL CHECK (status IN ('new', 'it''s ok')), share NUMERIC(5,2) CHECK (share BETWEEN 0 AND 100),
+    full_name TEXT GENERATED ALWAYS AS (mail || '!') STORED, settings JSON NOT NULL CHECK (json_valid(settings)), ok BOOLEAN NOT NULL, at DATETIME, raw BLOB);
+CREATE UNIQUE INDEX people_mail ON people (lower(mail));
+CREATE TABLE "Odd ""Table" ("a.b" INTEGER NOT NULL, "c d" INTEGER NOT NULL REFERENCES people, PRIMARY KEY ("a.b", "c d")) WITHOUT ROWID;
+CREATE TABLE parts (x INT, y INT, z TEXT, FOREIGN KEY (x, y) REFERENCES "Odd ""Table" ("a.b", "c d"));
+CREATE TABLE hen (id INTEGER PRIMARY KEY, egg INT REFERENCES egg);
+CREATE TABLE egg (id INTEGER PRIMARY KEY, hen INT NOT NULL REFERENCES hen);
+CREATE TABLE exact (id INTEGER PRIMARY KEY, n INT NOT NULL CHECK (n >= 10 AND n < 20), t TEXT CHECK (length(t) = 3), r REAL) STRICT;
+CREATE TABLE anything (a, b)`,
+}
+
+func populated(t *testing.T, dsn string, schema string) (*Population, *engine.DB) {
+	t.Helper()
+	db, err := engine.Open(t.Context(), dsn, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	for _, st := range strings.Split(schema, ";\n") {
+		testdb.Exec(t, dsn, st)
+	}
+	s, err := db.Session(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var out *Population
+	err = s.Tx(t.Context(), func(tx *sql.Tx) error {
+		out, err = Populate(t.Context(), db, tx, PopulateOptions{Rows: 48})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out, db
+}
+
+// Every table gets its rows, and they hold what the database itself would not check again: the foreign keys.
+func TestPopulate(t *testing.T) {
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		kind, _, _ := strings.Cut(dsn, ":")
+		out, db := populated(t, dsn, nasty[kind])
+		tables, err := db.Tables(t.Context(), db)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range tables {
+			table, err := db.Inspect(t.Context(), db, n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if table.Kind == "partition" {
+				continue
+			}
+			var rows int
+			if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM "+db.Quote(n)).Scan(&rows); err != nil {
+				t.Fatal(err)
+			}
+			// The partial unique index leaves room for fewer rows only where every value is taken.
+			if rows != 48 {
+				t.Errorf("%s has %d rows: %v", n, rows, out.Notes)
+			}
+			for _, fk := range table.ForeignKeys {
+				var join, set []string
+				for i, c := range fk.Columns {
+					join = append(join, "p."+db.Ident(fk.ParentColumns[i])+" = c."+db.Ident(c))
+					set = append(set, "c."+db.Ident(c)+" IS NOT NULL")
+				}
+				var orphans, linked int
+				query := fmt.Sprintf("SELECT coalesce(sum(CASE WHEN EXISTS (SELECT 1 FROM %s p WHERE %s) THEN 0 ELSE 1 END), 0), count(*) FROM %s c WHERE %s",
+					db.Quote(fk.Parent), strings.Join(join, " AND "), db.Quote(n), strings.Join(set, " AND "))
+				if err := db.QueryRowContext(t.Context(), query).Scan(&orphans, &linked); err != nil {
+					t.Fatal(err)
+				}
+				if orphans > 0 || linked == 0 {
+					t.Errorf("%s (%s): %d rows refer to a parent, %d of them to none that there is", n, fk.Columns, linked, orphans)
+				}
+			}
+		}
+	})
+}
+
+// The rows are the same every time: what a proof shows today it shows tomorrow.
+func TestPopulateIsDeterministic(t *testing.T) {
+	for _, e := range testdb.Engines() {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			schema := map[testdb.Engine]string{
+				testdb.OnPostgres: "CREATE TABLE a (id serial PRIMARY KEY, t text, n numeric, u uuid NOT NULL);\nCREATE TABLE b (id int PRIMARY KEY, a int REFERENCES a)",
+				testdb.OnSQLite:   "CREATE TABLE a (id INTEGER PRIMARY KEY, t TEXT, n NUMERIC, u BLOB NOT NULL);\nCREATE TABLE b (id INTEGER PRIMARY KEY, a INT REFERENCES a)",
+			}[e]
+			one, two := e.New(t), e.New(t)
+			populated(t, one, schema)
+			populated(t, two, schema)
+			testdb.SameDump(t, two, testdb.Dump(t, one))
+		})
+	}
+}
+
+// A table that takes no row is left empty, with a note; those that need it go without, too, and the others are filled.
+func TestPopulateGivesUp(t *testing.T) {
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		out, db := populated(t, dsn, "CREATE TABLE never (id int PRIMARY KEY, n int NOT NULL CHECK (n > 5 AND n < 5));\n"+
+			"CREATE TABLE child (id int PRIMARY KEY, never int NOT NULL REFERENCES never);\nCREATE TABLE other (id int PRIMARY KEY)")
+		if len(out.Notes) == 0 || !strings.Contains(out.Notes[0], "0 of 48 rows could be generated for ") || !strings.Contains(out.Notes[0], "never") {
+			t.Errorf("notes: %q", out.Notes)
+		}
+		for table, want := range map[string]int{"never": 0, "other": 48} {
+			var n int
+			if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM "+table).Scan(&n); err != nil || n != want {
+				t.Errorf("%s: %d rows, %v", table, n, err)
+			}
+		}
+	})
+}
+
+// What changes of a table is told by row and by column.
+func TestCompareRows(t *testing.T) {
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		testdb.Exec(t, dsn, "CREATE TABLE t (id INTEGER PRIMARY KEY, a text, b int)", "INSERT INTO t VALUES (1, 'x', 1), (2, NULL, 2), (3, 'z', NULL), (4, 'w', 4)")
+		db, err := engine.Open(t.Context(), dsn, engine.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		read := func() *RowSet {
+			s, err := ReadRows(t.Context(), db, db, engine.Name{Name: "t"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		before := read()
+		if d := before.Compare(read()); !d.Same() {
+			t.Fatalf("nothing changed: %+v", d)
+		}
+		testdb.Exec(t, dsn, "DELETE FROM t WHERE id = 4", "UPDATE t SET a = 'changed' WHERE id <= 2", "INSERT INTO t VALUES (9, 'new', 9)")
+		want := RowsDiff{Of: 4, Missing: 1, Added: 1, Changed: []ColumnDiff{{Column: "a", Of: 3, Lost: 2}}}
+		if d := before.Compare(read()); fmt.Sprint(d) != fmt.Sprint(want) {
+			t.Errorf("%+v, want %+v", d, want)
+		}
+		testdb.Exec(t, dsn, "ALTER TABLE t DROP COLUMN a")
+		if d := before.Compare(read()); fmt.Sprint(d.Changed) != "[{a 2 2}]" {
+			t.Errorf("the column is gone: %+v", d)
+		}
+		testdb.Exec(t, dsn, "DROP TABLE t")
+		if d := before.Compare(read()); d.Missing != 4 {
+			t.Errorf("the table is gone: %+v", d)
+		}
+	})
+}
+
+func TestSample(t *testing.T) {
+	for _, expr := range []string{`^[a-z]+$`, `^\d{4}-\d{2}$`, `^(new|old)$`, `^#[0-9a-fA-F]{6}$`, `^[A-Z]{2}[0-9]+(-[a-z]*)?$`, `^.{3,5}$`} {
+		if s, ok := sample(expr, 3); !ok {
+			t.Errorf("%s: %q", expr, s)
+		}
+	}
+	for _, expr := range []string{"plain", `^(?!x)`, `[`} {
+		if s, ok := sample(expr, 0); ok {
+			t.Errorf("%s: %q", expr, s)
+		}
+	}
+}
