@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -230,13 +229,4 @@ func (p *progress) proof(e migrate.ProofEvent) {
 	default:
 		p.busy(where + e.File)
 	}
-}
-
-// sourceText reads a migration for a report that quotes it.
-func sourceText(file string) string {
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return ""
-	}
-	return string(b)
 }

@@ -48,7 +48,7 @@ func startPostgres(ctx context.Context, dir, bin string) (*server, error) {
 		}
 	}
 	// The arguments are ours; the program is the one that was found.
-	initdb := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", //nolint:gosec
+	initdb := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "--no-sync",
 		"--locale=C", "-E", "UTF8", "--no-instructions")
 	initdb.Dir, initdb.SysProcAttr = dir, &syscall.SysProcAttr{Credential: as, Setpgid: true}
 	if out, err := initdb.CombinedOutput(); err != nil {
@@ -59,7 +59,7 @@ func startPostgres(ctx context.Context, dir, bin string) (*server, error) {
 		return nil, err
 	}
 	defer log.Close()
-	postgres := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", sockets, "-c", "listen_addresses=", //nolint:gosec
+	postgres := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", sockets, "-c", "listen_addresses=",
 		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c", "max_wal_size=512MB", "-c", "shared_buffers=64MB",
 		"-c", "max_locks_per_transaction=1024", "-c", "autovacuum=off", "-c", "wal_level=logical", "-c", "timezone=UTC")
 	postgres.Dir, postgres.Stdout, postgres.Stderr = dir, log, log
@@ -166,7 +166,7 @@ func stopLeftPostgres(dir string) {
 	if err != nil {
 		return
 	}
-	ctl := exec.Command(filepath.Join(string(bin), "pg_ctl"), "stop", "-D", data, "-m", "immediate", "-t", "10") //nolint:gosec
+	ctl := exec.Command(filepath.Join(string(bin), "pg_ctl"), "stop", "-D", data, "-m", "immediate", "-t", "10")
 	ctl.SysProcAttr = &syscall.SysProcAttr{Credential: as}
 	ctl.Dir = dir
 	_ = ctl.Run() // it has ended already, most of the time

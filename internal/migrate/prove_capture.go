@@ -60,13 +60,15 @@ func (p *prover) captured(ctx context.Context, m *Migration, mo mode) (_ string,
 	if err != nil {
 		return "", err
 	}
-	for _, l := range losses(before, after) {
-		if l.Left > 0 {
-			return fmt.Sprintf("%d rows are left in %s", l.Left, l.Table), nil
-		}
-		return fmt.Sprintf("%d of %d values of %s are not back", l.Lost, l.Of, l.Table), nil
+	lost := losses(before, after)
+	if len(lost) == 0 {
+		return "", nil
 	}
-	return "", nil
+	l := lost[0]
+	if l.Left > 0 {
+		return fmt.Sprintf("%d rows are left in %s", l.Left, l.Table), nil
+	}
+	return fmt.Sprintf("%d of %d values of %s are not back", l.Lost, l.Of, l.Table), nil
 }
 
 // only opens a migrator that knows one migration.
