@@ -89,6 +89,7 @@ func globalFlags() []cli.Flag {
 		&cli.StringFlag{Name: "dsn", Usage: "database `URL`: postgres://user@host:5432/name or sqlite:file.db"},
 		&cli.StringFlag{Name: "env", Usage: "environment of dbrollback.yml, by `NAME`; wins over DBROLLBACK_DSN"},
 		&cli.StringFlag{Name: "dir", Usage: "`FOLDER` of the migrations (default migrations)"},
+		&cli.StringFlag{Name: "source", Usage: "`TOOL` that the folder is for: auto, goose, golang-migrate, dbmate, flyway or sqitch (default auto)"},
 		&cli.StringFlag{Name: "config", Usage: "configuration `FILE` (default dbrollback.yml, when there is one)"},
 		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FORMAT` of the result on stdout: text or json (default text)"},
 		&cli.StringFlag{Name: "lock-timeout", Usage: "longest wait for one lock, and for another run to end (default 5s)"},

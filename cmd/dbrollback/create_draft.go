@@ -97,14 +97,14 @@ func judged(ms []*migrate.Migration) []*lint.Migration {
 	places := func(in []migrate.Statement) []lint.Statement {
 		out := make([]lint.Statement, len(in))
 		for i, st := range in {
-			out[i] = lint.Statement{Statement: st.Statement, Line: st.Line, Column: st.Column}
+			out[i] = lint.Statement{Statement: st.Statement, File: st.File, Line: st.Line, Column: st.Column}
 		}
 		return out
 	}
 	out := make([]*lint.Migration, len(ms))
 	for i, m := range ms {
 		out[i] = &lint.Migration{Version: m.Version, File: m.File, Text: m.Text, Transactional: m.Transactional,
-			HasDown: len(m.Down) > 0, Up: places(m.Up), Down: places(m.Down), Notes: m.Notes}
+			HasDown: m.HasDown(), DownFile: m.DownFile, Up: places(m.Up), Down: places(m.Down), Notes: m.Notes}
 	}
 	return out
 }

@@ -85,7 +85,7 @@ func explain(ctx context.Context, err error) *problem {
 		return interrupted(err)
 	}
 	p := &problem{Message: oneLine(err.Error()), Exit: exitFailed}
-	for _, known := range []func(error) *problem{explainOwn, explainStatement, explainDecision, explainServer} {
+	for _, known := range []func(error) *problem{explainOwn, explainFolder, explainStatement, explainDecision, explainServer} {
 		if k := known(err); k != nil {
 			p = k
 			break

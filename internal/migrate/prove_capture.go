@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path"
 	"testing/fstest"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
@@ -73,17 +71,7 @@ func (p *prover) captured(ctx context.Context, m *Migration, mo mode) (_ string,
 
 // only opens a migrator that knows one migration.
 func (p *prover) only(ctx context.Context, m *Migration, db *engine.DB) (*Migrator, error) {
-	var name string
-	entries, err := fs.ReadDir(p.o.Files, ".")
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", p.o.Dir, err)
-	}
-	for _, e := range entries {
-		if e.Name() == path.Base(m.File) {
-			name = e.Name()
-		}
-	}
-	return Open(ctx, Options{DB: db, Files: fstest.MapFS{name: {Data: []byte(m.Text)}}, Dir: p.o.Dir, User: "verify"})
+	return Open(ctx, Options{DB: db, Files: fstest.MapFS{m.Name: {Data: []byte(m.Text)}}, Dir: p.o.Dir, User: "verify"})
 }
 
 // hindered says in one line why a run with captures did not come to its end; the error is the scratch server's own.

@@ -28,7 +28,7 @@ func (p *prover) refused(m *Migration, d Direction) *ProofError {
 		return &ProofError{
 			Message: fmt.Sprintf("not run: %s reaches beyond the scratch database", what),
 			Hint:    "--allow-external runs it, on a scratch server that may be thrown away",
-			File:    m.File, Line: st.Line, Column: st.Column, Statement: headline(st.SQL),
+			File:    st.File, Line: st.Line, Column: st.Column, Statement: headline(st.SQL),
 		}
 	}
 	return nil

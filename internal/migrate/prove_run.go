@@ -83,6 +83,9 @@ func (p *prover) know(ctx context.Context) error {
 // only applied, and applies.
 func (p *prover) migration(ctx context.Context, m *Migration) (*Proof, error) {
 	proof := &Proof{Version: m.Version, File: m.File, Line: downLine(m), Differences: []verify.Difference{}, Accepted: accepted(m)}
+	if m.DownFile != m.File {
+		proof.DownFile = m.DownFile
+	}
 	if why := p.refused(m, Up); why != nil {
 		return p.upFails(proof, why), nil
 	}
@@ -279,12 +282,7 @@ func downLine(m *Migration) int {
 	if len(m.Down) > 0 {
 		return m.Down[0].Line
 	}
-	for i, line := range strings.Split(m.Text, "\n") {
-		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "--"); ok && strings.EqualFold(strings.Join(strings.Fields(rest), " "), "+goose down") {
-			return i + 1
-		}
-	}
-	return 1
+	return max(m.downMark, 1)
 }
 
 // accepted is the reason of an "irreversible" annotation that holds for the migration's Up.

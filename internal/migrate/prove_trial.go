@@ -123,7 +123,7 @@ func (r rehearsal) run(ctx context.Context, m *Migration, d Direction) error {
 		if len(stmts) == 0 {
 			return err
 		}
-		return placed(m.File, stmts[len(stmts)-1], err)
+		return placed(stmts[len(stmts)-1], err)
 	}
 	return r.t.fresh(ctx)
 }

@@ -327,16 +327,16 @@ func (w *work) deferNotNull(ctx context.Context, tx engine.Querier, st Statement
 func (w *work) noteExternal(st Statement) {
 	for _, e := range st.Effects {
 		if e.Kind == effects.External {
-			w.notUndone = append(w.notUndone, fmt.Sprintf("%s:%d:%d: %s", w.mig.File, st.Line, st.Column, e.Detail))
+			w.notUndone = append(w.notUndone, fmt.Sprintf("%s:%d:%d: %s", st.File, st.Line, st.Column, e.Detail))
 		}
 	}
 }
 
 // failed gives a server's error its place in the file.
-func (w *work) failed(st Statement, err error) error { return placed(w.mig.File, st, err) }
+func (w *work) failed(st Statement, err error) error { return placed(st, err) }
 
 // placed gives a server's error on a statement its place in the file.
-func placed(file string, st Statement, err error) error {
+func placed(st Statement, err error) error {
 	line, col := st.Line, st.Column
 	if e, ok := engine.AsError(err); ok && e.Position > 0 {
 		dl, dc := effects.Position(st.SQL, byteOffset(st.SQL, e.Position-1))
@@ -346,7 +346,7 @@ func placed(file string, st Statement, err error) error {
 			col += dc - 1
 		}
 	}
-	return &StatementError{File: file, Line: line, Column: col, SQL: st.SQL, Err: err}
+	return &StatementError{File: st.File, Line: line, Column: col, SQL: st.SQL, Err: err}
 }
 
 // located gives an error of ours, such as a capture that was refused, the place of its statement.
@@ -355,7 +355,7 @@ func (w *work) located(st Statement, err error) error {
 	if errors.As(err, &placed) {
 		return err
 	}
-	return &StatementError{File: w.mig.File, Line: st.Line, Column: st.Column, SQL: st.SQL, Err: err}
+	return &StatementError{File: st.File, Line: st.Line, Column: st.Column, SQL: st.SQL, Err: err}
 }
 
 // byteOffset of the n-th character.
