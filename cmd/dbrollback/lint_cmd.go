@@ -345,6 +345,15 @@ func replaceFile(path, text string) error {
 	return nil
 }
 
+// sourceText reads a file for a report that quotes it.
+func sourceText(file string) string {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
+
 func (s *session) lintReport(report *lint.Report, o lintOptions) error {
 	format := o.Format
 	if format == "" {

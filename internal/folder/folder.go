@@ -53,11 +53,15 @@ type Folder struct {
 	Format     Format
 	Migrations []Migration // ascending; of a goose folder none: goose lists them itself
 	Left       []string    // what the tool would run and goose has nothing for, one line each
+	Project    string      // of Sqitch, as its registry calls it
 	Placed     bool        // Place says something
 
 	files  fs.FS
 	places map[string]*page
 	byName map[string]*Migration
+
+	reader  *reader
+	sources []*script
 }
 
 // FileError is a file that cannot be read as a migration, at its place.
@@ -106,7 +110,7 @@ func Open(files fs.FS, dir string, f Format, d effects.Dialect) (*Folder, error)
 	if err != nil {
 		return nil, err
 	}
-	out.Left = r.left
+	out.Left, out.Project = r.left, r.project
 	return out, out.compose(r, scripts)
 }
 
@@ -151,7 +155,7 @@ func (f *Folder) compose(r *reader, scripts []*script) error {
 		return err
 	}
 	made := fstest.MapFS{}
-	f.files, f.Placed = made, true
+	f.files, f.Placed, f.reader, f.sources = made, true, r, scripts
 	f.places, f.byName = map[string]*page{}, map[string]*Migration{}
 	for i, s := range scripts {
 		made[s.Name] = &fstest.MapFile{Data: []byte(pages[i].text.String()), Mode: 0o444}
@@ -192,12 +196,33 @@ func (f *Folder) Files(name string) []string {
 	return out
 }
 
+// Versions gives goose's numbers of the versions that a tool calls by a label, in order: more than one only of a
+// change that Sqitch has reworked. Flyway's 1 and 1.0 are one label, as 7 and 007 are everywhere.
+func (f *Folder) Versions(label string) []int64 {
+	var out []int64
+	label = f.normal(label)
+	for i := range f.Migrations {
+		if m := &f.Migrations[i]; f.normal(m.Label) == label {
+			out = append(out, m.Version)
+		}
+	}
+	return out
+}
+
+func (f *Folder) normal(label string) string {
+	if f.Format == Sqitch {
+		return label
+	}
+	return flywayLabel(label)
+}
+
 // reader reads the files of one tool.
 type reader struct {
 	files   fs.FS
 	dir     string
 	dialect effects.Dialect
 	left    []string
+	project string
 }
 
 func (r *reader) path(name string) string {

@@ -112,6 +112,7 @@ func (r *reader) compose(s *script) (*page, error) {
 	r.section(p, up)
 	if down != nil {
 		p.mark("-- +goose Down")
+		p.copy(down.file, down.top, down.head)
 		r.section(p, down)
 	}
 	if len(p.runs) > 0 && !slices.ContainsFunc(p.runs, func(r run) bool { return !r.ours }) {

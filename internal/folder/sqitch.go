@@ -122,6 +122,9 @@ func (r *reader) sqitchPlan(name string) ([]*change, error) {
 		l = strings.TrimSpace(l)
 		switch {
 		case l == "", strings.HasPrefix(l, "%"):
+			if name, ok := strings.CutPrefix(l, "%project="); ok {
+				r.project = strings.TrimSpace(name)
+			}
 			continue
 		case strings.HasPrefix(l, "@"):
 			tag := strings.Fields(l[1:])

@@ -349,3 +349,34 @@ func Load(ctx context.Context, files fs.FS, dir string, dialect effects.Dialect)
 	}
 	return out, nil
 }
+
+// SameMigrations makes sure that two folders hold the same migrations, statement by statement.
+func SameMigrations(ctx context.Context, a, b fs.FS, dir string, dialect effects.Dialect) error {
+	first, err := Load(ctx, a, dir, dialect)
+	if err != nil {
+		return err
+	}
+	second, err := Load(ctx, b, "", dialect)
+	if err != nil {
+		return fmt.Errorf("the goose files cannot be read back: %w", err)
+	}
+	if len(first) != len(second) {
+		return fmt.Errorf("%d migrations would become %d", len(first), len(second))
+	}
+	for i, x := range first {
+		y := second[i]
+		notes := func(m *Migration) []effects.Annotation {
+			out := slices.Clone(m.Notes)
+			for i := range out {
+				out[i].Line, out[i].Column, out[i].Statement = 0, 0, min(out[i].Statement, 1)
+			}
+			return out
+		}
+		same := x.Version == y.Version && x.Transactional == y.Transactional && x.HasDown() == y.HasDown() && sameSQL(x.Up, y.Up) && sameSQL(x.Down, y.Down) &&
+			slices.EqualFunc(notes(x), notes(y), func(a, b effects.Annotation) bool { return fmt.Sprint(a) == fmt.Sprint(b) })
+		if !same {
+			return fmt.Errorf("%s cannot be written as a goose file that says the same; write it by hand, or go on with the folder as it is: import --versions-only", x.File)
+		}
+	}
+	return nil
+}

@@ -32,7 +32,9 @@ func (m *Migrator) Plan(ctx context.Context, req PlanRequest) (_ *Plan, err erro
 	}
 	var versions []int64
 	if req.Direction == Up {
-		versions, err = m.pending(applied, req.To)
+		if versions, err = m.pending(applied, req.To); err == nil {
+			err = m.notElsewhere(ctx, s, applied, versions)
+		}
 	} else {
 		versions, err = m.targets(ctx, s, req)
 	}

@@ -36,6 +36,9 @@ func (m *Migrator) Up(ctx context.Context, req UpRequest) (*Result, error) {
 		if err != nil {
 			return err
 		}
+		if err := m.notElsewhere(ctx, s, applied, pending); err != nil {
+			return err
+		}
 		if err := m.check(ctx, s, Up, pending, req.AllowIrreversible, req.MaxLock); err != nil {
 			return err
 		}
