@@ -42,7 +42,7 @@ func (w *work) additive() *additive {
 	if w.r.dir != Up || w.rec != nil || !w.atomic() || w.reach.all || len(w.reach.names) == 0 {
 		return nil
 	}
-	if _, can := verify.ReadPlain(w.r.m.db, engine.Name{}, nil); !can {
+	if _, can := verify.ReadPlain(w.r.m.db, engine.Name{}, verify.All, nil); !can {
 		return nil
 	}
 	a := &additive{names: w.reach.names, created: map[engine.Name]bool{}, looked: map[engine.Name]bool{}}
@@ -111,6 +111,20 @@ func (a *additive) announce(n engine.Name, kind, name string) {
 	a.adds = append(a.adds, announced{n, kind, name})
 }
 
+// parts are those of a table that the migration adds to.
+func (a *additive) parts(n engine.Name) verify.Parts {
+	if a.created[n] {
+		return verify.All
+	}
+	var p verify.Parts
+	for _, x := range a.adds {
+		if x.table == n {
+			p = p.Of(x.kind)
+		}
+	}
+	return p
+}
+
 // add runs a migration that only adds, in the caller's transaction.
 func (w *work) add(ctx context.Context, tx *sql.Tx, a *additive) error {
 	m := w.r.m
@@ -119,14 +133,14 @@ func (w *work) add(ctx context.Context, tx *sql.Tx, a *additive) error {
 	var steps []engine.Step
 	read := func(into map[engine.Name]*verify.Plain, n engine.Name) {
 		into[n] = &verify.Plain{}
-		step, _ := verify.ReadPlain(m.db, n, into[n])
+		step, _ := verify.ReadPlain(m.db, n, a.parts(n), into[n])
 		steps = append(steps, step)
 	}
 	for _, n := range a.names {
 		switch known := w.r.plain[n]; {
 		case a.created[n] && !a.looked[n]:
-			before[n] = &verify.Plain{Objects: verify.Fingerprint{}}
-		case known != nil && !a.looked[n]:
+			before[n] = &verify.Plain{}
+		case known != nil && known.Holds(a.parts(n)) && !a.looked[n]:
 			before[n] = known
 		default:
 			read(before, n)
@@ -181,6 +195,9 @@ func (w *work) add(ctx context.Context, tx *sql.Tx, a *additive) error {
 		return err
 	}
 	for n, p := range after {
+		if before[n].Found {
+			p = before[n].Renewed(p)
+		}
 		w.r.plain[n] = p // true once this is committed; forgotten when it is not
 	}
 	return nil
@@ -202,7 +219,7 @@ func (w *work) came(ctx context.Context, tx engine.Querier, a *additive, n engin
 		return nil, surprise
 	}
 	left := slices.DeleteFunc(slices.Clone(a.adds), func(x announced) bool { return x.table != n })
-	ch := changed(before.Objects, after.Objects)
+	ch := changed(before.Only(after.Parts), after.Objects)
 	for key, c := range ch {
 		if c.Before != nil || after.RareAt(key) {
 			return nil, surprise

@@ -30,7 +30,8 @@ var postgresGrants string
 type postgresQuery struct {
 	Rest   bool // the statement for objects that are no table's
 	Digest bool // the statement that sums up what hangs on named tables
-	Plain  bool // the statement that reads one ordinary table
+	Plain  bool // the statement that reads one ordinary table, or these parts of it
+	Parts
 	All    bool // every table
 	Others bool // named tables, and every view
 	// What the tables use that most do not; without it the statement is a third as long, and as fast.

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"strings"
 
@@ -14,39 +15,95 @@ import (
 // of a fingerprint, so that what a statement adds to a table costs little to find out. The objects are those that
 // Take gives, but what hangs on the table from outside, comments and rights are not among them.
 type Plain struct {
+	Parts               // that were read
 	Table   engine.Name // as the catalog spells it
 	Found   bool        // there is such a table
 	Simple  bool        // no partition, heir or parent, no temporary or unlogged table, no view
-	Rare    bool        // the table has properties that are not among Objects
 	Objects Fingerprint
+	more    bool            // the table may have properties that are not among Objects
 	rare    map[string]bool // keys of columns and indexes with such properties
+}
+
+// Parts are parts of a table.
+type Parts struct {
+	Columns     bool // with the table itself and its owner, defaults and NOT NULL
+	Constraints bool
+	Indexes     bool // those of constraints left out
+}
+
+// All are all parts.
+var All = Parts{Columns: true, Constraints: true, Indexes: true}
+
+// Of gives the parts together with the one that objects of a kind belong to.
+func (p Parts) Of(kind string) Parts {
+	switch kind {
+	case "table", "owner", "column", "default", "not null":
+		p.Columns = true
+	case "index":
+		p.Indexes = true
+	default:
+		p.Constraints = true
+	}
+	return p
+}
+
+// Holds tells whether all of some parts are among p.
+func (p Parts) Holds(q Parts) bool {
+	return (p.Columns || !q.Columns) && (p.Constraints || !q.Constraints) && (p.Indexes || !q.Indexes)
+}
+
+// Only gives the objects of some parts.
+func (p *Plain) Only(parts Parts) Fingerprint {
+	out := Fingerprint{}
+	for key, o := range p.Objects {
+		if parts.Holds((Parts{}).Of(o.Kind)) {
+			out[key] = o
+		}
+	}
+	return out
+}
+
+// Renewed gives the table with some of its parts as they were read later.
+func (p *Plain) Renewed(later *Plain) *Plain {
+	out := *later
+	out.Parts = Parts{Columns: p.Columns || later.Columns, Constraints: p.Constraints || later.Constraints, Indexes: p.Indexes || later.Indexes}
+	out.Objects = maps.Clone(later.Objects)
+	for key, o := range p.Objects {
+		if !later.Holds((Parts{}).Of(o.Kind)) {
+			out.Objects[key] = o
+		}
+	}
+	return &out
 }
 
 // RareAt tells whether an object has properties that are not among Objects: an identity, a collation, a sequence of its own.
 func (p *Plain) RareAt(key string) bool { return p.rare[key] }
 
 // Whole tells whether Objects is all there is to tell of a table that was made just now.
-func (p *Plain) Whole() bool { return p.Simple && !p.Rare && len(p.rare) == 0 }
+func (p *Plain) Whole() bool { return p.Holds(All) && p.Simple && !p.more && len(p.rare) == 0 }
 
 //go:embed postgres_plain.sql
 var postgresPlain string
 
-// ReadPlain gives the statement that reads a table, named as a migration's text names it, into p; false when the engine
-// has no such statement. q must be in a transaction.
-func ReadPlain(db *engine.DB, n engine.Name, p *Plain) (engine.Step, bool) {
+// ReadPlain gives the statement that reads parts of a table, named as a migration's text names it, into p; false when
+// the engine has no such statement. It must run in a transaction.
+func ReadPlain(db *engine.DB, n engine.Name, parts Parts, p *Plain) (engine.Step, bool) {
 	if db.Kind != engine.Postgres {
 		return engine.Step{}, false
 	}
-	text, err := postgresQuery{Plain: true, Version: db.Version}.text()
+	text, err := postgresQuery{Plain: true, Parts: parts, Version: db.Version}.text()
 	if err != nil {
 		return engine.Step{}, false
 	}
 	var path string
-	return engine.Step{What: "read " + n.String(), SQL: text, Args: []any{db.Quote(n)}, Into: []any{&plainScan{p: p}, &path}}, true
+	return engine.Step{What: "read " + n.String(), SQL: text, Args: []any{db.Quote(n)}, Into: []any{&plainScan{p, parts}, &path}}, true
 }
 
 // plainScan reads the statement's answer.
-type plainScan struct{ p *Plain }
+type plainScan struct {
+	p     *Plain
+	parts Parts
+}
 
 // fields reads a JSON array into variables.
 type fields []any
@@ -68,7 +125,7 @@ func (s *plainScan) Scan(from any) error {
 	var b []byte
 	switch x := from.(type) {
 	case nil:
-		*s.p = Plain{Objects: Fingerprint{}}
+		*s.p = Plain{Parts: s.parts, Objects: Fingerprint{}}
 		return nil
 	case []byte:
 		b = x
@@ -77,16 +134,18 @@ func (s *plainScan) Scan(from any) error {
 	default:
 		return fmt.Errorf("read the catalog's answer: %T", from)
 	}
-	p := Plain{Found: true, Objects: Fingerprint{}, rare: map[string]bool{}}
+	p := Plain{Parts: s.parts, Found: true, Objects: Fingerprint{}, rare: map[string]bool{}}
 	var schema, name, owner string
 	var oid int64
 	var columns, constraints, indexes []json.RawMessage
-	if err := (fields{&p.Table.Schema, &p.Table.Name, &schema, &name, &owner, &oid, &p.Simple, &p.Rare, &columns, &constraints, &indexes}).read(b); err != nil {
+	if err := (fields{&p.Table.Schema, &p.Table.Name, &schema, &name, &owner, &oid, &p.Simple, &p.more, &columns, &constraints, &indexes}).read(b); err != nil {
 		return err
 	}
 	r := plainReader{p: &p, schema: schema, table: schema + "." + name}
-	if err := r.columns(columns, oid, owner); err != nil {
-		return err
+	if s.parts.Columns {
+		if err := r.columns(columns, oid, owner); err != nil {
+			return err
+		}
 	}
 	if err := r.constraints(constraints); err != nil {
 		return err

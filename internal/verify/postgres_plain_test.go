@@ -61,7 +61,7 @@ func TestPlainTellsWhatAFingerprintTells(t *testing.T) {
 				}
 			}
 			var p Plain
-			step, ok := ReadPlain(db, c.name, &p)
+			step, ok := ReadPlain(db, c.name, All, &p)
 			if !ok {
 				t.Fatal("PostgreSQL has the statement")
 			}
@@ -78,6 +78,19 @@ func TestPlainTellsWhatAFingerprintTells(t *testing.T) {
 			if !slices.Equal(slices.Sorted(maps.Keys(full)), slices.Sorted(maps.Keys(p.Objects))) {
 				t.Errorf("%s: objects\n%v, want\n%v", c.name, slices.Sorted(maps.Keys(p.Objects)), slices.Sorted(maps.Keys(full)))
 			}
+			for _, parts := range []Parts{{Columns: true}, {Constraints: true}, {Indexes: true}} {
+				var some Plain
+				step, _ := ReadPlain(db, c.name, parts, &some)
+				if err := s.Pipeline(ctx, tx, step); err != nil {
+					return err
+				}
+				if want := p.Only(parts); some.Whole() || !reflect.DeepEqual(some.Objects, want) {
+					t.Errorf("%s: %+v gives\n%v, want\n%v", c.name, parts, some.Objects, want)
+				}
+				if again := p.Renewed(&some); !again.Holds(All) || !reflect.DeepEqual(again.Objects, p.Objects) {
+					t.Errorf("%s: renewed by %+v:\n%v, want\n%v", c.name, parts, again.Objects, p.Objects)
+				}
+			}
 			for key, want := range full {
 				if got := p.Objects[key]; !reflect.DeepEqual(got, want) {
 					t.Errorf("%s, %s:\n%+v, want\n%+v", c.name, key, got, want)
@@ -91,7 +104,7 @@ func TestPlainTellsWhatAFingerprintTells(t *testing.T) {
 	}
 	err = s.Tx(ctx, func(tx *sql.Tx) error {
 		p := Plain{Found: true}
-		step, _ := ReadPlain(db, engine.Name{Name: "nowhere"}, &p)
+		step, _ := ReadPlain(db, engine.Name{Name: "nowhere"}, All, &p)
 		if err := s.Pipeline(ctx, tx, step, engine.Step{What: "none", SQL: "SELECT 1"}); err != nil || p.Found {
 			t.Errorf("found %v, %v", p.Found, err)
 		}
