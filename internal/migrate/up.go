@@ -92,7 +92,7 @@ func (m *Migrator) newRun(d Direction) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &runner{m: m, dir: d, started: now, memory: verify.NewMemory(m.db), res: &Result{
+	return &runner{m: m, dir: d, started: now, memory: verify.NewMemory(m.db), plain: map[engine.Name]*verify.Plain{}, res: &Result{
 		Version: 1, Run: id, Target: m.db.Target, Direction: d, Verified: true,
 		Migrations: []MigrationResult{}, Tables: []snapshot.TableReport{}, Conflicts: []snapshot.Conflict{}, NotUndone: []string{},
 	}}, nil
