@@ -64,6 +64,7 @@ const (
 	sealPresent = "present" // all of the rows, with nothing left of what was captured
 	sealRows    = "rows"    // row by row, in a companion table: those that were there, with their hash
 	sealBag     = "bag"     // a table without key: the hashes of all its rows, with their numbers
+	sealNone    = "none"    // nothing was done to them: captured by hand
 	sealCovered = "covered" // the key did not survive; a later capture of the whole table speaks for this one
 )
 
