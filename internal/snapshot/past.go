@@ -137,6 +137,11 @@ func within(all []row, ask Ask) ([]row, error) {
 			}
 		}
 		id = ask.Snapshot
+		for _, r := range all { // the newest that was given this name
+			if r.Direction == Manual && r.label != nil && *r.label == ask.Snapshot {
+				id = r.Snapshot
+			}
+		}
 		if !slices.ContainsFunc(all, func(r row) bool { return r.Snapshot == id }) {
 			return nil, &AskError{Message: fmt.Sprintf("there is no snapshot %q in this database", id), Hint: "dbrollback snapshot list shows those that there are"}
 		}

@@ -227,6 +227,19 @@ func (x *Restoration) Preview(ctx context.Context, tx engine.Querier) ([]Preview
 	return x.previews(), err
 }
 
+// Conflicts lists the conflicts that were found, at most MaxConflicts of a table.
+func (x *Restoration) Conflicts() []Conflict {
+	return append(slices.Clone(x.overridden), x.conflicts...)
+}
+
+// Undo gives the flags that restoring the safety snapshot needs.
+func (x *Restoration) Undo() string {
+	if slices.ContainsFunc(x.lots, func(l *lot) bool { return l.w == nil }) {
+		return "--mode " + string(Replace)
+	}
+	return ""
+}
+
 func (x *Restoration) previews() []Preview {
 	out := []Preview{}
 	for _, l := range x.lots {
