@@ -52,9 +52,11 @@ No database at hand:  dbrollback demo`,
 		HideHelpCommand:      true,
 		HideVersion:          true,
 		EnableBashCompletion: true,
-		ExitErrHandler:       func(*cli.Context, error) {}, // run gives the exit code
-		OnUsageError:         onUsageError,
-		Flags:                globalFlags(),
+		// Commas may be part of a name: parseNames splits.
+		DisableSliceFlagSeparator: true,
+		ExitErrHandler:            func(*cli.Context, error) {}, // run gives the exit code
+		OnUsageError:              onUsageError,
+		Flags:                     globalFlags(),
 		Action: func(c *cli.Context) error {
 			return &usageError{message: "no command given", hint: "dbrollback --help lists them; dbrollback demo shows what they do"}
 		},
@@ -64,9 +66,22 @@ No database at hand:  dbrollback demo`,
 
 func (p *program) commands() []*cli.Command {
 	all := []*cli.Command{
-		p.initCommand(), p.createCommand(), p.importCommand(), p.lintCommand(), p.verifyCommand(), p.planCommand(), p.upCommand(), p.statusCommand(),
-		p.rollbackCommand(), p.recoverCommand(), p.snapshotCommand(), p.logCommand(), p.demoCommand(),
-		p.versionCommand(), p.completionCommand(),
+		p.initCommand(),
+		p.createCommand(),
+		p.importCommand(),
+		p.lintCommand(),
+		p.verifyCommand(),
+		p.planCommand(),
+		p.upCommand(),
+		p.statusCommand(),
+		p.rollbackCommand(),
+		p.restoreCommand(),
+		p.recoverCommand(),
+		p.snapshotCommand(),
+		p.logCommand(),
+		p.demoCommand(),
+		p.versionCommand(),
+		p.completionCommand(),
 	}
 	finishCommands(all)
 	return all

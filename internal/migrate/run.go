@@ -185,10 +185,10 @@ type work struct {
 }
 
 func action(d Direction) string {
-	if d == Up {
-		return "up"
+	if d == Down {
+		return "rollback"
 	}
-	return "rollback"
+	return string(d)
 }
 
 // inTransaction does all of it in the caller's transaction.

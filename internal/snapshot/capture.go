@@ -33,6 +33,7 @@ type Capturer struct {
 	last     shapes          // names at the end, once they are read
 	ready    bool            // the catalog is there
 	sealed   bool
+	moment   time.Time // of all captures, when they are of one; zero: each has its own
 }
 
 // Begin starts the captures of one migration in one direction. Nothing is written before the first capture.
@@ -268,7 +269,7 @@ func (c *Capturer) prepare(ctx context.Context, tx engine.Querier, n int, a *act
 	x := &capture{
 		Info: Info{
 			ID: newID(), Snapshot: c.id, Kind: a.kind, Migration: c.meta.Migration, Direction: c.meta.Direction, Statement: n,
-			CapturedAt: time.Now().UTC().Truncate(time.Microsecond), Status: statusCapturing, CreatedBy: c.meta.CreatedBy, ExpiresAt: c.meta.Expires,
+			CapturedAt: c.at(), Status: statusCapturing, CreatedBy: c.meta.CreatedBy, ExpiresAt: c.meta.Expires,
 		},
 		detail: detail{Home: c.track.home(t), Identity: identity(t), At: t.Name, Shape: t},
 		live:   t, events: a.events, reduce: a.reduce, chain: a.chain,
@@ -334,10 +335,21 @@ func (c *Capturer) prepare(ctx context.Context, tx engine.Querier, n int, a *act
 	return x, nil
 }
 
+// at is the moment of a capture.
+func (c *Capturer) at() time.Time {
+	if !c.moment.IsZero() {
+		return c.moment
+	}
+	return time.Now().UTC().Truncate(time.Microsecond)
+}
+
 // key picks what identifies a row: the first key, if possible one that survives the statement.
 func (c *Capturer) key(a *action) []string {
 	if len(a.table.Keys) == 0 {
 		return nil
+	}
+	if a.key != nil {
+		return a.key
 	}
 	if a.kind != Columns || a.columns == nil {
 		return a.table.Keys[0].Columns

@@ -23,6 +23,7 @@ type action struct {
 	strong  bool     // the statement itself will keep readers out
 	lossy   bool     // false: failing to record is no loss (inserted rows)
 	reason  string
+	key     []string // to know rows by; nil = the table's first
 }
 
 func (a *action) observed() bool { return a.events != (events{}) }

@@ -64,6 +64,7 @@ const (
 	sealPresent = "present" // all of the rows, with nothing left of what was captured
 	sealRows    = "rows"    // row by row, in a companion table: those that were there, with their hash
 	sealBag     = "bag"     // a table without key: the hashes of all its rows, with their numbers
+	sealNone    = "none"    // nothing was done to them: captured by hand
 	sealCovered = "covered" // the key did not survive; a later capture of the whole table speaks for this one
 )
 
@@ -162,16 +163,25 @@ func (s *Store) on(c *capture, t *engine.Table, live, kept string, name, col fun
 
 // keyText shows the key of a captured row to a person.
 func (s *Store) keyText(c *capture, kept string) string {
-	var parts []string
+	var names, refs []string
 	for i, f := range c.Key {
-		label := "'" + strings.ReplaceAll(f.Name, "'", "''") + "='"
+		names, refs = append(names, f.Name), append(refs, c.was(kept, i))
+	}
+	if len(names) == 0 {
+		return "'row ' || " + s.f.text(kept+".n")
+	}
+	return s.keyOf(names, refs)
+}
+
+// keyOf shows a key: "id=7, part=2".
+func (s *Store) keyOf(names, refs []string) string {
+	var parts []string
+	for i, n := range names {
+		label := "'" + strings.ReplaceAll(n, "'", "''") + "='"
 		if i > 0 {
 			label = "', " + label[1:]
 		}
-		parts = append(parts, label+" || "+s.f.text(c.was(kept, i)))
-	}
-	if len(parts) == 0 {
-		return "'row ' || " + s.f.text(kept+".n")
+		parts = append(parts, label+" || "+s.f.text(refs[i]))
 	}
 	return strings.Join(parts, " || ")
 }
