@@ -246,7 +246,7 @@ func writeConflicts(w *page, r *migrate.Result, held []string) {
 	for _, l := range held {
 		w.line("    %s", l)
 	}
-	w.line("  To let captured values win: dbrollback rollback --on-conflict restore; to stop at the first: --on-conflict fail.")
+	w.line("  This rollback is done: typed again it would undo the migration before. Who wins is said with it: --on-conflict keep, restore or fail.")
 }
 
 func writeNotUndone(w *page, lines []string, title string) {
