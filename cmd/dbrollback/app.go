@@ -65,7 +65,7 @@ No database at hand:  dbrollback demo`,
 func (p *program) commands() []*cli.Command {
 	all := []*cli.Command{
 		p.initCommand(), p.createCommand(), p.lintCommand(), p.verifyCommand(), p.planCommand(), p.upCommand(), p.statusCommand(),
-		p.rollbackCommand(), p.recoverCommand(), p.releaseCommand(), p.snapshotCommand(), p.logCommand(), p.demoCommand(),
+		p.rollbackCommand(), p.recoverCommand(), p.releaseCommand(), p.grantsCommand(), p.snapshotCommand(), p.logCommand(), p.demoCommand(),
 		p.versionCommand(), p.completionCommand(),
 	}
 	finishCommands(all)
