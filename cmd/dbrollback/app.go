@@ -78,6 +78,8 @@ func (p *program) commands() []*cli.Command {
 		p.restoreCommand(),
 		p.recoverCommand(),
 		p.snapshotCommand(),
+		p.releaseCommand(),
+		p.grantsCommand(),
 		p.logCommand(),
 		p.demoCommand(),
 		p.versionCommand(),

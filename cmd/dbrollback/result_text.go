@@ -37,6 +37,10 @@ func (s *session) finish(ctx context.Context, command string, r *migrate.Result,
 		switch {
 		case r.Plan != nil:
 			writePlan(w, r.Plan)
+			writeTables(w, r.Tables, "data that would come back")
+			for _, l := range conflictLines(r.Conflicts) {
+				w.line("  conflict: %s", l)
+			}
 		case err != nil && len(r.Migrations) == 0:
 			// Nothing was done: the error says it all.
 		case command == "recover" && len(r.Migrations) == 0 && err == nil:

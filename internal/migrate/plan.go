@@ -66,6 +66,11 @@ func (m *Migrator) Plan(ctx context.Context, req PlanRequest) (_ *Plan, err erro
 	if err != nil {
 		return nil, err
 	}
+	if req.Direction == Down {
+		if err := m.planObstacles(ctx, s, p); err != nil {
+			return nil, err
+		}
+	}
 	return p, p.seal()
 }
 
@@ -78,7 +83,7 @@ func (p *Plan) seal() error {
 	q.Hash = ""
 	q.Migrations = slices.Clone(p.Migrations)
 	for i, pm := range q.Migrations {
-		pm.Steps = slices.Clone(pm.Steps)
+		pm.Steps, pm.Obstacles = slices.Clone(pm.Steps), nil
 		for j, st := range pm.Steps {
 			st.Captures = slices.Clone(st.Captures)
 			for k := range st.Captures {

@@ -63,8 +63,7 @@ func (m *Migrator) Rollback(ctx context.Context, req RollbackRequest) (*Result, 
 	}
 	which := PlanRequest{Direction: Down, To: req.To, Steps: req.Steps, At: req.At, ToRelease: req.ToRelease}
 	if req.DryRun {
-		which.Rehearse = true
-		r.res.Plan, err = m.Plan(ctx, which)
+		err = r.dryRollback(ctx, which)
 		return r.done(), err
 	}
 	err = m.locked(ctx, func(s *engine.Session) error {
@@ -79,6 +78,9 @@ func (m *Migrator) Rollback(ctx context.Context, req RollbackRequest) (*Result, 
 			return ErrNothing
 		}
 		if err := m.check(ctx, s, Down, versions, true, 0); err != nil {
+			return err
+		}
+		if err := r.precheck(ctx, versions); err != nil {
 			return err
 		}
 		return r.each(ctx, versions)
