@@ -12,12 +12,18 @@ import (
 
 // captured runs a migration up and rolls it back as `up` and `rollback` would, with captures, on a copy of the trunk
 // that has the rows of the trial, and says what did not come back; "" when everything did.
-func (p *prover) captured(ctx context.Context, m *Migration, mo mode) (_ string, err error) {
-	c, err := p.trunk.copy(ctx)
-	if err != nil {
-		return "", err
+func (p *prover) captured(ctx context.Context, m *Migration, mo mode) (why string, err error) {
+	err = p.copied(ctx, func(c *trunk) error {
+		why, err = p.runCaptured(ctx, c, m, mo)
+		return err
+	})
+	if !p.o.Scratch.Copies() { // the catalog of captures is in it now
+		err = errors.Join(err, p.dropTwin())
 	}
-	defer func() { err = errors.Join(err, c.close()) }()
+	return why, err
+}
+
+func (p *prover) runCaptured(ctx context.Context, c *trunk, m *Migration, mo mode) (string, error) {
 	names, err := extentOf(m, p.state).names(ctx, c.db, c.s)
 	if err != nil {
 		return "", err

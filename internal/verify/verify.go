@@ -63,6 +63,8 @@ type engineVerifier interface {
 	take(ctx context.Context, q engine.Querier, s Scope) (Fingerprint, error)
 	rowHash(exprs []string) string
 	hashExpr(db *engine.DB, c engine.Column, qualifier string) string
+	// sampleExpr is the column's value as exact text that begins with "null" for NULL, and for nothing else.
+	sampleExpr(db *engine.DB, c engine.Column) string
 	sum(ctx context.Context, q engine.Querier, from string, exprs []string) (Checksum, error)
 	// checks lists the conditions that every row of a table fulfils, and that it has a partition.
 	checks(ctx context.Context, q engine.Querier, t *engine.Table) ([]rowCheck, error)
