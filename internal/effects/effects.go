@@ -150,6 +150,8 @@ type Effect struct {
 	Calls []string `json:"-"`
 	// Unordered: a LIMIT without ORDER BY, so that two runs may hit different rows. Volatile is set, too.
 	Unordered bool `json:"-"`
+	// Clock: of what makes it Volatile, it is the clock alone. MySQL and MariaDB.
+	Clock bool `json:"-"`
 }
 
 // Object is something that is no table: an index, a view, a function, a type …

@@ -117,6 +117,9 @@ func (p *mysqlParser) tokenFacts(from, to int) mysqlFacts {
 	return f
 }
 
+// mysqlClock give the time at which the statement began.
+var mysqlClock = wordSet(`now current_timestamp localtime localtimestamp curdate current_date curtime current_time utc_timestamp utc_date utc_time unix_timestamp`)
+
 func mysqlClassify(name string) functionKind {
 	if kind, ok := mysqlFunctions()[name]; ok {
 		return kind
@@ -132,6 +135,8 @@ func (p *mysqlParser) addOwn(e Effect, f mysqlFacts) {
 	e.Calls = unique(f.calls)
 	e.Volatile = e.Volatile || e.Unordered || f.variables ||
 		slices.ContainsFunc(e.Calls, func(name string) bool { return mysqlClassify(name) != callPure })
+	e.Clock = e.Volatile && !e.Unordered && !f.variables && !strings.Contains(e.Detail, "LIMIT") &&
+		!slices.ContainsFunc(e.Calls, func(name string) bool { return mysqlClassify(name) != callPure && !mysqlClock[name] })
 	p.add(e)
 }
 

@@ -76,7 +76,21 @@ func (s *Session) RunLock(ctx context.Context, wait time.Duration) (release func
 // f returns nil. Cancelling ctx does not end the transaction by itself, so that f can still roll back to
 // a savepoint; the statements that f runs take ctx. A commit whose answer never came is settled: the
 // result is nil when it took effect, and Class Unknown when that could not be found out.
-func (s *Session) Tx(ctx context.Context, f func(tx *sql.Tx) error) (err error) {
+func (s *Session) Tx(ctx context.Context, f func(tx *sql.Tx) error) error {
+	return s.tx(ctx, s.db.level, f)
+}
+
+// Steady is Tx at the level at which a locking read also keeps rows out that were not there yet: REPEATABLE READ
+// where that takes more than READ COMMITTED. A plain read does not see what others commit after the first one.
+func (s *Session) Steady(ctx context.Context, f func(tx *sql.Tx) error) error {
+	level := s.db.level
+	if s.db.Kind == MySQL || s.db.Kind == MariaDB {
+		level = sql.LevelRepeatableRead
+	}
+	return s.tx(ctx, level, f)
+}
+
+func (s *Session) tx(ctx context.Context, level sql.IsolationLevel, f func(tx *sql.Tx) error) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -85,7 +99,7 @@ func (s *Session) Tx(ctx context.Context, f func(tx *sql.Tx) error) (err error) 
 	defer cancel()
 	stop := context.AfterFunc(ctx, cancel) // waiting for the transaction's lock can be given up
 	s.xid = ""
-	tx, err := s.BeginTx(begin, &sql.TxOptions{Isolation: s.db.level})
+	tx, err := s.BeginTx(begin, &sql.TxOptions{Isolation: level})
 	if !stop() && err == nil {
 		_ = tx.Rollback()
 		return ctx.Err()

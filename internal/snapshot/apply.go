@@ -109,20 +109,20 @@ func (r *Restorer) images(g *target, fields []int, cast bool) (kept, live []stri
 		decl, text := r.s.f.store(now)
 		if g.x.onward && !cast && (text != f.Text || bare(decl) != bare(f.Decl)) {
 			// Every captured value is known to fit into the type of now; the other way round that need not be so.
-			as := field{Type: now.Type, Decl: decl, Text: text}
-			kept = append(kept, r.s.f.value(r.s.f.back("d."+v(i), f, now), as))
-			live = append(live, r.s.f.value("t."+r.s.q(now.Name), as))
+			as := r.s.kept(now)
+			kept = append(kept, r.s.image(r.s.f.value(r.s.f.back("d."+v(i), f, now), as), as))
+			live = append(live, r.s.image(r.s.f.value("t."+r.s.q(now.Name), as), as))
 			continue
 		}
-		as := field{Decl: f.Decl, Text: f.Text, Type: now.Type}
+		as := field{Decl: f.Decl, Text: f.Text, Set: f.Set, Type: r.s.typed(now)}
 		if !cast && !f.Text && bare(decl) == bare(f.Decl) {
 			as.Decl, as.Type = decl, decl
-			if now.Type != decl {
-				as.Type = now.Type
+			if r.s.typed(now) != decl {
+				as.Type = r.s.typed(now)
 			}
 		}
-		kept = append(kept, "d."+v(i))
-		live = append(live, r.s.f.value("t."+r.s.q(now.Name), as))
+		kept = append(kept, r.s.image("d."+v(i), f))
+		live = append(live, r.s.image(r.s.f.value("t."+r.s.q(now.Name), as), f))
 	}
 	if len(kept) == 0 {
 		return []string{"1"}, []string{"1"}
@@ -147,10 +147,10 @@ func (r *Restorer) update(ctx context.Context, tx engine.Querier, g *target, fie
 	if err != nil || len(fields) == 0 {
 		return 0, err
 	}
-	var sets []string
+	var sets [][2]string
 	for _, i := range fields {
 		now := r.live(g, i)
-		sets = append(sets, s.q(now.Name)+" = "+s.f.back("d."+v(i), x.Fields[i], now))
+		sets = append(sets, [2]string{s.q(now.Name), s.f.back("d."+v(i), x.Fields[i], now)})
 	}
 	kept, live := r.images(g, fields, false)
 	conditions := []string{s.on(x.capture, g.t, "t", "d", g.name, x.goal), x.inserted(false), s.hash(live) + " <> " + s.hash(kept)}
@@ -158,7 +158,7 @@ func (r *Restorer) update(ctx context.Context, tx engine.Querier, g *target, fie
 	if !conflicts {
 		conditions = append(conditions, r.free(x))
 	}
-	query := fmt.Sprintf("UPDATE %s AS t SET %s FROM %s WHERE %s", s.f.from(s.db, g.t), list(sets), r.source(x), all(conditions...))
+	query := s.update(s.f.from(s.db, g.t), "t", sets, r.source(x), all(conditions...))
 	n, err := r.attempt(ctx, tx, "put back values of "+x.Home.String(), query)
 	if err != nil && taken(err) {
 		n, err = r.updateEach(ctx, tx, g, query)
@@ -207,14 +207,14 @@ func (r *Restorer) identities(ctx context.Context, tx engine.Querier, g *target,
 // unmove gives rows the key that they had before a statement moved it.
 func (r *Restorer) unmove(ctx context.Context, tx engine.Querier, g *target) (int64, error) {
 	s, x := r.s, g.x
-	var sets, same []string
+	var sets [][2]string
+	var same []string
 	for i, f := range x.Key {
 		now := g.t.Columns[columnIndex(g.t, g.name(i))]
-		sets = append(sets, s.q(now.Name)+" = "+s.f.back("d."+o(i), f, now))
+		sets = append(sets, [2]string{s.q(now.Name), s.f.back("d."+o(i), f, now)})
 		same = append(same, fmt.Sprintf("d.%s = d.%s", o(i), k(i)))
 	}
-	query := fmt.Sprintf("UPDATE %s AS t SET %s FROM %s d WHERE %s", s.f.from(s.db, g.t), list(sets), s.own(x.data()),
-		all(s.on(x.capture, g.t, "t", "d", g.name, k), "d.op = 'u'", "NOT ("+all(same...)+")", r.free(x)))
+	query := s.update(s.f.from(s.db, g.t), "t", sets, s.own(x.data())+" d", all(s.on(x.capture, g.t, "t", "d", g.name, k), "d.op = 'u'", "NOT ("+all(same...)+")", r.free(x)))
 	n, err := r.attempt(ctx, tx, "put back keys of "+x.Home.String(), query)
 	if err == nil || !taken(err) {
 		return n, err
@@ -298,6 +298,38 @@ func (r *Restorer) updateEach(ctx context.Context, tx engine.Querier, g *target,
 	return done, nil
 }
 
+// insertEach inserts in ever smaller parts those rows whose unique values are free; what is left collides with what the
+// application wrote.
+func (r *Restorer) insertEach(ctx context.Context, tx engine.Querier, g *target, query string) (int64, error) {
+	s, x := r.s, g.x
+	todo, err := numbers(ctx, tx, fmt.Sprintf("SELECT d.n FROM %s d WHERE %s ORDER BY d.n", s.own(x.data()), all(x.inserted(false), r.free(x))))
+	if err != nil {
+		return 0, err
+	}
+	var put func(part []int64) (int64, error)
+	put = func(part []int64) (int64, error) {
+		if len(part) == 0 {
+			return 0, nil
+		}
+		n, err := r.attempt(ctx, tx, "put back rows of "+x.Home.String(), fmt.Sprintf("%s AND d.n BETWEEN %d AND %d ORDER BY d.n", query, part[0], part[len(part)-1]))
+		switch {
+		case err == nil:
+			return n, nil
+		case !taken(err):
+			return 0, err
+		case len(part) == 1:
+			return 0, r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s d WHERE d.n = %d", valueTaken, s.own(x.data()), part[0]))
+		}
+		first, err := put(part[:len(part)/2])
+		if err != nil {
+			return first, err
+		}
+		rest, err := put(part[len(part)/2:])
+		return first + rest, err
+	}
+	return put(todo)
+}
+
 // numbers runs a query that gives one number a row.
 func numbers(ctx context.Context, q engine.Querier, query string) ([]int64, error) {
 	rows, err := q.QueryContext(ctx, query)
@@ -343,7 +375,10 @@ func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target) (in
 		return n, err
 	}
 	// A unique value of some row was taken meanwhile: that row stays out, the others come back.
-	n, err = exec(ctx, tx, "put back rows of "+x.Home.String(), query+" ORDER BY d.n ON CONFLICT DO NOTHING")
+	if s.f.skip == "" {
+		return r.insertEach(ctx, tx, g, query)
+	}
+	n, err = exec(ctx, tx, "put back rows of "+x.Home.String(), query+" ORDER BY d.n"+s.f.skip)
 	if err != nil {
 		return 0, err
 	}
@@ -392,9 +427,7 @@ func (r *Restorer) remove(ctx context.Context, tx engine.Querier, g *target) (in
 			return 0, err
 		}
 	}
-	// Compared in two steps, because DELETE cannot join the same way everywhere.
-	return exec(ctx, tx, "remove rows of "+x.Home.String(), fmt.Sprintf("DELETE FROM %s AS t WHERE EXISTS (SELECT 1 FROM %s d WHERE %s)",
-		s.f.from(s.db, g.t), s.own(x.data()), all(place, x.inserted(true), r.free(x))))
+	return exec(ctx, tx, "remove rows of "+x.Home.String(), s.remove(s.f.from(s.db, g.t), "t", s.own(x.data())+" d", all(place, x.inserted(true), r.free(x))))
 }
 
 // prove counts captured rows that are not byte-equal in their place. older are captures whose rows win over this one's.

@@ -18,8 +18,7 @@ func (c *Capturer) sealBag(ctx context.Context, tx engine.Querier, x *capture, t
 		return err
 	}
 	x.Seal.Rows, x.Seal.Sum = sum.Rows, sum.Sum
-	_, err = exec(ctx, tx, "seal", fmt.Sprintf("CREATE TABLE %s (h %s, q bigint NOT NULL)", s.own(x.companion()), s.f.hash))
-	if err != nil {
+	if err := s.make(ctx, tx, "seal", s.own(x.companion()), []string{"h " + s.f.hash, "q bigint NOT NULL"}, "h"); err != nil {
 		return err
 	}
 	_, err = exec(ctx, tx, "seal", fmt.Sprintf("INSERT INTO %s (h, q) SELECT %s, count(*) FROM %s t GROUP BY 1",
@@ -36,9 +35,9 @@ func (s *Store) images(columns []string, t *engine.Table) []string {
 			exprs = append(exprs, "NULL")
 			continue
 		}
-		f := field{At: n, Type: t.Columns[i].Type}
+		f := field{At: n, Type: s.typed(t.Columns[i])}
 		f.Decl, f.Text = s.f.store(t.Columns[i])
-		exprs = append(exprs, s.f.value("t."+s.q(n), f))
+		exprs = append(exprs, s.image(s.f.value("t."+s.q(n), f), f))
 	}
 	if len(exprs) == 0 {
 		return []string{"1"}
@@ -64,7 +63,7 @@ func (r *Restorer) sealed(g *target) (kept, live []string) {
 		if f.Seal == "" {
 			continue
 		}
-		kept = append(kept, "d."+v(i))
+		kept = append(kept, r.s.image("d."+v(i), f))
 		live = append(live, r.column(g.t, f.Name))
 	}
 	live = r.s.images(live, g.t)
@@ -89,13 +88,16 @@ func (r *Restorer) compareBag(ctx context.Context, tx engine.Querier, x *restori
 		}
 		images, from = s.images(x.Seal.Columns, t), " FROM "+s.f.from(s.db, t)+" t"
 	} else {
-		from = " WHERE 1 = 0"
+		from = s.f.nothing
 	}
 	x.bag.plus, x.bag.minus = s.own("dbrollback_plus_"+compact(x.ID)), s.own("dbrollback_minus_"+compact(x.ID))
 	now := "(SELECT " + s.hash(images) + " AS h, count(*) AS q" + from + " GROUP BY 1)"
+	for _, work := range []string{x.bag.plus, x.bag.minus} {
+		if err := s.make(ctx, tx, "compare", work, []string{"h " + s.f.hash, "q bigint NOT NULL"}, "h"); err != nil {
+			return err
+		}
+	}
 	for _, q := range []string{
-		fmt.Sprintf("CREATE TABLE %s (h %s, q bigint NOT NULL)", x.bag.plus, s.f.hash),
-		fmt.Sprintf("CREATE TABLE %s (h %s, q bigint NOT NULL)", x.bag.minus, s.f.hash),
 		fmt.Sprintf("INSERT INTO %s (h, q) SELECT a.h, a.q - coalesce(b.q, 0) FROM %s a LEFT JOIN %s b ON b.h = a.h WHERE a.q > coalesce(b.q, 0)", x.bag.plus, now, s.own(x.companion())),
 		fmt.Sprintf("INSERT INTO %s (h, q) SELECT b.h, b.q - coalesce(a.q, 0) FROM %s b LEFT JOIN %s a ON b.h = a.h WHERE b.q > coalesce(a.q, 0)", x.bag.minus, s.own(x.companion()), now),
 	} {
@@ -109,7 +111,7 @@ func (r *Restorer) compareBag(ctx context.Context, tx engine.Querier, x *restori
 // forget drops the work tables of a bag.
 func (r *Restorer) forget(ctx context.Context, tx engine.Querier, x *restoring) error {
 	if x.final != "" {
-		if _, err := exec(ctx, tx, "forget keys", "DROP TABLE "+x.final); err != nil {
+		if err := r.s.drop(ctx, tx, "forget keys", x.final); err != nil {
 			return err
 		}
 		x.final = ""
@@ -118,7 +120,7 @@ func (r *Restorer) forget(ctx context.Context, tx engine.Querier, x *restoring) 
 		return nil
 	}
 	for _, t := range []string{x.bag.plus, x.bag.minus} {
-		if _, err := exec(ctx, tx, "forget the comparison", "DROP TABLE "+t); err != nil {
+		if err := r.s.drop(ctx, tx, "forget the comparison", t); err != nil {
 			return err
 		}
 	}
@@ -182,6 +184,9 @@ func (r *Restorer) tangled(ctx context.Context, tx engine.Querier, g *target, ke
 
 // exchange removes live rows that are neither captured nor to stay, and inserts captured ones that are missing.
 func (r *Restorer) exchange(ctx context.Context, tx engine.Querier, g *target, kept, live, group, stays string, remove bool) error {
+	if r.s.f.exchange != nil {
+		return r.s.f.exchange(ctx, r, tx, g, kept, live, group, stays, remove)
+	}
 	s, x := r.s, g.x
 	address := s.f.address(g.t)
 	// y: live rows that are ours, numbered among those of equal image.

@@ -59,17 +59,31 @@ func (c *Capturer) Captures() []Info {
 //
 // The transaction must be rolled back when it returns an error.
 func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st effects.Statement, run func() error) error {
-	if err := c.track.before(ctx, tx, st.Effects); err != nil {
+	look := tx
+	if !c.s.db.Caps.TransactionalDDL {
+		// A first look at the catalog in the transaction would fix what it sees, and a table of ours that is made after could
+		// not be used in it.
+		look = c.s.db
+	}
+	var err error
+	if st.Effects, err = c.s.normal(ctx, look, st.Effects); err != nil {
+		return err
+	}
+	if err := c.track.before(ctx, look, st.Effects); err != nil {
 		return err
 	}
 	if c.track.origin == nil {
 		return run()
 	}
-	p, err := c.planned(ctx, tx, st, run)
+	p, err := c.planned(ctx, look, st, run)
 	if err != nil {
 		return err
 	}
-	if err := c.guarded(ctx, tx, n, p, run); err != nil {
+	guard := c.guarded
+	if p.alone = !c.s.db.Caps.TransactionalDDL && (st.ImplicitCommit || p.alone); p.alone && len(p.actions) > 0 {
+		guard = c.underLock
+	}
+	if err := guard(ctx, tx, n, p, run); err != nil {
 		return err
 	}
 	c.track.after(st.Effects, c.s.db.Kind != engine.Postgres)
@@ -85,6 +99,10 @@ func (c *Capturer) planned(ctx context.Context, tx engine.Querier, st effects.St
 			return nil, err
 		}
 		if len(p.opaque) > 0 {
+			if !c.s.db.Caps.TransactionalDDL {
+				return nil, &LossError{Object: p.opaque[0], Reason: "what it does cannot be known before it runs, and nothing could take a trial back on this server",
+					Hint: "name the tables that it may change in the migration: -- +dbrollback affects: orders, customers"}
+			}
 			seen, err := c.s.Rehearse(ctx, tx, run)
 			if err != nil {
 				return nil, err
@@ -127,6 +145,9 @@ func (c *Capturer) planned(ctx context.Context, tx engine.Querier, st effects.St
 // possible takes out what only records inserted rows where the session may not watch the table: nothing is lost by that.
 // What would lose something is captured by comparing the whole table before and after.
 func (c *Capturer) possible(ctx context.Context, tx engine.Querier, p *plan) error {
+	if c.s.f.choose != nil {
+		return c.s.f.choose(ctx, c, tx, p)
+	}
 	var left []*action
 	for _, a := range p.actions {
 		if a.observed() {
@@ -207,11 +228,18 @@ func (c *Capturer) guarded(ctx context.Context, tx engine.Querier, n int, p *pla
 	if err != nil {
 		return err
 	}
+	answer, err := c.ask(ctx, tx, p, made)
+	if err != nil {
+		return err
+	}
 	if err := run(); err != nil {
 		return err
 	}
 	if len(made) == 0 && len(p.opaque) == 0 {
 		return nil
+	}
+	if err := answer(ctx); err != nil {
+		return err
 	}
 	return c.s.pinned(ctx, tx, func() error {
 		if err := stop(ctx); err != nil {
@@ -230,7 +258,7 @@ func (c *Capturer) start(ctx context.Context, tx engine.Querier, n int, a *actio
 	if err != nil {
 		return nil, err
 	}
-	if a.observed() {
+	if a.observed() || a.named != nil {
 		return x, nil
 	}
 	if len(x.Key) == 0 {
@@ -272,13 +300,13 @@ func (c *Capturer) prepare(ctx context.Context, tx engine.Querier, n int, a *act
 			CapturedAt: c.at(), Status: statusCapturing, CreatedBy: c.meta.CreatedBy, ExpiresAt: c.meta.Expires,
 		},
 		detail: detail{Home: c.track.home(t), Identity: identity(t), At: t.Name, Shape: t},
-		live:   t, events: a.events, reduce: a.reduce, chain: a.chain,
+		live:   t, events: a.events, reduce: a.reduce, chain: a.chain, named: a.named,
 	}
 	x.Info.Table = x.Home.String()
 	x.Location = c.s.db.Own(x.data()).String()
-	x.Ops = a.observed() || a.reduce
+	x.Ops = a.observed() || a.reduce || a.named != nil
 	key := c.key(a)
-	x.Moved = a.moved && len(key) > 0 && a.observed() && a.events.update
+	x.Moved = a.moved && len(key) > 0 && (a.observed() && a.events.update || a.named != nil)
 	for _, name := range key {
 		x.Key = append(x.Key, c.field(t, t.Columns[columnIndex(t, name)]))
 	}
@@ -287,11 +315,11 @@ func (c *Capturer) prepare(ctx context.Context, tx engine.Querier, n int, a *act
 		columns = nil
 	}
 	// A deleted row can only come back whole; a capture that sees only some columns could not insert it.
-	if a.events.remove || a.chain {
+	if a.events.remove || a.chain || a.whole {
 		columns = nil
 	}
 	x.Whole = columns == nil
-	onlyKeys := a.events == events{insert: true} && !a.chain // of inserted rows the key is enough
+	onlyKeys := a.keysOnly || a.events == events{insert: true} && !a.chain // of inserted rows the key is enough
 	x.Whole = x.Whole && !onlyKeys
 	for _, col := range t.Columns {
 		if onlyKeys {
@@ -325,11 +353,14 @@ func (c *Capturer) prepare(ctx context.Context, tx engine.Querier, n int, a *act
 	for i := range names {
 		defs = append(defs, names[i]+" "+decls[i])
 	}
+	if c.s.f.keyed && len(x.Key) > 0 && (a.reduce || a.cascade) {
+		defs = append(defs, mysqlIndex(x))
+	}
 	if x.chain && x.events != (events{}) {
 		// Hashes of the row before and after, to follow one that is written more than once.
 		defs = append(defs, "b "+c.s.f.hash, "a "+c.s.f.hash)
 	}
-	if _, err := exec(ctx, tx, "make room for a capture of "+t.Name.String(), "CREATE TABLE "+c.s.own(x.data())+" ("+list(defs)+")"); err != nil {
+	if err := c.s.make(ctx, tx, "make room for a capture of "+t.Name.String(), c.s.own(x.data()), defs, "n"); err != nil {
 		return nil, err
 	}
 	return x, nil
@@ -371,8 +402,8 @@ func columnIndex(t *engine.Table, name string) int {
 
 // field describes how a column is captured.
 func (c *Capturer) field(t *engine.Table, col engine.Column) field {
-	f := field{Name: c.track.homeColumn(t, col), At: col.Name, Num: columnIdentity(t, col), Type: col.Type, Exact: col.Collation != ""}
-	f.Decl, f.Text = c.s.f.store(col)
+	f := c.s.kept(col)
+	f.Name, f.Num, f.Exact = c.track.homeColumn(t, col), columnIdentity(t, col), col.Collation != ""
 	return f
 }
 
@@ -384,13 +415,13 @@ func (c *Capturer) copy(ctx context.Context, tx engine.Querier, x *capture) erro
 		values = append(values, "'u'")
 	}
 	for _, f := range x.Key {
-		values = append(values, c.s.f.value("t."+c.s.q(f.At), f))
+		values = append(values, c.s.f.value(x.t()+"."+c.s.q(f.At), f))
 	}
 	for _, f := range x.Fields {
-		values = append(values, c.s.f.value("t."+c.s.q(f.At), f))
+		values = append(values, c.s.f.value(x.t()+"."+c.s.q(f.At), f))
 	}
 	rows, err := exec(ctx, tx, "capture "+x.At.String(), "INSERT INTO "+c.s.own(x.data())+" ("+list(names)+") SELECT "+list(values)+
-		" FROM "+c.s.f.from(c.s.db, x.live)+" t")
+		" FROM "+c.s.f.from(c.s.db, x.live)+" "+x.t()+c.s.f.locking)
 	x.Rows = rows
 	return err
 }
@@ -405,7 +436,7 @@ func (c *Capturer) keep(ctx context.Context, tx engine.Querier, made []*capture)
 			return err
 		}
 		if x.Rows == 0 && x.Kind == Rows && len(x.Key) > 0 {
-			if _, err := exec(ctx, tx, "drop an empty capture", "DROP TABLE "+c.s.own(x.data())); err != nil {
+			if err := c.s.drop(ctx, tx, "drop an empty capture", c.s.own(x.data())); err != nil {
 				return err
 			}
 			continue
@@ -427,10 +458,11 @@ func (c *Capturer) record(ctx context.Context, tx engine.Querier, x *capture) er
 // settle brings an observed or reduced capture into its final form: one entry a row.
 func (c *Capturer) settle(ctx context.Context, tx engine.Querier, x *capture) error {
 	switch {
-	case x.reduce:
+	case x.reduce || x.named != nil && x.named.cascade:
 		if err := c.reduce(ctx, tx, x); err != nil {
 			return err
 		}
+	case x.named != nil:
 	case x.events == (events{}):
 		return nil
 	case x.chain:

@@ -32,8 +32,8 @@ var catalogColumns = []struct{ name, decl string }{
 	{"direction", "varchar(8) NOT NULL"},
 	{"statement", "int NOT NULL"},
 	{"captured_at", "@time NOT NULL"},
-	{"columns", "text NOT NULL"},
-	{"detail", "text NOT NULL"},
+	{"columns", "@text NOT NULL"},
+	{"detail", "@text NOT NULL"},
 	{"location", "text NOT NULL"},
 	{"row_count", "bigint NOT NULL"},
 	{"bytes", "bigint NOT NULL"},
@@ -51,10 +51,9 @@ func (s *Store) Ensure(ctx context.Context, q engine.Querier) error {
 	}
 	var defs []string
 	for _, c := range catalogColumns {
-		defs = append(defs, s.q(c.name)+" "+strings.ReplaceAll(c.decl, "@time", s.f.timestamp))
+		defs = append(defs, s.q(c.name)+" "+strings.NewReplacer("@time", s.f.timestamp, "@text", s.db.Caps.LongText).Replace(c.decl))
 	}
-	_, err := exec(ctx, q, "create the catalog", "CREATE TABLE IF NOT EXISTS "+s.db.Quote(s.catalog)+" ("+list(defs)+")")
-	return err
+	return s.ddl(ctx, q, "create the catalog", "CREATE TABLE IF NOT EXISTS "+s.db.Quote(s.catalog)+" ("+list(defs)+")"+s.f.options)
 }
 
 // catalogList gives the quoted columns of the catalog.
@@ -120,7 +119,7 @@ func (s *Store) setStatus(ctx context.Context, q engine.Querier, id, status stri
 // moment gives a time in the form the catalog keeps it: UTC, microseconds.
 func (s *Store) moment(t time.Time) any {
 	t = t.UTC().Truncate(time.Microsecond)
-	if s.f.timestamp == "text" {
+	if s.f.timestamp != "timestamptz" {
 		return t.Format(momentLayout)
 	}
 	return t

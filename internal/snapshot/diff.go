@@ -185,7 +185,7 @@ func (s *Store) diffBag(ctx context.Context, q engine.Querier, c *compared, like
 	} {
 		query := fmt.Sprintf(`SELECT %s FROM (SELECT 'a row' AS k, %s, %s AS h, row_number() OVER (PARTITION BY %s) AS i FROM %s) z
 			LEFT JOIN (SELECT %s AS h, count(*) AS q FROM %s GROUP BY 1) o ON o.h = z.h WHERE z.i > coalesce(o.q, 0)`,
-			list(append([]string{"z.k"}, cellNames(len(p.cells))...)), list(named(p.cells)), p.mine, p.mine, p.here, p.other, p.there)
+			list(append([]string{"z.k"}, cellNames(len(p.cells))...)), list(labelled(p.cells)), p.mine, p.mine, p.here, p.other, p.there)
 		if err := s.changes(ctx, q, query, like(p.kind), c.columns, p.each); err != nil {
 			return err
 		}
@@ -193,7 +193,7 @@ func (s *Store) diffBag(ctx context.Context, q engine.Querier, c *compared, like
 	return nil
 }
 
-func named(cells []string) []string {
+func labelled(cells []string) []string {
 	out := make([]string, len(cells))
 	for i, c := range cells {
 		out[i] = c + " AS x" + itoa(i+1)
@@ -225,11 +225,11 @@ func (s *Store) facing(a, b *capture, live *engine.Table) (*compared, string) {
 				continue
 			}
 			c.columns = append(c.columns, f.Name)
-			c.was, c.is = append(c.was, s.shown("d."+v(i))), append(c.is, s.shown("t."+v(j)))
+			c.was, c.is = append(c.was, s.shown("d."+v(i), f)), append(c.is, s.shown("t."+v(j), b.Fields[j]))
 			if b.Fields[j].Decl == f.Decl {
 				was, is = append(was, "d."+v(i)), append(is, "t."+v(j))
 			} else {
-				was, is = append(was, s.shown("d."+v(i))), append(is, s.shown("t."+v(j)))
+				was, is = append(was, s.shown("d."+v(i), f)), append(is, s.shown("t."+v(j), b.Fields[j]))
 			}
 		}
 		if len(a.Key) > 0 && slices.EqualFunc(a.Key, b.Key, func(x, y field) bool { return x.Name == y.Name }) {
@@ -237,7 +237,7 @@ func (s *Store) facing(a, b *capture, live *engine.Table) (*compared, string) {
 				if f.Decl == b.Key[i].Decl {
 					on = append(on, "d."+k(i)+" = t."+k(i))
 				} else {
-					on = append(on, s.f.text("d."+k(i))+" = "+s.f.text("t."+k(i)))
+					on = append(on, s.f.text("d."+k(i), f)+" = "+s.f.text("t."+k(i), b.Key[i]))
 				}
 			}
 			c.gone, c.come = "t.n IS NULL", "d.n IS NULL"
@@ -253,11 +253,11 @@ func (s *Store) facing(a, b *capture, live *engine.Table) (*compared, string) {
 			}
 			now := live.Columns[j]
 			c.columns = append(c.columns, name)
-			c.was, c.is = append(c.was, s.shown("d."+v(i))), append(c.is, s.shown("t."+s.q(name)))
+			c.was, c.is = append(c.was, s.shown("d."+v(i), f)), append(c.is, s.shown("t."+s.q(name), s.kept(now)))
 			if decl, text := s.f.store(now); text == f.Text && bare(decl) == bare(f.Decl) {
-				was, is = append(was, "d."+v(i)), append(is, s.f.value("t."+s.q(name), field{Decl: decl, Text: text, Type: now.Type}))
+				was, is = append(was, s.image("d."+v(i), f)), append(is, s.image(s.f.value("t."+s.q(name), s.kept(now)), s.kept(now)))
 			} else {
-				was, is = append(was, s.shown("d."+v(i))), append(is, s.shown("t."+s.q(name)))
+				was, is = append(was, s.shown("d."+v(i), f)), append(is, s.shown("t."+s.q(name), s.kept(now)))
 			}
 		}
 		var key []string
@@ -269,11 +269,11 @@ func (s *Store) facing(a, b *capture, live *engine.Table) (*compared, string) {
 		}) {
 			on = append(on, s.on(a, live, "t", "d", func(i int) string { return key[i] }, k))
 			c.gone, c.come = "t."+s.q(key[0])+" IS NULL", "d.n IS NULL"
-			var names, refs []string
-			for i, n := range key {
-				names, refs = append(names, a.Key[i].Name), append(refs, "t."+s.q(n))
+			var refs []string
+			for _, n := range key {
+				refs = append(refs, "t."+s.q(n))
 			}
-			c.key = s.keyOf(names, refs)
+			c.key = s.keyOf(a.Key, refs)
 		}
 	}
 	if len(was) == 0 {

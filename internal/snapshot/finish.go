@@ -67,7 +67,7 @@ func (r *Restorer) finish(ctx context.Context, tx engine.Querier, p Policy, c *C
 			return Report{}, err
 		}
 		if x.work {
-			if _, err := exec(ctx, tx, "forget conflicts", "DROP TABLE "+r.s.own(x.conflicts())); err != nil {
+			if err := r.s.drop(ctx, tx, "forget conflicts", r.s.own(x.conflicts())); err != nil {
 				return Report{}, err
 			}
 			x.work = false
@@ -342,8 +342,7 @@ func (c *Capturer) overwritten(ctx context.Context, tx engine.Querier, r *Restor
 		return err
 	}
 	if y.Rows == 0 {
-		_, err := exec(ctx, tx, "drop an empty capture", "DROP TABLE "+s.own(y.data()))
-		return err
+		return s.drop(ctx, tx, "drop an empty capture", s.own(y.data()))
 	}
 	return c.record(ctx, tx, y)
 }

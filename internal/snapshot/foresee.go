@@ -293,13 +293,13 @@ func (x *Restoration) samples(ctx context.Context, tx engine.Querier, l *lot) ([
 		if p.op == "i" {
 			for _, c := range l.live.Columns {
 				names = append(names, c.Name)
-				columns = append(columns, s.shown("t."+s.q(c.Name)), "NULL")
+				columns = append(columns, s.shown("t."+s.q(c.Name), s.kept(c)), "NULL")
 			}
 		} else {
 			for _, i := range g.fields {
 				now := x.r.live(g, i)
 				names = append(names, now.Name)
-				columns = append(columns, s.shown("t."+s.q(now.Name)), s.shown("d."+v(i)))
+				columns = append(columns, s.shown("t."+s.q(now.Name), s.kept(now)), s.shown("d."+v(i), w.Fields[i]))
 			}
 		}
 		err := s.changes(ctx, tx, fmt.Sprintf("SELECT %s FROM %s d LEFT JOIN %s t ON %s WHERE %s ORDER BY d.n LIMIT %d", list(columns), s.own(w.data()), s.f.from(s.db, l.live),
@@ -313,8 +313,8 @@ func (x *Restoration) samples(ctx context.Context, tx engine.Querier, l *lot) ([
 }
 
 // shown gives a value as text, NULL as NULL.
-func (s *Store) shown(ref string) string {
-	return "CASE WHEN " + ref + " IS NULL THEN NULL ELSE " + s.f.text(ref) + " END"
+func (s *Store) shown(ref string, f field) string {
+	return "CASE WHEN " + ref + " IS NULL THEN NULL ELSE " + s.f.text(ref, f) + " END"
 }
 
 // changes runs a query that gives the key and, for each column, its value before and after, and hands the rows on one by one.

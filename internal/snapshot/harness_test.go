@@ -12,6 +12,7 @@ import (
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/testdb"
+	"github.com/dbrollback/dbrollback/internal/verify"
 )
 
 // bench runs migrations the way the conductor does, on one database.
@@ -32,6 +33,9 @@ func newBench(t testing.TB, dsn string, setup ...string) *bench {
 		}
 		dsn += sep + "_pragma=synchronous(0)"
 	}
+	if mysqlLike(dsn) { // || joins texts everywhere
+		dsn += "?sql_mode='PIPES_AS_CONCAT,STRICT_TRANS_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
+	}
 	db, err := engine.Open(context.Background(), dsn, engine.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -40,6 +44,35 @@ func newBench(t testing.TB, dsn string, setup ...string) *bench {
 	b := &bench{t: t, dsn: dsn, db: db, store: snapshot.New(db, "")}
 	b.exec(setup...)
 	return b
+}
+
+func mysqlLike(dsn string) bool {
+	return strings.HasPrefix(dsn, "mysql:") || strings.HasPrefix(dsn, "mariadb:")
+}
+
+// everywhere are the engines of the conformance suite.
+var everywhere = []testdb.Engine{testdb.OnPostgres, testdb.OnSQLite, testdb.OnMySQL, testdb.OnMariaDB}
+
+// step runs one statement's work: in the transaction of all where there is one, else in one of its own.
+func (b *bench) step(s *engine.Session, q engine.Querier, st effects.Statement, f func(q engine.Querier) error) error {
+	if b.db.Caps.TransactionalDDL {
+		return f(q)
+	}
+	return b.store.Tx(context.Background(), s, st, f)
+}
+
+// run gives f a session, in one transaction where DDL is transactional.
+func (b *bench) run(f func(s *engine.Session, q engine.Querier) error) error {
+	b.t.Helper()
+	s, err := b.db.Session(context.Background())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer s.Close()
+	if !b.db.Caps.TransactionalDDL {
+		return f(s, s)
+	}
+	return s.Tx(context.Background(), func(tx *sql.Tx) error { return f(s, tx) })
 }
 
 // exec runs statements of the application, each on its own.
@@ -74,6 +107,14 @@ func (b *bench) tx(f func(tx *sql.Tx) error) error {
 	return s.Tx(context.Background(), f)
 }
 
+// end runs what is no statement of the migration: in the transaction of all where there is one, else in one of its own.
+func (b *bench) end(s *engine.Session, q engine.Querier, f func(q engine.Querier) error) error {
+	if b.db.Caps.TransactionalDDL {
+		return f(q)
+	}
+	return s.Tx(context.Background(), func(tx *sql.Tx) error { return f(tx) })
+}
+
 // tryUp applies a migration with captures.
 func (b *bench) tryUp(script string) (*snapshot.Capturer, error) {
 	b.t.Helper()
@@ -83,13 +124,16 @@ func (b *bench) tryUp(script string) (*snapshot.Capturer, error) {
 func (b *bench) forward(direction string, migration int64, script string) (*snapshot.Capturer, error) {
 	ctx := context.Background()
 	c := b.store.Begin(snapshot.Meta{Run: "test", Direction: direction, CreatedBy: "test", Migration: migration})
-	return c, b.tx(func(tx *sql.Tx) error {
+	return c, b.run(func(s *engine.Session, q engine.Querier) error {
 		for i, st := range b.parse(script) {
-			if err := c.Statement(ctx, tx, i+1, st, func() error { _, err := tx.ExecContext(ctx, st.SQL); return err }); err != nil {
+			err := b.step(s, q, st, func(q engine.Querier) error {
+				return c.Statement(ctx, q, i+1, st, func() error { _, err := q.ExecContext(ctx, st.SQL); return err })
+			})
+			if err != nil {
 				return fmt.Errorf("%s: %w", st.SQL, err)
 			}
 		}
-		return c.Seal(ctx, tx, b.watch)
+		return b.end(s, q, func(q engine.Querier) error { return c.Seal(ctx, q, b.watch) })
 	})
 }
 
@@ -108,34 +152,39 @@ func (b *bench) tryBack(direction, script string, p snapshot.Policy) (snapshot.R
 	ctx := context.Background()
 	other := map[string]string{"up": "down", "down": "up"}[direction]
 	var rep snapshot.Report
-	err := b.tx(func(tx *sql.Tx) error {
-		r, err := b.store.Restorer(ctx, tx, 1, other)
+	err := b.run(func(s *engine.Session, q engine.Querier) error {
+		r, err := b.store.Restorer(ctx, q, 1, other)
 		if err != nil {
 			return err
 		}
 		c := b.store.Begin(snapshot.Meta{Run: "test", Direction: direction, CreatedBy: "test", Migration: 1})
 		if r != nil {
-			if err := r.Check(ctx, tx); err != nil {
+			if err := b.end(s, q, func(q engine.Querier) error { return r.Check(ctx, q) }); err != nil {
 				return err
 			}
 		}
 		list := b.parse(script)
 		for i, st := range list {
-			if err := c.Statement(ctx, tx, i+1, st, func() error { _, err := tx.ExecContext(ctx, st.SQL); return err }); err != nil {
+			err := b.step(s, q, st, func(q engine.Querier) error {
+				return c.Statement(ctx, q, i+1, st, func() error { _, err := q.ExecContext(ctx, st.SQL); return err })
+			})
+			if err != nil {
 				return fmt.Errorf("%s: %w", st.SQL, err)
 			}
 			if r != nil {
-				if err := r.Place(ctx, tx, list[i+1:]...); err != nil {
+				if err := b.end(s, q, func(q engine.Querier) error { return r.Place(ctx, q, list[i+1:]...) }); err != nil {
 					return fmt.Errorf("after %s: %w", st.SQL, err)
 				}
 			}
 		}
-		if r != nil {
-			if rep, err = r.Finish(ctx, tx, p, c); err != nil {
-				return err
+		return b.end(s, q, func(q engine.Querier) error {
+			if r != nil {
+				if rep, err = r.Finish(ctx, q, p, c); err != nil {
+					return err
+				}
 			}
-		}
-		return c.Seal(ctx, tx, nil)
+			return c.Seal(ctx, q, nil)
+		})
 	})
 	return rep, err
 }
@@ -177,7 +226,9 @@ func (b *bench) rows() string {
 		sort.Slice(t.Columns, func(i, j int) bool { return t.Columns[i].Name < t.Columns[j].Name })
 		for _, c := range t.Columns {
 			header = append(header, c.Name+" "+c.Type)
-			if b.db.Kind == engine.SQLite {
+			if mysqlLike(b.dsn) {
+				cols = append(cols, "coalesce(hex(cast("+verify.HashExprs(b.db, []engine.Column{c}, "")[0]+" as binary)), 'NULL')")
+			} else if b.db.Kind == engine.SQLite {
 				cols = append(cols, "typeof("+b.db.Ident(c.Name)+") || ':' || hex("+b.db.Ident(c.Name)+")")
 			} else {
 				cols = append(cols, "coalesce("+b.db.Ident(c.Name)+"::text, 'NULL')")

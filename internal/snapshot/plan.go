@@ -24,6 +24,14 @@ type action struct {
 	lossy   bool     // false: failing to record is no loss (inserted rows)
 	reason  string
 	key     []string // to know rows by; nil = the table's first
+	// Where the engine cannot observe: named says how the rows can be asked for before the statement runs; keysOnly: of
+	// a copy of all rows the keys are enough; whole: all columns, also when the statement names those that it writes.
+	named    *named
+	keysOnly bool
+	whole    bool
+	effect   *effects.Effect // what the statement itself does to the table, when that is one thing
+	cascade  bool            // foreign keys carry the statement on to the table
+	twice    bool            // the statement does several things to the table
 }
 
 func (a *action) observed() bool { return a.events != (events{}) }
@@ -32,6 +40,8 @@ func (a *action) observed() bool { return a.events != (events{}) }
 type plan struct {
 	actions []*action
 	opaque  []string // reasons for which its effects cannot all be named
+	alone   bool     // the statement cannot be in a transaction with its captures
+	clock   bool     // which rows it hits depends on the time
 }
 
 // planner collects the actions of one statement.
@@ -85,6 +95,10 @@ func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 			p.opaque(fmt.Sprintf("%s %s … CASCADE", e.Kind, e.Object.Kind))
 		}
 		return nil
+	case effects.DetachPartition:
+		if p.s.f.choose == nil {
+			return nil // the rows stay in what was the partition
+		}
 	case effects.DropColumn, effects.AlterColumnType, effects.DropTable, effects.DropPartition, effects.Truncate,
 		effects.Insert, effects.Update, effects.Delete, effects.Upsert, effects.Replace, effects.Merge:
 	default:
@@ -115,7 +129,7 @@ func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 	switch e.Kind {
 	case effects.DropColumn, effects.AlterColumnType:
 		return p.columns(ctx, t, e)
-	case effects.DropTable, effects.DropPartition:
+	case effects.DropTable, effects.DropPartition, effects.DetachPartition:
 		return p.whole(ctx, t, e.Cascade, fmt.Sprintf("%s drops the table", e.Kind))
 	case effects.Truncate:
 		return p.truncate(ctx, t, e.Cascade)
@@ -163,6 +177,10 @@ func (p *planner) add(a *action) {
 		b.events.remove = b.events.remove || a.events.remove
 		b.moved, b.chain, b.strong, b.lossy = b.moved || a.moved, b.chain || a.chain, b.strong || a.strong, b.lossy || a.lossy
 		b.reduce = b.reduce || a.reduce
+		b.cascade, b.twice = b.cascade || a.cascade, b.twice || a.twice || a.effect != nil && b.effect != nil
+		if b.effect == nil {
+			b.effect = a.effect
+		}
 		if b.observed() {
 			// Two writers of the same rows in one statement: a row may be written twice.
 			b.chain, b.moved, b.columns = true, true, nil
@@ -184,7 +202,15 @@ func (p *planner) add(a *action) {
 // columns plans DROP COLUMN and ALTER COLUMN TYPE.
 func (p *planner) columns(ctx context.Context, t *engine.Table, e effects.Effect) error {
 	var names []string
-	for _, c := range e.Columns {
+	columns := e.Columns
+	if e.Kind == effects.AlterColumnType && len(columns) == 0 { // CONVERT TO CHARACTER SET
+		for _, c := range t.Columns {
+			if c.Collation != "" {
+				columns = append(columns, c.Name)
+			}
+		}
+	}
+	for _, c := range columns {
 		i := slices.IndexFunc(t.Columns, func(x engine.Column) bool { return p.sameColumn(x.Name, c) })
 		if i < 0 || t.Columns[i].Generated || p.track.madeColumn(t, t.Columns[i]) {
 			continue

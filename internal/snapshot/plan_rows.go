@@ -49,7 +49,7 @@ func (p *planner) rows(ctx context.Context, t *engine.Table, e effects.Effect) e
 	if err != nil {
 		return err
 	}
-	a := action{kind: Rows, events: ev, lossy: e.Kind != effects.Insert, reason: string(e.Kind)}
+	a := action{kind: Rows, events: ev, lossy: e.Kind != effects.Insert, reason: string(e.Kind), effect: &e}
 	if e.Kind == effects.Replace && p.s.db.Kind == engine.SQLite {
 		// Rows that REPLACE removes fire no trigger: nothing but a copy sees them.
 		a.events, a.reduce, a.reason = events{}, true, "replace"
@@ -169,7 +169,7 @@ func (p *planner) cascades(ctx context.Context, t *engine.Table, ev events, colu
 			if child.Name == t.Name {
 				simple = false
 			}
-			a := action{kind: Rows, events: next, moved: true, chain: true, lossy: true, reason: "foreign key " + fk.Name}
+			a := action{kind: Rows, events: next, moved: true, chain: true, lossy: true, cascade: true, reason: "foreign key " + fk.Name}
 			if err := p.tree(ctx, child, a); err != nil {
 				return false, err
 			}

@@ -63,7 +63,7 @@ var postgresFlavour = flavour{
 		return engine.Column{Type: f.Type}, nil
 	},
 	match: postgresMatch,
-	text:  func(ref string) string { return "coalesce(" + ref + "::text, 'NULL')" },
+	text:  func(ref string, _ field) string { return "coalesce(" + ref + "::text, 'NULL')" },
 	from: func(db *engine.DB, t *engine.Table) string {
 		if t.Kind == "partitioned" {
 			return db.Quote(t.Name)
@@ -80,6 +80,8 @@ var postgresFlavour = flavour{
 		n, err := number(ctx, q, "check rights", "SELECT CASE WHEN has_table_privilege($1::bigint::oid, 'TRIGGER') AND has_table_privilege($1::bigint::oid, 'UPDATE, DELETE, TRUNCATE') THEN 1 ELSE 0 END", int64(t.OID))
 		return n == 1, err
 	},
+	skip:      " ON CONFLICT DO NOTHING",
+	nothing:   " WHERE 1 = 0",
 	sequences: postgresSequences,
 	raise:     postgresRaise,
 }

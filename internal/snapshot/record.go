@@ -17,6 +17,8 @@ type capture struct {
 	reduce bool          // while capturing: drop what the statement did not change
 	chain  bool          // while capturing: one row may be written more than once
 	events events        // while capturing: what to record
+	named  *named        // while capturing: how the rows can be asked for
+	suffix string        // while capturing: of the names t and d
 }
 
 // events says which kinds of writes are observed.
@@ -48,6 +50,7 @@ type field struct {
 	Decl  string `json:"decl"`            // what it is kept as
 	Text  bool   `json:"text,omitempty"`  // kept as exact text
 	Exact bool   `json:"exact,omitempty"` // the column compares otherwise than by bytes
+	Set   string `json:"set,omitempty"`   // character set of a text that is kept as its bytes
 	Seal  string `json:"seal"`            // its name when the migration ended; "" when it was gone
 }
 
@@ -84,6 +87,11 @@ type seal struct {
 func (c *capture) data() string      { return "dbrollback_data_" + compact(c.ID) }
 func (c *capture) companion() string { return "dbrollback_seal_" + compact(c.ID) }
 func (c *capture) conflicts() string { return "dbrollback_work_" + compact(c.ID) }
+
+// t and d name the table and its data in queries while it is captured under LOCK TABLES, which wants every name once;
+// the user may have a table that is called as ours are elsewhere.
+func (c *capture) t() string { return "dbrollback_t" + c.suffix }
+func (c *capture) d() string { return "dbrollback_d" + c.suffix }
 
 // k, o and v name the columns of the data table: positional, so that no name of the user's is in the way.
 func k(i int) string { return "k" + itoa(i+1) }
@@ -163,25 +171,33 @@ func (s *Store) on(c *capture, t *engine.Table, live, kept string, name, col fun
 
 // keyText shows the key of a captured row to a person.
 func (s *Store) keyText(c *capture, kept string) string {
-	var names, refs []string
-	for i, f := range c.Key {
-		names, refs = append(names, f.Name), append(refs, c.was(kept, i))
+	var refs []string
+	for i := range c.Key {
+		refs = append(refs, c.was(kept, i))
 	}
-	if len(names) == 0 {
-		return "'row ' || " + s.f.text(kept+".n")
+	if len(refs) == 0 {
+		return s.concat([]string{"'row '", s.f.text(kept+".n", field{})})
 	}
-	return s.keyOf(names, refs)
+	return s.keyOf(c.Key, refs)
 }
 
 // keyOf shows a key: "id=7, part=2".
-func (s *Store) keyOf(names, refs []string) string {
+func (s *Store) keyOf(key []field, refs []string) string {
 	var parts []string
-	for i, n := range names {
-		label := "'" + strings.ReplaceAll(n, "'", "''") + "='"
+	for i, f := range key {
+		label := "'" + strings.ReplaceAll(f.Name, "'", "''") + "='"
 		if i > 0 {
 			label = "', " + label[1:]
 		}
-		parts = append(parts, label+" || "+s.f.text(refs[i]))
+		parts = append(parts, label, s.f.text(refs[i], f))
+	}
+	return s.concat(parts)
+}
+
+// concat joins texts.
+func (s *Store) concat(parts []string) string {
+	if s.f.concat != nil {
+		return s.f.concat(parts)
 	}
 	return strings.Join(parts, " || ")
 }

@@ -210,21 +210,20 @@ func (r *Restorer) finals(ctx context.Context, tx engine.Querier, x *restoring, 
 		}
 		if x.final == "" {
 			x.final = s.own("dbrollback_last_" + compact(x.ID))
-			for _, q := range []string{
-				"CREATE TABLE " + x.final + " (n bigint NOT NULL, " + list(decls) + ")",
-				fmt.Sprintf("INSERT INTO %s (n, %s) SELECT n, %s FROM %s", x.final, list(names), list(from), s.own(x.data())),
-			} {
-				if _, err := exec(ctx, tx, "follow keys", q); err != nil {
-					return err
-				}
+			if err := s.make(ctx, tx, "follow keys", x.final, append([]string{"n bigint NOT NULL"}, decls...), "n"); err != nil {
+				return err
+			}
+			if _, err := exec(ctx, tx, "follow keys", fmt.Sprintf("INSERT INTO %s (n, %s) SELECT n, %s FROM %s", x.final, list(names), list(from), s.own(x.data()))); err != nil {
+				return err
 			}
 		}
-		var sets, on []string
+		var sets [][2]string
+		var on []string
 		for i := range x.Key {
-			sets = append(sets, fmt.Sprintf("%s = m.%s", names[i], o(i)))
+			sets = append(sets, [2]string{names[i], "m." + o(i)})
 			on = append(on, fmt.Sprintf("m.%s = z.%s", k(i), names[i]))
 		}
-		if _, err := exec(ctx, tx, "follow keys", fmt.Sprintf("UPDATE %s AS z SET %s FROM %s m WHERE m.op = 'u' AND %s", x.final, list(sets), s.own(m.data()), all(on...))); err != nil {
+		if _, err := exec(ctx, tx, "follow keys", s.update(x.final, "z", sets, s.own(m.data())+" m", "m.op = 'u' AND "+all(on...))); err != nil {
 			return err
 		}
 	}
@@ -305,7 +304,7 @@ func (r *Restorer) mark(ctx context.Context, tx engine.Querier, x *restoring, qu
 func (r *Restorer) marked(ctx context.Context, tx engine.Querier, x *restoring, query string) (int64, error) {
 	work := r.s.own(x.conflicts())
 	if !x.work {
-		if _, err := exec(ctx, tx, "note conflicts", "CREATE TABLE "+work+" (n bigint NOT NULL, reason text NOT NULL)"); err != nil {
+		if err := r.s.make(ctx, tx, "note conflicts", work, []string{"n bigint NOT NULL", "reason varchar(40) NOT NULL"}, ""); err != nil {
 			return 0, err
 		}
 	}
@@ -313,9 +312,8 @@ func (r *Restorer) marked(ctx context.Context, tx engine.Querier, x *restoring, 
 	if err != nil {
 		return 0, err
 	}
-	if n == 0 && !x.work {
-		_, err := exec(ctx, tx, "note conflicts", "DROP TABLE "+work)
-		return 0, err
+	if n == 0 && !x.work && r.s.db.Caps.TransactionalDDL {
+		return 0, r.s.drop(ctx, tx, "note conflicts", work)
 	}
 	x.work = true
 	return n, nil

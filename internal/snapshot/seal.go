@@ -79,8 +79,11 @@ func (c *Capturer) sum(ctx context.Context, tx engine.Querier, x *capture) error
 func (s *Store) checksum(ctx context.Context, q engine.Querier, x *capture) (verify.Checksum, error) {
 	names, _ := x.columns()
 	exprs := []string{"d.n"}
-	for _, n := range names {
+	for _, n := range names[:len(names)-len(x.Fields)] {
 		exprs = append(exprs, "d."+n)
+	}
+	for i, f := range x.Fields {
+		exprs = append(exprs, s.image("d."+v(i), f))
 	}
 	return verify.Sum(ctx, s.db, q, s.own(x.data())+" d", exprs)
 }
@@ -100,7 +103,7 @@ func (c *Capturer) now(ctx context.Context, tx engine.Querier, x *capture) (*eng
 		if sh, ok := c.last[x.Identity]; ok {
 			names = []engine.Name{sh.Name}
 		}
-	} else {
+	} else if !c.track.elsewhere(x.live) {
 		for key, o := range c.track.origin {
 			if o.Name == x.Home {
 				names = []engine.Name{{Name: key}}
@@ -242,7 +245,7 @@ func (c *Capturer) sealRows(ctx context.Context, tx engine.Querier, index int, x
 		}
 	}
 	names, decls, values = append(names, "h"), append(decls, "h "+s.f.hash), append(values, hash)
-	if _, err := exec(ctx, tx, "seal", "CREATE TABLE "+s.own(x.companion())+" ("+list(decls)+")"); err != nil {
+	if err := s.make(ctx, tx, "seal", s.own(x.companion()), decls, "n"); err != nil {
 		return err
 	}
 	there, err := exec(ctx, tx, "seal", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s", s.own(x.companion()), list(names), list(values), from))
@@ -250,14 +253,14 @@ func (c *Capturer) sealRows(ctx context.Context, tx engine.Querier, index int, x
 		return err
 	}
 	if places != "" {
-		if _, err := exec(ctx, tx, "seal", "DROP TABLE "+places); err != nil {
+		if err := s.drop(ctx, tx, "seal", places); err != nil {
 			return err
 		}
 	}
 	x.Seal.Mode = sealRows
 	if there == 0 {
 		x.Seal.Mode, x.Seal.Places = sealAbsent, false
-		if _, err := exec(ctx, tx, "seal", "DROP TABLE "+s.own(x.companion())); err != nil {
+		if err := s.drop(ctx, tx, "seal", s.own(x.companion())); err != nil {
 			return err
 		}
 	}
@@ -286,24 +289,25 @@ func (c *Capturer) places(ctx context.Context, tx engine.Querier, index int, x *
 		return "", nil
 	}
 	s := c.s
-	work := s.own(x.conflicts())
+	work := s.own("dbrollback_move_" + compact(x.ID))
 	names, decls := []string{"n"}, []string{"n bigint NOT NULL"}
 	for i, f := range x.Key {
 		names, decls = append(names, k(i)), append(decls, k(i)+" "+f.Decl)
 	}
-	if _, err := exec(ctx, tx, "follow keys", "CREATE TABLE "+work+" ("+list(decls)+")"); err != nil {
+	if err := s.make(ctx, tx, "follow keys", work, decls, "n"); err != nil {
 		return "", err
 	}
 	if _, err := exec(ctx, tx, "follow keys", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s", work, list(names), list(names), s.own(x.data()))); err != nil {
 		return "", err
 	}
 	for _, m := range movers {
-		var sets, on []string
+		var sets [][2]string
+		var on []string
 		for i := range x.Key {
-			sets = append(sets, fmt.Sprintf("%s = m.%s", k(i), k(i)))
+			sets = append(sets, [2]string{k(i), "m." + k(i)})
 			on = append(on, fmt.Sprintf("m.%s = p.%s", o(i), k(i)))
 		}
-		if _, err := exec(ctx, tx, "follow keys", fmt.Sprintf("UPDATE %s AS p SET %s FROM %s m WHERE m.op = 'u' AND %s", work, list(sets), s.own(m.data()), all(on...))); err != nil {
+		if _, err := exec(ctx, tx, "follow keys", s.update(work, "p", sets, s.own(m.data())+" m", "m.op = 'u' AND "+all(on...))); err != nil {
 			return "", err
 		}
 	}

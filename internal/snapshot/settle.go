@@ -138,14 +138,17 @@ func (c *Capturer) part(ctx context.Context, tx engine.Querier, x *capture) erro
 
 // reduce keeps of a copy of all rows those that the statement changed or removed, and adds those that it inserted.
 func (c *Capturer) reduce(ctx context.Context, tx engine.Querier, x *capture) error {
+	if c.s.f.reduce != nil {
+		return c.s.f.reduce(ctx, c, tx, x)
+	}
 	data := c.s.own(x.data())
 	from := c.s.f.from(c.s.db, x.live)
 	at := func(i int) string { return x.Key[i].At }
 	on := c.s.on(x, x.live, "t", "d", at, k)
 	var kept, live []string
 	for i, f := range x.Fields {
-		kept = append(kept, "d."+v(i))
-		live = append(live, c.s.f.value("t."+c.s.q(f.At), f))
+		kept = append(kept, c.s.image("d."+v(i), f))
+		live = append(live, c.s.image(c.s.f.value("t."+c.s.q(f.At), f), f))
 	}
 	var keys, values []string
 	for i, f := range x.Key {

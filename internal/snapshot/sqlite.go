@@ -30,7 +30,7 @@ var sqliteFlavour = flavour{
 		// The first comparison can use an index, whatever its collation; the second is exact.
 		return live + " = " + kept + " AND " + live + " = " + kept + " COLLATE BINARY"
 	},
-	text: func(ref string) string {
+	text: func(ref string, _ field) string {
 		return "CASE typeof(" + ref + ") WHEN 'blob' THEN 'x''' || hex(" + ref + ") || '''' ELSE coalesce(CAST(" + ref + " AS TEXT), 'NULL') END"
 	},
 	from: func(db *engine.DB, t *engine.Table) string { return db.Quote(t.Name) },
@@ -63,7 +63,9 @@ var sqliteFlavour = flavour{
 		}
 		return []sequence{{Name: t.Name, Last: last}}, nil
 	},
-	raise: sqliteRaise,
+	skip:    " ON CONFLICT DO NOTHING",
+	nothing: " WHERE 1 = 0",
+	raise:   sqliteRaise,
 }
 
 // sqliteSequence reads how far AUTOINCREMENT has come for a table.

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -19,6 +20,9 @@ type Store struct {
 	catalog engine.Name
 	d       dialect
 	f       flavour
+	// Alongside names tables of the caller's that a statement's run uses besides those of the statement: under LOCK
+	// TABLES nothing else can be used. Where DDL is transactional it means nothing.
+	Alongside []engine.Name
 }
 
 // dialect is what an engine does differently; flavour is what it merely spells differently.
@@ -59,7 +63,7 @@ type flavour struct {
 	// match compares a live key column with a kept one, by bytes.
 	match func(live, kept string, f field, now engine.Column) string
 	// text shows a kept value to a person.
-	text func(ref string) string
+	text func(ref string, f field) string
 	// address locates a live row, under the alias t, until it is written.
 	address func(t *engine.Table) string
 	// from is a live table, without those that inherit from it.
@@ -74,6 +78,31 @@ type flavour struct {
 	raise func(ctx context.Context, q engine.Querier, s *Store, t *engine.Table, old []sequence) error
 	// sequences reads where the generators of a table's numbers stand.
 	sequences func(ctx context.Context, q engine.Querier, s *Store, t *engine.Table) ([]sequence, error)
+	// options follow the columns in a CREATE TABLE of ours; keyed: such a table needs a primary key.
+	options string
+	keyed   bool
+	// locking ends a query whose rows are to stay as they are until the transaction ends.
+	locking string
+	// skip ends an INSERT that leaves out the rows whose unique values are taken; "" where nothing says only that.
+	skip string
+	// nothing is a FROM clause without a row.
+	nothing string
+	// lasting: session settings outlive the transaction that made them.
+	lasting bool
+	// image is what of a kept value goes into a hash; nil: the value.
+	image func(ref string, f field) string
+	// concat joins texts; nil: ||.
+	concat func(parts []string) string
+	// typed names the type of a live column with all that its values depend on; nil: Column.Type.
+	typed func(c engine.Column) string
+	// choose turns actions that the engine cannot observe into others; nil: see Capturer.possible.
+	choose func(ctx context.Context, c *Capturer, tx engine.Querier, p *plan) error
+	// reduce keeps of a copy of all rows what the statement changed; nil: see Capturer.reduce.
+	reduce func(ctx context.Context, c *Capturer, tx engine.Querier, x *capture) error
+	// exchange puts a table without a key back where rows have no address; nil: see Restorer.exchange.
+	exchange func(ctx context.Context, r *Restorer, tx engine.Querier, g *target, kept, live, group, stays string, remove bool) error
+	// joined: UPDATE and DELETE name the other table beside the one they write, instead of in a clause of its own.
+	joined bool
 }
 
 // New gives the store whose catalog is the table named catalog; "" means state_snapshots.
@@ -85,6 +114,8 @@ func New(db *engine.DB, catalog string) *Store {
 	switch db.Kind {
 	case engine.SQLite:
 		s.d, s.f = sqliteDialect{s}, sqliteFlavour
+	case engine.MySQL, engine.MariaDB:
+		s.d, s.f = mysqlDialect{s}, mysqlFlavour(db.Kind)
 	default:
 		s.d, s.f = postgresDialect{s}, postgresFlavour
 	}
@@ -164,6 +195,9 @@ func (s *Store) pinned(ctx context.Context, q engine.Querier, f func() error) er
 		return err
 	}
 	if err := f(); err != nil {
+		if s.f.lasting {
+			return errors.Join(err, unpin(context.WithoutCancel(ctx)))
+		}
 		return err // the settings go with the transaction
 	}
 	return unpin(ctx)

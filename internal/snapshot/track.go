@@ -30,6 +30,9 @@ func identity(t *engine.Table) string {
 	if t.OID != 0 {
 		return strconv.FormatUint(uint64(t.OID), 10)
 	}
+	if t.Engine != "" {
+		return t.Name.String() // MySQL: names that differ in case are two, or the server folds them
+	}
 	return identityOf(t.Name)
 }
 
@@ -60,7 +63,7 @@ type madeColumn struct {
 
 // made reports whether the migration made the table.
 func (t *tracker) made(x *engine.Table) bool {
-	if t == nil || t.origin == nil {
+	if t == nil || t.origin == nil || t.elsewhere(x) {
 		return false
 	}
 	_, there := t.origin[identity(x)]
@@ -69,7 +72,7 @@ func (t *tracker) made(x *engine.Table) bool {
 
 // madeColumn reports whether the migration made the column.
 func (t *tracker) madeColumn(x *engine.Table, c engine.Column) bool {
-	if t == nil || t.origin == nil {
+	if t == nil || t.origin == nil || t.elsewhere(x) {
 		return false
 	}
 	o, there := t.origin[identity(x)]
@@ -79,6 +82,9 @@ func (t *tracker) madeColumn(x *engine.Table, c engine.Column) bool {
 	_, there = o.Columns[columnIdentity(x, c)]
 	return !there
 }
+
+// elsewhere: in another database, whose names are not followed.
+func (t *tracker) elsewhere(x *engine.Table) bool { return x.Name.Schema != "" && !t.s.db.Caps.Schemas }
 
 // home gives the names that the table and its column had when the migration began.
 func (t *tracker) home(x *engine.Table) engine.Name {
@@ -189,13 +195,21 @@ func (t *tracker) making(ctx context.Context, q engine.Querier, e effects.Effect
 	return nil
 }
 
+// key is the identity of a table where names are all there is.
+func (t *tracker) key(n engine.Name) string {
+	if t.s.f.choose != nil {
+		return n.String()
+	}
+	return identityOf(n)
+}
+
 // after follows a statement's renames where identities are names, and forgets what is gone.
 func (t *tracker) after(es []effects.Effect, named bool) {
 	if t.origin == nil || !named {
 		return
 	}
 	for _, e := range es {
-		key := strings.ToLower(engine.Name{Schema: e.Table.Schema, Name: e.Table.Name}.String())
+		key := t.key(engine.Name(e.Table))
 		o, ok := t.origin[key]
 		if !ok {
 			continue
@@ -205,7 +219,7 @@ func (t *tracker) after(es []effects.Effect, named bool) {
 			delete(t.origin, key)
 		case effects.RenameTable:
 			delete(t.origin, key)
-			t.origin[strings.ToLower(e.NewName.Name)] = o
+			t.origin[t.key(engine.Name{Name: e.NewName.Name})] = o
 		case effects.RenameColumn:
 			for _, c := range e.Columns {
 				if n, ok := o.Columns[strings.ToLower(c)]; ok {

@@ -49,10 +49,11 @@ func (s *Store) Uncaptured(ctx context.Context, q engine.Querier, migration int6
 	if len(t.Keys) == 0 {
 		return rows, nil, nil
 	}
-	var shown []string
+	var key []field
+	var refs []string
 	for _, c := range t.Keys[0].Columns {
-		shown = append(shown, "'"+strings.ReplaceAll(c, "'", "''")+"=' || "+s.f.text("t."+s.q(c)))
+		key, refs = append(key, s.kept(t.Columns[columnIndex(t, c)])), append(refs, "t."+s.q(c))
 	}
-	samples, err = names(ctx, q, fmt.Sprintf("SELECT %s FROM %s WHERE %s LIMIT %d", strings.Join(shown, " || ' ' || "), from, where, most))
+	samples, err = names(ctx, q, fmt.Sprintf("SELECT %s FROM %s WHERE %s LIMIT %d", s.keyOf(key, refs), from, where, most))
 	return rows, samples, err
 }

@@ -218,7 +218,8 @@ func mysqlArgs(s *Server, bin string, durable bool) []string {
 	home := filepath.Dir(s.Dir)
 	args := append([]string{"--no-defaults"}, mysqlPaths(bin)...)
 	args = append(args, "--datadir="+s.Dir, "--port="+strconv.Itoa(s.Port), "--bind-address=127.0.0.1",
-		"--pid-file="+filepath.Join(home, "server.pid"), "--performance-schema=OFF", "--innodb-buffer-pool-size=64M",
+		"--pid-file="+filepath.Join(home, "server.pid"), "--tmpdir="+home, // a server that starts empties the one that is everybody's
+		"--performance-schema=OFF", "--innodb-buffer-pool-size=64M",
 		"--log-bin="+filepath.Join(s.Dir, "binlog"), "--binlog-format=ROW", "--binlog-row-image=FULL", "--server-id=1",
 		"--sync-binlog=0", "--innodb-flush-method=nosync", "--max-connections=200") // processes die in tests, the machine does not
 	if socket := filepath.Join(home, "s"); len(socket) < 100 {

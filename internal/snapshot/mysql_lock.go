@@ -1,0 +1,120 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// underLock captures around a statement that commits by itself, or that no transaction holds: LOCK TABLES keeps everybody else
+// out of its tables from before the capture until the statement has run. Each step is there at once: the capture and
+// its row in the catalog before the statement begins.
+func (c *Capturer) underLock(ctx context.Context, q engine.Querier, n int, p *plan, run func() error) (err error) {
+	actions := slices.DeleteFunc(slices.Clone(p.actions), func(a *action) bool { return len(a.table.Keys) == 0 && c.whole[identity(a.table)] })
+	var made []*capture
+	for i, a := range actions {
+		x, err := c.prepare(ctx, q, n, a)
+		if err != nil {
+			return err
+		}
+		x.suffix = itoa(i)
+		if len(x.Key) == 0 {
+			c.whole[identity(a.table)] = true
+		}
+		made = append(made, x)
+	}
+	if err := c.lockTables(ctx, q, p.actions, made); err != nil {
+		return err
+	}
+	defer func() {
+		if _, unlock := exec(context.WithoutCancel(ctx), q, "unlock tables", "UNLOCK TABLES"); unlock != nil && err == nil {
+			err = unlock
+		}
+	}()
+	for _, a := range p.actions {
+		if err := c.stands(ctx, q, a.table); err != nil {
+			return err
+		}
+	}
+	had := len(c.captures)
+	err = c.s.pinned(ctx, q, func() error {
+		for _, x := range made {
+			if err := c.copy(ctx, q, x); err != nil {
+				return err
+			}
+			if err := c.record(ctx, q, x); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return errors.Join(err, c.unrecord(context.WithoutCancel(ctx), q, had))
+	}
+	if err := run(); err != nil {
+		if c.untouched(context.WithoutCancel(ctx), q, p.actions) {
+			return errors.Join(err, c.unrecord(context.WithoutCancel(ctx), q, had))
+		}
+		return err
+	}
+	return c.s.pinned(ctx, q, func() error {
+		for _, x := range made {
+			if err := c.settle(ctx, q, x); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// lockTables locks the tables of a statement, their copies and what the caller uses.
+func (c *Capturer) lockTables(ctx context.Context, q engine.Querier, actions []*action, made []*capture) error {
+	var locks []string
+	seen := map[engine.Name]bool{}
+	add := func(n engine.Name, mode string, aliases ...string) {
+		if seen[n] {
+			return
+		}
+		seen[n] = true
+		locks = append(locks, c.s.db.Quote(n)+" "+mode)
+		for _, a := range aliases {
+			locks = append(locks, c.s.db.Quote(n)+" AS "+a+" "+mode)
+		}
+	}
+	for i, a := range actions {
+		if x := slices.IndexFunc(made, func(x *capture) bool { return x.live == actions[i].table }); x >= 0 {
+			add(a.table.Name, "WRITE", made[x].t())
+			add(c.s.db.Own(made[x].data()), "WRITE", made[x].d())
+		} else {
+			add(a.table.Name, "WRITE")
+		}
+	}
+	add(c.s.catalog, "WRITE")
+	for _, n := range c.s.Alongside {
+		add(n, "WRITE")
+	}
+	if _, err := exec(ctx, q, "lock before capture", "LOCK TABLES "+list(locks)); err != nil {
+		return err
+	}
+	return nil
+}
+
+// untouched tells whether a statement that failed left its tables in their shape; whether it did is not known when the
+// connection is gone.
+func (c *Capturer) untouched(ctx context.Context, q engine.Querier, actions []*action) bool {
+	return !slices.ContainsFunc(actions, func(a *action) bool { return c.stands(ctx, q, a.table) != nil || a.reduce })
+}
+
+// unrecord takes captures out of the catalog again, from the i-th on: their statement did nothing.
+func (c *Capturer) unrecord(ctx context.Context, q engine.Querier, i int) error {
+	for _, x := range c.captures[i:] {
+		if _, err := exec(ctx, q, "write the catalog", fmt.Sprintf("DELETE FROM %s WHERE id = %s", c.s.db.Quote(c.s.catalog), c.s.db.Arg(1)), x.ID); err != nil {
+			return err
+		}
+	}
+	c.captures = c.captures[:i]
+	return nil
+}

@@ -1,0 +1,244 @@
+package snapshot
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// How values are kept on MySQL and MariaDB, so that nothing of a session or a collation has a say in them: whole numbers as
+// BIGINT, FLOAT as the DOUBLE that equals it, text as its bytes, TIMESTAMP as seconds since 1970, and the rest as it is.
+
+// mysqlType is a type as the catalog prints it, taken apart.
+type mysqlType struct {
+	kind, args        string // "decimal", "(10,2)"
+	unsigned          bool
+	zerofill          bool
+	charset, collated string
+}
+
+func mysqlTyped(s string) mysqlType {
+	t := mysqlType{}
+	end := strings.IndexFunc(s, func(r rune) bool { return r == '(' || r == ' ' })
+	if end < 0 {
+		end = len(s)
+	}
+	t.kind = strings.ToLower(s[:end])
+	rest := s[end:]
+	if strings.HasPrefix(rest, "(") {
+		if end := closing(rest); end > 0 {
+			t.args, rest = rest[:end], rest[end:]
+		}
+	}
+	lower := strings.ToLower(rest)
+	t.unsigned, t.zerofill = strings.Contains(lower, "unsigned"), strings.Contains(lower, "zerofill")
+	if _, after, ok := strings.Cut(rest, " CHARACTER SET "); ok {
+		t.charset, after, _ = strings.Cut(after, " ")
+		_, t.collated, _ = strings.Cut(after, "COLLATE ")
+	}
+	return t
+}
+
+// closing is the index behind the bracket that closes the one that s begins with. The labels of an ENUM may hold brackets.
+func closing(s string) int {
+	quoted := false
+	for i := range len(s) {
+		switch {
+		case s[i] == '\'':
+			quoted = !quoted // a doubled quote closes and opens again
+		case s[i] == ')' && !quoted:
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// The families of types that are kept alike.
+const (
+	wholeNumber = iota
+	floating
+	fixed
+	letters // kept as bytes
+	bytes
+	moment
+	label
+	labels
+	shape
+	other
+)
+
+func (t mysqlType) family() int {
+	switch t.kind {
+	case "tinyint", "smallint", "mediumint", "int", "integer", "bigint", "bit", "year":
+		return wholeNumber
+	case "float", "double", "real":
+		return floating
+	case "decimal", "numeric":
+		return fixed
+	case "char", "varchar", "tinytext", "text", "mediumtext", "longtext":
+		return letters
+	case "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob":
+		return bytes
+	case "timestamp":
+		return moment
+	case "enum":
+		return label
+	case "set":
+		return labels
+	case "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection":
+		return shape
+	}
+	return other
+}
+
+// mysqlLongest is the length in bytes up to which text is kept in the row: rows have a limit, and the user's keys
+// stand twice in ours.
+const mysqlLongest = 1020
+
+// mysqlStore is the type that a column's values are kept as.
+func mysqlStore(c engine.Column) string {
+	t := mysqlTyped(c.Base)
+	length := 0
+	_, _ = fmt.Sscanf(t.args, "(%d)", &length)
+	switch t.family() {
+	case wholeNumber:
+		if t.unsigned || t.kind == "bit" {
+			return "bigint unsigned"
+		}
+		return "bigint"
+	case floating:
+		return "double"
+	case fixed:
+		return "decimal" + t.args
+	case letters:
+		if t.kind == "tinytext" {
+			length = 255
+		}
+		if length *= 4; length > 0 && length <= mysqlLongest {
+			return fmt.Sprintf("varbinary(%d)", length)
+		}
+		return "longblob"
+	case bytes:
+		if length > 0 && length <= mysqlLongest {
+			return fmt.Sprintf("varbinary(%d)", length)
+		}
+		return "longblob"
+	case moment:
+		return "decimal(20,6)"
+	case shape:
+		return "geometry"
+	}
+	return c.Base
+}
+
+// mysqlValue reads a live column, of type f.Type, in the form f.Decl in which it is kept.
+func mysqlValue(ref string, f field) string {
+	live, kept := mysqlTyped(f.Type), mysqlTyped(f.Decl)
+	switch kept.kind {
+	case "bigint":
+		switch {
+		case live.family() == wholeNumber && (live.zerofill || live.kind == "bit" || live.kind == "year"):
+			return "(" + ref + " + 0)"
+		case live.family() == wholeNumber:
+			return ref
+		case kept.unsigned:
+			return "CAST(" + ref + " AS UNSIGNED)"
+		}
+		return "CAST(" + ref + " AS SIGNED)"
+	case "double":
+		return "(" + ref + " * 1e0)"
+	case "decimal":
+		switch {
+		case live.family() == moment && kept.args == "(20,6)":
+			return "CAST(UNIX_TIMESTAMP(" + ref + ") AS DECIMAL(20,6))"
+		case live.family() == fixed && live.args == kept.args && !live.zerofill:
+			return ref
+		}
+		return "CAST(" + ref + " AS DECIMAL" + kept.args + ")"
+	case "varbinary", "longblob":
+		switch live.family() {
+		case letters:
+			if f.Set != "" && live.charset != "" && f.Set != live.charset {
+				return "CAST(CONVERT(" + ref + " USING " + f.Set + ") AS BINARY)"
+			}
+			return ref
+		case bytes:
+			return ref
+		}
+		return "CAST(" + ref + " AS BINARY)"
+	}
+	return ref
+}
+
+// mysqlBack turns a kept value into what the live column takes.
+func mysqlBack(ref string, f field, now engine.Column) string {
+	live, kept := mysqlTyped(now.Base), mysqlTyped(f.Type)
+	switch kept.family() {
+	case letters:
+		if live.family() == bytes || live.family() == letters && live.charset == f.Set {
+			return ref
+		}
+		return "CONVERT(" + ref + " USING " + f.Set + ")"
+	case moment:
+		return "IF(" + ref + " = 0, '0000-00-00 00:00:00', FROM_UNIXTIME(" + ref + "))"
+	}
+	return ref
+}
+
+// mysqlMatch compares a live key column with a kept one. Text is compared by the column's collation, so that its
+// index serves, and then by bytes.
+func mysqlMatch(live, kept string, f field, now engine.Column) string {
+	t := mysqlTyped(now.Base)
+	switch mysqlTyped(f.Type).family() {
+	case letters:
+		switch t.family() {
+		case letters:
+			as := "CONVERT(" + kept + " USING " + f.Set + ")"
+			exact := "CAST(" + live + " AS BINARY) = " + kept
+			if f.Set != t.charset {
+				as = "CONVERT(" + as + " USING " + t.charset + ")"
+				exact = "CAST(CONVERT(" + live + " USING " + f.Set + ") AS BINARY) = " + kept
+			}
+			return live + " = " + as + " COLLATE " + now.Collation + " AND " + exact
+		case bytes:
+			return live + " = " + kept
+		}
+		return "CAST(" + live + " AS BINARY) = " + kept
+	case moment:
+		if t.family() == moment {
+			return "UNIX_TIMESTAMP(" + live + ") = " + kept
+		}
+	case label, labels:
+		return "CAST(" + live + " AS BINARY) = CAST(" + kept + " AS BINARY) AND (" + live + " = 0) = (" + kept + " = 0)"
+	}
+	return live + " = " + kept
+}
+
+// mysqlImage is what of a kept value goes into a hash. A label may be empty, and so is what stands there for none; long values
+// are hashed by themselves, because the row as one text has a limit.
+func mysqlImage(ref string, f field) string {
+	switch t := mysqlTyped(f.Decl); t.kind {
+	case "enum":
+		return "CONCAT(" + ref + " <> 0, CAST(" + ref + " AS BINARY))"
+	case "set":
+		return "CONCAT(" + ref + " + 0, ':', CAST(" + ref + " AS BINARY))"
+	case "longblob", "geometry", "json", "vector", "xmltype":
+		return "SHA2(" + ref + ", 256)"
+	}
+	return ref
+}
+
+// mysqlText shows a kept value to a person.
+func mysqlText(ref string, f field) string {
+	text := "CAST(" + ref + " AS CHAR CHARACTER SET utf8mb4)"
+	switch {
+	case f.Set != "" && mysqlTyped(f.Type).family() == letters:
+		text = "CONVERT(CONVERT(" + ref + " USING " + f.Set + ") USING utf8mb4)"
+	case mysqlTyped(f.Type).family() == bytes:
+		text = "CONCAT('0x', HEX(" + ref + "))"
+	case mysqlTyped(f.Type).family() == moment:
+		text = "CAST(FROM_UNIXTIME(" + ref + ") AS CHAR CHARACTER SET utf8mb4)"
+	}
+	return "coalesce(" + text + ", 'NULL')"
+}
