@@ -150,9 +150,14 @@ type Effect struct {
 	Calls []string `json:"-"`
 	// Unordered: a LIMIT without ORDER BY, so that two runs may hit different rows. Volatile is set, too.
 	Unordered bool `json:"-"`
+	// Assigned are the assignments of an Update of one table, in their order. MySQL and MariaDB.
+	Assigned []Assignment `json:"-"`
 	// Clock: of what makes it Volatile, it is the clock alone. MySQL and MariaDB.
 	Clock bool `json:"-"`
 }
+
+// Assignment is what an UPDATE sets a column to, as source text.
+type Assignment struct{ Column, Value string }
 
 // Object is something that is no table: an index, a view, a function, a type …
 type Object struct {

@@ -269,10 +269,45 @@ func (p *mysqlParser) update(v *ast.UpdateStmt) {
 				e.From = p.span(from, set)
 			}
 		}
+		if e.From == "" {
+			e.Assigned = p.assigned(at, v.List)
+		}
 		e.Reads = f.reads(t)
 		p.addOwn(e, f)
 	}
 	p.addCalls(f)
+}
+
+// assigned gives the source of the assignments behind the verb at a token; nil when they cannot be told apart.
+func (p *mysqlParser) assigned(at int, list []*ast.Assignment) []Assignment {
+	i := p.find(at, len(p.tokens), "SET") + 1
+	end := len(p.tokens)
+	if j := p.find(i, end, "WHERE", "ORDER", "LIMIT", "RETURNING"); j >= 0 {
+		end = j
+	}
+	var out []Assignment
+	for i > 0 && i < end {
+		from := i
+		for i < end && p.punct(i) != '=' && p.punct(i) != ':' {
+			i++
+		}
+		for i < end && (p.punct(i) == '=' || p.punct(i) == ':') {
+			i++
+		}
+		value := i
+		for i < end && p.punct(i) != ',' {
+			i = p.skip(i)
+		}
+		if len(out) == len(list) || value == from || value >= i {
+			return nil
+		}
+		out = append(out, Assignment{Column: list[len(out)].Column.Name.O, Value: p.span(value, i)})
+		i++
+	}
+	if len(out) != len(list) {
+		return nil
+	}
+	return out
 }
 
 func (p *mysqlParser) remove(v *ast.DeleteStmt) {

@@ -120,14 +120,14 @@ func TestCatalog(t *testing.T) {
 		if err != nil || len(left) != 1 {
 			t.Errorf("tables of the user: %v %v", left, err)
 		}
-	})
+	}, everywhere...)
 }
 
 // TestNeeds: what a statement needs is told without changing anything.
 func TestNeeds(t *testing.T) {
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		ctx := context.Background()
-		b := newBench(t, foreignKeys(dsn), family, "CREATE VIEW w AS SELECT * FROM p")
+		b := newBench(t, foreignKeys(dsn), familyFor(dsn), "CREATE VIEW w AS SELECT * FROM p")
 		for _, tc := range []struct {
 			sql, want string
 			opaque    bool
@@ -156,7 +156,7 @@ func TestNeeds(t *testing.T) {
 				t.Errorf("%s: %s (opaque %v)", tc.sql, s, opaque)
 			}
 		}
-	})
+	}, everywhere...)
 }
 
 // TestDefinitions are kept beside the rows.
@@ -181,5 +181,5 @@ func TestDefinitions(t *testing.T) {
 		if d := r.Definitions(); len(d) != 1 || d[0].Create[0] != "CREATE INDEX i ON t (a)" {
 			t.Errorf("definitions: %+v", d)
 		}
-	})
+	}, everywhere...)
 }

@@ -31,6 +31,7 @@ func TestWritesAfter(t *testing.T) {
 		keeps, restores string // conflicts
 		refused         bool   // under Fail
 		onlyWith        string
+		mysql           string // up as MySQL spells it
 	}{
 		{
 			name: "update", up: "UPDATE t SET b = 'up' WHERE a <= 40", down: "SELECT 1",
@@ -94,6 +95,7 @@ func TestWritesAfter(t *testing.T) {
 		},
 		{
 			name: "upsert", up: "INSERT INTO t VALUES (1, 1, 'up'), (7, 70, 'up') ON CONFLICT (id) DO UPDATE SET b = excluded.b", down: "SELECT 1",
+			mysql:  "INSERT INTO t VALUES (1, 1, 'up'), (7, 70, 'up') ON DUPLICATE KEY UPDATE b = VALUES(b)",
 			writes: "UPDATE t SET a = 11 WHERE id = 1; INSERT INTO t VALUES (9, 90, 'new')",
 			keep:   "1 11 b1, 2 20 b2, 3 30 b3, 4 40 b4, 5 50 b5, 6 60 b6, 9 90 new",
 		},
@@ -105,6 +107,7 @@ func TestWritesAfter(t *testing.T) {
 		},
 		{
 			name: "replace", up: "INSERT OR REPLACE INTO t VALUES (1, 1, 'up'), (7, 70, 'up')", down: "SELECT 1", onlyWith: "sqlite",
+			mysql:  "REPLACE INTO t VALUES (1, 1, 'up'), (7, 70, 'up')",
 			writes: "UPDATE t SET a = 11 WHERE id = 7; INSERT INTO t VALUES (9, 90, 'new')",
 			keep:   "1 10 b1, 2 20 b2, 3 30 b3, 4 40 b4, 5 50 b5, 6 60 b6, 7 11 up, 9 90 new", keeps: "id=7 changed since keep",
 			restore: "1 10 b1, 2 20 b2, 3 30 b3, 4 40 b4, 5 50 b5, 6 60 b6, 9 90 new", restores: "id=7 changed since restore", refused: true,
@@ -115,8 +118,12 @@ func TestWritesAfter(t *testing.T) {
 		}
 		t.Run(tc.name, func(t *testing.T) {
 			testdb.Each(t, func(t *testing.T, dsn string) {
-				if tc.onlyWith != "" && !strings.HasPrefix(dsn, tc.onlyWith) {
+				tc := tc
+				if tc.onlyWith != "" && !strings.HasPrefix(dsn, tc.onlyWith) && !(mysqlLike(dsn) && tc.mysql != "") {
 					return
+				}
+				if mysqlLike(dsn) && tc.mysql != "" {
+					tc.up = tc.mysql
 				}
 				b := newBench(t, dsn)
 				fresh := func() {
@@ -155,7 +162,7 @@ func TestWritesAfter(t *testing.T) {
 				if got := summary(rep); got != tc.restores || !rep.Verified {
 					t.Errorf("restore: conflicts\n got %s\nwant %s", got, tc.restores)
 				}
-			})
+			}, everywhere...)
 		})
 	}
 }
@@ -174,5 +181,5 @@ func TestRestoreIsUndone(t *testing.T) {
 		if got := strings.Join(b.query("SELECT b FROM t ORDER BY id"), " "); got != "app up" {
 			t.Errorf("after up again: %s", got)
 		}
-	})
+	}, everywhere...)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
@@ -39,7 +40,7 @@ func (s *Store) make(ctx context.Context, q engine.Querier, what, table string, 
 		}
 		columns = append(columns, "PRIMARY KEY ("+key+")")
 	}
-	if !s.db.Caps.TransactionalDDL { // a run that was cut off may have left one
+	if !s.db.Caps.TransactionalDDL && !strings.Contains(table, "dbrollback_data_") { // a run that was cut off may have left one
 		if err := s.ddl(ctx, q, what, "DROP TABLE IF EXISTS "+table); err != nil {
 			return err
 		}
@@ -69,24 +70,32 @@ func (s *Store) ddl(ctx context.Context, q engine.Querier, what, query string) e
 
 // aside runs statements on another connection. It must not wait for a lock that the working one holds, which would be for
 // ever: it gives up soon.
-func (s *Store) aside(ctx context.Context, queries ...string) (err error) {
+func (s *Store) aside(ctx context.Context, queries ...string) error {
+	return s.with(ctx, func(c engine.Querier) error {
+		for _, query := range queries {
+			if _, err := c.ExecContext(ctx, query); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// with gives f another connection that does not wait long for locks.
+func (s *Store) with(ctx context.Context, f func(c engine.Querier) error) (err error) {
 	c, err := s.db.Conn(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	const patience = "SET @dbrollback_wait = @@SESSION.lock_wait_timeout, @dbrollback_mode = @@SESSION.sql_mode, SESSION lock_wait_timeout = 2, SESSION sql_mode = 'NO_ENGINE_SUBSTITUTION'"
+	const patience = "SET @dbrollback_wait = @@SESSION.lock_wait_timeout, @dbrollback_rows = @@SESSION.innodb_lock_wait_timeout, @dbrollback_mode = @@SESSION.sql_mode, " +
+		"SESSION lock_wait_timeout = 2, SESSION innodb_lock_wait_timeout = 2, SESSION sql_mode = 'NO_ENGINE_SUBSTITUTION'"
 	if _, err := c.ExecContext(ctx, patience); err != nil {
 		return err
 	}
 	defer func() {
-		_, back := c.ExecContext(context.WithoutCancel(ctx), "SET SESSION lock_wait_timeout = @dbrollback_wait, SESSION sql_mode = @dbrollback_mode")
+		_, back := c.ExecContext(context.WithoutCancel(ctx), "SET SESSION lock_wait_timeout = @dbrollback_wait, SESSION innodb_lock_wait_timeout = @dbrollback_rows, SESSION sql_mode = @dbrollback_mode")
 		err = errors.Join(err, back)
 	}()
-	for _, query := range queries {
-		if _, err := c.ExecContext(ctx, query); err != nil {
-			return err
-		}
-	}
-	return nil
+	return f(c)
 }

@@ -230,23 +230,13 @@ func (x *Restoration) describe(ctx context.Context, tx engine.Querier) error {
 			}
 			continue
 		}
-		s, w := x.s, l.w
-		for op, into := range map[string]*int64{"d": &l.preview.Inserted, "u": &l.preview.Updated, "i": &l.preview.Deleted} {
-			n, err := number(ctx, tx, "count", fmt.Sprintf("SELECT count(*) FROM %s d WHERE %s", s.own(w.data()), all("d.op = '"+op+"'", x.r.free(w))))
-			if err != nil {
-				return err
-			}
-			*into = n
-		}
-		found, total, err := x.r.conflictsOf(ctx, tx, w, "1 = 1", Keep)
-		if err != nil {
+		if err := x.tally(ctx, tx, l); err != nil {
 			return err
 		}
-		l.preview.Conflicts += total
-		x.conflicts = append(x.conflicts, found...)
 		if err := x.common(ctx, tx, l); err != nil {
 			return err
 		}
+		var err error
 		if l.preview.Samples, err = x.samples(ctx, tx, l); err != nil {
 			return err
 		}
@@ -255,6 +245,22 @@ func (x *Restoration) describe(ctx context.Context, tx engine.Querier) error {
 		}
 	}
 	return nil
+}
+
+// tally counts the differences that are carried out, or will be, and the conflicts.
+func (x *Restoration) tally(ctx context.Context, tx engine.Querier, l *lot) error {
+	s, w := x.s, l.w
+	for op, into := range map[string]*int64{"d": &l.preview.Inserted, "u": &l.preview.Updated, "i": &l.preview.Deleted} {
+		n, err := number(ctx, tx, "count", fmt.Sprintf("SELECT count(*) FROM %s d WHERE %s", s.own(w.data()), all("d.op = '"+op+"'", x.r.free(w))))
+		if err != nil {
+			return err
+		}
+		*into = n
+	}
+	found, total, err := x.r.conflictsOf(ctx, tx, w, "1 = 1", Keep)
+	l.preview.Conflicts += total
+	x.conflicts = append(x.conflicts, found...)
+	return err
 }
 
 // common fills what does not depend on how rows are known.

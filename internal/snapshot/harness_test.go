@@ -3,6 +3,7 @@ package snapshot_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -159,7 +160,17 @@ func (b *bench) tryBack(direction, script string, p snapshot.Policy) (snapshot.R
 		}
 		c := b.store.Begin(snapshot.Meta{Run: "test", Direction: direction, CreatedBy: "test", Migration: 1})
 		if r != nil {
-			if err := b.end(s, q, func(q engine.Querier) error { return r.Check(ctx, q) }); err != nil {
+			err := b.end(s, q, func(q engine.Querier) error {
+				if err := r.Check(ctx, q); err != nil || b.db.Caps.TransactionalDDL || p != snapshot.Fail {
+					return err
+				}
+				// What is refused has to be refused before anything commits by itself.
+				if found, total, err := r.Conflicts(ctx, q); err != nil || total > 0 {
+					return errors.Join(err, &snapshot.ConflictError{Conflicts: found, Total: total})
+				}
+				return nil
+			})
+			if err != nil {
 				return err
 			}
 		}

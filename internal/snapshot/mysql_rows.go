@@ -15,7 +15,8 @@ type named struct {
 	query   string // FROM …, with the table under the name ref; "" when only foreign keys lead to the table
 	ref     string
 	op      string
-	cascade bool // foreign keys lead to the table, too: what became of its rows is looked at after the statement
+	moves   map[string]string // what the statement makes of columns of the key, as expressions
+	cascade bool              // foreign keys lead to the table, too: what became of its rows is looked at after the statement
 }
 
 // choose settles how the rows of each table are captured, as neither server can observe them: asked for by the statement's own
@@ -55,11 +56,12 @@ func (c *Capturer) choose(ctx context.Context, tx engine.Querier, p *plan, maria
 			a.reduce, a.keysOnly, a.named = true, true, nil
 		case !nameable || p.alone:
 			a.named, a.reduce = nil, true
-			a.whole = ev.remove || a.chain || a.moved
+			a.whole = ev.remove || a.chain || a.moved || a.twice
 		case a.named == nil:
-			a.named, a.whole = &named{cascade: true, op: "u"}, true
+			a.named, a.whole, a.moved = &named{cascade: true, op: "u"}, true, false
 		default:
 			a.named.cascade = a.cascade
+			a.moved = a.named.moves != nil
 			a.whole = ev.remove || a.chain
 		}
 	}
@@ -81,7 +83,7 @@ func (c *Capturer) carried(a *action, all []*action) bool {
 // name finds the query for the rows that an UPDATE or DELETE will hit; false when asking and running may hit others.
 func (c *Capturer) name(a *action, p *plan) bool {
 	e, t, s := a.effect, a.table, c.s
-	if e.Kind != effects.Update && e.Kind != effects.Delete || strings.Contains(e.Detail, "LIMIT") || a.moved && !a.cascade || a.cascade && c.carried(a, p.actions) {
+	if e.Kind != effects.Update && e.Kind != effects.Delete || strings.Contains(e.Detail, "LIMIT") || a.cascade && c.carried(a, p.actions) {
 		return false
 	}
 	a.named = &named{op: "u", ref: s.q(t.Name.Name)}
@@ -102,12 +104,22 @@ func (c *Capturer) name(a *action, p *plan) bool {
 	if e.HasWhere {
 		where = " WHERE " + e.Where
 	}
-	query := e.With + " SELECT 1 FROM " + from + where
-	list, err := effects.Parse(effects.Dialect(s.db.Kind), query)
-	if err != nil || len(list) != 1 || len(list[0].Effects) != 1 || list[0].Effects[0].Kind != effects.Read {
+	var moves bool
+	if a.named.moves, moves = c.movesKey(a); moves && a.named.moves == nil {
 		return false
 	}
-	if read := list[0].Effects[0]; read.Volatile && !read.Clock {
+	chosen := []string{"1"}
+	for _, n := range t.Keys[0].Columns {
+		if expr, ok := a.named.moves[n]; ok {
+			chosen = append(chosen, "("+expr+")")
+		}
+	}
+	query := e.With + " SELECT " + list(chosen) + " FROM " + from + where
+	parsed, err := effects.Parse(effects.Dialect(s.db.Kind), query)
+	if err != nil || len(parsed) != 1 || len(parsed[0].Effects) != 1 || parsed[0].Effects[0].Kind != effects.Read {
+		return false
+	}
+	if read := parsed[0].Effects[0]; read.Volatile && !read.Clock {
 		return false
 	} else if read.Clock {
 		p.clock = true
@@ -121,13 +133,41 @@ func (c *Capturer) name(a *action, p *plan) bool {
 			on = append(on, copied+"."+s.q(n)+" = dbrollback_m."+k(i))
 		}
 		a.named.query = fmt.Sprintf(" FROM %s AS %s JOIN (%s SELECT DISTINCT %s FROM %s%s) AS dbrollback_m ON %s", s.db.Quote(t.Name), copied,
-			e.With, joinList(keys), from, where, all(on...))
+			e.With, list(keys), from, where, all(on...))
 		a.named.ref = copied
 	}
 	return true
 }
 
-func joinList(parts []string) string { return list(parts) }
+// movesKey tells whether an UPDATE assigns columns by which rows are known, and gives what it makes of them, as far as that can be
+// asked for: an assignment sees what those before it in the list have made.
+func (c *Capturer) movesKey(a *action) (moves map[string]string, yes bool) {
+	e, t := a.effect, a.table
+	for _, n := range t.Keys[0].Columns {
+		yes = yes || e.Kind == effects.Update && slices.ContainsFunc(e.Columns, func(x string) bool { return strings.EqualFold(x, n) })
+	}
+	if !yes || e.From != "" || e.With != "" || len(e.Assigned) == 0 {
+		return nil, yes
+	}
+	moves = map[string]string{}
+	for i, set := range e.Assigned {
+		j := slices.IndexFunc(t.Keys[0].Columns, func(n string) bool { return strings.EqualFold(n, set.Column) })
+		if j < 0 {
+			continue
+		}
+		st, err := effects.Parse(effects.Dialect(c.s.db.Kind), "UPDATE x SET y = "+set.Value)
+		if err != nil || len(st) != 1 || len(st[0].Effects) != 1 || strings.EqualFold(set.Value, "DEFAULT") {
+			return nil, true
+		}
+		for _, before := range e.Assigned[:i] {
+			if slices.ContainsFunc(st[0].Effects[0].Reads, func(r string) bool { return strings.EqualFold(r, before.Column) }) || strings.EqualFold(before.Column, set.Column) {
+				return nil, true
+			}
+		}
+		moves[t.Keys[0].Columns[j]] = set.Value
+	}
+	return moves, true
+}
 
 // ask captures the rows that the statement names, and those that foreign keys lead to from there, and locks them; rows cannot
 // appear among them until the transaction ends. It runs under the session's own settings, as the statement will.
@@ -172,6 +212,11 @@ func (c *Capturer) ask(ctx context.Context, tx engine.Querier, p *plan, made []*
 		if err != nil {
 			return err
 		}
+		for _, x := range made {
+			if err := c.landed(ctx, tx, x); err != nil {
+				return err
+			}
+		}
 		if n > direct {
 			return &UncapturedError{Tables: []string{fmt.Sprintf("%s (%d rows hit, %d captured)", made[0].At, n, direct)}}
 		}
@@ -180,6 +225,21 @@ func (c *Capturer) ask(ctx context.Context, tx engine.Querier, p *plan, made []*
 		}
 		return err
 	}, nil
+}
+
+// landed makes sure that rows whose keys a statement moved stand where they were to stand.
+func (c *Capturer) landed(ctx context.Context, tx engine.Querier, x *capture) error {
+	if x.named == nil || !x.Moved {
+		return nil
+	}
+	return c.s.pinned(ctx, tx, func() error {
+		n, err := number(ctx, tx, "look for moved rows", fmt.Sprintf("SELECT count(*) FROM %s AS %s WHERE NOT EXISTS (SELECT 1 FROM %s AS %s WHERE %s)", c.s.own(x.data()), x.d(),
+			c.s.db.Quote(x.At), x.t(), c.s.on(x, x.live, x.t(), x.d(), func(i int) string { return x.Key[i].At }, k)))
+		if err == nil && n > 0 {
+			err = &UncapturedError{Tables: []string{fmt.Sprintf("%s (%d rows got another key than was foreseen)", x.At, n)}}
+		}
+		return err
+	})
 }
 
 // stands makes sure that a table still has the shape that a capture was planned for.
@@ -220,7 +280,19 @@ func (c *Capturer) loosely(ctx context.Context, tx engine.Querier) (back func(co
 func (c *Capturer) insertNamed(x *capture, op, ref string) string {
 	names, _ := x.columns()
 	values := []string{"'" + op + "'"}
-	for _, f := range append(slices.Clone(x.Key), x.Fields...) {
+	for _, f := range x.Key {
+		value := c.s.f.value(ref+"."+c.s.q(f.At), f)
+		if expr, ok := x.named.moves[f.At]; ok {
+			value = mysqlMade("("+expr+")", f)
+		}
+		values = append(values, value)
+	}
+	if x.Moved {
+		for _, f := range x.Key {
+			values = append(values, c.s.f.value(ref+"."+c.s.q(f.At), f))
+		}
+	}
+	for _, f := range x.Fields {
 		values = append(values, c.s.f.value(ref+"."+c.s.q(f.At), f))
 	}
 	return fmt.Sprintf("INSERT INTO %s (%s) SELECT %s", c.s.own(x.data()), list(names), list(values))

@@ -242,3 +242,14 @@ func mysqlText(ref string, f field) string {
 	}
 	return "coalesce(" + text + ", 'NULL')"
 }
+
+// mysqlMade is what a key column will hold when an expression is assigned to it, in the form in which it is kept.
+func mysqlMade(expr string, f field) string {
+	switch t := mysqlTyped(f.Type); t.family() {
+	case letters:
+		return "CAST(CONVERT(" + expr + " USING " + f.Set + ") AS BINARY)"
+	case moment:
+		return "CAST(UNIX_TIMESTAMP(" + expr + ") AS DECIMAL(20,6))"
+	}
+	return expr
+}

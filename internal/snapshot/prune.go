@@ -60,12 +60,7 @@ func (s *Store) Prune(ctx context.Context, q engine.Querier, o PruneOptions) ([]
 			known[r.data()], known[r.companion()] = true, true
 			continue
 		}
-		for _, t := range []string{r.data(), r.companion()} {
-			if _, err := exec(ctx, q, "drop captured data", "DROP TABLE IF EXISTS "+s.own(t)); err != nil {
-				return nil, err
-			}
-		}
-		if err := s.setStatus(ctx, q, r.ID, statusExpired); err != nil {
+		if err := s.expire(ctx, q, r.capture); err != nil {
 			return nil, err
 		}
 	}
@@ -75,16 +70,69 @@ func (s *Store) Prune(ctx context.Context, q engine.Querier, o PruneOptions) ([]
 	return out, s.sweep(ctx, q, known)
 }
 
-// sweep drops data tables that belong to no capture: a run that could not clean up left them. Tables of a run that is still
-// under way are not seen, because its transaction is not committed.
+// expire drops the data of a capture and marks it. Where a DROP cannot be taken back, the mark is there for good before it.
+func (s *Store) expire(ctx context.Context, q engine.Querier, x *capture) error {
+	drops := []string{"DROP TABLE IF EXISTS " + s.own(x.data()), "DROP TABLE IF EXISTS " + s.own(x.companion())}
+	if !s.db.Caps.TransactionalDDL {
+		mark := fmt.Sprintf("UPDATE %s SET status = '%s' WHERE id = '%s'", s.db.Quote(s.catalog), statusExpired, x.ID)
+		if err := s.aside(ctx, append([]string{mark}, drops...)...); err != nil {
+			return fmt.Errorf("drop captured data: %w", err)
+		}
+		return nil
+	}
+	for _, drop := range drops {
+		if _, err := exec(ctx, q, "drop captured data", drop); err != nil {
+			return err
+		}
+	}
+	return s.setStatus(ctx, q, x.ID, statusExpired)
+}
+
+// ownTables begin the names of the tables of captures; the capture's id follows. The first two hold what it keeps.
+var ownTables = []string{"dbrollback_data_", "dbrollback_seal_", "dbrollback_work_", "dbrollback_plus_", "dbrollback_minus_", "dbrollback_last_", "dbrollback_move_"}
+
+// orphan drops a table that belongs to no capture, where that is not part of a transaction. A run may be filling it at this
+// moment: who locks the table knows that nobody is, and finds the capture's row in the catalog if it was.
+func (s *Store) orphan(ctx context.Context, q engine.Querier, table, id string) error {
+	wanted := "status <> '" + statusExpired + "'"
+	if !strings.HasPrefix(table, ownTables[0]) && !strings.HasPrefix(table, ownTables[1]) {
+		// What a rollback noted for itself is needed until it is done.
+		wanted = fmt.Sprintf("status IN ('%s', '%s')", statusComplete, statusCapturing)
+	}
+	err := s.with(ctx, func(c engine.Querier) error {
+		if _, err := exec(ctx, c, "drop what belongs to no capture", "LOCK TABLES "+s.own(table)+" WRITE"); err != nil {
+			return err
+		}
+		n, err := number(ctx, q, "read the catalog", fmt.Sprintf("SELECT count(*) FROM %s WHERE replace(id, '-', '') = %s AND %s LOCK IN SHARE MODE",
+			s.db.Quote(s.catalog), s.db.Arg(1), wanted), id)
+		if err == nil && n == 0 {
+			_, err = exec(ctx, c, "drop what belongs to no capture", "DROP TABLE "+s.own(table))
+		}
+		_, unlock := exec(context.WithoutCancel(ctx), c, "drop what belongs to no capture", "UNLOCK TABLES")
+		return errors.Join(err, unlock)
+	})
+	if e, ok := engine.AsError(err); ok && e.Class == engine.LockTimeout {
+		return nil // in use
+	}
+	return err
+}
+
+// sweep drops data tables that belong to no capture: a run that could not clean up left them. Where DDL is transactional, tables
+// of a run that is still under way are not seen.
 func (s *Store) sweep(ctx context.Context, q engine.Querier, known map[string]bool) error {
 	names, err := s.f.ours(ctx, q)
 	if err != nil {
 		return fmt.Errorf("list captured data: %w", err)
 	}
 	for _, n := range names {
-		if known[n] || !slices.ContainsFunc([]string{"dbrollback_data_", "dbrollback_seal_", "dbrollback_work_", "dbrollback_plus_", "dbrollback_minus_", "dbrollback_last_"},
-			func(p string) bool { return strings.HasPrefix(n, p) && len(n) == len(p)+32 }) {
+		i := slices.IndexFunc(ownTables, func(p string) bool { return strings.HasPrefix(n, p) && len(n) == len(p)+32 })
+		if known[n] || i < 0 {
+			continue
+		}
+		if !s.db.Caps.TransactionalDDL {
+			if err := s.orphan(ctx, q, n, n[len(ownTables[i]):]); err != nil {
+				return err
+			}
 			continue
 		}
 		if _, err := exec(ctx, q, "drop what belongs to no capture", "DROP TABLE IF EXISTS "+s.own(n)); err != nil {

@@ -177,19 +177,15 @@ func (x *Restoration) put(ctx context.Context, tx engine.Querier) error {
 		if !l.w.Moved {
 			continue
 		}
-		n, err := x.r.unmove(ctx, tx, l.g)
-		if err != nil {
+		if _, err := x.r.unmove(ctx, tx, l.g); err != nil {
 			return err
 		}
-		l.preview.Updated += n
 	}
 	remove := func() error {
 		for _, l := range slices.Backward(x.keyed()) {
-			n, err := x.r.remove(ctx, tx, l.g)
-			if err != nil {
+			if _, err := x.r.remove(ctx, tx, l.g); err != nil {
 				return err
 			}
-			l.preview.Deleted += n
 		}
 		return nil
 	}
@@ -203,15 +199,12 @@ func (x *Restoration) put(ctx context.Context, tx engine.Querier) error {
 			}
 			continue
 		}
-		n, err := x.r.update(ctx, tx, l.g, l.g.fields, false)
-		if err != nil {
+		if _, err := x.r.update(ctx, tx, l.g, l.g.fields, false); err != nil {
 			return err
 		}
-		l.preview.Updated += n
-		if n, err = x.r.insert(ctx, tx, l.g); err != nil {
+		if _, err := x.r.insert(ctx, tx, l.g); err != nil {
 			return err
 		}
-		l.preview.Inserted += n
 	}
 	for _, l := range x.keyed() {
 		if !l.w.work {
@@ -228,12 +221,9 @@ func (x *Restoration) put(ctx context.Context, tx engine.Querier) error {
 func (x *Restoration) report(ctx context.Context, tx engine.Querier) error {
 	for _, l := range x.lots {
 		if l.w != nil {
-			found, total, err := x.r.conflictsOf(ctx, tx, l.w, "1 = 1", Keep)
-			if err != nil {
+			if err := x.tally(ctx, tx, l); err != nil {
 				return err
 			}
-			l.preview.Conflicts += total
-			x.conflicts = append(x.conflicts, found...)
 		}
 		n, err := number(ctx, tx, "count "+l.name.String(), "SELECT count(*) FROM "+x.s.f.from(x.s.db, l.live))
 		if err != nil {

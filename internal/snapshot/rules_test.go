@@ -2,7 +2,6 @@ package snapshot_test
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -32,7 +31,7 @@ func TestComputedByDown(t *testing.T) {
 		if got := summary(rep); got != "id=2 changed since keep" {
 			t.Errorf("conflicts: %s", got)
 		}
-	})
+	}, everywhere...)
 }
 
 // TestSettle: a constraint of Down that only the old rows satisfy finds them.
@@ -40,9 +39,13 @@ func TestSettle(t *testing.T) {
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		ctx := context.Background()
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, v integer); CREATE UNIQUE INDEX i ON t (v); INSERT INTO t VALUES (1, 1), (2, 2)")
-		b.up("DROP INDEX i; UPDATE t SET v = 0")
-		err := b.tx(func(tx *sql.Tx) error {
-			r, err := b.store.Restorer(ctx, tx, 1, "up")
+		drop := "DROP INDEX i"
+		if mysqlLike(dsn) {
+			drop = "DROP INDEX i ON t"
+		}
+		b.up(drop + "; UPDATE t SET v = 0")
+		err := b.run(func(s *engine.Session, q engine.Querier) error {
+			r, err := b.store.Restorer(ctx, q, 1, "up")
 			if err != nil {
 				return err
 			}
@@ -53,17 +56,16 @@ func TestSettle(t *testing.T) {
 			if !r.Pending(name, "v") || r.Pending(name, "id") {
 				t.Error("pending columns are wrong")
 			}
-			if err := r.Check(ctx, tx); err != nil {
+			if err := b.end(s, q, func(q engine.Querier) error { return r.Check(ctx, q) }); err != nil {
 				return err
 			}
-			if err := r.Settle(ctx, tx); err != nil {
+			if err := b.end(s, q, func(q engine.Querier) error { return r.Settle(ctx, q) }); err != nil {
 				return err
 			}
-			if _, err := tx.ExecContext(ctx, "CREATE UNIQUE INDEX i ON t (v)"); err != nil {
+			if _, err := q.ExecContext(ctx, "CREATE UNIQUE INDEX i ON t (v)"); err != nil {
 				return err
 			}
-			_, err = r.Finish(ctx, tx, snapshot.Fail, nil)
-			return err
+			return b.end(s, q, func(q engine.Querier) error { _, err := r.Finish(ctx, q, snapshot.Fail, nil); return err })
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -71,7 +73,7 @@ func TestSettle(t *testing.T) {
 		if got := strings.Join(b.query("SELECT v FROM t ORDER BY id"), " "); got != "1 2" {
 			t.Errorf("got %s", got)
 		}
-	})
+	}, everywhere...)
 }
 
 // TestNoPlace: captured rows without a place to go back to are an error, not silence.
@@ -93,7 +95,7 @@ func TestNoPlace(t *testing.T) {
 		if e, ok := engine.AsError(err); !ok || e.Class != engine.Constraint {
 			t.Errorf("a row that does not fit: %v", err)
 		}
-	})
+	}, everywhere...)
 }
 
 // TestNarrowed: a value that Down's column would silently change is not reported as restored.
@@ -138,7 +140,7 @@ func TestWithoutKey(t *testing.T) {
 				if left := b.query("SELECT a FROM e"); left != nil {
 					t.Errorf("the empty table has %v", left)
 				}
-			})
+			}, everywhere...)
 		})
 	}
 }
@@ -269,5 +271,5 @@ func TestLarge(t *testing.T) {
 				t.Errorf("%s: %s instead of %s", st.up, after, before)
 			}
 		}
-	})
+	}, everywhere...)
 }

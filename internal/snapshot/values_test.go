@@ -133,17 +133,19 @@ func TestNames(t *testing.T) {
 		b := newBench(t, dsn)
 		long := strings.Repeat("ü", 31)
 		for _, n := range []string{`a"b`, "a.b", "sp ace", "UPPER", "select", "émoji😀", long, "$1", "'q'", "a\\b", "d", "t", "n", "op", "k1", "$dbrollback$"} {
-			q := `"` + strings.ReplaceAll(n, `"`, `""`) + `"`
-			other := `"` + strings.ReplaceAll(n, `"`, `""`)[:1] + `2"`
+			if mysqlLike(dsn) && n == "émoji😀" {
+				n = "é moji" // four bytes of UTF-8 are too many for a name there
+			}
+			q, other := b.db.Ident(n), b.db.Ident(n[:1]+"2")
 			if n == `a"b` {
-				other = `"z"`
+				other = b.db.Ident("z")
 			}
 			create := "CREATE TABLE " + q + " (" + q + " integer NOT NULL PRIMARY KEY, " + strings.ToValidUTF8(other, "x") + " text, v integer)"
 			b.exec(create, "INSERT INTO "+q+" VALUES (1, 'a', 1), (2, 'b', 2)")
 			b.roundTrip("UPDATE "+q+" SET v = 5; UPDATE "+q+" SET "+q+" = "+q+" + 10; DELETE FROM "+q+" WHERE v = 5; DROP TABLE "+q, create)
 			b.exec("DROP TABLE " + q)
 		}
-	})
+	}, everywhere...)
 }
 
 // TestPartitions: rows are captured where they were written and come back where they belong.
