@@ -27,6 +27,7 @@ type RestoreRequest struct {
 	Release string // as the tables last were under this release; Ask names no other moment then
 	Write   bool   // false: a preview, which changes nothing
 	Online  bool   // in batches, each a short transaction of its own
+	Batch   int    // rows of a batch; 0 = a number that holds locks for a fraction of a second
 }
 
 // RestoreResult is what a restore did, or would do.
@@ -63,7 +64,11 @@ func (m *Migrator) Restore(ctx context.Context, req RestoreRequest) (*RestoreRes
 			if _, err := r.enter(ctx, s); err != nil {
 				return err
 			}
-			err := r.restore(ctx, req, out)
+			do := r.restore
+			if req.Online {
+				do = r.online
+			}
+			err := do(ctx, req, out)
 			if err != nil {
 				r.logRestore(ctx, req, out, err)
 			}
@@ -215,9 +220,13 @@ func (out *RestoreResult) undo(x *snapshot.Restoration, c *snapshot.Capturer) {
 	case out.Mode == snapshot.Copy:
 		out.Undo = "DROP TABLE " + out.Details[0].Into
 	case len(c.Captures()) > 0:
-		out.Safety = c.Snapshot()
-		out.Undo = strings.TrimSpace("dbrollback restore --snapshot " + out.Safety + " --yes " + x.Undo())
+		out.saved(x, c.Snapshot())
 	}
+}
+
+func (out *RestoreResult) saved(x *snapshot.Restoration, id string) {
+	out.Safety = id
+	out.Undo = strings.TrimSpace("dbrollback restore --snapshot " + id + " --yes " + x.Undo())
 }
 
 // restoreEntry is the audit entry of a restore.
@@ -236,11 +245,28 @@ func (r *runner) restoreEntry(req RestoreRequest, out *RestoreResult, outcome st
 	return e
 }
 
+// outcomeOf tells a restore that was refused, before anything was written, from one that failed.
+func outcomeOf(err error) string {
+	var ask *snapshot.AskError
+	var table *snapshot.NoTableError
+	var nothing *snapshot.NothingError
+	var unsafe *snapshot.UnsafeError
+	var incompatible *snapshot.IncompatibleError
+	var damaged *snapshot.DamagedError
+	var conflict *snapshot.ConflictError
+	var refused *RefusedError
+	if errors.As(err, &ask) || errors.As(err, &table) || errors.As(err, &nothing) || errors.As(err, &unsafe) || errors.As(err, &incompatible) ||
+		errors.As(err, &damaged) || errors.As(err, &conflict) || errors.As(err, &refused) {
+		return audit.Refused
+	}
+	return audit.Failed
+}
+
 // logRestore writes the audit entry of a restore that failed, as logFailure does for migrations.
 func (r *runner) logRestore(ctx context.Context, req RestoreRequest, out *RestoreResult, cause error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	e := r.restoreEntry(req, out, audit.Failed)
+	e := r.restoreEntry(req, out, outcomeOf(cause))
 	e.Tables, e.Error = nil, cause.Error()
 	if err := r.s.Tx(ctx, func(tx *sql.Tx) error { return r.m.log.Append(ctx, tx, e) }); err != nil {
 		r.warn("the failure could not be written to the log: " + err.Error())

@@ -19,7 +19,8 @@ type Meta struct {
 	Run, Direction, CreatedBy, Release string
 	Migration                          int64
 	Expires                            *time.Time
-	First                              bool // the migration never ran in either direction: it has no captures
+	Snapshot                           string // the id to go on under; "" for a new one
+	First                              bool   // the migration never ran in either direction: it has no captures
 }
 
 // Capturer makes the captures of one migration in one direction, all in the migration's transaction.
@@ -38,7 +39,10 @@ type Capturer struct {
 
 // Begin starts the captures of one migration in one direction. Nothing is written before the first capture.
 func (s *Store) Begin(m Meta) *Capturer {
-	return &Capturer{s: s, meta: m, id: newID(), track: &tracker{s: s}, whole: map[string]bool{}}
+	if m.Snapshot == "" {
+		m.Snapshot = newID()
+	}
+	return &Capturer{s: s, meta: m, id: m.Snapshot, track: &tracker{s: s}, whole: map[string]bool{}}
 }
 
 // Snapshot is the id that all captures of this migration share.

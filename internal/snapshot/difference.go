@@ -171,22 +171,7 @@ func (x *Restoration) differ(ctx context.Context, tx engine.Querier, l *lot) err
 		j := columnIndex(l.live, x.r.column(l.live, f.Name))
 		return !x.asked(l, f) && j >= 0 && !l.live.Columns[j].Generated
 	})
-	g, err := x.r.aim(w, l.live, true)
-	if err != nil {
-		return err
-	}
-	g.fields = slices.DeleteFunc(g.fields, func(i int) bool { return !x.asked(l, w.Fields[i]) })
-	l.w, l.g = w, g
-	x.r.captures = append(x.r.captures, w)
-	names, decls := w.capture.columns()
-	defs := []string{"n bigint NOT NULL PRIMARY KEY"}
-	for i := range names {
-		defs = append(defs, names[i]+" "+decls[i])
-	}
-	if _, err := exec(ctx, tx, "compare "+l.name.String(), "CREATE TABLE "+s.own(w.data())+" ("+list(defs)+")"); err != nil {
-		return err
-	}
-	if err := s.indexed(ctx, tx, w.data(), k, len(w.Key)); err != nil {
+	if err := x.into(ctx, tx, l, w); err != nil {
 		return err
 	}
 	if err := x.fill(ctx, tx, l); err != nil {
@@ -205,6 +190,38 @@ func (x *Restoration) differ(ctx context.Context, tx engine.Querier, l *lot) err
 		return x.r.mark(ctx, tx, w, fmt.Sprintf("SELECT d.n, '%s' FROM %s d WHERE %s", incomplete, s.own(w.data()), all("d.op = 'd'", x.r.free(w))))
 	}
 	return nil
+}
+
+// into makes room for differences, and makes them what is put back.
+func (x *Restoration) into(ctx context.Context, tx engine.Querier, l *lot, w *restoring) error {
+	s := x.s
+	g, err := x.r.aim(w, l.live, true)
+	if err != nil {
+		return err
+	}
+	g.fields = slices.DeleteFunc(g.fields, func(i int) bool { return !x.asked(l, w.Fields[i]) })
+	l.w, l.g = w, g
+	x.r.captures = append(x.r.captures, w)
+	names, decls := w.capture.columns()
+	defs := []string{"n bigint NOT NULL PRIMARY KEY"}
+	for i := range names {
+		defs = append(defs, names[i]+" "+decls[i])
+	}
+	if x.online {
+		defs = append(defs, "b "+s.f.hash) // how the row looked when it was compared
+	}
+	if _, err := exec(ctx, tx, "compare "+l.name.String(), "CREATE TABLE "+s.own(w.data())+" ("+list(defs)+")"); err != nil {
+		return err
+	}
+	return s.indexed(ctx, tx, w.data(), k, len(w.Key))
+}
+
+// look adds how a live row looks to what is written down of it, where that is asked for later.
+func (x *Restoration) look(l *lot, names, values []string) (string, string) {
+	if !x.online {
+		return list(names), list(values)
+	}
+	return list(append(slices.Clone(names), "b")), list(append(slices.Clone(values), x.s.hash(x.s.images(columnNames(l.live), l.live))))
 }
 
 // fill writes the differences down.
@@ -227,15 +244,17 @@ func (x *Restoration) fill(ctx context.Context, tx engine.Querier, l *lot) error
 		differs = "NOT (" + all(same...) + ") OR " + differs
 	}
 	place := s.on(l.x, l.live, "t", "d", g.name, k)
-	todo := []string{fmt.Sprintf("INSERT INTO %s (n, %s) SELECT %s FROM %s LEFT JOIN %s t ON %s WHERE %s",
-		s.own(w.data()), list(names), list(values), x.chosen(l), live, place, all(l.x.inserted(false), fmt.Sprintf("(%s IS NULL OR %s)", there, differs)))}
+	into, chosen := x.look(l, append([]string{"n"}, names...), values)
+	todo := []string{fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s LEFT JOIN %s t ON %s WHERE %s",
+		s.own(w.data()), into, chosen, x.chosen(l), live, place, all(l.x.inserted(false), fmt.Sprintf("(%s IS NULL OR %s)", there, differs)))}
 	if l.x.Ops {
 		gone := []string{"d.n", "'i'"}
 		for _, n := range names[1:] {
 			gone = append(gone, "d."+n)
 		}
-		todo = append(todo, fmt.Sprintf("INSERT INTO %s (n, %s) SELECT %s FROM %s JOIN %s t ON %s WHERE %s",
-			s.own(w.data()), list(names), list(gone), x.chosen(l), live, place, l.x.inserted(true)))
+		into, chosen = x.look(l, append([]string{"n"}, names...), gone)
+		todo = append(todo, fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s JOIN %s t ON %s WHERE %s",
+			s.own(w.data()), into, chosen, x.chosen(l), live, place, l.x.inserted(true)))
 	}
 	if x.ask.Mode == Replace && l.was.complete() {
 		todo = append(todo, x.later(l))
@@ -263,7 +282,8 @@ func (x *Restoration) later(l *lot) string {
 	if where := x.whereOf(l); where != "" {
 		from = fmt.Sprintf("(SELECT * FROM %s WHERE (\n%s\n))", from, where)
 	}
-	return fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s t LEFT JOIN %s d ON %s WHERE d.n IS NULL", s.own(w.data()), list(names), list(values), from, s.own(l.x.data()),
+	into, chosen := x.look(l, names, values)
+	return fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s t LEFT JOIN %s d ON %s WHERE d.n IS NULL", s.own(w.data()), into, chosen, from, s.own(l.x.data()),
 		s.on(l.x, l.live, "t", "d", g.name, l.x.old))
 }
 

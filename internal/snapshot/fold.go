@@ -13,9 +13,6 @@ import (
 // has, with the values and the key that it had before the first. What none of them has of a row is taken from the row as
 // it is. The newest comes first, so that the oldest values stand at the end.
 func (s *Store) fold(ctx context.Context, tx engine.Querier, r *Restorer, h *held) (*restoring, error) {
-	if h.live == nil {
-		return nil, &NoTableError{Table: h.home}
-	}
 	first := r.captures[0]
 	f := &restoring{capture: &capture{Info: first.Info, detail: first.detail}}
 	f.ID, f.Kind, f.Ops, f.Moved, f.Fields, f.Columns = newID(), Rows, true, false, nil, nil
@@ -31,7 +28,7 @@ func (s *Store) fold(ctx context.Context, tx engine.Querier, r *Restorer, h *hel
 			}
 		}
 	}
-	f.Whole = !slices.ContainsFunc(h.live.Columns, func(c engine.Column) bool {
+	f.Whole = h.live != nil && !slices.ContainsFunc(h.live.Columns, func(c engine.Column) bool {
 		return !c.Generated && slices.ContainsFunc(r.captures, func(x *restoring) bool { return columnOf(x.Shape, c.Name) }) &&
 			!slices.ContainsFunc(f.Fields, func(o field) bool { return s.sameName(o.Name, c.Name) })
 	})
@@ -93,7 +90,11 @@ const apart = 1_000_000_000_000
 // add puts the entries of one capture in.
 func (w *folding) add(ctx context.Context, tx engine.Querier, step int, x *restoring) error {
 	s, f := w.s, w.f
-	there := "t." + s.q(w.r.column(w.live, x.Key[0].Name)) + " IS NOT NULL"
+	there, join := "1 = 0", ""
+	if w.live != nil {
+		there = "t." + s.q(w.r.column(w.live, x.Key[0].Name)) + " IS NOT NULL"
+		join = fmt.Sprintf(" LEFT JOIN %s t ON %s", s.f.from(s.db, w.live), s.on(x.capture, w.live, "t", "d", func(i int) string { return w.r.column(w.live, x.Key[i].Name) }, k))
+	}
 	names := []string{"n", "m", "w", "op"}
 	whole := "1"
 	if !x.Whole {
@@ -127,15 +128,14 @@ func (w *folding) add(ctx context.Context, tx engine.Querier, step int, x *resto
 			continue
 		}
 		now := "NULL"
-		if l := columnIndex(w.live, w.r.column(w.live, c.Name)); l >= 0 {
+		if l := w.column(c); l >= 0 {
 			now = s.f.value("t."+s.q(w.live.Columns[l].Name), field{Type: w.live.Columns[l].Type, Decl: c.Decl, Text: c.Text})
 		}
 		values = append(values, now)
 	}
-	place := s.on(x.capture, w.live, "t", "d", func(i int) string { return w.r.column(w.live, x.Key[i].Name) }, k)
 	data := s.own(x.data())
-	if _, err := exec(ctx, tx, "put captures together", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s d LEFT JOIN %s t ON %s LEFT JOIN %s f ON %s WHERE f.n IS NULL",
-		w.data(), list(names), list(values), data, s.f.from(s.db, w.live), place, w.data(), all(same...))); err != nil {
+	if _, err := exec(ctx, tx, "put captures together", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s d%s LEFT JOIN %s f ON %s WHERE f.n IS NULL",
+		w.data(), list(names), list(values), data, join, w.data(), all(same...))); err != nil {
 		return err
 	}
 	if x.work { // before the keys move on
@@ -152,9 +152,20 @@ func (w *folding) add(ctx context.Context, tx engine.Querier, step int, x *resto
 	return err
 }
 
+// column finds the place of a captured column in the table of now; -1 when there is none.
+func (w *folding) column(c field) int {
+	if w.live == nil {
+		return -1
+	}
+	return columnIndex(w.live, w.r.column(w.live, c.Name))
+}
+
 // finish looks where rows are that were moved back meanwhile, and marks those that are gone and are not held whole.
 func (w *folding) finish(ctx context.Context, tx engine.Querier) error {
 	s, f := w.s, w.f
+	if w.live == nil {
+		return nil
+	}
 	name := func(i int) string { return w.r.column(w.live, f.Key[i].Name) }
 	if f.Moved {
 		var sets []string

@@ -190,11 +190,17 @@ func (s *Store) hold(ctx context.Context, q engine.Querier, ask Ask, all, one []
 	if len(mine) == 0 && live == nil {
 		return nil, &NoTableError{Table: n}
 	}
+	if len(mine) == 0 && unfit(live) != "" {
+		return nil, &NoTableError{Table: live.Name, Kind: unfit(live)}
+	}
 	if live != nil {
 		n = live.Name
 	}
 	if i := slices.IndexFunc(mine, func(r row) bool { return r.Home != mine[0].Home }); live == nil && n.Schema == "" && i >= 0 {
 		return nil, &AskError{Message: fmt.Sprintf("%s was captured in more than one schema: %s and %s", n, mine[0].Home, mine[i].Home), Hint: "name it with its schema"}
+	}
+	if live == nil {
+		n = mine[0].Home
 	}
 	var chosen []row
 	if one != nil {

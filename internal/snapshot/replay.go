@@ -28,6 +28,9 @@ func (x *Restoration) Apply(ctx context.Context, tx engine.Querier, c *Capturer)
 		if err := x.write(ctx, tx, c); err != nil {
 			return err
 		}
+		if err := x.report(ctx, tx); err != nil {
+			return err
+		}
 		return x.forget(ctx, tx)
 	})
 	if err == nil {
@@ -139,11 +142,9 @@ func (x *Restoration) write(ctx context.Context, tx engine.Querier, c *Capturer)
 		}
 	}
 	if x.ask.OnConflict == Fail {
-		if err := x.r.refuse(ctx, tx); err != nil {
-			return err
-		}
+		return x.r.refuse(ctx, tx)
 	}
-	return x.report(ctx, tx)
+	return nil
 }
 
 // changed marks rows whose referenced values are to change while rows of other tables point to them.

@@ -116,6 +116,7 @@ type Restoration struct {
 	r                     *Restorer // of the differences
 	lots                  []*lot    // parents before children
 	conflicts, overridden []Conflict
+	online                bool
 }
 
 // lot is what a restoration does to one table.
@@ -239,6 +240,9 @@ func (x *Restoration) Undo() string {
 	}
 	return ""
 }
+
+// Previews gives what is known of each table so far.
+func (x *Restoration) Previews() []Preview { return x.previews() }
 
 func (x *Restoration) previews() []Preview {
 	out := []Preview{}

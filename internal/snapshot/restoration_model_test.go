@@ -340,7 +340,13 @@ func modelCase(b *bench, rng *rand.Rand, n int) {
 	if got := m.read(b, "t", columns, ""); modelText(now) != modelText(got) {
 		fail("the preview wrote", modelText(now), modelText(got))
 	}
-	r, err := b.tryRestore(ask)
+	try := b.tryRestore
+	if rng.IntN(3) == 0 {
+		size := 1 + rng.IntN(9)
+		log = append(log, fmt.Sprintf("-- in batches of %d", size))
+		try = func(ask snapshot.Ask) (restored, error) { return b.tryOnline(ask, size, nil) }
+	}
+	r, err := try(ask)
 	if err != nil {
 		t.Fatalf("case %d, %+v: %v\n%s", n, ask, err, strings.Join(log, "\n"))
 	}

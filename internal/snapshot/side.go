@@ -28,7 +28,10 @@ func (x *Restoration) aside(ctx context.Context, tx engine.Querier) (l *lot, int
 	}
 	l.entries = &restoring{capture: l.was.captures[0]}
 	if len(l.was.captures) > 1 {
-		if l.entries, err = x.from.entries(ctx, tx, l.was); err != nil {
+		alone := *l.was // what was not captured is not taken from the rows of now: they may have changed
+		alone.live = nil
+		l.preview.Notes = append(l.preview.Notes, "what was not captured of a row is NULL in the copy")
+		if l.entries, err = x.from.entries(ctx, tx, &alone); err != nil {
 			return nil, into, nil, err
 		}
 	}
