@@ -83,7 +83,7 @@ func (s *Store) sweep(ctx context.Context, q engine.Querier, known map[string]bo
 		return fmt.Errorf("list captured data: %w", err)
 	}
 	for _, n := range names {
-		if known[n] || !slices.ContainsFunc([]string{"dbrollback_data_", "dbrollback_seal_", "dbrollback_work_", "dbrollback_plus_", "dbrollback_minus_", "dbrollback_last_"},
+		if known[n] || !slices.ContainsFunc([]string{"dbrollback_data_", "dbrollback_kept_", "dbrollback_seal_", "dbrollback_work_", "dbrollback_plus_", "dbrollback_minus_", "dbrollback_last_"},
 			func(p string) bool { return strings.HasPrefix(n, p) && len(n) == len(p)+32 }) {
 			continue
 		}
@@ -119,8 +119,8 @@ func (s *Store) Verify(ctx context.Context, q engine.Querier, id string) ([]Veri
 	}
 	var out []Verification
 	for _, r := range rows {
-		if r.Kind == Definition || r.Status == statusExpired {
-			continue
+		if r.Kind == Definition || r.Status == statusExpired || r.Kind == Kept && r.Status == statusRestored {
+			continue // no rows, none any more, or rows that are back in their place
 		}
 		v := Verification{Info: r.Info}
 		_, err := s.db.Resolve(ctx, q, s.db.Own(r.data()))
@@ -133,9 +133,17 @@ func (s *Store) Verify(ctx context.Context, q engine.Querier, id string) ([]Veri
 			v.Reason = "it was never sealed"
 		default:
 			sum, err := s.checksum(ctx, q, r.capture)
+			var changed *ProofError
 			switch {
+			case errors.As(err, &changed):
+				v.Reason = changed.Reason
 			case err != nil:
 				return nil, fmt.Errorf("verify the capture of %s: %w", r.Home, err)
+			case r.Kind == Kept && r.Checksum == "":
+				v.OK, v.Rows, v.Checksum = true, sum.Rows, sum.Sum
+				if err := s.setSum(ctx, q, r.capture, sum); err != nil {
+					return nil, err
+				}
 			case sum.Rows != r.Rows:
 				v.Reason = fmt.Sprintf("it has %d row(s) instead of %d", sum.Rows, r.Rows)
 			case sum.Sum != r.Checksum:
