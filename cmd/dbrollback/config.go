@@ -28,6 +28,7 @@ var configKeys = map[string]func(string) error{
 	"keep":              checkDuration,
 	"keep-count":        checkCount,
 	"keep-releases":     checkCount,
+	"keep-tables":       checkYes,
 	"lock-timeout":      checkDuration,
 	"statement-timeout": checkDuration,
 	"max-lock":          checkDuration,
@@ -263,6 +264,7 @@ func keyNames() []string {
 
 func checkDuration(s string) error { _, err := parseDuration(s); return err }
 func checkCount(s string) error    { _, err := parseCount(s); return err }
+func checkYes(s string) error      { _, err := parseYes(s); return err }
 
 // parseDuration reads 90s, 10m, 168h and also whole days, 7d.
 func parseDuration(s string) (time.Duration, error) {
