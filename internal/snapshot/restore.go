@@ -42,6 +42,7 @@ type restoring struct {
 	columns map[string]string // identities of its columns then
 	cleared bool              // rows that it inserted are gone, keys that it moved are back
 	landed  bool              // Down moved the keys back itself
+	back    bool              // a kept table has taken its place again
 	final   string            // table of the keys that its rows had in the beginning, when older captures moved keys
 	bag     *bag              // of a table without a key
 	onward  bool              // it goes into a table as it is now: columns may have other types than when they were captured
@@ -96,9 +97,9 @@ func (r *Restorer) Definitions() []verify.Object {
 	return out
 }
 
-// tables are the captures with rows.
+// tables are the captures that are put back row by row.
 func (r *Restorer) tables() []*restoring {
-	return slices.DeleteFunc(slices.Clone(r.captures), func(x *restoring) bool { return x.Kind == Definition })
+	return slices.DeleteFunc(slices.Clone(r.captures), func(x *restoring) bool { return x.Kind == Definition || x.Kind == Kept })
 }
 
 // of gives the report of a table.
@@ -135,6 +136,9 @@ func (r *Restorer) Check(ctx context.Context, tx engine.Querier) error {
 		return nil
 	}
 	r.checked = true
+	if err := r.occupied(ctx, tx); err != nil {
+		return err
+	}
 	live := map[engine.Name]*engine.Table{}
 	var weak, strong []*engine.Table
 	for _, x := range r.tables() {
