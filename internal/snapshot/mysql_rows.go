@@ -22,7 +22,7 @@ type named struct {
 // choose settles how the rows of each table are captured, as neither server can observe them: asked for by the statement's own
 // predicate where that gives the same rows twice, else by a copy of all of them.
 func (c *Capturer) choose(ctx context.Context, tx engine.Querier, p *plan, maria bool) error {
-	nameable := true
+	nameable := !p.rewrites
 	for _, a := range p.actions {
 		if !a.observed() {
 			continue

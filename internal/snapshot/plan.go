@@ -40,7 +40,9 @@ type plan struct {
 	actions []*action
 	opaque  []string // reasons for which its effects cannot all be named
 	alone   bool     // the statement cannot be in a transaction with its captures
-	clock   bool     // which rows it hits depends on the time
+	// rewrites: a trigger may give rows another key than the statement does.
+	rewrites bool
+	clock    bool // which rows it hits depends on the time
 }
 
 // planner collects the actions of one statement.
@@ -52,6 +54,9 @@ type planner struct {
 	tables map[engine.Name]*engine.Table
 	// seen: the effects were observed in a rehearsal, so triggers and cascades are among them already.
 	seen bool
+	// Tables whose triggers were followed, and whether one of those may change the keys of the rows that are written.
+	reached  []engine.Name
+	rewrites bool
 }
 
 // plan says what a statement with these effects needs.
@@ -62,6 +67,7 @@ func (s *Store) plan(ctx context.Context, q engine.Querier, t *tracker, es []eff
 			return nil, err
 		}
 	}
+	p.plan.rewrites = p.rewrites
 	return &p.plan, nil
 }
 
