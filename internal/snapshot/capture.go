@@ -412,7 +412,7 @@ func (c *Capturer) copy(ctx context.Context, tx engine.Querier, x *capture) erro
 		values = append(values, c.s.f.value(x.t()+"."+c.s.q(f.At), f))
 	}
 	rows, err := exec(ctx, tx, "capture "+x.At.String(), "INSERT INTO "+c.s.own(x.data())+" ("+list(names)+") SELECT "+list(values)+
-		" FROM "+c.s.f.from(c.s.db, x.live)+" "+x.t()+c.s.f.locking)
+		" FROM "+c.s.live(x)+c.s.f.locking)
 	x.Rows = rows
 	return err
 }

@@ -86,7 +86,7 @@ func (c *Capturer) lockTables(ctx context.Context, q engine.Querier, actions []*
 	}
 	for i, a := range actions {
 		if x := slices.IndexFunc(made, func(x *capture) bool { return x.live == actions[i].table }); x >= 0 {
-			add(a.table.Name, "WRITE", made[x].t())
+			add(a.table.Name, "WRITE")
 			add(c.s.db.Own(made[x].data()), "WRITE", made[x].d())
 		} else {
 			add(a.table.Name, "WRITE")

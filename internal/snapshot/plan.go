@@ -134,9 +134,14 @@ func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 	switch e.Kind {
 	case effects.DropColumn, effects.AlterColumnType:
 		return p.columns(ctx, t, e)
-	case effects.DropTable, effects.DropPartition, effects.DetachPartition:
+	case effects.DetachPartition: // EXCHANGE
+		return p.exchange(t)
+	case effects.DropTable, effects.DropPartition:
 		return p.whole(ctx, t, e.Cascade, fmt.Sprintf("%s drops the table", e.Kind))
 	case effects.Truncate:
+		if p.s.f.choose != nil && strings.HasPrefix(e.Detail, "EXCHANGE") {
+			return p.exchange(t)
+		}
 		return p.truncate(ctx, t, e.Cascade)
 	}
 	return p.rows(ctx, t, e)
@@ -276,6 +281,12 @@ func (p *planner) whole(ctx context.Context, t *engine.Table, cascade bool, reas
 	return p.children(ctx, t, func(child *engine.Table) error {
 		return p.whole(ctx, child, true, reason+" with those that inherit from it")
 	})
+}
+
+// exchange plans the exchange of a partition for a table: rows of each go to the other.
+func (p *planner) exchange(t *engine.Table) error {
+	p.add(&action{kind: Table, table: t, strong: true, lossy: true, reduce: len(t.Keys) > 0, reason: "exchange partition"})
+	return nil
 }
 
 // truncate plans TRUNCATE, with the tables that CASCADE reaches.
