@@ -80,7 +80,7 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	}
 	guard := c.guarded
 	if p.alone = !c.s.db.Caps.TransactionalDDL && (st.ImplicitCommit || p.alone); p.alone && len(p.actions) > 0 {
-		guard = c.underLock
+		guard, p.beside = c.underLock, beside(st.Effects)
 	}
 	if err := guard(ctx, tx, n, p, run); err != nil {
 		return err

@@ -155,6 +155,9 @@ func (c *Capturer) movesKey(a *action) (moves map[string]string, yes bool) {
 		if j < 0 {
 			continue
 		}
+		if mysqlTyped(c.s.typed(t.Columns[columnIndex(t, t.Keys[0].Columns[j])])).family() == floating {
+			return nil, true // rounded as it is assigned
+		}
 		st, err := effects.Parse(effects.Dialect(c.s.db.Kind), "UPDATE x SET y = "+set.Value)
 		if err != nil || len(st) != 1 || len(st[0].Effects) != 1 || strings.EqualFold(set.Value, "DEFAULT") {
 			return nil, true

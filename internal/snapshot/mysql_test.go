@@ -189,18 +189,25 @@ func TestMySQLDefinitions(t *testing.T) {
 			{"charset", "SET SESSION sql_mode = ''; ALTER TABLE t CONVERT TO CHARACTER SET latin1", "ALTER TABLE t CONVERT TO CHARACTER SET utf8mb4"},
 			{"label", "SET SESSION sql_mode = ''; ALTER TABLE t MODIFY e enum('b','d','a')", "ALTER TABLE t MODIFY e enum('a','b','c')"},
 			{"truncate", "TRUNCATE TABLE t", "SELECT 1"},
-			{"drop", "DROP TABLE t, u", create + "; CREATE TABLE u (id integer NOT NULL PRIMARY KEY, v integer)"},
-			{"swap", "RENAME TABLE t TO x, u TO t, x TO u; UPDATE t SET v = 9; DELETE FROM u WHERE id = 1", "RENAME TABLE t TO x, u TO t, x TO u"},
+			{"drop", "DROP TABLE t, child, u", create + "; CREATE TABLE u (id integer NOT NULL PRIMARY KEY, v integer); CREATE TABLE child (id integer NOT NULL PRIMARY KEY, u integer, FOREIGN KEY (u) REFERENCES u (id))"},
+			{"swap", "DROP TABLE child; RENAME TABLE t TO x, u TO t, x TO u; UPDATE t SET v = 9; DELETE FROM u WHERE id = 1", "RENAME TABLE t TO x, u TO t, x TO u; CREATE TABLE child (id integer NOT NULL PRIMARY KEY, u integer, FOREIGN KEY (u) REFERENCES u (id))"},
 			{"column and key", "ALTER TABLE t DROP COLUMN id, ADD COLUMN k integer NOT NULL AUTO_INCREMENT PRIMARY KEY", "ALTER TABLE t DROP COLUMN k, ADD COLUMN id integer NOT NULL AUTO_INCREMENT PRIMARY KEY FIRST"},
+			{"column and foreign key", "ALTER TABLE t DROP COLUMN n, ADD COLUMN r integer, ADD CONSTRAINT tr FOREIGN KEY (r) REFERENCES u (id)", "ALTER TABLE t DROP FOREIGN KEY tr, DROP COLUMN r, ADD COLUMN n bigint"},
+			{"child", "DROP TABLE child; DELETE FROM u", "CREATE TABLE child (id integer NOT NULL PRIMARY KEY, u integer, FOREIGN KEY (u) REFERENCES u (id))"},
+			{"parent", "SET SESSION foreign_key_checks = 0; DROP TABLE u; SET SESSION foreign_key_checks = 1", "CREATE TABLE u (id integer NOT NULL PRIMARY KEY, v integer)"},
 			{"partition", "ALTER TABLE part DROP PARTITION p1", "ALTER TABLE part ADD PARTITION (PARTITION p1 VALUES LESS THAN (20))"},
 			{"truncate partition", "ALTER TABLE part TRUNCATE PARTITION p0", "SELECT 1"},
 			{"exchange", "ALTER TABLE part EXCHANGE PARTITION p0 WITH TABLE twin; DELETE FROM twin WHERE id = 1", "SELECT 1"},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
+				if b.db.Kind == engine.MariaDB && tc.name == "exchange" {
+					return // see TestMariaDBExchange
+				}
 				b.t = t
-				b.exec("DROP TABLE IF EXISTS t; DROP TABLE IF EXISTS u; DROP TABLE IF EXISTS part; DROP TABLE IF EXISTS twin", create,
+				b.exec("DROP TABLE IF EXISTS child; DROP TABLE IF EXISTS t; DROP TABLE IF EXISTS u; DROP TABLE IF EXISTS part; DROP TABLE IF EXISTS twin", create,
 					"INSERT INTO t VALUES (1, 'é€😀 long enough', 70000, 'a'), (2, 'b', -1, 'c'), (3, NULL, NULL, NULL), (7, '', 0, 'b')",
 					"CREATE TABLE u (id integer NOT NULL PRIMARY KEY, v integer); INSERT INTO u VALUES (1, 1), (2, 2)",
+					"CREATE TABLE child (id integer NOT NULL PRIMARY KEY, u integer, FOREIGN KEY (u) REFERENCES u (id)); INSERT INTO child VALUES (1, 1), (2, 1)",
 					"CREATE TABLE part (id integer NOT NULL PRIMARY KEY, v varchar(9)) PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20))",
 					"CREATE TABLE twin (id integer NOT NULL PRIMARY KEY, v varchar(9)); INSERT INTO part VALUES (1, 'a'), (2, 'b'), (11, 'c'), (12, 'd'); INSERT INTO twin VALUES (5, 'twin')")
 				b.roundTrip(tc.up, tc.down)
@@ -215,6 +222,16 @@ func TestMySQLDefinitions(t *testing.T) {
 			t.Errorf("the next id is %s", got)
 		}
 	}, mysqls...)
+}
+
+// TestMariaDBExchange: what would wait for itself is refused.
+func TestMariaDBExchange(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testdb.MariaDB(t), "CREATE TABLE p (id integer NOT NULL PRIMARY KEY) PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (10)); CREATE TABLE t (id integer NOT NULL PRIMARY KEY)")
+	var loss *snapshot.LossError
+	if _, err := b.tryUp("ALTER TABLE p EXCHANGE PARTITION p0 WITH TABLE t"); !errors.As(err, &loss) {
+		t.Errorf("not refused: %v", err)
+	}
 }
 
 // TestMySQLRefused: what cannot be known is not run.

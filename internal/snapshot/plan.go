@@ -38,8 +38,9 @@ func (a *action) observed() bool { return a.events != (events{}) }
 // plan is what a statement needs.
 type plan struct {
 	actions []*action
-	opaque  []string // reasons for which its effects cannot all be named
-	alone   bool     // the statement cannot be in a transaction with its captures
+	opaque  []string      // reasons for which its effects cannot all be named
+	alone   bool          // the statement cannot be in a transaction with its captures
+	beside  []engine.Name // tables that it reads beside those that it writes
 	// rewrites: a trigger may give rows another key than the statement does.
 	rewrites bool
 	clock    bool // which rows it hits depends on the time
@@ -285,6 +286,10 @@ func (p *planner) whole(ctx context.Context, t *engine.Table, cascade bool, reas
 
 // exchange plans the exchange of a partition for a table: rows of each go to the other.
 func (p *planner) exchange(t *engine.Table) error {
+	if p.s.db.Kind == engine.MariaDB {
+		return &LossError{Object: t.Name.String(), Reason: "MariaDB waits for itself when a partition is exchanged under LOCK TABLES, and without them rows could be lost",
+			Hint: "write it as INSERT … SELECT and DELETE, or accept the loss: -- +dbrollback no-capture: <reason>"}
+	}
 	p.add(&action{kind: Table, table: t, strong: true, lossy: true, reduce: len(t.Keys) > 0, reason: "exchange partition"})
 	return nil
 }
