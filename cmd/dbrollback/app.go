@@ -52,9 +52,11 @@ No database at hand:  dbrollback demo`,
 		HideHelpCommand:      true,
 		HideVersion:          true,
 		EnableBashCompletion: true,
-		ExitErrHandler:       func(*cli.Context, error) {}, // run gives the exit code
-		OnUsageError:         onUsageError,
-		Flags:                globalFlags(),
+		// Commas may be part of a name: parseNames splits.
+		DisableSliceFlagSeparator: true,
+		ExitErrHandler:            func(*cli.Context, error) {}, // run gives the exit code
+		OnUsageError:              onUsageError,
+		Flags:                     globalFlags(),
 		Action: func(c *cli.Context) error {
 			return &usageError{message: "no command given", hint: "dbrollback --help lists them; dbrollback demo shows what they do"}
 		},
@@ -64,9 +66,24 @@ No database at hand:  dbrollback demo`,
 
 func (p *program) commands() []*cli.Command {
 	all := []*cli.Command{
-		p.initCommand(), p.createCommand(), p.lintCommand(), p.verifyCommand(), p.planCommand(), p.upCommand(), p.statusCommand(),
-		p.rollbackCommand(), p.recoverCommand(), p.snapshotCommand(), p.logCommand(), p.demoCommand(),
-		p.versionCommand(), p.completionCommand(),
+		p.initCommand(),
+		p.createCommand(),
+		p.importCommand(),
+		p.lintCommand(),
+		p.verifyCommand(),
+		p.planCommand(),
+		p.upCommand(),
+		p.statusCommand(),
+		p.rollbackCommand(),
+		p.restoreCommand(),
+		p.recoverCommand(),
+		p.snapshotCommand(),
+		p.releaseCommand(),
+		p.grantsCommand(),
+		p.logCommand(),
+		p.demoCommand(),
+		p.versionCommand(),
+		p.completionCommand(),
 	}
 	finishCommands(all)
 	return all
@@ -89,6 +106,7 @@ func globalFlags() []cli.Flag {
 		&cli.StringFlag{Name: "dsn", Usage: "database `URL`: postgres://user@host:5432/name or sqlite:file.db"},
 		&cli.StringFlag{Name: "env", Usage: "environment of dbrollback.yml, by `NAME`; wins over DBROLLBACK_DSN"},
 		&cli.StringFlag{Name: "dir", Usage: "`FOLDER` of the migrations (default migrations)"},
+		&cli.StringFlag{Name: "source", Usage: "`TOOL` that the folder is for: auto, goose, golang-migrate, dbmate, flyway or sqitch (default auto)"},
 		&cli.StringFlag{Name: "config", Usage: "configuration `FILE` (default dbrollback.yml, when there is one)"},
 		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FORMAT` of the result on stdout: text or json (default text)"},
 		&cli.StringFlag{Name: "lock-timeout", Usage: "longest wait for one lock, and for another run to end (default 5s)"},

@@ -113,7 +113,8 @@ func (a *arrangement) flag(arg string, rest []string) ([]string, error) {
 	} else if !hasValue {
 		value = "true"
 	}
-	if before, twice := a.seen[long]; twice && before != value {
+	_, many := f.(*cli.StringSliceFlag)
+	if before, twice := a.seen[long]; twice && before != value && !many {
 		return nil, &usageError{message: fmt.Sprintf("--%s is given twice with different values", long), hint: "give it once"}
 	}
 	a.seen[long] = value

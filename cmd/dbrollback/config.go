@@ -14,6 +14,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/dbrollback/dbrollback/internal/folder"
 )
 
 // configName is looked for in the working folder when --config does not name a file.
@@ -23,6 +25,7 @@ const configName = "dbrollback.yml"
 var configKeys = map[string]func(string) error{
 	"dsn":               nil,
 	"dir":               nil,
+	"source":            checkSource,
 	"catalog":           nil,
 	"version-table":     nil,
 	"keep":              checkDuration,
@@ -262,7 +265,14 @@ func keyNames() []string {
 }
 
 func checkDuration(s string) error { _, err := parseDuration(s); return err }
-func checkCount(s string) error    { _, err := parseCount(s); return err }
+func checkSource(s string) error {
+	if !slices.Contains(folder.Formats, s) {
+		return fmt.Errorf("%q is no kind of migration folder: there are %s", s, strings.Join(folder.Formats, ", "))
+	}
+	return nil
+}
+
+func checkCount(s string) error { _, err := parseCount(s); return err }
 
 // parseDuration reads 90s, 10m, 168h and also whole days, 7d.
 func parseDuration(s string) (time.Duration, error) {

@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
-	"os"
-	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/folder"
 	"github.com/dbrollback/dbrollback/internal/lint"
 	"github.com/dbrollback/dbrollback/internal/migrate"
 )
@@ -46,31 +46,37 @@ func onlyRows(statements []effects.Statement) bool {
 
 // draftMigration writes a migration around the SQL of its Up. What Up drops, the Down makes again as the migrations
 // before it made it.
-func (s *session) draftMigration(ctx context.Context, up string) (text string, err error) {
-	statements, err := effects.Parse(s.dialect(), up)
+func (s *session) draftMigration(ctx context.Context, files fs.FS, dialect effects.Dialect, up upScript) (text string, err error) {
+	statements, err := effects.Parse(dialect, up.text)
 	if err != nil {
-		return "", &usageError{message: "--up: " + err.Error(), hint: "correct the SQL"}
+		return "", &usageError{message: up.from + ": " + err.Error(), hint: "correct the SQL"}
 	}
-	var files fs.FS // none: the folder begins with this migration
-	if info, err := os.Stat(s.Dir); err == nil && info.IsDir() {
-		files = os.DirFS(s.Dir)
-	}
-	before, err := migrate.Load(ctx, files, s.Dir, s.dialect())
+	before, err := migrate.Load(ctx, files, s.Dir, dialect)
 	if err != nil {
 		return "", err
 	}
 	draft := make([]lint.Statement, len(statements))
-	var b strings.Builder
-	b.WriteString("-- +goose Up\n")
+	single := true
 	for i, st := range statements {
 		if st.ParseError != "" {
-			return "", &usageError{message: "--up: " + st.ParseError, hint: "is it the SQL of " + string(s.dialect()) + "? Name the database with --dsn"}
+			line, column := effects.Position(up.text, st.Offset+st.ErrorOffset)
+			return "", &usageError{message: fmt.Sprintf("%s:%d:%d: %s", up.from, line, column, st.ParseError), hint: "is it the SQL of " + string(dialect) + "? Name the database with --dsn, or its engine with --engine"}
+		}
+		if st.Transaction() {
+			line, column := effects.Position(up.text, st.Offset)
+			return "", &usageError{message: fmt.Sprintf("%s:%d:%d: a migration must not control its own transaction", up.from, line, column), hint: "leave it out: each migration runs in one transaction"}
 		}
 		draft[i] = lint.Statement{Statement: st}
-		writeStatement(&b, st.SQL)
+		single = single && !st.Autocommit
 	}
-	b.WriteString("\n-- +goose Down\n")
-	down := lint.DraftDown(lint.Play(s.dialect(), judged(before)), draft)
+	section, err := folder.Section(dialect, up.text)
+	if err != nil {
+		return "", err
+	}
+	if !single {
+		text = "-- +goose NO TRANSACTION\n"
+	}
+	down := lint.DraftDown(lint.Play(dialect, judged(before)), draft)
 	switch {
 	case down != "":
 	case onlyRows(statements):
@@ -78,18 +84,7 @@ func (s *session) draftMigration(ctx context.Context, up string) (text string, e
 	default:
 		down = notKnown
 	}
-	b.WriteString(down)
-	return b.String(), nil
-}
-
-// writeStatement ends a statement as goose reads it: one that holds a semicolon is marked.
-func writeStatement(b *strings.Builder, sql string) {
-	sql = strings.TrimSpace(sql)
-	if strings.Contains(sql, ";") {
-		b.WriteString("-- +goose StatementBegin\n" + sql + ";\n-- +goose StatementEnd\n")
-		return
-	}
-	b.WriteString(sql + ";\n")
+	return text + "-- +goose Up\n" + section + "\n-- +goose Down\n" + down, nil
 }
 
 // judged hands migrations on to lint, which knows nothing of goose.
@@ -97,14 +92,14 @@ func judged(ms []*migrate.Migration) []*lint.Migration {
 	places := func(in []migrate.Statement) []lint.Statement {
 		out := make([]lint.Statement, len(in))
 		for i, st := range in {
-			out[i] = lint.Statement{Statement: st.Statement, Line: st.Line, Column: st.Column}
+			out[i] = lint.Statement{Statement: st.Statement, File: st.File, Line: st.Line, Column: st.Column}
 		}
 		return out
 	}
 	out := make([]*lint.Migration, len(ms))
 	for i, m := range ms {
 		out[i] = &lint.Migration{Version: m.Version, File: m.File, Text: m.Text, Transactional: m.Transactional,
-			HasDown: len(m.Down) > 0, Up: places(m.Up), Down: places(m.Down), Notes: m.Notes}
+			HasDown: m.HasDown(), DownFile: m.DownFile, Up: places(m.Up), Down: places(m.Down), Notes: m.Notes}
 	}
 	return out
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/folder"
 	"github.com/dbrollback/dbrollback/internal/lint"
 	"github.com/dbrollback/dbrollback/internal/migrate"
 )
@@ -89,10 +90,12 @@ func runLint(ctx context.Context, s *session, o lintOptions) error {
 	}
 	report := &lint.Report{Sources: map[string]string{}}
 	for _, f := range folders {
-		if twice, err := sameVersions(f.dir); err != nil {
+		twice, err := s.lintOpen(f, dialect)
+		if err != nil {
 			return err
-		} else if len(twice.Findings) > 0 {
-			report.Add(twice) // goose reads no folder that has a version twice
+		}
+		if len(twice.Findings) > 0 {
+			report.Add(twice) // no tool reads a folder that has a version twice
 			continue
 		}
 		migrations, err := s.lintFolder(ctx, f, dialect, o)
@@ -127,10 +130,12 @@ func (s *session) lintDialect(asked string) (effects.Dialect, error) {
 	return effects.Dialect(t.Kind), nil
 }
 
-// lintFolder is a folder of migrations and which of its files to report on; none means all.
+// lintFolder is a folder of migrations and which of its files, by their paths from it, to report on; none means
+// all.
 type lintFolder struct {
-	dir   string
-	files []string
+	dir     string
+	files   []string
+	content *folder.Folder
 }
 
 func (s *session) lintFolders(paths []string) ([]*lintFolder, error) {
@@ -159,8 +164,9 @@ func (s *session) lintFolders(paths []string) ([]*lintFolder, error) {
 			find(filepath.Clean(p)).files = nil
 			whole[filepath.Clean(p)] = true
 		default:
-			if f := find(filepath.Dir(p)); !whole[f.dir] {
-				f.files = append(f.files, filepath.Base(p))
+			f := find(s.folderOf(p))
+			if rel, err := filepath.Rel(f.dir, p); err == nil && !whole[f.dir] {
+				f.files = append(f.files, filepath.ToSlash(rel))
 			}
 		}
 	}
@@ -170,17 +176,44 @@ func (s *session) lintFolders(paths []string) ([]*lintFolder, error) {
 // largest is the size of a migration beyond which nobody can review it.
 const largest = 16 << 20
 
-// lintFolder reads a folder, and marks what is there for context only.
-func (s *session) lintFolder(ctx context.Context, f *lintFolder, dialect effects.Dialect, o lintOptions) ([]*lint.Migration, error) {
-	if err := checkSizes(f.dir); err != nil {
+// lintOpen lists the files of a folder; the report tells the versions that are there twice.
+func (s *session) lintOpen(f *lintFolder, dialect effects.Dialect) (*lint.Report, error) {
+	var err error
+	f.content, err = s.openFolder(f.dir, dialect)
+	var twice *folder.TwiceError
+	switch {
+	case errors.As(err, &twice):
+		return lint.SameVersions([]*lint.Migration{
+			{Version: twice.Version, File: filepath.Join(f.dir, twice.Files[0])},
+			{Version: twice.Version, File: filepath.Join(f.dir, twice.Files[1])},
+		}), nil
+	case err != nil:
+		return nil, err
+	case f.content.Format != folder.Goose:
+		return &lint.Report{}, nil
+	}
+	files, err := migrationFiles(f.dir)
+	if err != nil {
 		return nil, err
 	}
-	loaded, err := migrate.Load(ctx, os.DirFS(f.dir), f.dir, dialect)
+	var all []*lint.Migration
+	for _, file := range files {
+		digits, _, ok := strings.Cut(filepath.Base(file), "_")
+		if v, err := strconv.ParseInt(digits, 10, 64); ok && err == nil {
+			all = append(all, &lint.Migration{Version: v, File: filepath.Join(f.dir, filepath.Base(file))})
+		}
+	}
+	return lint.SameVersions(all), nil
+}
+
+// lintFolder reads a folder, and marks what is there for context only.
+func (s *session) lintFolder(ctx context.Context, f *lintFolder, dialect effects.Dialect, o lintOptions) ([]*lint.Migration, error) {
+	loaded, err := migrate.Load(ctx, f.content, f.dir, dialect)
 	if err != nil {
 		return nil, err
 	}
 	migrations := judged(loaded)
-	var added map[string]bool
+	var added addedFiles
 	if o.Since != "" {
 		if added, err = addedSince(ctx, f.dir, o.Since); err != nil {
 			return nil, err
@@ -190,30 +223,15 @@ func (s *session) lintFolder(ctx context.Context, f *lintFolder, dialect effects
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range migrations {
-		base := filepath.Base(m.File)
-		m.Old = added != nil && !added[base]
-		m.Skip = m.Old || len(f.files) > 0 && !slices.Contains(f.files, base)
+	for i, m := range migrations {
+		files := f.content.Files(loaded[i].Name)
+		m.Old = added != nil && !added[files[0]]
+		m.Skip = !added.has(f.content, loaded[i].Name) ||
+			len(f.files) > 0 && !slices.ContainsFunc(files, func(file string) bool { return slices.Contains(f.files, file) })
 		m.Edited = edited[m.Version]
-		m.HasDown = strings.Contains(m.Text, "+goose Down")
+		m.Converted = f.content.Placed
 	}
 	return migrations, nil
-}
-
-// sameVersions finds the files of a folder that claim a version which another has.
-func sameVersions(dir string) (*lint.Report, error) {
-	files, err := migrationFiles(dir)
-	if err != nil {
-		return nil, err
-	}
-	var all []*lint.Migration
-	for _, f := range files {
-		digits, _, ok := strings.Cut(filepath.Base(f), "_")
-		if v, err := strconv.ParseInt(digits, 10, 64); ok && err == nil {
-			all = append(all, &lint.Migration{Version: v, File: filepath.Join(dir, filepath.Base(f))})
-		}
-	}
-	return lint.SameVersions(all), nil
 }
 
 // checkSizes refuses files that are no migrations but dumps, before any of them is read into memory.
@@ -262,6 +280,9 @@ func (s *session) editedVersions(ctx context.Context, f *lintFolder, o lintOptio
 
 // lintFix writes the fixed files and reads them again.
 func (s *session) lintFix(ctx context.Context, f *lintFolder, migrations []*lint.Migration, o lint.Options) ([]*lint.Migration, error) {
+	if f.content.Placed {
+		return nil, &usageError{message: fmt.Sprintf("--fix writes goose files, and %s is a folder of %s", f.dir, f.content.Format), hint: "dbrollback import makes goose files of it"}
+	}
 	parse := func(m *lint.Migration, text string) (*lint.Migration, error) {
 		return reread(ctx, o.Engine, m, text)
 	}
@@ -324,12 +345,26 @@ func replaceFile(path, text string) error {
 	return nil
 }
 
+// sourceText reads a file for a report that quotes it.
+func sourceText(file string) string {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
+
 func (s *session) lintReport(report *lint.Report, o lintOptions) error {
 	format := o.Format
 	if format == "" {
 		format = "text"
 		if s.JSON {
 			format = "json"
+		}
+	}
+	for _, f := range report.Findings {
+		if _, ok := report.Sources[f.File]; !ok {
+			report.Sources[f.File] = sourceText(f.File)
 		}
 	}
 	var b bytes.Buffer

@@ -5,14 +5,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os/exec"
-	"path/filepath"
+	"slices"
 	"strings"
 )
 
-// addedSince gives the names of the files of a folder that were added since a git ref: committed on this branch
-// since it left that of the ref, staged, or not yet known to git.
-func addedSince(ctx context.Context, dir, ref string) (map[string]bool, error) {
+// addedFiles are files of a folder, by their paths from it.
+type addedFiles map[string]bool
+
+// has says whether a file of a migration, which goose knows by a name, was added; nil is all of them.
+func (a addedFiles) has(files fs.FS, name string) bool {
+	if a == nil {
+		return true
+	}
+	return slices.ContainsFunc(filesOf(files, name), func(file string) bool { return a[file] })
+}
+
+// addedSince gives the files of a folder that were added since a git ref: committed on this branch since it left
+// that of the ref, staged, or not yet known to git.
+func addedSince(ctx context.Context, dir, ref string) (addedFiles, error) {
 	base, err := git(ctx, dir, "merge-base", "--", ref, "HEAD")
 	if err != nil {
 		return nil, gitError(ref, err)
@@ -25,9 +37,9 @@ func addedSince(ctx context.Context, dir, ref string) (map[string]bool, error) {
 	if err != nil {
 		return nil, gitError(ref, err)
 	}
-	out := map[string]bool{}
+	out := addedFiles{}
 	for _, name := range strings.Split(added+untracked, "\x00") {
-		if name != "" && filepath.Base(name) == name {
+		if name != "" {
 			out[name] = true
 		}
 	}

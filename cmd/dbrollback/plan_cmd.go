@@ -175,6 +175,11 @@ func writePlanMigration(w *page, m migrate.PlanMigration) {
 	}
 	for _, st := range m.Steps {
 		w.line("  %4d  %s", st.Line, firstWords(st.Statement, 100))
+		for _, o := range m.Obstacles {
+			if o.Line == st.Line && o.Column == st.Column {
+				w.line("        %s   %s", w.bold("check"), o.Message)
+			}
+		}
 		for _, e := range st.Effects {
 			w.line("        effect   %s", effectText(e))
 		}

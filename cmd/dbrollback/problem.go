@@ -85,7 +85,7 @@ func explain(ctx context.Context, err error) *problem {
 		return interrupted(err)
 	}
 	p := &problem{Message: oneLine(err.Error()), Exit: exitFailed}
-	for _, known := range []func(error) *problem{explainOwn, explainStatement, explainDecision, explainServer} {
+	for _, known := range []func(error) *problem{explainOwn, explainFolder, explainStatement, explainDecision, explainServer} {
 		if k := known(err); k != nil {
 			p = k
 			break
@@ -162,6 +162,9 @@ func explainDecision(err error) *problem {
 	if p := explainCapture(err); p != nil {
 		return p
 	}
+	if p := explainRestore(err); p != nil {
+		return p
+	}
 	switch {
 	case errors.Is(err, migrate.ErrUnfinished):
 		return &problem{Message: oneLine(err.Error()), Exit: exitRefused, Hint: "dbrollback recover finishes it, dbrollback recover --abort undoes it"}
@@ -187,6 +190,31 @@ func explainCapture(err error) *problem {
 	case errors.As(err, &proof):
 		return &problem{Message: "the proof failed, so nothing was changed: " + oneLine(proof.Error()), Exit: exitFailed,
 			Hint: "dbrollback snapshot verify checks the captures; a trigger may be rewriting the rows"}
+	}
+	return nil
+}
+
+// explainRestore tells why rows cannot be put back, or cannot be found; nothing was written.
+func explainRestore(err error) *problem {
+	var ask *snapshot.AskError
+	var table *snapshot.NoTableError
+	var nothing *snapshot.NothingError
+	var unsafe *snapshot.UnsafeError
+	var incompatible *snapshot.IncompatibleError
+	var damaged *snapshot.DamagedError
+	switch {
+	case errors.As(err, &ask):
+		return &problem{Message: oneLine(ask.Message), Hint: ask.Hint, Exit: exitUsage}
+	case errors.As(err, &table):
+		return &problem{Message: oneLine(table.Error()), Hint: "names are as the catalog spells them, with the schema where there are several; dbrollback snapshot list shows what was captured", Exit: exitUsage}
+	case errors.As(err, &nothing):
+		return &problem{Message: oneLine(nothing.Message), Hint: nothing.Hint, Details: nothing.Have, Exit: exitRefused}
+	case errors.As(err, &unsafe):
+		return &problem{Message: oneLine(unsafe.Message), Hint: unsafe.Hint, Exit: exitRefused}
+	case errors.As(err, &incompatible):
+		return &problem{Message: oneLine(incompatible.Error()), Details: findingLines(incompatible.Findings), Hint: "nothing was written; --mode copy --into NAME puts the rows beside the table, whatever became of it", Exit: exitConflict}
+	case errors.As(err, &damaged):
+		return &problem{Message: oneLine(damaged.Error()), Hint: "nothing was written; dbrollback snapshot verify checks the others, dbrollback log shows who ran what", Exit: exitRefused}
 	}
 	return nil
 }

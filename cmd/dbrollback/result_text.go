@@ -37,6 +37,10 @@ func (s *session) finish(ctx context.Context, command string, r *migrate.Result,
 		switch {
 		case r.Plan != nil:
 			writePlan(w, r.Plan)
+			writeTables(w, r.Tables, "data that would come back")
+			for _, l := range conflictLines(r.Conflicts) {
+				w.line("  conflict: %s", l)
+			}
 		case err != nil && len(r.Migrations) == 0:
 			// Nothing was done: the error says it all.
 		case command == "recover" && len(r.Migrations) == 0 && err == nil:
@@ -246,7 +250,7 @@ func writeConflicts(w *page, r *migrate.Result, held []string) {
 	for _, l := range held {
 		w.line("    %s", l)
 	}
-	w.line("  To let captured values win: dbrollback rollback --on-conflict restore; to stop at the first: --on-conflict fail.")
+	w.line("  This rollback is done: typed again it would undo the migration before. Who wins is said with it: --on-conflict keep, restore or fail.")
 }
 
 func writeNotUndone(w *page, lines []string, title string) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/migrate"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
@@ -88,7 +89,11 @@ func (s *session) migrator(ctx context.Context, forward bool) (*migrate.Migrator
 	if err := s.named(); err != nil {
 		return nil, err
 	}
-	files, err := s.files(forward)
+	target, err := engine.Parse(s.DSN)
+	if err != nil {
+		return nil, s.badDSN(err)
+	}
+	files, err := s.files(forward, effects.Dialect(target.Kind))
 	if err != nil {
 		return nil, err
 	}
@@ -104,11 +109,13 @@ func (s *session) migrator(ctx context.Context, forward bool) (*migrate.Migrator
 	})
 }
 
-func (s *session) files(need bool) (fs.FS, error) {
+// files are the migrations as goose files, whichever tool they were written for; nil when there is no folder and
+// none is needed.
+func (s *session) files(need bool, d effects.Dialect) (fs.FS, error) {
 	info, err := os.Stat(s.Dir)
 	switch {
 	case err == nil && info.IsDir():
-		return os.DirFS(s.Dir), nil
+		return s.openFolder(s.Dir, d)
 	case err == nil:
 		return nil, &usageError{message: "the migrations folder " + s.Dir + " is a file", hint: "name the folder that holds it: --dir " + filepath.Dir(s.Dir)}
 	case !errors.Is(err, fs.ErrNotExist):

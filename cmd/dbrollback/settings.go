@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/folder"
 )
 
 // settings are the values that every command shares, decided once: flag, then environment, then
@@ -19,6 +20,7 @@ type settings struct {
 	Env              string
 	Dir              string
 	DirSet           bool // somebody named it: that it is missing is then worth an error
+	Source           folder.Format
 	Catalog          string
 	VersionTable     string
 	LockTimeout      time.Duration
@@ -64,6 +66,10 @@ func resolve(c *cli.Context, getenv func(string) string) (*settings, error) {
 	}
 	s.DSN, s.DSNFrom, s.dsnErr = r.dsn()
 	s.Dir, s.DirSet = r.dir()
+	s.Source = folder.Format(r.text("source", string(folder.Auto)))
+	if err := checkSource(string(s.Source)); err != nil {
+		return nil, &usageError{message: "--source " + err.Error(), hint: nearestHint(string(s.Source), folder.Formats, "--source ", "docs/other-tools.md")}
+	}
 	s.Catalog = r.text("catalog", "")
 	s.VersionTable = r.text("version-table", "")
 	if err := r.durations(s); err != nil {

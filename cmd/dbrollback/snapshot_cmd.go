@@ -13,7 +13,7 @@ import (
 func (p *program) snapshotCommand() *cli.Command {
 	return &cli.Command{
 		Name:   "snapshot",
-		Usage:  "the captures: list, show, verify, prune",
+		Usage:  "the captures: create, list, show, diff, verify, prune",
 		Action: needsSubcommand,
 		Subcommands: append([]*cli.Command{
 			{
@@ -26,6 +26,7 @@ func (p *program) snapshotCommand() *cli.Command {
 				Usage:  "show one snapshot: its captures and the tables that hold them",
 				Action: action(p, readSnapshot(1, 1), runSnapshotShow),
 			},
+			p.snapshotCreateCommand(), p.snapshotDiffCommand(),
 		}, p.retentionCommands()...),
 	}
 }
@@ -77,7 +78,7 @@ func runSnapshotList(ctx context.Context, s *session, _ snapshotOptions) error {
 			if len(tables) == 0 {
 				continue // its data was dropped
 			}
-			rows = append(rows, []string{sn.ID, moment(sn.TakenAt), fmt.Sprintf("%d %s", sn.Migration, sn.Direction), count(n), size(bytes), firstWords(strings.Join(tables, ", "), 60)})
+			rows = append(rows, []string{sn.ID, moment(sn.TakenAt), madeBy(sn.Direction, sn.Migration, sn.Label), count(n), size(bytes), firstWords(strings.Join(tables, ", "), 60)})
 		}
 		if len(rows) == 0 {
 			w.line("no snapshots on %s", describe(s.db.Target))
@@ -107,7 +108,11 @@ func runSnapshotShow(ctx context.Context, s *session, o snapshotOptions) error {
 	}
 	sn.Captures = list(sn.Captures)
 	return s.out.result(snapshotDocument{Version: 1, Snapshot: sn}, func(w *page) {
-		w.line("snapshot %s, taken at %s by migration %d %s", sn.ID, moment(sn.TakenAt), sn.Migration, sn.Direction)
+		by := "by migration " + madeBy(sn.Direction, sn.Migration, sn.Label)
+		if sn.Direction == snapshot.Manual || sn.Direction == snapshot.Restored {
+			by = madeBy(sn.Direction, sn.Migration, sn.Label)
+		}
+		w.line("snapshot %s, taken at %s %s", sn.ID, moment(sn.TakenAt), by)
 		rows := make([][]string, len(sn.Captures))
 		for i, c := range sn.Captures {
 			rows[i] = []string{c.Table, string(c.Kind), strings.Join(c.Columns, ", "), count(c.Rows), size(c.Bytes), c.Status, c.Location}

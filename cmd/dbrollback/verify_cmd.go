@@ -3,13 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/lint"
 	"github.com/dbrollback/dbrollback/internal/migrate"
@@ -143,14 +143,11 @@ func runProve(ctx context.Context, s *session, o verifyOptions) error {
 	if o.Path != "" {
 		s.Dir, s.DirSet = filepath.Clean(o.Path), true
 	}
-	files, err := s.files(true)
+	scratchOptions, err := s.scratchOptions(o)
 	if err != nil {
 		return err
 	}
-	if err := checkSizes(s.Dir); err != nil {
-		return err
-	}
-	scratchOptions, err := s.scratchOptions(o)
+	files, err := s.files(true, effects.Dialect(scratchOptions.Kind))
 	if err != nil {
 		return err
 	}
@@ -160,7 +157,7 @@ func runProve(ctx context.Context, s *session, o verifyOptions) error {
 		if err != nil {
 			return err
 		}
-		prove.Only = func(m *migrate.Migration) bool { return added[filepath.Base(m.File)] }
+		prove.Only = func(m *migrate.Migration) bool { return added.has(files, m.Name) }
 	}
 	s.progress = newProgress(s)
 	scratchOptions.Notify = func(text string) { s.progress.proof(migrate.ProofEvent{Text: text}) }
@@ -196,7 +193,10 @@ func (s *session) scratchOptions(o verifyOptions) (engine.ScratchOptions, error)
 	switch {
 	case kind != "" && o.Engine != "" && string(kind) != o.Engine:
 		return out, &usageError{message: fmt.Sprintf("--engine %s, but --scratch-dsn names a %s database", o.Engine, kind), hint: "leave out one of them"}
-	case kind != "" || o.Engine != "":
+	case kind != "":
+		out.Kind = kind
+		return out, nil
+	case o.Engine != "":
 		return out, nil
 	}
 	dialect, err := s.lintDialect("")
@@ -230,13 +230,4 @@ func (p *progress) proof(e migrate.ProofEvent) {
 	default:
 		p.busy(where + e.File)
 	}
-}
-
-// sourceText reads a migration for a report that quotes it.
-func sourceText(file string) string {
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return ""
-	}
-	return string(b)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -66,7 +67,7 @@ func proofFindings(r *migrate.ProofReport, strict bool) *lint.Report {
 		if p.Verdict == migrate.ProofOK {
 			continue
 		}
-		d := lint.Diagnostic{Code: string(p.Verdict), Severity: lint.Warning, File: p.File, Line: p.Line, Column: 1, Fix: strings.Join(terminated(p.Suggestion), "\n")}
+		d := lint.Diagnostic{Code: string(p.Verdict), Severity: lint.Warning, File: cmp.Or(p.DownFile, p.File), Line: p.Line, Column: 1, Fix: strings.Join(terminated(p.Suggestion), "\n")}
 		if p.Fails(strict) {
 			d.Severity = lint.Error
 		}
@@ -110,7 +111,7 @@ func writeProofReport(w *page, r *migrate.ProofReport, strict bool) {
 		case e != nil && e.File != "":
 			place = fmt.Sprintf("%s:%d:%d", e.File, e.Line, e.Column)
 		case p.Verdict != migrate.ProofOK && p.Line > 0:
-			place = fmt.Sprintf("%s:%d", p.File, p.Line)
+			place = fmt.Sprintf("%s:%d", cmp.Or(p.DownFile, p.File), p.Line)
 		}
 		mark := ""
 		if !p.Fails(strict) && p.Verdict != migrate.ProofOK {

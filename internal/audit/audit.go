@@ -152,27 +152,42 @@ func ignoreDone(err error) error {
 }
 
 func (l *Log) append(ctx context.Context, q engine.Querier, e Entry) error {
-	// First the lock, then the newest entry: it is the newest until this transaction ends.
-	if _, err := q.ExecContext(ctx, l.lock); err != nil {
-		return fmt.Errorf("lock audit log: %w", err)
+	var last Last
+	if err := engine.Run(ctx, q, l.Last(&last)...); err != nil {
+		return err
 	}
-	var number int64
-	var prev string
-	err := q.QueryRowContext(ctx, "SELECT number, hash FROM "+l.table+" ORDER BY number DESC LIMIT 1").Scan(&number, &prev)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return fmt.Errorf("read audit log: %w", err)
-	}
-	text, hash, err := seal(&e, prev)
+	step, err := l.Behind(last, &e)
 	if err != nil {
-		return fmt.Errorf("append to audit log: %w", err)
+		return err
+	}
+	return engine.Run(ctx, q, step)
+}
+
+// Last is the newest entry: that of the lock's holder until its transaction ends.
+type Last struct {
+	number int64
+	hash   string
+}
+
+// Last gives the statements that keep other writers out and then find the newest entry: the first half of Append, for
+// callers that send it along with other statements.
+func (l *Log) Last(into *Last) []engine.Step {
+	return []engine.Step{
+		{What: "lock audit log", SQL: l.lock},
+		{What: "read audit log", SQL: "SELECT number, hash FROM " + l.table + " ORDER BY number DESC LIMIT 1", Into: []any{&into.number, &into.hash}},
+	}
+}
+
+// Behind gives the statement that writes an entry behind the newest one, in the same transaction: the second half of Append.
+func (l *Log) Behind(last Last, e *Entry) (engine.Step, error) {
+	text, hash, err := seal(e, last.hash)
+	if err != nil {
+		return engine.Step{}, fmt.Errorf("append to audit log: %w", err)
 	}
 	insert := fmt.Sprintf("INSERT INTO %s (number, id, run, at, username, action, outcome, entry, prev, hash) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
 		l.table, l.db.Arg(1), l.db.Arg(2), l.db.Arg(3), l.db.Arg(4), l.db.Arg(5), l.db.Arg(6), l.db.Arg(7), l.db.Arg(8), l.db.Arg(9), l.db.Arg(10))
-	_, err = q.ExecContext(ctx, insert, number+1, e.ID, e.Run, stamp(e.At), e.User, e.Action, e.Outcome, text, prev, hash)
-	if err != nil {
-		return fmt.Errorf("append to audit log: %w", err)
-	}
-	return nil
+	return engine.Step{What: "append to audit log", SQL: insert,
+		Args: []any{last.number + 1, e.ID, e.Run, stamp(e.At), e.User, e.Action, e.Outcome, text, last.hash, hash}}, nil
 }
 
 // seal fills what Append promises to fill and gives the entry's canonical text with its hash.

@@ -1,9 +1,48 @@
 package effects
 
 import (
+	"sort"
 	"strings"
 	"unicode/utf8"
 )
+
+// Lines answers Position for many offsets of one text.
+type Lines struct {
+	text   string
+	starts []int
+}
+
+// NewLines reads a text once.
+func NewLines(text string) *Lines {
+	l := &Lines{text: text, starts: []int{0}}
+	for i := 0; ; {
+		n := strings.IndexByte(text[i:], '\n')
+		if n < 0 {
+			return l
+		}
+		i += n + 1
+		l.starts = append(l.starts, i)
+	}
+}
+
+// Position is that of the package, for this text.
+func (l *Lines) Position(offset int) (line, column int) {
+	offset = min(max(offset, 0), len(l.text))
+	line = sort.SearchInts(l.starts, offset+1)
+	return line, 1 + utf8.RuneCountInString(l.text[l.starts[line-1]:offset])
+}
+
+// PositionIn gives the place of an offset in a statement that begins at start; in are the statement's lines. goose
+// keeps a statement's lines as they are, so that lines can be counted even where it has changed what is in them
+// (line ends, ENVSUB).
+func (l *Lines) PositionIn(start int, in *Lines, offset int) (line, column int) {
+	line, column = l.Position(start)
+	dl, dc := in.Position(offset)
+	if dl == 1 {
+		return line, column + dc - 1
+	}
+	return line + dl - 1, dc
+}
 
 // Position gives the line and column, both 1-based, of a byte offset; columns count characters.
 func Position(text string, offset int) (line, column int) {
@@ -14,18 +53,6 @@ func Position(text string, offset int) (line, column int) {
 		head = head[i+1:]
 	}
 	return line, 1 + utf8.RuneCountInString(head)
-}
-
-// PositionIn gives the place in a file of an offset in a statement that begins at start. goose keeps
-// a statement's lines as they are, so that lines can be counted even where it has changed what is
-// in them (line ends, ENVSUB).
-func PositionIn(file string, start int, stmt string, offset int) (line, column int) {
-	line, column = Position(file, start)
-	l, c := Position(stmt, offset)
-	if l == 1 {
-		return line, column + c - 1
-	}
-	return line + l - 1, c
 }
 
 // Locate finds the bytes [start, end) of a file that a statement of goose's came from, at or after an

@@ -27,10 +27,10 @@ func TestLocate(t *testing.T) {
 		t.Errorf("found what is not there at %d to %d", start, end)
 	}
 	start, _ := Locate(file, "UPDATE ä\n  SET b = 1; -- why", 0)
-	if line, column := PositionIn(file, start, "UPDATE ä\n  SET b = 1;", 12); line != 6 || column != 3 {
+	if line, column := NewLines(file).PositionIn(start, NewLines("UPDATE ä\n  SET b = 1;"), 12); line != 6 || column != 3 {
 		t.Errorf("SET at %d:%d", line, column)
 	}
-	if line, column := PositionIn(file, start, "UPDATE ä\n  SET b = 1;", 9); line != 5 || column != 9 {
+	if line, column := NewLines(file).PositionIn(start, NewLines("UPDATE ä\n  SET b = 1;"), 9); line != 5 || column != 9 {
 		t.Errorf("end of the first line at %d:%d", line, column)
 	}
 }
@@ -46,6 +46,9 @@ func TestLocateWithoutAMatch(t *testing.T) {
 func TestPositionIsWithinTheText(t *testing.T) {
 	for _, offset := range []int{-1, 0, 3, 4, 99} {
 		line, column := Position("ä\nb", offset)
+		if l, c := NewLines("ä\nb").Position(offset); l != line || c != column {
+			t.Errorf("offset %d: %d:%d by lines, %d:%d", offset, l, c, line, column)
+		}
 		if line < 1 || line > 2 || column < 1 || column > 2 {
 			t.Errorf("offset %d: %d:%d", offset, line, column)
 		}

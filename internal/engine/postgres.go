@@ -153,13 +153,14 @@ func (p postgres) lock(ctx context.Context, s *Session, wait time.Duration) (fun
 // commit notes the transaction's id before it commits. When the answer is lost, the server tells later,
 // to anybody, what became of that id.
 func (p postgres) commit(ctx context.Context, s *Session, tx *sql.Tx) error {
-	var xid sql.NullString
-	err := tx.QueryRowContext(ctx, "SELECT pg_current_xact_id_if_assigned()::text", cached).Scan(&xid)
-	if err != nil {
-		_ = tx.Rollback()
-		return fmt.Errorf("commit: %w", err)
+	xid := sql.NullString{String: s.xid, Valid: s.xid != ""}
+	if !xid.Valid {
+		if err := tx.QueryRowContext(ctx, postgresXID, cached).Scan(&xid); err != nil {
+			_ = tx.Rollback()
+			return fmt.Errorf("commit: %w", err)
+		}
 	}
-	err = tx.Commit()
+	err := tx.Commit()
 	if err == nil {
 		return nil
 	}

@@ -78,6 +78,9 @@ func NewScratch(ctx context.Context, o ScratchOptions) (*Scratch, error) {
 	if err != nil {
 		return nil, err
 	}
+	if m, ok := s.place.(*mysqlScratch); ok {
+		s.kind = m.db.Kind // what it is, whatever the URL calls it
+	}
 	return s, nil
 }
 
@@ -87,10 +90,13 @@ func scratchServer(ctx context.Context, dsn string, id [8]byte) (scratchPlace, e
 	if err != nil {
 		return nil, err
 	}
-	if t.Kind == Postgres {
+	switch t.Kind {
+	case Postgres:
 		return newPostgresScratch(ctx, dsn, id)
+	case MySQL, MariaDB:
+		return newMySQLScratch(ctx, dsn, id)
 	}
-	return nil, &Error{Class: Unsupported, Message: fmt.Sprintf("no scratch databases on %s yet", t.Kind), Hint: "use PostgreSQL or SQLite"}
+	return nil, &Error{Class: Usage, Message: fmt.Sprintf("a %s database is no server", t.Kind), Hint: schemes}
 }
 
 // Kind is the engine of the databases.
@@ -100,7 +106,10 @@ func (s *Scratch) Kind() Kind { return s.kind }
 // database, such as a role, goes with it.
 func (s *Scratch) Owned() bool { return s.owned }
 
-// Create makes a database, empty or, when from is not "", a copy of a scratch database to which nobody is
+// Copies tells whether Create can copy a database. MySQL and MariaDB have no way to.
+func (s *Scratch) Copies() bool { return s.kind == Postgres || s.kind == SQLite }
+
+// Create makes a database, empty or, when from is not "" and the server Copies, a copy of a scratch database to which nobody is
 // connected, and returns its name.
 func (s *Scratch) Create(ctx context.Context, from string) (string, error) {
 	s.mu.Lock()

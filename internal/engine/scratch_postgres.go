@@ -46,7 +46,7 @@ func newPostgresScratch(ctx context.Context, dsn string, id [8]byte) (_ *postgre
 	if p.s, err = db.Session(ctx); err != nil {
 		return nil, err
 	}
-	if _, err := p.s.ExecContext(ctx, "SELECT pg_advisory_lock($1)", int64(binary.BigEndian.Uint64(id[:]))); err != nil { //nolint:gosec // the bits are what counts
+	if _, err := p.s.ExecContext(ctx, "SELECT pg_advisory_lock($1)", int64(binary.BigEndian.Uint64(id[:]))); err != nil { // the bits are what counts
 		return nil, fmt.Errorf("mark the scratch databases as in use: %w", err)
 	}
 	if err := p.facts(ctx); err != nil {

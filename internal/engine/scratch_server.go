@@ -21,26 +21,77 @@ import (
 // serverStart is the longest that a server of our own may take to answer.
 const serverStart = 60 * time.Second
 
+// ownKind is how a server of one kind comes to run for us.
+type ownKind struct {
+	title    string
+	programs func() string // folder of the server programs of this machine, "" when there are none
+	start    func(ctx context.Context, dir, bin string) (*server, error)
+	image    containerImage
+	hint     string // what to do when there is neither
+}
+
+// containerImage is how a server runs in a container.
+type containerImage struct {
+	name, port string
+	password   string   // environment variable that sets the account's password
+	env        []string // others
+	command    []string
+	scheme     string
+	user, db   string
+	params     string
+}
+
+// ownKinds are the engines with servers. SQLite needs none.
+func ownKinds(kind Kind) (ownKind, bool) {
+	switch kind {
+	case Postgres:
+		return ownKind{
+			title: "PostgreSQL", programs: postgresPrograms, start: startPostgres, hint: "initdb, postgres",
+			image: containerImage{name: "postgres:17", port: "5432", password: "POSTGRES_PASSWORD", env: []string{"POSTGRES_INITDB_ARGS=--locale=C -E UTF8"},
+				command: []string{"postgres", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_locks_per_transaction=1024"},
+				scheme:  "postgres", user: "postgres", db: "postgres", params: "sslmode=disable"},
+		}, true
+	case MariaDB:
+		return ownKind{
+			title: "MariaDB", programs: func() string { return mysqlBin(MariaDB) }, hint: "mariadbd, mariadb-install-db",
+			start: func(ctx context.Context, dir, bin string) (*server, error) { return startMySQL(ctx, MariaDB, dir, bin) },
+			image: containerImage{name: "mariadb:11.8", port: "3306", password: "MARIADB_ROOT_PASSWORD",
+				command: []string{"mariadbd", "--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--default-time-zone=+00:00"},
+				scheme:  "mariadb", user: "root", db: "mysql"},
+		}, true
+	case MySQL:
+		return ownKind{
+			title: "MySQL", programs: func() string { return mysqlBin(MySQL) }, hint: "mysqld",
+			start: func(ctx context.Context, dir, bin string) (*server, error) { return startMySQL(ctx, MySQL, dir, bin) },
+			image: containerImage{name: "mysql:8.4", port: "3306", password: "MYSQL_ROOT_PASSWORD",
+				command: []string{"mysqld", "--skip-log-bin", "--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--default-time-zone=+00:00"},
+				scheme:  "mysql", user: "root", db: "mysql"},
+		}, true
+	}
+	return ownKind{}, false
+}
+
 // ownServer starts a server that goes with this run: from the programs of this machine, or in a container.
 func ownServer(ctx context.Context, kind Kind, id [8]byte, notify func(string)) (scratchPlace, error) {
-	if kind != Postgres {
-		return nil, &Error{Class: Unsupported, Message: fmt.Sprintf("no scratch databases on %s yet", kind), Hint: "use PostgreSQL or SQLite"}
+	own, ok := ownKinds(kind)
+	if !ok {
+		return nil, &Error{Class: Usage, Message: fmt.Sprintf("unknown engine %q", kind), Hint: "postgres, mysql, mariadb or sqlite"}
 	}
 	folder, err := newScratchFolder()
 	if err != nil {
 		return nil, err
 	}
 	s, err := func() (*server, error) {
-		if bin := postgresPrograms(); bin != "" {
-			notify("starting a PostgreSQL server of its own from " + bin)
-			return startPostgres(ctx, folder.dir, bin)
+		if bin := own.programs(); bin != "" {
+			notify("starting a " + own.title + " server of its own from " + bin)
+			return own.start(ctx, folder.dir, bin)
 		}
 		if dockerAnswers(ctx) {
-			notify("starting PostgreSQL in a container")
-			return startContainer(ctx, folder.dir)
+			notify("starting " + own.title + " in a container")
+			return startContainer(ctx, folder.dir, own)
 		}
-		return nil, &Error{Class: Usage, Message: "there is no server to verify on: no PostgreSQL server programs on this machine, and no Docker engine answers",
-			Hint: "--scratch-dsn postgres://user@host/db of a server where databases may be created, or install the server programs (initdb, postgres)"}
+		return nil, &Error{Class: Usage, Message: fmt.Sprintf("there is no server to verify on: no %s server programs on this machine, and no Docker engine answers", own.title),
+			Hint: fmt.Sprintf("--scratch-dsn %s://user@host/db of a server where databases may be created, or install the server programs (%s)", own.image.scheme, own.hint)}
 	}()
 	if err != nil {
 		return nil, errors.Join(err, folder.close())
@@ -140,6 +191,36 @@ func postgresPrograms() string {
 	return ""
 }
 
+// mysqlPrograms are the server programs' names.
+var mysqlPrograms = map[Kind]string{MySQL: "mysqld", MariaDB: "mariadbd"}
+
+// mysqlBin is the folder of a server program of this machine, "" when there is none.
+func mysqlBin(kind Kind) string {
+	program := mysqlPrograms[kind]
+	var dirs []string
+	if p, err := exec.LookPath(program); err == nil { // what is in the path was put there on purpose
+		dirs = append(dirs, filepath.Dir(p))
+	}
+	dirs = append(dirs, "/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/usr/local/mysql/bin", "/opt/homebrew/opt/"+string(kind)+"/bin", "/usr/local/opt/"+string(kind)+"/bin")
+	for _, dir := range dirs {
+		if exists(filepath.Join(dir, program)) && isMySQL(kind, filepath.Join(dir, program)) {
+			return dir
+		}
+	}
+	return ""
+}
+
+// isMySQL tells whether a program is a server of the kind: MariaDB installs a mysqld, too.
+func isMySQL(kind Kind, program string) bool {
+	out, err := exec.Command(program, "--no-defaults", "--version").Output()
+	return err == nil && strings.Contains(string(out), "MariaDB") == (kind == MariaDB)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
 // containerFile, in a scratch folder, names the container that goes with it.
 const containerFile = "container"
 
@@ -149,9 +230,9 @@ func dockerAnswers(ctx context.Context) bool {
 	return exec.CommandContext(ctx, "docker", "version", "--format", "{{.Server.Version}}").Run() == nil
 }
 
-// startContainer runs PostgreSQL in a container with a password that nobody else knows.
-func startContainer(ctx context.Context, dir string) (*server, error) {
-	name := filepath.Base(dir)
+// startContainer runs a server in a container with a password that nobody else knows.
+func startContainer(ctx context.Context, dir string, own ownKind) (*server, error) {
+	name, image := filepath.Base(dir), own.image
 	password, err := secret()
 	if err != nil {
 		return nil, err
@@ -159,15 +240,13 @@ func startContainer(ctx context.Context, dir string) (*server, error) {
 	if err := os.WriteFile(filepath.Join(dir, containerFile), []byte(name), 0o600); err != nil {
 		return nil, err
 	}
-	run := exec.CommandContext(ctx, "docker", "run", "--detach", "--rm", "--name", name, "--publish", "127.0.0.1::5432",
-		"--env", "POSTGRES_PASSWORD", "--env", "POSTGRES_INITDB_ARGS=--locale=C -E UTF8", "postgres:17",
-		"postgres", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_locks_per_transaction=1024")
-	run.Env = append(os.Environ(), "POSTGRES_PASSWORD="+password)
+	run := exec.CommandContext(ctx, "docker", image.arguments(name)...)
+	run.Env = append(os.Environ(), image.password+"="+password)
 	if out, err := run.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("start PostgreSQL in a container: %w: %s", err, strings.TrimSpace(string(out)))
+		return nil, fmt.Errorf("start %s in a container: %w: %s", own.title, err, strings.TrimSpace(string(out)))
 	}
 	stop := func() error { return removeContainer(name) }
-	out, err := exec.CommandContext(ctx, "docker", "port", name, "5432/tcp").Output()
+	out, err := exec.CommandContext(ctx, "docker", "port", name, image.port+"/tcp").Output()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("find the port of the container: %w", err), stop())
 	}
@@ -175,8 +254,17 @@ func startContainer(ctx context.Context, dir string) (*server, error) {
 	if _, _, err := net.SplitHostPort(address); err != nil {
 		return nil, errors.Join(fmt.Errorf("find the port of the container: %w", err), stop())
 	}
-	u := url.URL{Scheme: "postgres", User: url.UserPassword("postgres", password), Host: address, Path: "/postgres", RawQuery: "sslmode=disable"}
+	u := url.URL{Scheme: image.scheme, User: url.UserPassword(image.user, password), Host: address, Path: "/" + image.db, RawQuery: image.params}
 	return &server{url: u.String(), stop: stop, ended: func() bool { return false }}, nil
+}
+
+// arguments of docker; the password is in the environment, where other accounts do not see it.
+func (i containerImage) arguments(name string) []string {
+	out := []string{"run", "--detach", "--rm", "--name", name, "--publish", "127.0.0.1::" + i.port, "--env", i.password}
+	for _, e := range i.env {
+		out = append(out, "--env", e)
+	}
+	return append(append(out, i.name), i.command...)
 }
 
 func removeContainer(name string) error {
@@ -194,6 +282,7 @@ func stopLeftServer(dir string) {
 		_ = removeContainer(string(name)) // gone already, most of the time
 	}
 	stopLeftPostgres(dir)
+	stopLeftMySQL(dir)
 }
 
 func secret() (string, error) {

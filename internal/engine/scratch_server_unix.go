@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
 	"os/user"
@@ -18,96 +17,116 @@ import (
 	"time"
 )
 
-// dataFolder, in a scratch folder, is the data directory of a PostgreSQL server; programsFile says where its programs are.
+// dataFolder, in a scratch folder, is the data directory of a server; programsFile says where its programs are.
 const (
 	dataFolder   = "data"
 	programsFile = "programs"
+	logFile      = "log"
 )
 
-// startPostgres makes a cluster in dir and starts a server on it. It listens on a socket in dir alone, which nobody
-// but its owner may enter.
-func startPostgres(ctx context.Context, dir, bin string) (*server, error) {
-	as, err := serverAccount()
+// handOver gives folders to the account that the server runs as.
+func handOver(as *syscall.Credential, dirs ...string) error {
+	if as == nil {
+		return nil
+	}
+	for _, d := range dirs {
+		if err := os.Chown(d, int(as.Uid), int(as.Gid)); err != nil {
+			return fmt.Errorf("hand the scratch folder to the server's account: %w", err)
+		}
+	}
+	return nil
+}
+
+// runAs runs a program of the server's to its end.
+func runAs(ctx context.Context, dir, program string, as *syscall.Credential, args ...string) error {
+	c := exec.CommandContext(ctx, program, args...)
+	c.Dir, c.SysProcAttr = dir, &syscall.SysProcAttr{Credential: as, Setpgid: true}
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", program, err, strings.Join(strings.Fields(string(out)), " "))
+	}
+	return nil
+}
+
+// socketFolder is where a server listens, a folder that nobody but its account may enter: dir, or one with a shorter path,
+// because a socket's has 107 bytes at most.
+func socketFolder(dir string) (string, error) {
+	if len(dir) <= 85 {
+		return dir, nil
+	}
+	short, err := os.MkdirTemp("/tmp", ScratchPrefix)
 	if err != nil {
-		return nil, err
+		return "", fmt.Errorf("make a folder for the server's socket: %w", err)
 	}
-	data, sockets := filepath.Join(dir, dataFolder), dir
-	if len(sockets) > 85 { // a socket's path has 107 bytes at most
-		if sockets, err = os.MkdirTemp("/tmp", ScratchPrefix); err != nil {
-			return nil, fmt.Errorf("make a folder for the server's socket: %w", err)
-		}
-	}
-	if err := os.WriteFile(filepath.Join(dir, programsFile), []byte(bin), 0o600); err != nil {
-		return nil, err
-	}
-	if as != nil {
-		for _, d := range []string{dir, sockets} {
-			if err := os.Chown(d, int(as.Uid), int(as.Gid)); err != nil {
-				return nil, fmt.Errorf("hand the scratch folder to the server's account: %w", err)
-			}
-		}
-	}
-	// The arguments are ours; the program is the one that was found.
-	initdb := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", //nolint:gosec
-		"--locale=C", "-E", "UTF8", "--no-instructions")
-	initdb.Dir, initdb.SysProcAttr = dir, &syscall.SysProcAttr{Credential: as, Setpgid: true}
-	if out, err := initdb.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%s/initdb: %w: %s", bin, err, strings.Join(strings.Fields(string(out)), " "))
-	}
-	log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_WRONLY, 0o600)
+	return short, nil
+}
+
+// process is a running server program.
+type process struct {
+	*os.Process
+	ended chan struct{} // closed when it has ended
+}
+
+// launch starts a server program in its scratch folder. It ends when this process does, by whatever cause, where the
+// operating system can see to that.
+func launch(dir, program string, as *syscall.Credential, args ...string) (*process, error) {
+	log, err := os.OpenFile(filepath.Join(dir, logFile), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	postgres := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", sockets, "-c", "listen_addresses=", //nolint:gosec
-		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c", "max_wal_size=512MB", "-c", "shared_buffers=64MB",
-		"-c", "max_locks_per_transaction=1024", "-c", "autovacuum=off", "-c", "wal_level=logical", "-c", "timezone=UTC")
-	postgres.Dir, postgres.Stdout, postgres.Stderr = dir, log, log
-	postgres.SysProcAttr = &syscall.SysProcAttr{Credential: as, Setpgid: true}
-	endsWithUs(postgres.SysProcAttr)
+	c := exec.Command(program, args...)
+	c.Dir, c.Stdout, c.Stderr = dir, log, log
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: as, Setpgid: true}
+	endsWithUs(c.SysProcAttr)
 	started, ended := make(chan error, 1), make(chan struct{})
 	go func() {
 		runtime.LockOSThread() // never unlocked: the kernel ends the server when the thread that started it ends
-		err := postgres.Start()
+		err := c.Start()
 		started <- err
 		if err == nil {
-			_ = postgres.Wait() // how it ended does not matter
+			_ = c.Wait() // how it ended does not matter
 		}
 		close(ended)
 	}()
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("start %s/postgres: %w", bin, err)
+		return nil, fmt.Errorf("start %s: %w", program, err)
 	}
-	u := url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/postgres", RawQuery: "host=" + url.QueryEscape(sockets)}
+	return &process{c.Process, ended}, nil
+}
+
+// over tells whether the process has ended.
+func (p *process) over() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// ownedBy makes a server of a process that listens in the folder sockets.
+func ownedBy(p *process, url, dir, sockets string) *server {
 	return &server{
-		url: u.String(), log: log.Name(),
-		ended: func() bool {
-			select {
-			case <-ended:
-				return true
-			default:
-				return false
-			}
-		},
+		url: url, log: filepath.Join(dir, logFile), ended: p.over,
 		stop: func() error {
-			err := stopProcess(postgres.Process, ended)
+			err := p.stop()
 			if sockets != dir {
 				err = errors.Join(err, os.RemoveAll(sockets))
 			}
 			return err
 		},
-	}, nil
+	}
 }
 
-// stopProcess asks a server to end at once, and kills it when it does not.
-func stopProcess(p *os.Process, ended <-chan struct{}) error {
+// stop asks a server to end at once, and kills it when it does not.
+func (p *process) stop() error {
 	for _, sig := range []os.Signal{syscall.SIGQUIT, syscall.SIGKILL} {
 		if err := p.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			return fmt.Errorf("stop the scratch server: %w", err)
 		}
 		timer := time.NewTimer(10 * time.Second)
 		select {
-		case <-ended:
+		case <-p.ended:
 			timer.Stop()
 			return nil
 		case <-timer.C:
@@ -116,13 +135,15 @@ func stopProcess(p *os.Process, ended <-chan struct{}) error {
 	return errors.New("the scratch server does not stop")
 }
 
-// serverAccount is whom a server runs as: nil for the present user, and another account for root, as whom
-// PostgreSQL refuses to run.
-func serverAccount() (*syscall.Credential, error) {
+// accounts that servers run as when we are root, as whom they refuse to.
+var accounts = map[Kind]string{Postgres: "postgres", MySQL: "mysql", MariaDB: "mysql"}
+
+// serverAccount is whom a server runs as: nil for the present user, another account for root.
+func serverAccount(kind Kind) (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
 	}
-	for _, name := range []string{"postgres", "nobody"} {
+	for _, name := range []string{accounts[kind], "nobody"} {
 		u, err := user.Lookup(name)
 		if err != nil {
 			continue
@@ -134,7 +155,7 @@ func serverAccount() (*syscall.Credential, error) {
 		}
 		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 	}
-	return nil, &Error{Class: Usage, Message: "PostgreSQL does not run as root, and there is no account postgres or nobody to run it as",
+	return nil, &Error{Class: Usage, Message: fmt.Sprintf("a server does not run as root, and there is no account %s or nobody to run it as", accounts[kind]),
 		Hint: "run as another user, or name a server with --scratch-dsn"}
 }
 
@@ -145,29 +166,10 @@ func mayOwn(info os.FileInfo) bool {
 	if !ok {
 		return false
 	}
-	if as, err := serverAccount(); err == nil && as != nil && owner.Uid == as.Uid {
-		return true
+	for kind := range accounts {
+		if as, err := serverAccount(kind); err == nil && as != nil && owner.Uid == as.Uid {
+			return true
+		}
 	}
 	return int(owner.Uid) == os.Geteuid()
-}
-
-// stopLeftPostgres ends the server that works on the data directory in dir. pg_ctl knows whether the process that
-// the directory names is one of PostgreSQL's.
-func stopLeftPostgres(dir string) {
-	data := filepath.Join(dir, dataFolder)
-	if _, err := os.Stat(filepath.Join(data, "postmaster.pid")); err != nil {
-		return
-	}
-	bin, err := os.ReadFile(filepath.Join(dir, programsFile))
-	if err != nil {
-		return
-	}
-	as, err := serverAccount()
-	if err != nil {
-		return
-	}
-	ctl := exec.Command(filepath.Join(string(bin), "pg_ctl"), "stop", "-D", data, "-m", "immediate", "-t", "10") //nolint:gosec
-	ctl.SysProcAttr = &syscall.SysProcAttr{Credential: as}
-	ctl.Dir = dir
-	_ = ctl.Run() // it has ended already, most of the time
 }

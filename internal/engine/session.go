@@ -13,7 +13,8 @@ import (
 // with it: Close throws the connection away instead of handing settings and locks to the next user.
 type Session struct {
 	*sql.Conn
-	db *DB
+	db  *DB
+	xid string // of the open transaction, once a pipeline has learned it
 }
 
 // Session pins a connection and prepares it: statement timeout of Options, and a check that no pooler
@@ -97,6 +98,7 @@ func (s *Session) tx(ctx context.Context, level sql.IsolationLevel, f func(tx *s
 	begin, cancel := context.WithCancel(calm)
 	defer cancel()
 	stop := context.AfterFunc(ctx, cancel) // waiting for the transaction's lock can be given up
+	s.xid = ""
 	tx, err := s.BeginTx(begin, &sql.TxOptions{Isolation: level})
 	if !stop() && err == nil {
 		_ = tx.Rollback()

@@ -30,7 +30,9 @@ const (
 type Migration struct {
 	Version       int64
 	File          string // for messages
+	DownFile      string // where Down stands, when not in File
 	Text          string // the whole file
+	Converted     bool   // Text was made from files of another tool: it is not what stands in File
 	Transactional bool   // its statements run in one transaction, where the engine has them
 	HasDown       bool   // there is a Down section, if only an empty one
 	Up, Down      []Statement
@@ -43,6 +45,7 @@ type Migration struct {
 // Statement is one statement and its place in the file, both 1-based, columns in characters.
 type Statement struct {
 	effects.Statement
+	File         string // "" for the migration's
 	Line, Column int
 }
 
@@ -114,7 +117,9 @@ func Run(migrations []*Migration, o Options) *Report {
 	r := &Report{Migrations: len(migrations), Sources: map[string]string{}}
 	model := NewModel(o.Engine)
 	for _, m := range migrations {
-		r.Sources[m.File] = m.Text
+		if !m.Converted {
+			r.Sources[m.File] = m.Text
+		}
 		p := newPass(m, model, o)
 		p.all = migrations
 		p.play()

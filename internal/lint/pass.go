@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -125,11 +126,12 @@ func (p *Pass) reportAt(section string, st *Statement, message, fix string) {
 	d := Diagnostic{Code: p.rule.Code, Severity: p.rule.severity(p.Engine), File: p.Migration.File, Line: 1, Column: 1, Message: message, Fix: fix}
 	f := finding{Diagnostic: d, section: section}
 	if st != nil {
+		f.File = cmp.Or(st.File, f.File)
 		f.Line, f.Column, f.statement = st.Line, st.Column, st.Line
 	}
 	// One statement may have many effects; the same words once are enough.
 	if slices.ContainsFunc(p.out, func(o finding) bool {
-		return o.Code == f.Code && o.Line == f.Line && o.Column == f.Column && o.Message == f.Message
+		return o.File == f.File && o.Code == f.Code && o.Line == f.Line && o.Column == f.Column && o.Message == f.Message
 	}) {
 		return
 	}

@@ -4,8 +4,19 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
+	"github.com/xeipuuv/gojsonschema"
 )
 
 // sample is a report with an error, a warning, fixes, and characters that formats have to escape.
@@ -73,6 +84,53 @@ func TestEmptyReport(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestSARIFSchema validates reports against the schema of the standard: one with findings, one with none, and one with
+// what text in a migration can bring along.
+func TestSARIFSchema(t *testing.T) {
+	empty := &Report{}
+	odd := &Report{Findings: []Diagnostic{{Code: "RV001", Severity: Error, File: "/abs/ö d/#?%.sql", Line: 1, Column: 1, Message: "a\x01\u2028\"<b>\" é \U0001f600", Fix: "x;\ny;"}}}
+	for name, r := range map[string]*Report{"sample": sample(t), "empty": empty, "odd": odd} {
+		var b bytes.Buffer
+		if err := Write(&b, r, "sarif", "1.2.3", false); err != nil {
+			t.Fatal(err)
+		}
+		if err := validSARIF(t, b.Bytes()); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, b.String())
+		}
+	}
+	for _, bad := range []string{`{"version": "2.1.0", "runs": [{}]}`, `{"version": "2.1.0", "runs": [], "pages": 1}`, `{"version": "2.2.0", "runs": []}`} {
+		if validSARIF(t, []byte(bad)) == nil {
+			t.Errorf("taken for valid: %s", bad)
+		}
+	}
+}
+
+// validSARIF validates a document against the schema that OASIS publishes, as a library has it in its source.
+func validSARIF(t *testing.T, document []byte) error {
+	t.Helper()
+	dir, err := exec.CommandContext(t.Context(), "go", "list", "-f", "{{.Dir}}", reflect.TypeFor[sarif.Report]().PkgPath()).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(strings.TrimSpace(string(dir)), "schema.go"), nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema, err := strconv.Unquote(file.Scope.Lookup("schema").Decl.(*ast.ValueSpec).Values[0].(*ast.BasicLit).Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := gojsonschema.Validate(gojsonschema.NewStringLoader(schema), gojsonschema.NewBytesLoader(document))
+	if err != nil {
+		return err
+	}
+	var all []error
+	for _, e := range result.Errors() {
+		all = append(all, errors.New(e.String()))
+	}
+	return errors.Join(all...)
 }
 
 // TestSARIF checks what the standard demands of the parts that are written.

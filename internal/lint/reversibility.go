@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -131,7 +132,11 @@ func hint(p *Pass, c change) string {
 	kind, _, _ := strings.Cut(c.entity, " ")
 	for _, m := range p.Undone.played.missed {
 		if m.kind == kind && m.at != nil {
-			return fmt.Sprintf("; line %d drops %s, which is not there", m.at.Line, m.name)
+			where := fmt.Sprintf("line %d", m.at.Line)
+			if m.at.File != "" && m.at.File != p.Migration.File {
+				where = fmt.Sprintf("%s:%d", m.at.File, m.at.Line)
+			}
+			return fmt.Sprintf("; %s drops %s, which is not there", where, m.name)
 		}
 	}
 	return ""
@@ -382,7 +387,11 @@ func badAnnotations(p *Pass) {
 			problem = "no rule is called " + n.Code
 		}
 		if problem != "" {
-			p.reportAt("", &Statement{Line: n.Line, Column: n.Column}, problem, "")
+			file := p.Migration.File
+			if n.Section == "down" {
+				file = cmp.Or(p.Migration.DownFile, file)
+			}
+			p.reportAt("", &Statement{File: file, Line: n.Line, Column: n.Column}, problem, "")
 		}
 	}
 }

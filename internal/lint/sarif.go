@@ -98,7 +98,15 @@ func writeSARIF(w io.Writer, r *Report, version string) error {
 	return enc.Encode(sarifLog{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{run}})
 }
 
-// fileURI is a path as a relative URI reference.
+// fileURI is a path as a URI reference, relative as the path is.
 func fileURI(path string) string {
-	return (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath()
+	u := &url.URL{Path: filepath.ToSlash(path)}
+	if !filepath.IsAbs(path) {
+		return u.EscapedPath()
+	}
+	u.Scheme = "file"
+	if !strings.HasPrefix(u.Path, "/") {
+		u.Path = "/" + u.Path // C:/…
+	}
+	return u.String()
 }

@@ -103,6 +103,7 @@ type PlanMigration struct {
 	Transactional bool       `json:"transactional"`
 	Reasons       []Refusal  `json:"reasons,omitempty"` // why it is irreversible
 	Steps         []PlanStep `json:"steps"`
+	Obstacles     []Obstacle `json:"obstacles,omitempty"` // of a rollback: data that Down may stumble over
 }
 
 // Refusal is a reason for which Up or Rollback does not start.

@@ -159,30 +159,29 @@ func (c catalog) known(ctx context.Context, q engine.Querier) (map[int64]bool, e
 	return out, rows.Err()
 }
 
-// save writes the record of a version, over an older one where there is one.
-func (c catalog) save(ctx context.Context, q engine.Querier, r *record, over bool) error {
+// save gives the statements that write the record of a version, over an older one where there is one.
+func (c catalog) save(r *record, over bool) ([]engine.Step, error) {
 	up, err := json.Marshal(r.Up)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	down, err := json.Marshal(r.Down)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	undone := sql.NullString{}
 	if !r.UndoneAt.IsZero() {
 		undone = sql.NullString{String: stampOf(r.UndoneAt), Valid: true}
 	}
+	what := fmt.Sprintf("record migration %d", r.Version)
+	var steps []engine.Step
 	if over {
-		if _, err := q.ExecContext(ctx, c.sql(`DELETE FROM {migrations} WHERE version = ?`), r.Version); err != nil {
-			return fmt.Errorf("record migration %d: %w", r.Version, err)
-		}
+		steps = append(steps, engine.Step{What: what, SQL: c.sql(`DELETE FROM {migrations} WHERE version = ?`), Args: []any{r.Version}})
 	}
-	if _, err := q.ExecContext(ctx, c.sql(`INSERT INTO {migrations} (version, file, source, applied_at, run, up_changes, down_changes, undone_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`),
-		r.Version, r.File, r.Text, stampOf(r.AppliedAt), r.Run, string(up), string(down), undone); err != nil {
-		return fmt.Errorf("record migration %d: %w", r.Version, err)
-	}
-	return nil
+	return append(steps, engine.Step{
+		What: what, SQL: c.sql(`INSERT INTO {migrations} (version, file, source, applied_at, run, up_changes, down_changes, undone_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`),
+		Args: []any{r.Version, r.File, r.Text, stampOf(r.AppliedAt), r.Run, string(up), string(down), undone},
+	}), nil
 }
 
 // brief is a record without its texts, for lists.

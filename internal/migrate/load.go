@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"runtime"
 	"slices"
+	"strings"
 	"testing/fstest"
 	"unicode/utf8"
 
@@ -22,16 +23,21 @@ import (
 // Migration is one migration as goose reads it.
 type Migration struct {
 	Version       int64
-	File          string // path for messages, e.g. "migrations/00002_score.sql"
-	Text          string // the whole file, unexpanded: no secret of ENVSUB enters the catalog
+	File          string // path for messages, e.g. "migrations/00002_score.sql"; of a tool with a file a direction, Up's
+	DownFile      string // where Down stands, or would; most often File
+	Name          string // of goose's file in the folder, e.g. "00002_score.sql"
+	Text          string // the whole goose file, unexpanded: no secret of ENVSUB enters the catalog
 	Transactional bool   // no NO TRANSACTION annotation
 	Up, Down      []Statement
 	Notes         []effects.Annotation
+
+	downMark int // line of DownFile that the Down section begins on; 0 when there is none
 }
 
 // Statement is one statement of a migration, with its place in the file.
 type Statement struct {
 	effects.Statement
+	File         string
 	Line, Column int
 }
 
@@ -51,11 +57,20 @@ func (m *Migration) statements(d Direction) []Statement {
 	return m.Down
 }
 
+// noteFile is the file that an annotation stands in.
+func (m *Migration) noteFile(a effects.Annotation) string {
+	if a.Section == string(Down) {
+		return m.DownFile
+	}
+	return m.File
+}
+
 // source lists the migrations of a folder and reads them through goose: what a file means is goose's
 // decision, down to ENVSUB, StatementBegin and NO TRANSACTION. goose runs each migration against a
 // driver that only records, so its exact statements are known before anything touches a database.
 type source struct {
 	files    fs.FS
+	places   places // nil for goose's own files
 	dir      string // for messages
 	dialect  effects.Dialect
 	versions []int64 // ascending
@@ -65,8 +80,15 @@ type source struct {
 	loaded   map[int64]*Migration
 }
 
+// places is what a folder of goose files has that was made from another tool's: the way back to that tool's files.
+type places interface {
+	Place(name string, line, column int) (file string, atLine, atColumn int)
+	Files(name string) []string
+}
+
 func newSource(files fs.FS, dir string, dialect effects.Dialect) (*source, error) {
 	s := &source{files: files, dir: dir, dialect: dialect, paths: map[int64]string{}, loaded: map[int64]*Migration{}}
+	s.places, _ = files.(places)
 	if files == nil {
 		return s, nil
 	}
@@ -99,10 +121,22 @@ func (s *source) path(name string) string {
 
 // file gives the path for messages of a version, or "" when the folder has none.
 func (s *source) file(version int64) string {
-	if p, ok := s.paths[version]; ok {
-		return s.path(p)
+	p, ok := s.paths[version]
+	if !ok {
+		return ""
 	}
-	return ""
+	if s.places != nil {
+		p = s.places.Files(p)[0]
+	}
+	return s.path(p)
+}
+
+// place leads from a place in a goose file to what a person can open.
+func (s *source) place(name string, line, column int) (file string, atLine, atColumn int) {
+	if s.places != nil {
+		name, line, column = s.places.Place(name, line, column)
+	}
+	return s.path(name), line, column
 }
 
 // text reads a migration's file without parsing it.
@@ -146,7 +180,13 @@ func (s *source) read(ctx context.Context, version int64) (*unparsed, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Migration{Version: version, File: s.file(version), Text: text}
+	name := s.paths[version]
+	m := &Migration{Version: version, Name: name, File: s.file(version), DownFile: s.file(version), Text: text}
+	if s.places != nil {
+		if files := s.places.Files(name); len(files) > 1 {
+			m.DownFile = s.path(files[1])
+		}
+	}
 	if bad := invalidUTF8(text); bad >= 0 {
 		line, col := effects.Position(text, bad)
 		return nil, &StatementError{File: m.File, Line: line, Column: col, Err: errors.New("invalid UTF-8; save the file as UTF-8")}
@@ -166,16 +206,40 @@ func (s *source) read(ctx context.Context, version int64) (*unparsed, error) {
 		return nil, fmt.Errorf("%s: %w", m.File, err)
 	}
 	m.Transactional = tx
+	if line := downMark(text); line > 0 {
+		_, m.downMark, _ = s.place(name, line, 1)
+	}
+	for i := range m.Notes {
+		n := &m.Notes[i]
+		_, n.Line, n.Column = s.place(name, n.Line, n.Column)
+		if n.Statement > 0 {
+			_, n.Statement, _ = s.place(name, n.Statement, 1)
+		}
+	}
 	return &unparsed{m, up, down}, nil
 }
 
+// downMark is the line of a goose file on which its Down section begins.
+func downMark(text string) int {
+	for n, line := 1, ""; text != ""; n++ {
+		line, text, _ = strings.Cut(text, "\n")
+		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "--"); ok && strings.EqualFold(strings.Join(strings.Fields(rest), " "), "+goose down") {
+			return n
+		}
+	}
+	return 0
+}
+
+// HasDown says whether there is a Down section, if only an empty one.
+func (m *Migration) HasDown() bool { return m.downMark > 0 }
+
 // interpret parses the statements. It may run for several migrations at once.
 func (s *source) interpret(u *unparsed) (m *Migration, err error) {
-	m, after := u.Migration, 0
-	if m.Up, after, err = s.parse(m, u.up, after); err != nil {
+	m, after, lines := u.Migration, 0, effects.NewLines(u.Text)
+	if m.Up, after, err = s.parse(m, lines, u.up, after); err != nil {
 		return nil, err
 	}
-	if m.Down, _, err = s.parse(m, u.down, after); err != nil {
+	if m.Down, _, err = s.parse(m, lines, u.down, after); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -201,7 +265,7 @@ func parseError(err error) error {
 
 // parse turns goose's statements into ours. One string of goose's may hold several statements (goose splits
 // only at a semicolon that ends a line): each comes apart, since each is captured for on its own.
-func (s *source) parse(m *Migration, texts []string, after int) ([]Statement, int, error) {
+func (s *source) parse(m *Migration, lines *effects.Lines, texts []string, after int) ([]Statement, int, error) {
 	var out []Statement
 	for _, text := range texts {
 		start, end := effects.Locate(m.Text, text, after)
@@ -210,16 +274,16 @@ func (s *source) parse(m *Migration, texts []string, after int) ([]Statement, in
 		}
 		parsed, err := effects.Parse(s.dialect, text)
 		if err != nil {
-			line, col := effects.Position(m.Text, start)
-			return nil, 0, &StatementError{File: m.File, Line: line, Column: col, SQL: text, Err: err}
+			e := &StatementError{SQL: text, Err: err}
+			line, col := lines.Position(start)
+			e.File, e.Line, e.Column = s.place(m.Name, line, col)
+			return nil, 0, e
 		}
+		within := effects.NewLines(text)
 		for _, p := range parsed {
-			at, _ := effects.Locate(m.Text, p.SQL, start)
-			if at < 0 || at > end {
-				at = start
-			}
 			st := Statement{Statement: p}
-			st.Line, st.Column = effects.Position(m.Text, at)
+			line, col := lines.PositionIn(start, within, p.Offset)
+			st.File, st.Line, st.Column = s.place(m.Name, line, col)
 			out = append(out, st)
 		}
 		after = end
@@ -230,32 +294,23 @@ func (s *source) parse(m *Migration, texts []string, after int) ([]Statement, in
 // fromCatalog makes a source of one migration whose text is stored in the catalog, for a rollback by an
 // older release that has no such file.
 func fromCatalog(ctx context.Context, version int64, name, text string, dialect effects.Dialect) (*Migration, error) {
-	base := name
-	if i := lastSlash(name); i >= 0 {
-		base = name[i+1:]
-	}
-	s, err := newSource(fstest.MapFS{base: {Data: []byte(text)}}, "", dialect)
+	file := fmt.Sprintf("%05d_stored.sql", version)
+	s, err := newSource(fstest.MapFS{file: {Data: []byte(text)}}, "", dialect)
 	if err != nil {
 		return nil, err
-	}
-	if _, ok := s.paths[version]; !ok {
-		return nil, fmt.Errorf("the catalog's text of migration %d is called %q, which goose does not read as version %d", version, name, version)
 	}
 	m, err := s.load(ctx, version)
 	if err != nil {
 		return nil, err
 	}
 	m.File = name + " (from the catalog)"
-	return m, nil
-}
-
-func lastSlash(s string) int {
-	for i := len(s) - 1; i >= 0; i-- {
-		if s[i] == '/' {
-			return i
+	m.DownFile = m.File
+	for _, list := range [][]Statement{m.Up, m.Down} {
+		for i := range list {
+			list[i].File = m.File
 		}
 	}
-	return -1
+	return m, nil
 }
 
 func invalidUTF8(s string) int {
@@ -293,4 +348,35 @@ func Load(ctx context.Context, files fs.FS, dir string, dialect effects.Dialect)
 		return nil, err
 	}
 	return out, nil
+}
+
+// SameMigrations makes sure that two folders hold the same migrations, statement by statement.
+func SameMigrations(ctx context.Context, a, b fs.FS, dir string, dialect effects.Dialect) error {
+	first, err := Load(ctx, a, dir, dialect)
+	if err != nil {
+		return err
+	}
+	second, err := Load(ctx, b, "", dialect)
+	if err != nil {
+		return fmt.Errorf("the goose files cannot be read back: %w", err)
+	}
+	if len(first) != len(second) {
+		return fmt.Errorf("%d migrations would become %d", len(first), len(second))
+	}
+	for i, x := range first {
+		y := second[i]
+		notes := func(m *Migration) []effects.Annotation {
+			out := slices.Clone(m.Notes)
+			for i := range out {
+				out[i].Line, out[i].Column, out[i].Statement = 0, 0, min(out[i].Statement, 1)
+			}
+			return out
+		}
+		same := x.Version == y.Version && x.Transactional == y.Transactional && x.HasDown() == y.HasDown() && sameSQL(x.Up, y.Up) && sameSQL(x.Down, y.Down) &&
+			slices.EqualFunc(notes(x), notes(y), func(a, b effects.Annotation) bool { return fmt.Sprint(a) == fmt.Sprint(b) })
+		if !same {
+			return fmt.Errorf("%s cannot be written as a goose file that says the same; write it by hand, or go on with the folder as it is: import --versions-only", x.File)
+		}
+	}
+	return nil
 }

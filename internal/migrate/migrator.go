@@ -185,6 +185,15 @@ func (m *Migrator) isApplied(ctx context.Context, q database.DBTxConn, version i
 	return g.IsApplied, nil
 }
 
+// appliedStep gives the statement for the same question, to be sent along with others; into stays false for a version
+// that goose never saw.
+func (m *Migrator) appliedStep(version int64, into *bool) engine.Step {
+	return engine.Step{
+		What: "read " + m.o.VersionTable, Args: []any{version}, Into: []any{into},
+		SQL: "SELECT is_applied FROM " + m.db.Quote(versionTable(m.o.VersionTable)) + " WHERE version_id = " + m.db.Arg(1) + " ORDER BY tstamp DESC LIMIT 1",
+	}
+}
+
 // current is the version that goose would name: the highest applied one.
 func current(applied []int64) int64 {
 	if len(applied) == 0 {

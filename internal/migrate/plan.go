@@ -32,7 +32,9 @@ func (m *Migrator) Plan(ctx context.Context, req PlanRequest) (_ *Plan, err erro
 	}
 	var versions []int64
 	if req.Direction == Up {
-		versions, err = m.pending(applied, req.To)
+		if versions, err = m.pending(applied, req.To); err == nil {
+			err = m.notElsewhere(ctx, s, applied, versions)
+		}
 	} else {
 		versions, err = m.targets(ctx, s, req)
 	}
@@ -64,6 +66,11 @@ func (m *Migrator) Plan(ctx context.Context, req PlanRequest) (_ *Plan, err erro
 	if err != nil {
 		return nil, err
 	}
+	if req.Direction == Down {
+		if err := m.planObstacles(ctx, s, p); err != nil {
+			return nil, err
+		}
+	}
 	return p, p.seal()
 }
 
@@ -76,7 +83,7 @@ func (p *Plan) seal() error {
 	q.Hash = ""
 	q.Migrations = slices.Clone(p.Migrations)
 	for i, pm := range q.Migrations {
-		pm.Steps = slices.Clone(pm.Steps)
+		pm.Steps, pm.Obstacles = slices.Clone(pm.Steps), nil
 		for j, st := range pm.Steps {
 			st.Captures = slices.Clone(st.Captures)
 			for k := range st.Captures {
@@ -182,7 +189,7 @@ func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migrat
 			switch {
 			case opaque && !pm.Transactional:
 				if !mig.declares(dir, st) {
-					pm.Reasons = append(pm.Reasons, Refusal{File: mig.File, Line: st.Line, Column: st.Column,
+					pm.Reasons = append(pm.Reasons, Refusal{File: st.File, Line: st.Line, Column: st.Column,
 						Message: "what this statement touches cannot be told from its text, and it runs outside a transaction, so it cannot be rehearsed",
 						Hint:    "name the tables in front of it: -- +dbrollback affects: schema.table, …"})
 				}
@@ -236,7 +243,7 @@ func (m *Migrator) needs(ctx context.Context, q engine.Querier, mig *Migration, 
 	var loss *snapshot.LossError
 	switch {
 	case errors.As(err, &loss):
-		pm.Reasons = append(pm.Reasons, Refusal{File: mig.File, Line: st.Line, Column: st.Column, Message: loss.Error(), Hint: "accept the loss in the migration: -- +dbrollback no-capture: <reason>"})
+		pm.Reasons = append(pm.Reasons, Refusal{File: st.File, Line: st.Line, Column: st.Column, Message: loss.Error(), Hint: "accept the loss in the migration: -- +dbrollback no-capture: <reason>"})
 		return false, nil
 	case err != nil:
 		return false, (&work{mig: mig}).located(st, err)
@@ -286,11 +293,11 @@ func objectOf(e effects.Effect) string {
 func (m *Migrator) refusals(mig *Migration, dir Direction) []Refusal {
 	var out []Refusal
 	refuse := func(st Statement, message, hint string) {
-		out = append(out, Refusal{File: mig.File, Line: st.Line, Column: st.Column, Message: message, Hint: hint, fatal: true})
+		out = append(out, Refusal{File: st.File, Line: st.Line, Column: st.Column, Message: message, Hint: hint, fatal: true})
 	}
 	for _, a := range mig.Notes {
 		if a.Problem != "" {
-			out = append(out, Refusal{File: mig.File, Line: a.Line, Column: a.Column, Message: a.Problem, Hint: "annotations: affects, irreversible, ignore, no-capture; each with a value"})
+			out = append(out, Refusal{File: mig.noteFile(a), Line: a.Line, Column: a.Column, Message: a.Problem, Hint: "annotations: affects, irreversible, ignore, no-capture; each with a value"})
 		}
 	}
 	for _, st := range mig.statements(dir) {
@@ -310,7 +317,7 @@ func (m *Migrator) refusals(mig *Migration, dir Direction) []Refusal {
 	}
 	if dir == Up && len(mig.Down) == 0 && slices.ContainsFunc(mig.Up, func(st Statement) bool { return st.Changes() }) {
 		first := mig.Up[0]
-		out = append(out, Refusal{File: mig.File, Line: first.Line, Column: first.Column, Message: "the migration has no Down section: nothing could undo it",
+		out = append(out, Refusal{File: first.File, Line: first.Line, Column: first.Column, Message: "the migration has no Down section: nothing could undo it",
 			Hint: "write one under -- +goose Down; or accept it with -- +dbrollback irreversible: <reason> and --allow-irreversible"})
 	}
 	return out

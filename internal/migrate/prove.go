@@ -33,7 +33,8 @@ const (
 type Proof struct {
 	Version       int64               `json:"version"`
 	File          string              `json:"file"`
-	Line          int                 `json:"line"` // of its Down, where there is one
+	DownFile      string              `json:"down_file,omitempty"` // where Down stands, when not in File
+	Line          int                 `json:"line"`                // of its Down, where there is one
 	Verdict       ProofVerdict        `json:"verdict"`
 	WithCapture   string              `json:"with_capture,omitempty"`        // what a rollback by dbrollback gives back: "restored" or "not restored"; "" when it makes no difference
 	CaptureReason string              `json:"with_capture_reason,omitempty"` // why it is not restored

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path"
 	"testing/fstest"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
@@ -14,12 +12,18 @@ import (
 
 // captured runs a migration up and rolls it back as `up` and `rollback` would, with captures, on a copy of the trunk
 // that has the rows of the trial, and says what did not come back; "" when everything did.
-func (p *prover) captured(ctx context.Context, m *Migration, mo mode) (_ string, err error) {
-	c, err := p.trunk.copy(ctx)
-	if err != nil {
-		return "", err
+func (p *prover) captured(ctx context.Context, m *Migration, mo mode) (why string, err error) {
+	err = p.copied(ctx, func(c *trunk) error {
+		why, err = p.runCaptured(ctx, c, m, mo)
+		return err
+	})
+	if !p.o.Scratch.Copies() { // the catalog of captures is in it now
+		err = errors.Join(err, p.dropTwin())
 	}
-	defer func() { err = errors.Join(err, c.close()) }()
+	return why, err
+}
+
+func (p *prover) runCaptured(ctx context.Context, c *trunk, m *Migration, mo mode) (string, error) {
 	names, err := extentOf(m, p.state).names(ctx, c.db, c.s)
 	if err != nil {
 		return "", err
@@ -60,28 +64,20 @@ func (p *prover) captured(ctx context.Context, m *Migration, mo mode) (_ string,
 	if err != nil {
 		return "", err
 	}
-	for _, l := range losses(before, after) {
-		if l.Left > 0 {
-			return fmt.Sprintf("%d rows are left in %s", l.Left, l.Table), nil
-		}
-		return fmt.Sprintf("%d of %d values of %s are not back", l.Lost, l.Of, l.Table), nil
+	lost := losses(before, after)
+	if len(lost) == 0 {
+		return "", nil
 	}
-	return "", nil
+	l := lost[0]
+	if l.Left > 0 {
+		return fmt.Sprintf("%d rows are left in %s", l.Left, l.Table), nil
+	}
+	return fmt.Sprintf("%d of %d values of %s are not back", l.Lost, l.Of, l.Table), nil
 }
 
 // only opens a migrator that knows one migration.
 func (p *prover) only(ctx context.Context, m *Migration, db *engine.DB) (*Migrator, error) {
-	var name string
-	entries, err := fs.ReadDir(p.o.Files, ".")
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", p.o.Dir, err)
-	}
-	for _, e := range entries {
-		if e.Name() == path.Base(m.File) {
-			name = e.Name()
-		}
-	}
-	return Open(ctx, Options{DB: db, Files: fstest.MapFS{name: {Data: []byte(m.Text)}}, Dir: p.o.Dir, User: "verify"})
+	return Open(ctx, Options{DB: db, Files: fstest.MapFS{m.Name: {Data: []byte(m.Text)}}, Dir: p.o.Dir, User: "verify"})
 }
 
 // hindered says in one line why a run with captures did not come to its end; the error is the scratch server's own.

@@ -21,6 +21,8 @@ type prover struct {
 	o       ProveOptions
 	dialect effects.Dialect
 	trunk   *trunk
+	twin    twin
+	applied []*Migration // to the trunk
 	empty   verify.Fingerprint
 	state   verify.Fingerprint // of the trunk; nil when not known
 	failed  []string           // files whose Up did not apply
@@ -40,7 +42,7 @@ func (p *prover) prove(ctx context.Context) (_ *ProofReport, err error) {
 	if p.trunk, err = newTrunk(ctx, p.o.Scratch, ""); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, p.trunk.close()) }()
+	defer func() { err = errors.Join(err, p.dropTwin(), p.trunk.close()) }()
 	if err := p.know(ctx); err != nil {
 		return nil, err
 	}
@@ -83,6 +85,9 @@ func (p *prover) know(ctx context.Context) error {
 // only applied, and applies.
 func (p *prover) migration(ctx context.Context, m *Migration) (*Proof, error) {
 	proof := &Proof{Version: m.Version, File: m.File, Line: downLine(m), Differences: []verify.Difference{}, Accepted: accepted(m)}
+	if m.DownFile != m.File {
+		proof.DownFile = m.DownFile
+	}
 	if why := p.refused(m, Up); why != nil {
 		return p.upFails(proof, why), nil
 	}
@@ -102,8 +107,11 @@ func (p *prover) migration(ctx context.Context, m *Migration) (*Proof, error) {
 		p.state = nil
 		return p.upFails(proof, next), nil
 	}
-	if !judged {
+	p.applied = append(p.applied, m)
+	if !judged || p.twin.mended { // what was seen of a copy that was put together is not quite what was seen of the trunk
 		p.state = nil
+	}
+	if !judged {
 		return nil, nil
 	}
 	return proof, nil
@@ -130,7 +138,9 @@ func (p *prover) judge(ctx context.Context, m *Migration, proof *Proof) error {
 			return err
 		}
 	}
-	t.verdict(p.state, m, proof)
+	before := p.state
+	p.twin.steps = []step{{t.after, m, Down}}
+	t.verdict(before, m, proof)
 	why := p.refused(m, Down)
 	if why != nil && proof.Verdict != ProofUpFails {
 		proof.Verdict, proof.Error = ProofDownFails, why
@@ -144,6 +154,7 @@ func (p *prover) judge(ctx context.Context, m *Migration, proof *Proof) error {
 		}
 	}
 	p.state = t.after
+	p.twin.steps = []step{{before, m, Up}}
 	return nil
 }
 
@@ -181,6 +192,9 @@ func (p *prover) judgeData(ctx context.Context, m *Migration, t *trial, proof *P
 	case proof.Verdict == ProofDownFails:
 		proof.WithCapture, proof.CaptureReason = notRestored, "rollback stops where its Down fails"
 		return nil
+	}
+	if !p.trunk.db.Caps.TransactionalDDL {
+		return nil // there are no captures yet
 	}
 	var err error
 	if proof.CaptureReason, err = p.captured(ctx, m, mo); err != nil {
@@ -279,12 +293,7 @@ func downLine(m *Migration) int {
 	if len(m.Down) > 0 {
 		return m.Down[0].Line
 	}
-	for i, line := range strings.Split(m.Text, "\n") {
-		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "--"); ok && strings.EqualFold(strings.Join(strings.Fields(rest), " "), "+goose down") {
-			return i + 1
-		}
-	}
-	return 1
+	return max(m.downMark, 1)
 }
 
 // accepted is the reason of an "irreversible" annotation that holds for the migration's Up.

@@ -18,7 +18,11 @@ var errUnproven = errors.New("no statements lead back")
 // suggest finds the statements that a Down lacks: run after it, they were seen to give the very schema back. It is
 // nil when none were found. What can be named back is, because a table that is made anew has no rows.
 func (p *prover) suggest(ctx context.Context, s stage, m *Migration, back verify.Fingerprint) ([]string, error) {
+	db, _ := s.session()
 	for _, dropFirst := range []bool{false, true} {
+		if dropFirst && !db.Caps.TransactionalDDL {
+			break // what the first way did is still there
+		}
 		var out []string
 		err := s.aside(ctx, func(q engine.Querier) error {
 			var err error
@@ -42,7 +46,10 @@ func (p *prover) leadBack(ctx context.Context, q engine.Querier, m *Migration, b
 	var out []string
 	run := func(statements ...string) error {
 		for _, st := range statements {
-			if err := attempt(ctx, q, st); err != nil {
+			if passing(st) {
+				continue
+			}
+			if err := attempt(ctx, p.trunk.db, q, st); err != nil {
 				return errUnproven
 			}
 			out = append(out, st)
@@ -92,8 +99,18 @@ func (p *prover) leadBack(ctx context.Context, q engine.Querier, m *Migration, b
 	return out, nil
 }
 
+// passing tells a statement that only sets the session up for the next ones, or back. Without it the others must do: a
+// Down has no use for the settings that put data back.
+func passing(statement string) bool {
+	return strings.HasPrefix(statement, "SET @dbrollback_") || strings.HasPrefix(statement, "SET SESSION ") && strings.Contains(statement, "@dbrollback_")
+}
+
 // attempt runs a statement; when it fails it leaves the transaction usable.
-func attempt(ctx context.Context, q engine.Querier, statement string) error {
+func attempt(ctx context.Context, db *engine.DB, q engine.Querier, statement string) error {
+	if !db.Caps.TransactionalDDL {
+		_, err := q.ExecContext(ctx, statement)
+		return err
+	}
 	if _, err := q.ExecContext(ctx, "SAVEPOINT dbrollback_attempt"); err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ type stage interface {
 	session() (*engine.DB, engine.Querier)
 	// settle ends what was done before the first run.
 	settle(ctx context.Context) error
-	// aside runs f and takes back whatever it did.
+	// aside runs f and takes back whatever it did, where the server can.
 	aside(ctx context.Context, f func(q engine.Querier) error) error
 }
 
@@ -123,7 +123,7 @@ func (r rehearsal) run(ctx context.Context, m *Migration, d Direction) error {
 		if len(stmts) == 0 {
 			return err
 		}
-		return placed(m.File, stmts[len(stmts)-1], err)
+		return placed(stmts[len(stmts)-1], err)
 	}
 	return r.t.fresh(ctx)
 }
@@ -163,14 +163,26 @@ func within(ctx context.Context, q engine.Querier, f func(q engine.Querier) erro
 // committed is a stage in a database of its own, with a commit after each direction.
 type committed struct{ t *trunk }
 
-// onCopy runs f on a copy of the trunk, which is dropped.
-func (p *prover) onCopy(ctx context.Context, f func(stage) error) (err error) {
+// onCopy runs f on a copy of the trunk.
+func (p *prover) onCopy(ctx context.Context, f func(stage) error) error {
+	return p.copied(ctx, func(c *trunk) error { return f(committed{c}) })
+}
+
+// copied gives f a copy of the trunk, to do with as it likes.
+func (p *prover) copied(ctx context.Context, f func(c *trunk) error) (err error) {
+	if !p.o.Scratch.Copies() {
+		t, err := p.inStep(ctx)
+		if err != nil {
+			return err
+		}
+		return f(t)
+	}
 	c, err := p.trunk.copy(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
-	return f(committed{c})
+	return f(c)
 }
 
 func (c committed) run(ctx context.Context, m *Migration, d Direction) error {
@@ -190,6 +202,9 @@ func (c committed) settle(ctx context.Context) error {
 func (c committed) take(ctx context.Context) (verify.Fingerprint, error) { return c.t.take(ctx) }
 
 func (c committed) aside(ctx context.Context, f func(q engine.Querier) error) error {
+	if !c.t.db.Caps.TransactionalDDL {
+		return f(c.t.s)
+	}
 	if _, err := c.t.s.ExecContext(ctx, "BEGIN"); err != nil {
 		return err
 	}

@@ -93,7 +93,7 @@ func (t *trunk) run(ctx context.Context, m *Migration, d Direction) error {
 		if _, cerr := t.s.ExecContext(ctx, "COMMIT"); cerr != nil {
 			err = cerr
 			if len(stmts) > 0 { // a deferred constraint speaks up
-				err = placed(m.File, stmts[len(stmts)-1], cerr)
+				err = placed(stmts[len(stmts)-1], cerr)
 			}
 		}
 	}
@@ -122,7 +122,7 @@ func (t *trunk) transaction(ctx context.Context, f func() error) error {
 func execute(ctx context.Context, q engine.Querier, m *Migration, stmts []Statement) error {
 	for _, st := range stmts {
 		if _, err := q.ExecContext(ctx, st.SQL); err != nil {
-			return placed(m.File, st, err)
+			return placed(st, err)
 		}
 	}
 	return nil

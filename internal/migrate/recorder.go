@@ -2,8 +2,13 @@ package migrate
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
+
+	"github.com/pressly/goose/v3/database"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
 )
 
 // recorder is a database/sql driver that stores each statement and runs none.
@@ -34,4 +39,17 @@ func (c recording) BeginTx(context.Context, driver.TxOptions) (driver.Tx, error)
 func (c recording) ExecContext(_ context.Context, query string, _ []driver.NamedValue) (driver.Result, error) {
 	c.r.statements = append(c.r.statements, query)
 	return driver.ResultNoRows, nil
+}
+
+// collector takes the statements that goose's version store executes, so that they can be sent along with ours.
+type collector struct {
+	database.DBTxConn
+	what  string
+	steps []engine.Step
+}
+
+// ExecContext implements database.DBTxConn.
+func (c *collector) ExecContext(_ context.Context, query string, args ...any) (sql.Result, error) {
+	c.steps = append(c.steps, engine.Step{What: c.what, SQL: query, Args: args})
+	return driver.RowsAffected(1), nil
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -30,7 +31,8 @@ type runner struct {
 	started         time.Time
 	at              int64 // the version that the target is at
 	memory          *verify.Memory
-	known           map[int64]bool // versions that had a record when the run began
+	known           map[int64]bool                // versions that had a record when the run began
+	plain           map[engine.Name]*verify.Plain // tables as the last additive migration left them, by the name in its text
 }
 
 // opposite direction.
@@ -81,7 +83,7 @@ func (r *runner) migrate(ctx context.Context, version int64) error {
 	}
 	r.m.o.Events(Event{Kind: MigrationStart, Version: version, File: mig.File, Direction: r.dir, Of: len(w.stmts)})
 	if w.atomic() {
-		err = r.s.Tx(ctx, func(tx *sql.Tx) error { return w.inTransaction(ctx, tx) })
+		w, err = r.atomically(ctx, w)
 	} else {
 		err = w.journalled(ctx)
 	}
@@ -94,6 +96,37 @@ func (r *runner) migrate(ctx context.Context, version int64) error {
 	}
 	r.finish(w, time.Since(start))
 	return nil
+}
+
+// atomically runs a migration that is one transaction. It gives the work that was committed.
+func (r *runner) atomically(ctx context.Context, w *work) (*work, error) {
+	long := *w
+	if a := w.additive(); a != nil {
+		err := r.s.Tx(ctx, func(tx *sql.Tx) error { return w.add(ctx, tx, a) })
+		if err == nil {
+			return w, nil
+		}
+		r.unknown(w.reach)
+		var failed *StatementError
+		if errors.As(err, &failed) && ctx.Err() == nil {
+			// Perhaps because somebody else ran the migration meanwhile.
+			if is, look := r.m.isApplied(ctx, r.s, w.mig.Version); look == nil && is {
+				err = errSettled
+			}
+		}
+		if !errors.Is(err, errSurprise) {
+			return w, err
+		}
+	}
+	r.unknown(w.reach)
+	return &long, r.s.Tx(ctx, func(tx *sql.Tx) error { return long.inTransaction(ctx, tx) })
+}
+
+// unknown forgets tables that a migration can change otherwise than by adding to them.
+func (r *runner) unknown(re reach) {
+	maps.DeleteFunc(r.plain, func(n engine.Name, _ *verify.Plain) bool {
+		return re.all || slices.ContainsFunc(re.names, func(x engine.Name) bool { return x.Name == n.Name })
+	})
 }
 
 // finish adds a migration's outcome to the result; called after its commit.
@@ -139,6 +172,7 @@ type work struct {
 	rec       *record // as it was before this run; nil when unknown
 	stmts     []Statement
 	reach     reach
+	tables    []engine.Name // that the reach's names have meant so far
 	before    verify.Fingerprint
 	undo      changes // what this run is to take back; nil when it undoes nothing
 	restorer  *snapshot.Restorer
@@ -146,14 +180,15 @@ type work struct {
 	report    snapshot.Report
 	captures  []snapshot.Info
 	notUndone []string
-	to        int64 // the version once this is committed
+	to        int64       // the version once this is committed
+	last      *audit.Last // the newest entry of the log, once it is locked
 }
 
 func action(d Direction) string {
-	if d == Up {
-		return "up"
+	if d == Down {
+		return "rollback"
 	}
-	return "rollback"
+	return string(d)
 }
 
 // inTransaction does all of it in the caller's transaction.
@@ -201,17 +236,35 @@ func (w *work) begin(ctx context.Context, tx database.DBTxConn) error {
 			return err
 		}
 	}
-	w.capturer = m.store.Begin(snapshot.Meta{
-		Run: w.r.res.Run, Direction: string(dir), CreatedBy: m.o.User, Release: w.r.res.Release,
-		Migration: w.mig.Version, Expires: m.expires(time.Now()), First: w.rec == nil,
-	})
+	w.capturer = m.store.Begin(w.meta())
 	return nil
+}
+
+// meta is what the captures of the migration are marked with.
+func (w *work) meta() snapshot.Meta {
+	m := w.r.m
+	return snapshot.Meta{
+		Run: w.r.res.Run, Direction: string(w.r.dir), CreatedBy: m.o.User, Release: w.r.res.Release,
+		Migration: w.mig.Version, Expires: m.expires(time.Now()), First: w.rec == nil,
+	}
 }
 
 // fingerprint takes what the migration can change as it is now. Most of the time that is what the migration before it
 // left, and remembered.
 func (w *work) fingerprint(ctx context.Context, tx engine.Querier) (verify.Fingerprint, error) {
-	return w.reach.takeBy(ctx, w.r.m.db, tx, w.r.memory.Take)
+	return w.reach.takeBy(ctx, w.r.m.db, tx, func(ctx context.Context, q engine.Querier, s verify.Scope) (verify.Fingerprint, error) {
+		// A name may come to mean another table on the way: a new one, in a schema that comes first. The old one is
+		// looked at all the same, else it would count as destroyed.
+		for _, n := range s.Tables {
+			if !slices.Contains(w.tables, n) {
+				w.tables = append(w.tables, n)
+			}
+		}
+		if !w.reach.all {
+			s.Tables = w.tables
+		}
+		return w.r.memory.Take(ctx, q, s)
+	})
 }
 
 // expires says when captures made now may be pruned; nil = never.
@@ -327,16 +380,16 @@ func (w *work) deferNotNull(ctx context.Context, tx engine.Querier, st Statement
 func (w *work) noteExternal(st Statement) {
 	for _, e := range st.Effects {
 		if e.Kind == effects.External {
-			w.notUndone = append(w.notUndone, fmt.Sprintf("%s:%d:%d: %s", w.mig.File, st.Line, st.Column, e.Detail))
+			w.notUndone = append(w.notUndone, fmt.Sprintf("%s:%d:%d: %s", st.File, st.Line, st.Column, e.Detail))
 		}
 	}
 }
 
 // failed gives a server's error its place in the file.
-func (w *work) failed(st Statement, err error) error { return placed(w.mig.File, st, err) }
+func (w *work) failed(st Statement, err error) error { return placed(st, err) }
 
 // placed gives a server's error on a statement its place in the file.
-func placed(file string, st Statement, err error) error {
+func placed(st Statement, err error) error {
 	line, col := st.Line, st.Column
 	if e, ok := engine.AsError(err); ok && e.Position > 0 {
 		dl, dc := effects.Position(st.SQL, byteOffset(st.SQL, e.Position-1))
@@ -346,7 +399,7 @@ func placed(file string, st Statement, err error) error {
 			col += dc - 1
 		}
 	}
-	return &StatementError{File: file, Line: line, Column: col, SQL: st.SQL, Err: err}
+	return &StatementError{File: st.File, Line: line, Column: col, SQL: st.SQL, Err: err}
 }
 
 // located gives an error of ours, such as a capture that was refused, the place of its statement.
@@ -355,7 +408,7 @@ func (w *work) located(st Statement, err error) error {
 	if errors.As(err, &placed) {
 		return err
 	}
-	return &StatementError{File: w.mig.File, Line: st.Line, Column: st.Column, SQL: st.SQL, Err: err}
+	return &StatementError{File: st.File, Line: st.Line, Column: st.Column, SQL: st.SQL, Err: err}
 }
 
 // byteOffset of the n-th character.
@@ -475,32 +528,44 @@ func (w *work) watch(ctx context.Context, tx engine.Querier) snapshot.Watch {
 func (w *work) record(ctx context.Context, tx database.DBTxConn, ch changes) error {
 	m, now := w.r.m, time.Now().UTC().Truncate(time.Microsecond)
 	rec := &record{Version: w.mig.Version, File: w.mig.File, Text: w.mig.Text, AppliedAt: now, Run: w.r.res.Run}
+	version := &collector{DBTxConn: tx, what: "write " + m.o.VersionTable}
 	switch w.r.dir {
 	case Up:
-		if err := m.versions.Insert(ctx, tx, database.InsertRequest{Version: w.mig.Version}); err != nil {
+		if err := m.versions.Insert(ctx, version, database.InsertRequest{Version: w.mig.Version}); err != nil {
 			return err
 		}
 		rec.Up = ch
+		w.to = max(w.r.at, w.mig.Version)
 	case Down:
-		if err := m.versions.Delete(ctx, tx, w.mig.Version); err != nil {
+		if err := m.versions.Delete(ctx, version, w.mig.Version); err != nil {
 			return err
 		}
 		rec.Down, rec.UndoneAt = ch, now
 		if w.rec != nil {
 			rec.File, rec.Text, rec.AppliedAt, rec.Up = w.rec.File, w.rec.Text, w.rec.AppliedAt, w.rec.Up
 		}
-	}
-	if err := m.catalog.save(ctx, tx, rec, w.rec != nil); err != nil {
-		return err
-	}
-	if w.to = max(w.r.at, w.mig.Version); w.r.dir == Down {
 		applied, err := m.applied(ctx, tx)
 		if err != nil {
 			return err
 		}
-		w.to = current(applied)
+		w.to = current(slices.DeleteFunc(applied, func(v int64) bool { return v == w.mig.Version }))
 	}
-	return m.log.Append(ctx, tx, w.entry(now))
+	save, err := m.catalog.save(rec, w.rec != nil)
+	if err != nil {
+		return err
+	}
+	if w.last == nil {
+		w.last = &audit.Last{}
+		if err := w.r.s.Pipeline(ctx, tx, m.log.Last(w.last)...); err != nil {
+			return err
+		}
+	}
+	entry := w.entry(now)
+	write, err := m.log.Behind(*w.last, &entry)
+	if err != nil {
+		return err
+	}
+	return w.r.s.Pipeline(ctx, tx, append(append(version.steps, save...), write)...)
 }
 
 // entry is the audit entry of one migration that is about to commit.

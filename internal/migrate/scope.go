@@ -68,7 +68,9 @@ func (r reach) with(ch changes) reach {
 
 // take fingerprints what the reach covers as it is now; names that do not exist (yet, or any more) are left out.
 func (r reach) take(ctx context.Context, db *engine.DB, q engine.Querier) (verify.Fingerprint, error) {
-	return r.takeBy(ctx, db, q, func(ctx context.Context, q engine.Querier, s verify.Scope) (verify.Fingerprint, error) { return verify.Take(ctx, db, q, s) })
+	return r.takeBy(ctx, db, q, func(ctx context.Context, q engine.Querier, s verify.Scope) (verify.Fingerprint, error) {
+		return verify.Take(ctx, db, q, s)
+	})
 }
 
 // takeBy does the same by way of, say, a verify.Memory.

@@ -36,6 +36,9 @@ func (m *Migrator) Up(ctx context.Context, req UpRequest) (*Result, error) {
 		if err != nil {
 			return err
 		}
+		if err := m.notElsewhere(ctx, s, applied, pending); err != nil {
+			return err
+		}
 		if err := m.check(ctx, s, Up, pending, req.AllowIrreversible, req.MaxLock); err != nil {
 			return err
 		}
@@ -60,8 +63,7 @@ func (m *Migrator) Rollback(ctx context.Context, req RollbackRequest) (*Result, 
 	}
 	which := PlanRequest{Direction: Down, To: req.To, Steps: req.Steps, At: req.At, ToRelease: req.ToRelease}
 	if req.DryRun {
-		which.Rehearse = true
-		r.res.Plan, err = m.Plan(ctx, which)
+		err = r.dryRollback(ctx, which)
 		return r.done(), err
 	}
 	err = m.locked(ctx, func(s *engine.Session) error {
@@ -78,6 +80,9 @@ func (m *Migrator) Rollback(ctx context.Context, req RollbackRequest) (*Result, 
 		if err := m.check(ctx, s, Down, versions, true, 0); err != nil {
 			return err
 		}
+		if err := r.precheck(ctx, versions); err != nil {
+			return err
+		}
 		return r.each(ctx, versions)
 	})
 	return r.done(), err
@@ -89,7 +94,7 @@ func (m *Migrator) newRun(d Direction) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &runner{m: m, dir: d, started: now, memory: verify.NewMemory(m.db), res: &Result{
+	return &runner{m: m, dir: d, started: now, memory: verify.NewMemory(m.db), plain: map[engine.Name]*verify.Plain{}, res: &Result{
 		Version: 1, Run: id, Target: m.db.Target, Direction: d, Verified: true,
 		Migrations: []MigrationResult{}, Tables: []snapshot.TableReport{}, Conflicts: []snapshot.Conflict{}, NotUndone: []string{},
 	}}, nil

@@ -106,7 +106,14 @@ func (r *Restorer) live(g *target, i int) engine.Column {
 func (r *Restorer) images(g *target, fields []int, cast bool) (kept, live []string) {
 	for _, i := range fields {
 		f, now := g.x.Fields[i], r.live(g, i)
-		decl, _ := r.s.f.store(now)
+		decl, text := r.s.f.store(now)
+		if g.x.onward && !cast && (text != f.Text || bare(decl) != bare(f.Decl)) {
+			// Every captured value is known to fit into the type of now; the other way round that need not be so.
+			as := r.s.kept(now)
+			kept = append(kept, r.s.image(r.s.f.value(r.s.f.back("d."+v(i), f, now), as), as))
+			live = append(live, r.s.image(r.s.f.value("t."+r.s.q(now.Name), as), as))
+			continue
+		}
 		as := field{Decl: f.Decl, Text: f.Text, Set: f.Set, Type: r.s.typed(now)}
 		if !cast && !f.Text && bare(decl) == bare(f.Decl) {
 			as.Decl, as.Type = decl, decl
@@ -275,6 +282,9 @@ func (r *Restorer) updateEach(ctx context.Context, tx engine.Querier, g *target,
 			}
 		}
 		if len(left) == len(todo) {
+			if n, ok, err := r.rotate(ctx, tx, g, left); ok || err != nil {
+				return done + n, err
+			}
 			for _, n := range left {
 				if err := r.mark(ctx, tx, x, fmt.Sprintf("SELECT %d, '%s'", n, valueTaken)); err != nil {
 					return done, err

@@ -19,7 +19,8 @@ type Meta struct {
 	Run, Direction, CreatedBy, Release string
 	Migration                          int64
 	Expires                            *time.Time
-	First                              bool // the migration never ran in either direction: it has no captures
+	Snapshot                           string // the id to go on under; "" for a new one
+	First                              bool   // the migration never ran in either direction: it has no captures
 }
 
 // Capturer makes the captures of one migration in one direction, all in the migration's transaction.
@@ -33,11 +34,15 @@ type Capturer struct {
 	last     shapes          // names at the end, once they are read
 	ready    bool            // the catalog is there
 	sealed   bool
+	moment   time.Time // of all captures, when they are of one; zero: each has its own
 }
 
 // Begin starts the captures of one migration in one direction. Nothing is written before the first capture.
 func (s *Store) Begin(m Meta) *Capturer {
-	return &Capturer{s: s, meta: m, id: newID(), track: &tracker{s: s}, whole: map[string]bool{}}
+	if m.Snapshot == "" {
+		m.Snapshot = newID()
+	}
+	return &Capturer{s: s, meta: m, id: m.Snapshot, track: &tracker{s: s}, whole: map[string]bool{}}
 }
 
 // Snapshot is the id that all captures of this migration share.
@@ -296,7 +301,7 @@ func (c *Capturer) prepare(ctx context.Context, tx engine.Querier, n int, a *act
 	x := &capture{
 		Info: Info{
 			ID: newID(), Snapshot: c.id, Kind: a.kind, Migration: c.meta.Migration, Direction: c.meta.Direction, Statement: n,
-			CapturedAt: time.Now().UTC().Truncate(time.Microsecond), Status: statusCapturing, CreatedBy: c.meta.CreatedBy, ExpiresAt: c.meta.Expires,
+			CapturedAt: c.at(), Status: statusCapturing, CreatedBy: c.meta.CreatedBy, ExpiresAt: c.meta.Expires,
 		},
 		detail: detail{Home: c.track.home(t), Identity: identity(t), At: t.Name, Shape: t},
 		live:   t, events: a.events, reduce: a.reduce, chain: a.chain, named: a.named,
@@ -365,10 +370,21 @@ func (c *Capturer) prepare(ctx context.Context, tx engine.Querier, n int, a *act
 	return x, nil
 }
 
+// at is the moment of a capture.
+func (c *Capturer) at() time.Time {
+	if !c.moment.IsZero() {
+		return c.moment
+	}
+	return time.Now().UTC().Truncate(time.Microsecond)
+}
+
 // key picks what identifies a row: the first key, if possible one that survives the statement.
 func (c *Capturer) key(a *action) []string {
 	if len(a.table.Keys) == 0 {
 		return nil
+	}
+	if a.key != nil {
+		return a.key
 	}
 	if a.kind != Columns || a.columns == nil {
 		return a.table.Keys[0].Columns
@@ -390,11 +406,8 @@ func columnIndex(t *engine.Table, name string) int {
 
 // field describes how a column is captured.
 func (c *Capturer) field(t *engine.Table, col engine.Column) field {
-	f := field{Name: c.track.homeColumn(t, col), At: col.Name, Num: columnIdentity(t, col), Type: c.s.typed(col), Exact: col.Collation != ""}
-	f.Decl, f.Text = c.s.f.store(col)
-	if c.s.f.typed != nil {
-		f.Set = mysqlTyped(f.Type).charset
-	}
+	f := c.s.kept(col)
+	f.Name, f.Num, f.Exact = c.track.homeColumn(t, col), columnIdentity(t, col), col.Collation != ""
 	return f
 }
 

@@ -15,6 +15,9 @@ var ids struct {
 	last uint64 // milliseconds << 12 | counter
 }
 
+// NewID gives an id for a snapshot whose captures are made one after the other.
+func NewID() string { return newID() }
+
 // newID gives a UUIDv7.
 func newID() string {
 	ids.Lock()

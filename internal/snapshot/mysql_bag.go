@@ -22,8 +22,7 @@ func mysqlExchange(ctx context.Context, r *Restorer, tx engine.Querier, g *targe
 		if c.Generated {
 			continue
 		}
-		f := field{At: c.Name, Type: s.typed(c), Set: mysqlTyped(s.typed(c)).charset}
-		f.Decl, _ = s.f.store(c)
+		f := s.kept(c)
 		columns, names = append(columns, v(i)+" "+f.Decl), append(names, v(i))
 		values = append(values, s.f.value("t."+s.q(c.Name), f))
 		columnsOf, back = append(columnsOf, s.q(c.Name)), append(back, s.f.back("o."+v(i), f, c))

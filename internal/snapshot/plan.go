@@ -23,6 +23,7 @@ type action struct {
 	strong  bool     // the statement itself will keep readers out
 	lossy   bool     // false: failing to record is no loss (inserted rows)
 	reason  string
+	key     []string // to know rows by; nil = the table's first
 	// Where the engine cannot observe: named says how the rows can be asked for before the statement runs; keysOnly: of
 	// a copy of all rows the keys are enough; whole: all columns, also when the statement names those that it writes.
 	named    *named

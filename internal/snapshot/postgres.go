@@ -18,6 +18,13 @@ var postgresFlavour = flavour{
 	overriding: "OVERRIDING SYSTEM VALUE",
 	timestamp:  "timestamptz",
 	hash:       "bytea",
+	locks: func(strong bool) string {
+		if strong {
+			return "ACCESS EXCLUSIVE"
+		}
+		return "SHARE ROW EXCLUSIVE"
+	},
+	consistent: "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
 	store: func(c engine.Column) (string, bool) {
 		switch strings.TrimSuffix(c.Type, "[]") {
 		case "aclitem", "gtsvector": // the server cannot send these
@@ -38,11 +45,22 @@ var postgresFlavour = flavour{
 		return ref + "::" + f.Decl
 	},
 	back: postgresBack,
+	as:   func(ref string, now engine.Column) string { return "(" + ref + ")::" + now.Type },
 	address: func(t *engine.Table) string {
 		if t.Kind == "partitioned" { // places are numbered in each partition
 			return "(t.tableoid::text || t.ctid::text)"
 		}
 		return "t.ctid"
+	},
+	column: func(ctx context.Context, q engine.Querier, f field) (engine.Column, error) {
+		if !f.Text && f.Type == f.Decl {
+			return engine.Column{Type: f.Type, Base: f.Decl, Portable: true}, nil
+		}
+		there, err := number(ctx, q, "look for type "+f.Type, "SELECT CASE WHEN to_regtype($1::text) IS NULL THEN 0 ELSE 1 END", f.Type)
+		if err != nil || there == 0 {
+			return engine.Column{Type: f.Decl, Base: f.Decl, Portable: true}, err
+		}
+		return engine.Column{Type: f.Type}, nil
 	},
 	match: postgresMatch,
 	text:  func(ref string, _ field) string { return "coalesce(" + ref + "::text, 'NULL')" },

@@ -67,6 +67,7 @@ const (
 	sealPresent = "present" // all of the rows, with nothing left of what was captured
 	sealRows    = "rows"    // row by row, in a companion table: those that were there, with their hash
 	sealBag     = "bag"     // a table without key: the hashes of all its rows, with their numbers
+	sealNone    = "none"    // nothing was done to them: captured by hand
 	sealCovered = "covered" // the key did not survive; a later capture of the whole table speaks for this one
 )
 
@@ -185,17 +186,31 @@ func (s *Store) on(c *capture, t *engine.Table, live, kept string, name, col fun
 
 // keyText shows the key of a captured row to a person.
 func (s *Store) keyText(c *capture, kept string) string {
+	var refs []string
+	for i := range c.Key {
+		refs = append(refs, c.was(kept, i))
+	}
+	if len(refs) == 0 {
+		return s.concat([]string{"'row '", s.f.text(kept+".n", field{})})
+	}
+	return s.keyOf(c.Key, refs)
+}
+
+// keyOf shows a key: "id=7, part=2".
+func (s *Store) keyOf(key []field, refs []string) string {
 	var parts []string
-	for i, f := range c.Key {
+	for i, f := range key {
 		label := "'" + strings.ReplaceAll(f.Name, "'", "''") + "='"
 		if i > 0 {
 			label = "', " + label[1:]
 		}
-		parts = append(parts, label, s.f.text(c.was(kept, i), f))
+		parts = append(parts, label, s.f.text(refs[i], f))
 	}
-	if len(parts) == 0 {
-		parts = []string{"'row '", s.f.text(kept+".n", field{})}
-	}
+	return s.concat(parts)
+}
+
+// concat joins texts.
+func (s *Store) concat(parts []string) string {
 	if s.f.concat != nil {
 		return s.f.concat(parts)
 	}

@@ -44,6 +44,7 @@ type restoring struct {
 	landed  bool              // Down moved the keys back itself
 	final   string            // table of the keys that its rows had in the beginning, when older captures moved keys
 	bag     *bag              // of a table without a key
+	onward  bool              // it goes into a table as it is now: columns may have other types than when they were captured
 }
 
 // Report says what Finish did.

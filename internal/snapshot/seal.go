@@ -28,7 +28,9 @@ func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) err
 	return c.s.pinned(ctx, tx, func() error {
 		for i, x := range c.captures {
 			if x.Kind != Definition {
-				if err := c.seal(ctx, tx, i, x, watch); err != nil {
+				if c.meta.Direction == Manual { // nobody changed anything: there is nothing to tell apart later
+					x.Seal.Mode = sealNone
+				} else if err := c.seal(ctx, tx, i, x, watch); err != nil {
 					return fmt.Errorf("seal the capture of %s: %w", x.Home, err)
 				}
 				if err := c.sum(ctx, tx, x); err != nil {
@@ -47,7 +49,7 @@ func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) err
 // supersede takes earlier captures of the same migration and direction out of use: they belong to a run that was
 // undone without being put back.
 func (c *Capturer) supersede(ctx context.Context, tx engine.Querier) error {
-	if c.meta.First {
+	if c.meta.First || c.meta.Direction == Manual || c.meta.Direction == Restored {
 		return nil
 	}
 	if len(c.captures) == 0 {

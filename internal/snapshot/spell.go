@@ -50,6 +50,16 @@ func (s *Store) typed(c engine.Column) string {
 	return s.f.typed(c)
 }
 
+// kept describes how the values of a live column are kept.
+func (s *Store) kept(c engine.Column) field {
+	f := field{Name: c.Name, At: c.Name, Type: s.typed(c)}
+	f.Decl, f.Text = s.f.store(c)
+	if s.f.typed != nil {
+		f.Set = mysqlTyped(f.Type).charset
+	}
+	return f
+}
+
 // normal spells the names of tables as the catalog does, where that is not the text's business alone: MySQL may fold their
 // case, and calls the tables of the database at hand by its name, too.
 func (s *Store) normal(ctx context.Context, q engine.Querier, es []effects.Effect) ([]effects.Effect, error) {

@@ -17,10 +17,15 @@ var sqliteFlavour = flavour{
 	number:    "n INTEGER PRIMARY KEY",
 	timestamp: "text",
 	hash:      "blob",
+	locks:     func(bool) string { return "the whole file, against writers" },
 	// A column without a type keeps every value exactly as it comes.
 	store: func(engine.Column) (string, bool) { return "", false },
 	value: func(ref string, _ field) string { return ref },
 	back:  func(ref string, _ field, _ engine.Column) string { return ref },
+	as:    func(ref string, _ engine.Column) string { return ref },
+	column: func(_ context.Context, _ engine.Querier, f field) (engine.Column, error) {
+		return engine.Column{Type: f.Type, Portable: true}, nil
+	},
 	match: func(live, kept string, _ field, _ engine.Column) string {
 		// The first comparison can use an index, whatever its collation; the second is exact.
 		return live + " = " + kept + " AND " + live + " = " + kept + " COLLATE BINARY"

@@ -44,16 +44,22 @@ type dialect interface {
 
 // flavour is how an engine spells things.
 type flavour struct {
-	number     string // column that numbers the rows of a capture
-	overriding string // of an INSERT that writes identity columns
-	timestamp  string // type of a moment
-	hash       string // type of a hash
+	number     string                   // column that numbers the rows of a capture
+	overriding string                   // of an INSERT that writes identity columns
+	timestamp  string                   // type of a moment
+	hash       string                   // type of a hash
+	locks      func(strong bool) string // the lock of dialect.lock by its name; "" where nothing is said about it
+	consistent string                   // makes the transaction look at one moment; "" where it does, or cannot
 	// store gives the type a value of the column is kept as, and whether it is kept as text.
 	store func(engine.Column) (decl string, text bool)
 	// value reads a live column in the form a capture keeps it.
 	value func(ref string, f field) string
 	// back turns a kept value into what the live column takes.
 	back func(ref string, f field, now engine.Column) string
+	// as makes a value, as back gives it, exactly one of the live column's type: cut or rounded where that cuts or rounds.
+	as func(ref string, now engine.Column) string
+	// column gives the column of a copy that takes a captured value: of the type it had, or of the form it is kept in when that type is gone.
+	column func(ctx context.Context, q engine.Querier, f field) (engine.Column, error)
 	// match compares a live key column with a kept one, by bytes.
 	match func(live, kept string, f field, now engine.Column) string
 	// text shows a kept value to a person.

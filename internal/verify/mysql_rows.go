@@ -83,3 +83,7 @@ func (mysql) sum(ctx context.Context, q engine.Querier, from string, exprs []str
 	}
 	return c, nil
 }
+
+func (v mysql) sampleExpr(db *engine.DB, c engine.Column) string {
+	return "COALESCE(CONCAT('=', HEX(CAST(" + v.hashExpr(db, c, "") + " AS BINARY))), 'null')"
+}

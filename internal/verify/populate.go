@@ -36,6 +36,8 @@ type filler interface {
 	text(db *engine.DB, c *fillColumn) string
 	// override stands in INSERT before VALUES, so that every column can be written.
 	override() string
+	// defaults stands there instead of columns and values, for a row of nothing but defaults.
+	defaults() string
 	// calm keeps the user's triggers from firing until the transaction ends, as far as the account may.
 	calm(ctx context.Context, q engine.Querier) error
 	stir(ctx context.Context, q engine.Querier) error
@@ -47,6 +49,8 @@ func newFiller(db *engine.DB) (filler, error) {
 		return postgresFiller{db}, nil
 	case engine.SQLite:
 		return sqliteFiller{}, nil
+	case engine.MySQL, engine.MariaDB:
+		return mysqlFiller{db}, nil
 	}
 	return nil, fmt.Errorf("no rows are generated on %s", db.Kind)
 }
@@ -67,6 +71,8 @@ type fillColumn struct {
 	element    *fillColumn
 	unique     bool
 	integerKey bool     // SQLite: it is the row's number
+	unsigned   bool     // MySQL
+	ascii      bool     // its character set does not hold every character
 	hints      []string // literals of the checks that mention it
 	numbers    []int64  // numbers of those
 	bounds     []string // values of a partition key that some partition takes
@@ -276,7 +282,7 @@ func (p *populating) insert(ctx context.Context, t *fillTable, rows []row) error
 	}
 	if len(columns) == 0 {
 		for range rows {
-			if _, err := p.q.ExecContext(ctx, "INSERT INTO "+p.db.Quote(t.Name)+" DEFAULT VALUES"); err != nil {
+			if _, err := p.q.ExecContext(ctx, "INSERT INTO "+p.db.Quote(t.Name)+p.f.defaults()); err != nil {
 				return err
 			}
 		}

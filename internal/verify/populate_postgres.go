@@ -171,6 +171,8 @@ func (postgresFiller) text(db *engine.DB, c *fillColumn) string { return db.Iden
 
 func (postgresFiller) override() string { return " OVERRIDING SYSTEM VALUE" }
 
+func (postgresFiller) defaults() string { return " DEFAULT VALUES" }
+
 // calm takes a superuser; others get along with the triggers as they are.
 func (postgresFiller) calm(ctx context.Context, q engine.Querier) error {
 	_, err := q.ExecContext(ctx, "SET LOCAL session_replication_role = replica")

@@ -69,20 +69,7 @@ func (sqliteFiller) facts(ctx context.Context, q engine.Querier, t *engine.Table
 
 // sqliteUnique lists the columns of unique indexes.
 func sqliteUnique(ctx context.Context, q engine.Querier, table string) ([]string, error) {
-	rows, err := q.QueryContext(ctx, `SELECT coalesce(c.name, '') FROM pragma_index_list(?) i, pragma_index_info(i.name) c WHERE i."unique"`, table)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []string
-	for rows.Next() {
-		var s string
-		if err := rows.Scan(&s); err != nil {
-			return nil, err
-		}
-		out = append(out, s)
-	}
-	return out, rows.Err()
+	return column(ctx, q, `SELECT coalesce(c.name, '') FROM pragma_index_list(?) i, pragma_index_info(i.name) c WHERE i."unique"`, table)
 }
 
 // sqliteClass reads a declared type as people mean it; SQLite itself only knows its affinity.
@@ -119,6 +106,8 @@ func (sqliteFiller) value(_ *engine.DB, _ *fillColumn, v any, _ int) (string, an
 func (sqliteFiller) text(db *engine.DB, c *fillColumn) string { return db.Ident(c.Name) }
 
 func (sqliteFiller) override() string { return "" }
+
+func (sqliteFiller) defaults() string { return " DEFAULT VALUES" }
 
 func (sqliteFiller) calm(context.Context, engine.Querier) error { return nil }
 

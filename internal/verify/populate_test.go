@@ -10,8 +10,31 @@ import (
 	"github.com/dbrollback/dbrollback/internal/testdb"
 )
 
+// everywhere are all engines.
+var everywhere = []testdb.Engine{testdb.OnPostgres, testdb.OnSQLite, testdb.OnMySQL, testdb.OnMariaDB}
+
+// nastyMySQL is for both servers.
+const nastyMySQL = `
+CREATE TABLE kinds (k tinyint PRIMARY KEY, label char(4) UNIQUE NOT NULL);
+CREATE TABLE people (
+    id bigint unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY, mail varchar(40) CHARACTER SET latin1 UNIQUE NOT NULL, boss bigint unsigned, kind tinyint NOT NULL,
+    status enum('new', 'it''s ok') NOT NULL, tags set('a', 'b') NOT NULL, share decimal(5,2) CHECK (share BETWEEN 0 AND 100), full_name varchar(50) AS (concat(mail, '!')) STORED,
+    settings json NOT NULL, ok boolean NOT NULL, flags bit(5) NOT NULL, at datetime(3) NOT NULL, seen timestamp NULL, born date, lasts time, y year NOT NULL,
+    token binary(16) UNIQUE NOT NULL, small varbinary(2), ratio float unsigned, big double NOT NULL, note mediumtext, place point NOT NULL, ref char(3) CHECK (ref REGEXP '^[A-Z]{3}$'),
+    FOREIGN KEY (boss) REFERENCES people (id), FOREIGN KEY (kind) REFERENCES kinds (k));
+CREATE TABLE ` + "`Odd ``Table`" + ` (` + "`a.b`" + ` int, ` + "`c d`" + ` bigint unsigned NOT NULL REFERENCES people (id), PRIMARY KEY (` + "`a.b`, `c d`" + `), FOREIGN KEY (` + "`c d`" + `) REFERENCES people (id));
+CREATE TABLE parts (x int, y bigint unsigned, z text, FOREIGN KEY (x, y) REFERENCES ` + "`Odd ``Table` (`a.b`, `c d`)" + `);
+CREATE TABLE hen (id int PRIMARY KEY, egg int);
+CREATE TABLE egg (id int PRIMARY KEY, hen int NOT NULL, FOREIGN KEY (hen) REFERENCES hen (id));
+ALTER TABLE hen ADD FOREIGN KEY (egg) REFERENCES egg (id);
+CREATE TABLE regions (id int NOT NULL, r int NOT NULL) PARTITION BY LIST (r) (PARTITION a VALUES IN (3, 5), PARTITION b VALUES IN (8));
+CREATE TABLE log (id int NOT NULL, at date NOT NULL, PRIMARY KEY (id, at)) PARTITION BY RANGE (year(at)) (PARTITION old VALUES LESS THAN (2020), PARTITION rest VALUES LESS THAN MAXVALUE);
+CREATE TABLE only_default (id int NOT NULL AUTO_INCREMENT PRIMARY KEY)`
+
 // nasty are tables for which rows are hard to guess.
 var nasty = map[string]string{
+	"mysql":   nastyMySQL,
+	"mariadb": nastyMySQL + ";\nCREATE TABLE typed (u uuid PRIMARY KEY, i inet6 NOT NULL, j json, k int NOT NULL CHECK (k IN (7, 9)))",
 	"postgres": `
 CREATE EXTENSION IF NOT EXISTS citext;
 CREATE TYPE mood AS ENUM ('sad', 'it''s ok', 'happy');
@@ -129,16 +152,18 @@ func TestPopulate(t *testing.T) {
 				}
 			}
 		}
-	})
+	}, everywhere...)
 }
 
 // The rows are the same every time: what a proof shows today it shows tomorrow.
 func TestPopulateIsDeterministic(t *testing.T) {
-	for _, e := range testdb.Engines() {
+	for _, e := range everywhere {
 		t.Run(string(e), func(t *testing.T) {
 			t.Parallel()
 			schema := map[testdb.Engine]string{
 				testdb.OnPostgres: "CREATE TABLE a (id serial PRIMARY KEY, t text, n numeric, u uuid NOT NULL);\nCREATE TABLE b (id int PRIMARY KEY, a int REFERENCES a)",
+				testdb.OnMySQL:    "CREATE TABLE a (id int AUTO_INCREMENT PRIMARY KEY, t text, n decimal(20,5), u binary(16) NOT NULL);\nCREATE TABLE b (id int PRIMARY KEY, a int, FOREIGN KEY (a) REFERENCES a (id))",
+				testdb.OnMariaDB:  "CREATE TABLE a (id int AUTO_INCREMENT PRIMARY KEY, t text, n decimal(20,5), u uuid NOT NULL);\nCREATE TABLE b (id int PRIMARY KEY, a int, FOREIGN KEY (a) REFERENCES a (id))",
 				testdb.OnSQLite:   "CREATE TABLE a (id INTEGER PRIMARY KEY, t TEXT, n NUMERIC, u BLOB NOT NULL);\nCREATE TABLE b (id INTEGER PRIMARY KEY, a INT REFERENCES a)",
 			}[e]
 			one, two := e.New(t), e.New(t)
@@ -153,7 +178,7 @@ func TestPopulateIsDeterministic(t *testing.T) {
 func TestPopulateGivesUp(t *testing.T) {
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		out, db := populated(t, dsn, "CREATE TABLE never (id int PRIMARY KEY, n int NOT NULL CHECK (n > 5 AND n < 5));\n"+
-			"CREATE TABLE child (id int PRIMARY KEY, never int NOT NULL REFERENCES never);\nCREATE TABLE other (id int PRIMARY KEY)")
+			"CREATE TABLE child (id int PRIMARY KEY, never int NOT NULL, FOREIGN KEY (never) REFERENCES never (id));\nCREATE TABLE other (id int PRIMARY KEY)")
 		if len(out.Notes) == 0 || !strings.Contains(out.Notes[0], "0 of 48 rows could be generated for ") || !strings.Contains(out.Notes[0], "never") {
 			t.Errorf("notes: %q", out.Notes)
 		}
@@ -163,7 +188,7 @@ func TestPopulateGivesUp(t *testing.T) {
 				t.Errorf("%s: %d rows, %v", table, n, err)
 			}
 		}
-	})
+	}, everywhere...)
 }
 
 // What changes of a table is told by row and by column.
@@ -199,7 +224,7 @@ func TestCompareRows(t *testing.T) {
 		if d := before.Compare(read()); d.Missing != 4 {
 			t.Errorf("the table is gone: %+v", d)
 		}
-	})
+	}, everywhere...)
 }
 
 func TestSample(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -25,6 +26,9 @@ const (
 	dates     class = "date"
 	times     class = "time"
 	moments   class = "timestamp"
+	stamps    class = "stamp" // MySQL's TIMESTAMP, which ends in 2038
+	years     class = "year"
+	shapes    class = "geometry"
 	intervals class = "interval"
 	uuids     class = "uuid"
 	jsons     class = "json"
@@ -88,6 +92,8 @@ func (c *fillColumn) distinct(i int) any {
 	switch c.class {
 	case integers:
 		switch c.size {
+		case 1:
+			return int64(1 + i%120)
 		case 2:
 			return int64(20_001 + i%12_000)
 		default:
@@ -124,10 +130,16 @@ func (c *fillColumn) distinct(i int) any {
 		return fmt.Sprintf("00000000-0000-4000-8000-%012x", firstKey+i)
 	case dates:
 		return time.Date(2020, 1, 1+i, 0, 0, 0, 0, time.UTC).Format("2006-01-02")
-	case moments:
+	case moments, stamps:
 		return time.Date(2020, 1, 1, 0, 0, i, 0, time.UTC).Format("2006-01-02 15:04:05")
+	case years:
+		return strconv.Itoa(1901 + i%250)
 	case bytess:
-		return []byte(fmt.Sprintf("row-%d", i))
+		b := fmt.Appendf(nil, "row-%012d", i)
+		if c.size > 0 && c.size < len(b) {
+			b = b[len(b)-c.size:]
+		}
+		return b
 	case addresses:
 		return fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255)
 	case networks:
@@ -171,13 +183,27 @@ func (c *fillColumn) candidates(tame bool) []any {
 	case strs:
 		out = append(out, c.texts(tame)...)
 	case bytess:
-		out = []any{[]byte("bytes"), []byte("{}"), []byte{0, 1, 0xff}, []byte{}}
+		for _, b := range [][]byte{[]byte("bytes"), []byte("{}"), {0, 1, 0xff}, {}} {
+			if c.size > 0 && len(b) > c.size {
+				b = b[:c.size]
+			}
+			out = append(out, b)
+		}
 	case dates:
 		out = list([]string{"2024-02-29", "2001-01-01", "1969-12-31", "9999-12-31"})
 	case times:
 		out = list([]string{"12:34:56", "00:00:00", "23:59:59"})
 	case moments:
 		out = list([]string{"2024-02-29 12:34:56", "2001-01-01 00:00:00", "1969-12-31 23:59:59.5", "2037-12-31 23:59:59"})
+	case stamps:
+		out = list([]string{"2024-02-29 12:34:56", "2001-01-01 00:00:00", "1970-01-02 00:00:01", "2037-12-31 23:59:59"})
+	case years:
+		out = list([]string{"2024", "1999", "1901", "2155"})
+	case shapes:
+		if len(c.hints) > 0 {
+			return list(c.hints)
+		}
+		out = list([]string{"POINT(1 2)", "LINESTRING(0 0,1 1)", "POLYGON((0 0,1 0,1 1,0 0))"})
 	case intervals:
 		out = list([]string{"1 day", "00:00:01", "1 mon", "-2 days"})
 	case uuids:
@@ -219,6 +245,8 @@ func (c *fillColumn) numeric(tame bool) []any {
 		whole = append(whole, 0, -1)
 		if c.class == integers && len(c.numbers) == 0 {
 			switch c.size {
+			case 1:
+				whole = append(whole, math.MaxInt8, math.MinInt8)
 			case 2:
 				whole = append(whole, math.MaxInt16, math.MinInt16)
 			case 4:
@@ -231,6 +259,7 @@ func (c *fillColumn) numeric(tame bool) []any {
 	var out []any
 	for _, n := range whole {
 		switch {
+		case c.unsigned && n < 0:
 		case c.class == integers:
 			out = append(out, n)
 		case c.class == floats:
@@ -241,7 +270,10 @@ func (c *fillColumn) numeric(tame bool) []any {
 	}
 	switch {
 	case c.class == floats && !tame:
-		out = append(out, 0.1, -2.5e-7, 123456.789)
+		out = append(out, 0.1, 123456.789)
+		if !c.unsigned {
+			out = append(out, -2.5e-7)
+		}
 	case c.class == numerics && c.size == 0 && !tame:
 		out = append(out, "0.10", "-12345678901234567890.5")
 	case c.class == numerics && c.scale > 0:
@@ -273,6 +305,9 @@ func (c *fillColumn) texts(tame bool) []any {
 		"+4912345678", "10.0.0.1", "{}", "slug-1", "ABC", "0")
 	if !tame {
 		out = append(out, "", "O'Brien \"x\" \\ %", "Grüße, 世界 🙂", " blank ", "line\nline\ttab", strings.Repeat("long ", 60))
+	}
+	if c.ascii {
+		out = slices.DeleteFunc(out, func(s string) bool { return strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII }) })
 	}
 	return fitting(list(out), c.size)
 }

@@ -30,6 +30,8 @@ var postgresGrants string
 type postgresQuery struct {
 	Rest   bool // the statement for objects that are no table's
 	Digest bool // the statement that sums up what hangs on named tables
+	Plain  bool // the statement that reads one ordinary table, or these parts of it
+	Parts
 	All    bool // every table
 	Others bool // named tables, and every view
 	// What the tables use that most do not; without it the statement is a third as long, and as fast.
@@ -52,6 +54,8 @@ func (p postgresQuery) text() (string, error) {
 		source = postgresOthers
 	case p.Digest:
 		source = postgresDigest
+	case p.Plain:
+		source = postgresPlain
 	}
 	t, err := template.New("query").Parse(source)
 	if err != nil {

@@ -67,3 +67,7 @@ func (postgres) sum(ctx context.Context, q engine.Querier, from string, exprs []
 	}
 	return c, nil
 }
+
+func (postgres) sampleExpr(db *engine.DB, c engine.Column) string {
+	return "coalesce('=' || " + db.Ident(c.Name) + "::text, 'null')"
+}

@@ -50,6 +50,10 @@ func ReadRows(ctx context.Context, db *engine.DB, q engine.Querier, n engine.Nam
 	if err != nil {
 		return nil, err
 	}
+	v, err := verifier(db)
+	if err != nil {
+		return nil, err
+	}
 	s := &RowSet{Table: t.Name}
 	if len(t.Keys) > 0 {
 		s.key = t.Keys[0].Columns
@@ -57,11 +61,7 @@ func ReadRows(ctx context.Context, db *engine.DB, q engine.Querier, n engine.Nam
 	var exprs []string
 	for _, c := range t.Columns {
 		s.Columns = append(s.Columns, c.Name)
-		if db.Kind == engine.SQLite {
-			exprs = append(exprs, fmt.Sprintf("typeof(%[1]s) || ' ' || quote(%[1]s)", db.Ident(c.Name)))
-		} else {
-			exprs = append(exprs, "coalesce('=' || "+db.Ident(c.Name)+"::text, 'null')")
-		}
+		exprs = append(exprs, v.sampleExpr(db, c))
 	}
 	if len(exprs) == 0 {
 		exprs = []string{"''"}

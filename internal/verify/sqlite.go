@@ -202,3 +202,7 @@ func (v sqlite) sum(ctx context.Context, q engine.Querier, from string, exprs []
 	c.Sum = hex.EncodeToString(sum)
 	return c, err
 }
+
+func (sqlite) sampleExpr(db *engine.DB, c engine.Column) string {
+	return "typeof(" + db.Ident(c.Name) + ") || ' ' || quote(" + db.Ident(c.Name) + ")"
+}

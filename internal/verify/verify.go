@@ -63,7 +63,13 @@ type engineVerifier interface {
 	take(ctx context.Context, q engine.Querier, s Scope) (Fingerprint, error)
 	rowHash(exprs []string) string
 	hashExpr(db *engine.DB, c engine.Column, qualifier string) string
+	// sampleExpr is the column's value as exact text that begins with "null" for NULL, and for nothing else.
+	sampleExpr(db *engine.DB, c engine.Column) string
 	sum(ctx context.Context, q engine.Querier, from string, exprs []string) (Checksum, error)
+	// checks lists the conditions that every row of a table fulfils, and that it has a partition.
+	checks(ctx context.Context, q engine.Querier, t *engine.Table) ([]rowCheck, error)
+	// misfits counts the captured values that a column of now would not take, or would change.
+	misfits(ctx context.Context, q engine.Querier, f Fit, c Captured, now engine.Column) (int64, error)
 }
 
 func verifier(db *engine.DB) (engineVerifier, error) {

@@ -1,0 +1,121 @@
+package folder
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing/fstest"
+)
+
+// sign is why a file is taken for one of a tool's.
+type sign struct {
+	format Format
+	file   string
+}
+
+// detect finds out whose folder it is, by the names of the files and, where those do not tell, by what stands in
+// them. What two tools may have written is nobody's: a guess would run the wrong half of it. For goose, whose files
+// have all been read by then, the folder comes back as read.
+func detect(files fs.FS, dir string) (Format, fs.FS, error) {
+	r := &reader{files: files, dir: dir}
+	if _, err := fs.Stat(files, planFile); err == nil {
+		return Sqitch, files, nil
+	}
+	if conf, err := r.sqitchConf(); err == nil && conf != nil {
+		return Sqitch, files, nil
+	}
+	entries, err := fs.ReadDir(files, ".")
+	if err != nil {
+		return "", nil, fmt.Errorf("read %s: %w", r.path("."), reason(err))
+	}
+	var signs []sign
+	read := fstest.MapFS{}
+	for _, e := range entries {
+		if e.IsDir() {
+			continue
+		}
+		f, err := r.signOf(e, read)
+		if err != nil {
+			return "", nil, err
+		}
+		if f != "" {
+			signs = append(signs, sign{f, e.Name()})
+		}
+	}
+	if len(signs) == 0 {
+		if below := r.flywayBelow(); below {
+			return Flyway, files, nil
+		}
+		return Goose, read, nil
+	}
+	first := signs[0]
+	if i := slices.IndexFunc(signs, func(s sign) bool { return s.format != first.format }); i > 0 {
+		other := signs[i]
+		return "", nil, &UnknownError{
+			Message: fmt.Sprintf("%s holds files of two tools: %s is for %s, %s for %s", r.path("."), first.file, first.format, other.file, other.format),
+			Hint:    fmt.Sprintf("name the one that runs them: --source %s, or --source %s", first.format, other.format),
+		}
+	}
+	if first.format == Goose {
+		return Goose, read, nil
+	}
+	return first.format, files, nil
+}
+
+var (
+	numbered   = regexp.MustCompile(`^[0-9]+.*\.sql$`)
+	dbmateUp   = regexp.MustCompile(`(?m)^--\s*migrate:up(\s*$|\s+\S+)`)
+	gooseMark  = regexp.MustCompile(`(?mi)^--\s*\+goose\s+(Up|Down|NO|StatementBegin|ENVSUB)\b`)
+	gooseGo    = regexp.MustCompile(`^[0-9]+_.*\.go$`)
+	migratePat = regexp.MustCompile(`^([0-9]+)_(.*)\.(down|up)\.([^.]+)$`)
+)
+
+// signOf says whose file it is; "" for a file that no tool reads, or that says nothing either way. What it reads it
+// keeps.
+func (r *reader) signOf(e fs.DirEntry, read fstest.MapFS) (Format, error) {
+	name := e.Name()
+	switch {
+	case gooseGo.MatchString(name) && !strings.HasSuffix(name, "_test.go"):
+		read[name] = &fstest.MapFile{Mode: 0o444}
+		return Goose, nil
+	case flywayName.MatchString(name):
+		return Flyway, nil
+	case !numbered.MatchString(name) && !migratePat.MatchString(name):
+		return "", nil
+	}
+	if info, err := e.Info(); err == nil && info.Size() > Largest {
+		_, err := r.read(name)
+		return "", err
+	}
+	b, err := fs.ReadFile(r.files, name)
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", r.path(name), reason(err))
+	}
+	read[name] = &fstest.MapFile{Data: b, Mode: 0o444}
+	text := string(b)
+	switch {
+	case strings.Contains(text, "+goose") && gooseMark.MatchString(text):
+		return Goose, nil
+	case strings.Contains(text, "migrate:up") && dbmateUp.MatchString(text):
+		return Dbmate, nil
+	case migratePat.MatchString(name):
+		return GolangMigrate, nil
+	}
+	return "", nil
+}
+
+// flywayBelow: Flyway looks into the folders within, the others do not.
+func (r *reader) flywayBelow() bool {
+	found := false
+	_ = fs.WalkDir(r.files, ".", func(p string, e fs.DirEntry, err error) error {
+		if err != nil || found {
+			return fs.SkipAll
+		}
+		found = !e.IsDir() && flywayName.MatchString(path.Base(p))
+		return nil
+	})
+	return found
+}

@@ -1,0 +1,320 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// Obstacle is data of now that a statement of Down may stumble over: the application wrote it since, and the older schema
+// has no place for it. It was counted on the server before anything ran.
+type Obstacle struct {
+	Version int64    `json:"migration"`
+	File    string   `json:"file"`
+	Line    int      `json:"line"`
+	Column  int      `json:"column"`
+	Table   string   `json:"table"`
+	Columns []string `json:"columns"`
+	Problem string   `json:"problem"` // null | no value | too large | taken | check | no parent
+	Rows    int64    `json:"rows"`
+	Samples []string `json:"samples"`
+	Message string   `json:"message"`
+	certain bool     // nothing that runs before the statement can change it
+}
+
+// mostSamples are shown of each obstacle.
+const mostSamples = 3
+
+// scout looks for obstacles in the way of some Downs, in the order in which they would run.
+type scout struct {
+	m       *Migrator
+	s       *engine.Session
+	found   []Obstacle
+	notes   []string                      // what could not be looked at
+	made    map[string]*effects.TableDef  // tables that the Downs make
+	written map[engine.Name]bool          // tables whose rows statements so far may have written
+	any     bool                          // or any table's
+	puts    map[int64]map[string]struct{} // tables that a migration's captures go back to
+}
+
+// obstacles looks at the tables as they are now. What a statement before it will have changed by then, it cannot know:
+// what is found is a suspicion, unless it is certain.
+func (m *Migrator) obstacles(ctx context.Context, s *engine.Session, migrations []*Migration) (_ []Obstacle, notes []string, err error) {
+	c := &scout{m: m, s: s, made: map[string]*effects.TableDef{}, written: map[engine.Name]bool{}, puts: map[int64]map[string]struct{}{}}
+	if ok, err := m.catalog.exists(ctx, s); err != nil {
+		return nil, nil, err
+	} else if ok {
+		all, err := m.store.List(ctx, s)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, sn := range all {
+			for _, x := range sn.Captures {
+				if c.puts[sn.Migration] == nil {
+					c.puts[sn.Migration] = map[string]struct{}{}
+				}
+				c.puts[sn.Migration][x.Table] = struct{}{}
+			}
+		}
+	}
+	for _, mig := range migrations {
+		for _, st := range mig.Down {
+			for _, e := range st.Effects {
+				if err := c.effect(ctx, mig, st, e); err != nil {
+					return nil, nil, err
+				}
+			}
+			c.follow(ctx, st)
+		}
+	}
+	return c.found, c.notes, nil
+}
+
+// follow remembers what a statement may do to rows that later ones read.
+func (c *scout) follow(ctx context.Context, st Statement) {
+	for _, e := range st.Effects {
+		switch {
+		case e.Kind == effects.CreateTable && e.Define != nil:
+			c.made[strings.ToLower(e.Table.Name)] = e.Define
+		case e.Kind == effects.Opaque:
+			c.any = true
+		case e.DestroysData() || e.Kind == effects.Insert:
+			if n, err := c.m.db.Resolve(ctx, c.s, engine.Name(e.Table)); err == nil {
+				c.written[n] = true
+			}
+		}
+	}
+}
+
+// suspect is one question to the server.
+type suspect struct {
+	problem string
+	columns []string
+	what    string // what Down does, for the message
+	count   func(ctx context.Context, t *engine.Table) (engine.Misfit, bool, error)
+}
+
+// effect asks about one effect of a statement.
+func (c *scout) effect(ctx context.Context, mig *Migration, st Statement, e effects.Effect) error {
+	if e.Table.Name == "" {
+		return nil
+	}
+	if def := c.made[strings.ToLower(e.Table.Name)]; def != nil {
+		if e.Kind == effects.Insert {
+			return c.refill(ctx, mig, st, e, def)
+		}
+		return nil
+	}
+	questions := c.questions(mig, e)
+	if len(questions) == 0 {
+		return nil
+	}
+	t, err := c.m.db.Inspect(ctx, c.s, engine.Name(e.Table))
+	if errors.Is(err, engine.ErrNoTable) {
+		return nil // made by an earlier statement
+	}
+	if err != nil {
+		return err
+	}
+	for _, q := range questions {
+		m, known, err := q.count(ctx, t)
+		if err := c.harmless(ctx, err); err != nil {
+			return err
+		}
+		switch {
+		case err != nil:
+			c.notes = append(c.notes, fmt.Sprintf("%s:%d:%d: whether the rows of %s stand in its way could not be told: %v", mig.File, st.Line, st.Column, t.Name, err))
+		case known && m.Rows > 0:
+			_, filled := c.puts[mig.Version][t.Name.String()]
+			c.add(mig, st, t.Name.String(), q, m, !c.any && !c.written[t.Name] && (!filled || q.problem == noValue))
+		}
+	}
+	return nil
+}
+
+// harmless passes on only what ends the run: that a question cannot be asked must not keep anybody from rolling back.
+func (c *scout) harmless(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if e, ok := engine.AsError(err); ok && (e.Class == engine.ConnectionLost || e.Class == engine.Unreachable) {
+		return err
+	}
+	return nil
+}
+
+const noValue = "no value"
+
+func (c *scout) questions(mig *Migration, e effects.Effect) []suspect {
+	db := c.m.db
+	var out []suspect
+	rows := func(problem, what, where string, columns ...string) {
+		out = append(out, suspect{problem: problem, columns: columns, what: what, count: func(ctx context.Context, t *engine.Table) (engine.Misfit, bool, error) {
+			shown := columns
+			if problem == "null" {
+				shown = nil
+			}
+			m, err := db.CountRows(ctx, c.s, t, where, shown, mostSamples)
+			return m, true, err
+		}})
+	}
+	twins := func(what string, exprs []string, where string, columns ...string) {
+		out = append(out, suspect{problem: "taken", columns: columns, what: what, count: func(ctx context.Context, t *engine.Table) (engine.Misfit, bool, error) {
+			m, err := db.CountTwins(ctx, c.s, t, exprs, where, mostSamples)
+			return m, true, err
+		}})
+	}
+	switch {
+	case e.Kind == effects.SetNotNull:
+		for _, col := range e.Columns {
+			rows("null", "makes "+col+" NOT NULL", db.Ident(col)+" IS NULL", col)
+		}
+	case e.Kind == effects.AddColumn && e.Column != nil && e.Column.NotNull && !e.Column.HasDefault && !e.Column.Generated && !e.Column.Identity && !e.Column.Serial:
+		col := e.Column.Name
+		out = append(out, suspect{problem: noValue, columns: []string{col}, what: "adds " + col + " NOT NULL without a default",
+			count: func(ctx context.Context, t *engine.Table) (engine.Misfit, bool, error) {
+				n, keys, err := c.m.store.Uncaptured(ctx, c.s, mig.Version, t, col, mostSamples)
+				return engine.Misfit{Rows: n, Samples: keys}, true, err
+			}})
+	case e.Kind == effects.AlterColumnType && e.Column != nil:
+		for _, col := range e.Columns {
+			out = append(out, suspect{problem: "too large", columns: []string{col}, what: "changes " + col + " to " + e.Column.Type,
+				count: func(ctx context.Context, t *engine.Table) (engine.Misfit, bool, error) {
+					return c.s.Misfits(ctx, t, col, e.Column.Type, e.Column.Using, mostSamples)
+				}})
+			if e.Column.NotNull {
+				rows("null", "makes "+col+" NOT NULL", db.Ident(col)+" IS NULL", col)
+			}
+		}
+	case e.Kind == effects.AddConstraint && e.Constraint != nil && !e.Constraint.NotValid && !e.Constraint.NotEnforced:
+		k := e.Constraint
+		quoted := make([]string, len(k.Columns))
+		for i, col := range k.Columns {
+			quoted[i] = db.Ident(col)
+		}
+		switch {
+		case k.Kind == "check" && k.Expression != "":
+			rows("check", "demands "+k.Expression, "NOT ("+k.Expression+")")
+		case (k.Kind == "unique" || k.Kind == "primary key") && len(quoted) > 0:
+			twins("makes "+strings.Join(k.Columns, ", ")+" unique", quoted, "", k.Columns...)
+			for i, col := range k.Columns {
+				if k.Kind == "primary key" {
+					rows("null", "makes "+col+" a key", quoted[i]+" IS NULL", col)
+				}
+			}
+		case k.Kind == "foreign key" && len(quoted) > 0 && len(quoted) == len(k.ParentColumns):
+			var same, set []string
+			for i := range quoted {
+				same = append(same, "p."+db.Ident(k.ParentColumns[i])+" = "+db.Ident(e.Table.Name)+"."+quoted[i])
+				set = append(set, quoted[i]+" IS NOT NULL")
+			}
+			rows("no parent", "refers to "+k.Parent.String(), strings.Join(set, " AND ")+
+				" AND NOT EXISTS (SELECT 1 FROM "+db.Quote(engine.Name(k.Parent))+" p WHERE "+strings.Join(same, " AND ")+")", k.Columns...)
+		}
+	case e.Kind == effects.Create && e.Index != nil && e.Index.Unique && len(e.Index.Columns) > 0:
+		exprs := make([]string, len(e.Index.Columns))
+		for i, col := range e.Index.Columns {
+			if exprs[i] = db.Ident(col); e.Index.Expressions && !plainName.MatchString(col) {
+				exprs[i] = col
+			}
+		}
+		twins("makes "+strings.Join(e.Index.Columns, ", ")+" unique", exprs, e.Index.Where, e.Index.Columns...)
+	}
+	return out
+}
+
+var (
+	plainName  = regexp.MustCompile(`^\w+$`)
+	fromSelect = regexp.MustCompile(`(?is)\b((?:SELECT|WITH)\b.*)$`)
+)
+
+// refill asks about the rows that go into a table which Down makes: the way in which SQLite's tables are changed.
+func (c *scout) refill(ctx context.Context, mig *Migration, st Statement, e effects.Effect, def *effects.TableDef) error {
+	db := c.m.db
+	columns := slices.Clone(e.Columns)
+	if len(columns) == 0 {
+		for _, d := range def.Columns {
+			if !d.Generated {
+				columns = append(columns, d.Name)
+			}
+		}
+	}
+	source := fromSelect.FindString(st.SQL)
+	if source == "" || len(columns) == 0 {
+		return nil
+	}
+	has := func(name string) bool {
+		return slices.ContainsFunc(columns, func(c string) bool { return strings.EqualFold(c, name) })
+	}
+	with := fmt.Sprintf("WITH dbrollback_rows(%s) AS (%s) ", db.Idents(columns), source)
+	ask := func(problem, what, query string, columns ...string) error {
+		var n int64
+		err := c.s.QueryRowContext(ctx, with+query).Scan(&n)
+		if err := c.harmless(ctx, err); err != nil {
+			return err
+		}
+		if err == nil && n > 0 { // an error: it reads what the Down itself makes
+			c.add(mig, st, e.Table.String(), suspect{problem: problem, columns: columns, what: what}, engine.Misfit{Rows: n}, false)
+		}
+		return nil
+	}
+	for _, d := range def.Columns {
+		if d.NotNull && has(d.Name) {
+			if err := ask("null", "makes "+d.Name+" NOT NULL", "SELECT count(*) FROM dbrollback_rows WHERE "+db.Ident(d.Name)+" IS NULL", d.Name); err != nil {
+				return err
+			}
+		}
+	}
+	for _, k := range def.Constraints {
+		if (k.Kind != "unique" && k.Kind != "primary key") || len(k.Columns) == 0 || slices.ContainsFunc(k.Columns, func(n string) bool { return !has(n) }) {
+			continue
+		}
+		var set []string
+		for _, n := range k.Columns {
+			set = append(set, db.Ident(n)+" IS NOT NULL")
+		}
+		if err := ask("taken", "makes "+strings.Join(k.Columns, ", ")+" unique", fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM dbrollback_rows WHERE %s GROUP BY %s HAVING count(*) > 1) AS twins",
+			strings.Join(set, " AND "), db.Idents(k.Columns)), k.Columns...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *scout) add(mig *Migration, st Statement, table string, q suspect, m engine.Misfit, certain bool) {
+	o := Obstacle{Version: mig.Version, File: mig.File, Line: st.Line, Column: st.Column, Table: table, Columns: q.columns, Problem: q.problem, Rows: m.Rows, Samples: m.Samples, certain: certain}
+	what := map[string]string{
+		"null": "%s of %s without a value", noValue: "%s of %s for which no value was captured", "too large": "%s of %s with a value that does not fit",
+		"taken": "%s of %s that several rows have", "check": "%s of %s that break it", "no parent": "%s of %s whose parent is not there",
+	}[q.problem]
+	rows := "1 row"
+	switch {
+	case q.problem == "taken" && m.Rows == 1:
+		rows = "1 value"
+	case q.problem == "taken":
+		rows = fmt.Sprintf("%d values", m.Rows)
+	case m.Rows != 1:
+		rows = fmt.Sprintf("%d rows", m.Rows)
+	}
+	o.Message = "Down " + q.what + ", but there " + map[bool]string{true: "is ", false: "are "}[m.Rows == 1] + fmt.Sprintf(what, rows, table)
+	if len(m.Samples) > 0 {
+		o.Message += " (" + strings.Join(m.Samples, "; ")
+		if m.Rows > int64(len(m.Samples)) {
+			o.Message += "; …"
+		}
+		o.Message += ")"
+	}
+	if o.Columns == nil {
+		o.Columns = []string{}
+	}
+	if o.Samples == nil {
+		o.Samples = []string{}
+	}
+	c.found = append(c.found, o)
+}

@@ -1,0 +1,211 @@
+package migrate_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
+	"github.com/dbrollback/dbrollback/internal/testdb"
+)
+
+// obstacle is a migration, what the application writes after it, and what the rollback then says before it runs.
+type obstacle struct {
+	name     string
+	engines  string
+	up, down string
+	writes   string
+	says     []string
+	away     string // takes the obstacle away
+}
+
+var obstacles = []obstacle{
+	{
+		name: "null in a column that becomes NOT NULL", engines: "postgres",
+		up: "ALTER TABLE people ALTER COLUMN name DROP NOT NULL;", down: "ALTER TABLE people ALTER COLUMN name SET NOT NULL;",
+		writes: "INSERT INTO people (id) VALUES (5);\nUPDATE people SET name = NULL WHERE id = 2;",
+		says:   []string{"00001_x.sql:", "makes name NOT NULL", "there are 2 rows of public.people without a value", "id=2", "id=5"},
+		away:   "DELETE FROM people WHERE id = 5;\nUPDATE people SET name = 'Bob' WHERE id = 2;",
+	},
+	{
+		name: "no value for a column that comes back NOT NULL", engines: "postgres",
+		up: "ALTER TABLE people DROP COLUMN name;", down: "ALTER TABLE people ADD COLUMN name varchar(40) NOT NULL;",
+		writes: "INSERT INTO people (id) VALUES (77);",
+		says:   []string{"adds name NOT NULL without a default", "there is 1 row of public.people for which no value was captured", "id=77"},
+		away:   "DELETE FROM people WHERE id = 77;",
+	},
+	{
+		name: "text too long", engines: "postgres",
+		up: "ALTER TABLE people ALTER COLUMN note TYPE text;", down: "ALTER TABLE people ALTER COLUMN note TYPE varchar(200);",
+		writes: "INSERT INTO people (id, name, note) VALUES (8, 'Eve', repeat('x', 201)), (9, 'Fay', repeat('y', 200) || '   ');",
+		says:   []string{"changes note to character varying(200)", "there is 1 row of public.people with a value that does not fit", "id=8: xxx"},
+		away:   "DELETE FROM people WHERE id = 8;",
+	},
+	{
+		name: "number too large", engines: "postgres",
+		up: "ALTER TABLE people ALTER COLUMN score TYPE bigint;", down: "ALTER TABLE people ALTER COLUMN score TYPE integer;",
+		writes: "INSERT INTO people (id, name, score) VALUES (8, 'Eve', 3000000000), (9, 'Fay', -3000000000), (10, 'Gil', 2147483647);",
+		says:   []string{"changes score to integer", "there are 2 rows of public.people with a value that does not fit", "id=8: 3000000000"},
+		away:   "DELETE FROM people WHERE id IN (8, 9);",
+	},
+	{
+		name: "text that is no number", engines: "postgres",
+		up: "ALTER TABLE people ALTER COLUMN score TYPE text;", down: "ALTER TABLE people ALTER COLUMN score TYPE integer USING score::integer;",
+		writes: "INSERT INTO people (id, name, score) VALUES (8, 'Eve', '12'), (9, 'Fay', 'twelve');",
+		says:   []string{"there is 1 row of public.people with a value that does not fit", "id=9: twelve"},
+		away:   "DELETE FROM people WHERE id = 9;",
+	},
+	{
+		name: "a value that several rows have",
+		up:   "DROP INDEX people_name;", down: "CREATE UNIQUE INDEX people_name ON people (name);",
+		writes: "INSERT INTO people (id, name) VALUES (8, 'Ada');",
+		says:   []string{"makes name unique", "there is 1 value of ", "that several rows have", "Ada"},
+		away:   "DELETE FROM people WHERE id = 8;",
+	},
+	{
+		name: "a unique constraint and a foreign key", engines: "postgres",
+		up:     "ALTER TABLE orders DROP CONSTRAINT orders_person_id_fkey;",
+		down:   "ALTER TABLE orders ADD CONSTRAINT orders_person_id_fkey FOREIGN KEY (person_id) REFERENCES people (id) ON DELETE CASCADE;",
+		writes: "INSERT INTO orders VALUES (20, 99, 1);",
+		says:   []string{"refers to people", "there is 1 row of public.orders whose parent is not there", "id=20: 99"},
+		away:   "DELETE FROM orders WHERE id = 20;",
+	},
+	{
+		name: "a check", engines: "postgres",
+		up: "ALTER TABLE people DROP CONSTRAINT people_score_check;", down: "ALTER TABLE people ADD CONSTRAINT people_score_check CHECK (score < 100);",
+		writes: "INSERT INTO people (id, name, score) VALUES (8, 'Eve', 100), (9, 'Fay', NULL);",
+		says:   []string{"demands score < 100", "there is 1 row of public.people that break it", "id=8"},
+		away:   "DELETE FROM people WHERE id = 8;",
+	},
+	{
+		name: "a table that is made anew", engines: "sqlite",
+		up: `CREATE TABLE new (id integer PRIMARY KEY, name varchar(40), score integer, note varchar(200) DEFAULT 'none');
+INSERT INTO new SELECT id, name, score, note FROM people;
+DROP TABLE people;
+ALTER TABLE new RENAME TO people;`,
+		down: `CREATE TABLE old (id integer PRIMARY KEY, name varchar(40) NOT NULL, score integer, note varchar(200) DEFAULT 'none');
+INSERT INTO old SELECT id, name, score, note FROM people;
+DROP TABLE people;
+ALTER TABLE old RENAME TO people;
+CREATE INDEX people_score ON people (score);
+CREATE UNIQUE INDEX people_name ON people (name);`,
+		writes: "INSERT INTO people (id) VALUES (5), (6);",
+		says:   []string{"makes name NOT NULL", "there are 2 rows of old without a value"},
+		away:   "DELETE FROM people WHERE id > 4;",
+	},
+}
+
+// What the older schema has no place for is found and shown before anything runs; without it the same rollback goes.
+func TestObstacles(t *testing.T) {
+	for _, o := range obstacles {
+		t.Run(o.name, func(t *testing.T) {
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				f := newFixture(t, dsn, people, map[string]string{"00001_x.sql": migration(o.up, o.down), "00002_y.sql": migration("CREATE TABLE later (id integer PRIMARY KEY);", "DROP TABLE later;")})
+				if o.engines != "" && !strings.Contains(o.engines, string(f.db.Kind)) {
+					return
+				}
+				f.exec("CREATE UNIQUE INDEX people_name ON people (name)")
+				if o.name == "a check" {
+					f.exec("ALTER TABLE people ADD CONSTRAINT people_score_check CHECK (score < 100)")
+				}
+				if o.engines == "sqlite" {
+					f.exec("DROP TABLE orders")
+				}
+				before := f.dump()
+				f.up()
+				f.exec(o.writes)
+				between := f.dump()
+				plan, err := f.open().Plan(t.Context(), migrate.PlanRequest{Direction: migrate.Down, To: 0})
+				if err != nil {
+					t.Fatal(err)
+				}
+				var planned []string
+				for _, m := range plan.Migrations {
+					for _, x := range m.Obstacles {
+						planned = append(planned, x.Message)
+					}
+				}
+				res, err := f.open().Rollback(t.Context(), migrate.RollbackRequest{To: 0})
+				text := refusal(t, err)
+				for _, want := range o.says {
+					if !strings.Contains(text, want) {
+						t.Errorf("the refusal does not say %q: %s", want, text)
+					}
+					if !strings.HasSuffix(want, ".sql:") && !strings.Contains(strings.Join(planned, "\n"), want) {
+						t.Errorf("the plan does not say %q: %q", want, planned)
+					}
+				}
+				if len(res.Migrations) != 0 {
+					t.Errorf("%d migrations were undone all the same", len(res.Migrations))
+				}
+				f.same(between, f.dump(), "after the refusal")
+				f.exec(o.away)
+				f.rollback(migrate.RollbackRequest{To: 0})
+				f.exec("DELETE FROM people WHERE id > 4")
+				f.same(before, f.dump(), "without the obstacle")
+			})
+		})
+	}
+}
+
+// A suspicion that captured data, or an earlier statement of Down, takes away refuses nothing.
+func TestNoObstacle(t *testing.T) {
+	for name, o := range map[string]obstacle{
+		"captured values fill it": {
+			up: "ALTER TABLE people ALTER COLUMN name DROP NOT NULL;\nUPDATE people SET name = NULL;", down: "ALTER TABLE people ALTER COLUMN name SET NOT NULL;",
+		},
+		"Down deals with it": {
+			up: "ALTER TABLE people ALTER COLUMN note TYPE text;", down: "UPDATE people SET note = left(note, 200);\nALTER TABLE people ALTER COLUMN note TYPE varchar(200);",
+			writes: "UPDATE people SET note = repeat('x', 300) WHERE id = 1;",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				f := newFixture(t, dsn, people, map[string]string{"00001_x.sql": migration(o.up, o.down)})
+				before := f.dump()
+				f.up()
+				f.exec(o.writes)
+				plan, err := f.open().Plan(t.Context(), migrate.PlanRequest{Direction: migrate.Down, To: -1, Steps: 1})
+				if err != nil || len(plan.Migrations[0].Obstacles) != 1 {
+					t.Fatalf("the suspicion is not in the plan: %v, %+v", err, plan)
+				}
+				f.rollback(migrate.RollbackRequest{Steps: 1})
+				if o.writes == "" {
+					f.same(before, f.dump(), "after the rollback")
+				}
+			}, testdb.OnPostgres)
+		})
+	}
+}
+
+// A dry run tells the conflicts that the rollback will have, and changes nothing.
+func TestDryRunTellsConflicts(t *testing.T) {
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, people, map[string]string{"00001_x.sql": migration("UPDATE people SET score = 0;\nDELETE FROM people WHERE id = 4;", "SELECT 1;")})
+		f.up()
+		f.exec("UPDATE people SET score = 7 WHERE id = 1;\nINSERT INTO people (id, name) VALUES (4, 'Zoe');")
+		before := f.dump()
+		req := migrate.RollbackRequest{To: -1, Steps: 1, DryRun: true}
+		res, err := f.open().Rollback(t.Context(), req)
+		if err != nil || res.Plan == nil {
+			t.Fatalf("%v, %+v", err, res)
+		}
+		var keys []string
+		for _, c := range res.Conflicts {
+			if !slices.Contains(keys, c.Key) { // two statements captured row 4
+				keys = append(keys, c.Key)
+			}
+		}
+		if got := strings.Join(keys, " "); got != "id=1 id=4" {
+			t.Errorf("conflicts %q", got)
+		}
+		f.same(before, f.dump(), "after the dry run")
+		req.OnConflict = snapshot.Fail
+		var conflict *snapshot.ConflictError
+		if _, err := f.open().Rollback(t.Context(), req); !errors.As(err, &conflict) {
+			t.Errorf("under fail: %v", err)
+		}
+	})
+}

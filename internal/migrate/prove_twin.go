@@ -1,0 +1,222 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/verify"
+)
+
+// twin stands in for copies of the trunk where the server cannot make any, and where what ran cannot be rolled back: a second
+// database in which migrations are tried, and which is brought back to where the trunk is before the next one.
+//
+// Most migrations come back by their own Down, or follow by their own Up. What is left after a bad one is mended table
+// by table; when that does not lead to the very schema, all Ups so far are run again.
+type twin struct {
+	t      *trunk
+	steps  []step
+	mended bool
+}
+
+// step leads the twin to where the trunk is, from the schema of another moment.
+type step struct {
+	from verify.Fingerprint
+	m    *Migration
+	d    Direction
+}
+
+// inStep gives the twin, like the trunk in schema and rows.
+func (p *prover) inStep(ctx context.Context) (*trunk, error) {
+	if err := p.know(ctx); err != nil {
+		return nil, err
+	}
+	for _, way := range []func(context.Context) error{p.followTwin, p.mendTwin} {
+		if p.twin.t == nil {
+			break
+		}
+		err := way(ctx)
+		if err == nil {
+			err = p.equalTwin(ctx)
+		}
+		if err == nil || ctx.Err() != nil {
+			return p.twin.t, err
+		}
+		if _, server := engine.AsError(err); !server && !errors.Is(err, errUnproven) {
+			return nil, err
+		}
+	}
+	err := p.newTwin(ctx)
+	return p.twin.t, err
+}
+
+// followTwin runs what is known to lead to where the trunk is.
+func (p *prover) followTwin(ctx context.Context) error {
+	if len(p.twin.steps) == 0 {
+		return nil
+	}
+	now, err := p.twin.t.take(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range p.twin.steps {
+		if len(verify.Diff(s.from, now)) > 0 || len(verify.Diff(p.state, now)) == 0 {
+			continue
+		}
+		if err := p.twin.t.run(ctx, s.m, s.d); err != nil {
+			return errUnproven
+		}
+		break
+	}
+	return nil
+}
+
+// mendTwin makes anew what differs from the trunk.
+func (p *prover) mendTwin(ctx context.Context) error {
+	t := p.twin.t
+	p.twin.mended = true
+	now, err := t.take(ctx)
+	if err != nil {
+		return err
+	}
+	var tables, others []verify.Object
+	differs := map[engine.Name]bool{}
+	for key, o := range now {
+		if b, ok := p.state[key]; ok && b.Definition == o.Definition && b.Position == o.Position {
+			continue
+		}
+		if o.Table.Name == "" || o.Kind == "view" {
+			others = append(others, o)
+		} else {
+			differs[o.Table] = true
+		}
+	}
+	for key, b := range p.state {
+		if _, ok := now[key]; !ok && b.Table.Name != "" && b.Kind != "view" {
+			differs[b.Table] = true
+		}
+	}
+	for _, o := range now {
+		if o.Kind == "table" && differs[o.Table] {
+			tables = append(tables, o)
+		}
+	}
+	statements := []string{"SET foreign_key_checks = 0"}
+	for _, o := range slices.Concat(others, tables) {
+		statements = append(statements, o.Drop...)
+	}
+	if err := t.each(ctx, statements); err != nil {
+		return err
+	}
+	if now, err = t.take(ctx); err != nil {
+		return err
+	}
+	if err := t.each(ctx, verify.Repair(p.state, now)); err != nil {
+		return err
+	}
+	return t.renew(ctx)
+}
+
+// each runs statements.
+func (t *trunk) each(ctx context.Context, statements []string) error {
+	for _, st := range statements {
+		if _, err := t.s.ExecContext(ctx, st); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// equalTwin compares the schemas, and copies the rows across.
+func (p *prover) equalTwin(ctx context.Context) error {
+	t := p.twin.t
+	now, err := t.take(ctx)
+	if err != nil {
+		return err
+	}
+	if len(verify.Diff(p.state, now)) > 0 {
+		return errUnproven
+	}
+	tables, err := t.db.Tables(ctx, t.s)
+	if err != nil || len(tables) == 0 {
+		return err
+	}
+	here := func(n engine.Name) string { return t.db.Quote(n) }
+	there := func(n engine.Name) string { return t.db.Quote(engine.Name{Schema: p.trunk.name, Name: n.Name}) }
+	filled := make([]string, len(tables))
+	for i, n := range tables {
+		filled[i] = fmt.Sprintf("SELECT EXISTS (SELECT 1 FROM %s), EXISTS (SELECT 1 FROM %s)", here(n), there(n))
+	}
+	rows, err := t.s.QueryContext(ctx, strings.Join(filled, " UNION ALL "))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	empty, fill := []string{"SET foreign_key_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO'", "BEGIN"}, []string{}
+	for i := 0; rows.Next(); i++ {
+		var has, wants bool
+		if err := rows.Scan(&has, &wants); err != nil {
+			return err
+		}
+		if !has && !wants {
+			continue
+		}
+		table, err := t.db.Inspect(ctx, t.db, tables[i])
+		if err != nil {
+			return err
+		}
+		if len(table.Triggers) > 0 || table.Versioned {
+			return errUnproven // they would do more than is asked for, and the past of the rows would stay
+		}
+		var columns []string
+		for _, c := range table.Columns {
+			if !c.Generated {
+				columns = append(columns, c.Name)
+			}
+		}
+		if has {
+			empty = append(empty, "DELETE FROM "+here(tables[i]))
+		}
+		if wants {
+			fill = append(fill, fmt.Sprintf("INSERT INTO %s (%[2]s) SELECT %[2]s FROM %[3]s", here(tables[i]), t.db.Idents(columns), there(tables[i])))
+		}
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	if len(empty)+len(fill) == 2 {
+		return nil
+	}
+	if err := t.each(ctx, append(slices.Concat(empty, fill), "COMMIT")); err != nil {
+		return err
+	}
+	return t.renew(ctx)
+}
+
+// newTwin runs all Ups so far in a new database.
+func (p *prover) newTwin(ctx context.Context) (err error) {
+	if err := p.dropTwin(); err != nil {
+		return err
+	}
+	if p.twin.t, err = newTrunk(ctx, p.o.Scratch, ""); err != nil {
+		return err
+	}
+	for _, m := range p.applied {
+		if err := p.twin.t.run(ctx, m, Up); err != nil {
+			return fmt.Errorf("run %s again: %w", m.File, err)
+		}
+	}
+	return nil
+}
+
+func (p *prover) dropTwin() error {
+	if p.twin.t == nil {
+		return nil
+	}
+	err := p.twin.t.close()
+	p.twin.t, p.twin.mended = nil, false
+	return err
+}

@@ -1,0 +1,315 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/verify"
+)
+
+// incomplete is the reason of a conflict: only some columns of the row were captured (or asked for), and it is gone.
+const incomplete = "deleted since, and not held whole"
+
+// UnsafeError says that an ask cannot be carried out without guessing. Nothing was written.
+type UnsafeError struct{ Message, Hint string }
+
+func (e *UnsafeError) Error() string { return e.Message }
+
+// condition makes sure that a condition is one, and only reads.
+func (s *Store) condition(where string) error {
+	if where == "" {
+		return nil
+	}
+	wrong := &AskError{Message: fmt.Sprintf("--where %q is not a condition that only reads", where), Hint: "write it as after WHERE: --where \"id = 7 OR status = 'lost'\""}
+	list, err := effects.Parse(effects.Dialect(s.db.Kind), "SELECT 1 FROM t WHERE (\n"+where+"\n)")
+	if err != nil || len(list) != 1 || slices.ContainsFunc(list[0].Effects, func(e effects.Effect) bool { return e.Kind != effects.Read }) {
+		return wrong
+	}
+	return nil
+}
+
+// compare finds, table by table, what differs between the rows as they were and as they are.
+func (x *Restoration) compare(ctx context.Context, tx engine.Querier) error {
+	for _, l := range x.lots {
+		if err := x.compareOne(ctx, tx, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *Restoration) compareOne(ctx context.Context, tx engine.Querier, l *lot) error {
+	if l.live == nil {
+		l.preview.Findings = []verify.Finding{{Kind: "missing table", Object: l.name.String(), Rows: l.was.captures[0].Rows, Blocks: true,
+			Message: fmt.Sprintf("the table %s is gone", l.name), Remedy: "dbrollback rollback brings it back with the migration that dropped it; --mode copy --into NAME shows its rows"}}
+		return &IncompatibleError{Table: l.name, Findings: l.preview.Findings}
+	}
+	var err error
+	if l.entries, err = x.from.entries(ctx, tx, l.was); err != nil {
+		return err
+	}
+	l.x = l.entries.capture
+	if x.ask.Mode == Replace && !l.was.complete() && !slices.ContainsFunc(l.was.captures, func(c *capture) bool { return c.Direction == Restored }) {
+		return &UnsafeError{Message: fmt.Sprintf("--mode replace wants the whole of %s, and there is only: %s", l.name, l.was.holds()), Hint: "--mode merge puts back what there is"}
+	}
+	if len(l.x.Key) == 0 && x.ask.Mode == Merge {
+		return &UnsafeError{Message: fmt.Sprintf("%s has no key by which a row could be known again: what of it changed cannot be told from what came later", l.name),
+			Hint: "--mode replace makes the table as it was; --mode copy --into NAME puts the rows beside it"}
+	}
+	if len(l.x.Key) == 0 && (x.whereOf(l) != "" || len(x.columnsOf(l)) > 0) {
+		return &UnsafeError{Message: fmt.Sprintf("%s has no key: it can only be replaced whole, without --where and --columns", l.name), Hint: "--mode copy --into NAME puts the rows beside it"}
+	}
+	fit := x.fit(l)
+	found := fit.Shape(x.s.db)
+	if !verify.Blocked(found) {
+		more, err := fit.Values(ctx, x.s.db, tx)
+		if err != nil {
+			return err
+		}
+		found = append(found, more...)
+	}
+	l.preview.Findings = found
+	if verify.Blocked(found) {
+		return &IncompatibleError{Table: l.name, Findings: found}
+	}
+	if len(l.x.Key) == 0 {
+		return x.aimBag(ctx, tx, l)
+	}
+	if err := x.differ(ctx, tx, l); err != nil {
+		return err
+	}
+	from, inserted := x.wouldBe(l)
+	more, err := fit.Rows(ctx, x.s.db, tx, from, inserted)
+	if err != nil {
+		return err
+	}
+	l.preview.Findings = append(l.preview.Findings, more...)
+	if verify.Blocked(l.preview.Findings) {
+		return &IncompatibleError{Table: l.name, Findings: l.preview.Findings}
+	}
+	return nil
+}
+
+// whereOf and columnsOf are of the tables that were named, not of those that come along.
+func (x *Restoration) whereOf(l *lot) string {
+	if l.was.along {
+		return ""
+	}
+	return x.ask.Where
+}
+
+func (x *Restoration) columnsOf(l *lot) []string {
+	if l.was.along {
+		return nil
+	}
+	return x.ask.Columns
+}
+
+// asked tells whether a captured column is to be written.
+func (x *Restoration) asked(l *lot, f field) bool {
+	columns := x.columnsOf(l)
+	return len(columns) == 0 || slices.ContainsFunc(columns, func(c string) bool { return x.s.sameName(c, f.Name) })
+}
+
+// fit asks whether the entries fit into the table.
+func (x *Restoration) fit(l *lot) verify.Fit {
+	s := x.s
+	f := verify.Fit{Now: l.live, Same: l.x.Identity == identity(l.live), From: x.chosen(l)}
+	for _, c := range l.x.Key {
+		f.Key = append(f.Key, c.Name)
+	}
+	for i, c := range l.x.Fields {
+		kept := verify.Captured{Name: c.Name, Type: c.Type, Num: c.Num, Decl: c.Decl, Ref: "d." + v(i), Asked: x.asked(l, c)}
+		kept.Round = func(ref string) (string, string) {
+			j := columnIndex(l.live, x.r.column(l.live, c.Name))
+			now := l.live.Columns[j]
+			return ref, s.f.value(s.f.as(s.f.back(ref, c, now), now), field{Type: now.Type, Decl: c.Decl, Text: c.Text})
+		}
+		f.Columns = append(f.Columns, kept)
+	}
+	return f
+}
+
+// chosen is a FROM item of the entries that the condition picks, under the alias d.
+func (x *Restoration) chosen(l *lot) string {
+	data := x.s.own(l.x.data())
+	if x.whereOf(l) == "" {
+		return data + " d"
+	}
+	return fmt.Sprintf("(SELECT d.* FROM %s d WHERE %s) d", data, x.picked(l))
+}
+
+// picked is the condition of the ask on entries under the alias d: it speaks of columns by their names, and of values as they were.
+func (x *Restoration) picked(l *lot) string {
+	if x.whereOf(l) == "" {
+		return ""
+	}
+	const number = "dbrollback n"
+	columns := []string{"d.n AS " + x.s.q(number)}
+	for i, f := range l.x.Fields {
+		columns = append(columns, "d."+v(i)+" AS "+x.s.q(f.Name))
+	}
+	for i, f := range l.x.Key {
+		if !slices.ContainsFunc(l.x.Fields, func(o field) bool { return o.Name == f.Name }) {
+			columns = append(columns, "d."+l.x.old(i)+" AS "+x.s.q(f.Name))
+		}
+	}
+	return fmt.Sprintf("d.n IN (SELECT w.%s FROM (SELECT %s FROM %s d) w WHERE (\n%s\n))", x.s.q(number), list(columns), x.s.own(l.x.data()), x.whereOf(l))
+}
+
+// differ writes down which entries differ from what stands in their place: op u for a row that is there, d for one that is gone, i
+// for one that is to go. That is the form of an observed capture, as if all that happened since had been one statement.
+func (x *Restoration) differ(ctx context.Context, tx engine.Querier, l *lot) error {
+	s := x.s
+	w := &restoring{capture: &capture{Info: l.x.Info, detail: l.x.detail}, onward: true}
+	w.ID, w.Kind, w.Home, w.Ops, w.Shape = newID(), Rows, l.live.Name, true, l.live
+	w.Whole = l.x.Whole && !slices.ContainsFunc(l.x.Fields, func(f field) bool {
+		j := columnIndex(l.live, x.r.column(l.live, f.Name))
+		return !x.asked(l, f) && j >= 0 && !l.live.Columns[j].Generated
+	})
+	if err := x.into(ctx, tx, l, w); err != nil {
+		return err
+	}
+	if err := x.fill(ctx, tx, l); err != nil {
+		return err
+	}
+	if l.entries.work {
+		if err := x.r.mark(ctx, tx, w, fmt.Sprintf("SELECT w.n, c.reason FROM %s c JOIN %s w ON w.n = c.n", s.own(l.entries.conflicts()), s.own(w.data()))); err != nil {
+			return err
+		}
+		if _, err := exec(ctx, tx, "compare "+l.name.String(), "DROP TABLE "+s.own(l.entries.conflicts())); err != nil {
+			return err
+		}
+		l.entries.work = false
+	}
+	if !w.Whole {
+		return x.r.mark(ctx, tx, w, fmt.Sprintf("SELECT d.n, '%s' FROM %s d WHERE %s", incomplete, s.own(w.data()), all("d.op = 'd'", x.r.free(w))))
+	}
+	return nil
+}
+
+// into makes room for differences, and makes them what is put back.
+func (x *Restoration) into(ctx context.Context, tx engine.Querier, l *lot, w *restoring) error {
+	s := x.s
+	g, err := x.r.aim(w, l.live, true)
+	if err != nil {
+		return err
+	}
+	g.fields = slices.DeleteFunc(g.fields, func(i int) bool { return !x.asked(l, w.Fields[i]) })
+	l.w, l.g = w, g
+	x.r.captures = append(x.r.captures, w)
+	names, decls := w.capture.columns()
+	defs := []string{"n bigint NOT NULL PRIMARY KEY"}
+	for i := range names {
+		defs = append(defs, names[i]+" "+decls[i])
+	}
+	if x.online {
+		defs = append(defs, "b "+s.f.hash) // how the row looked when it was compared
+	}
+	if _, err := exec(ctx, tx, "compare "+l.name.String(), "CREATE TABLE "+s.own(w.data())+" ("+list(defs)+")"); err != nil {
+		return err
+	}
+	return s.indexed(ctx, tx, w.data(), k, len(w.Key))
+}
+
+// look adds how a live row looks to what is written down of it, where that is asked for later.
+func (x *Restoration) look(l *lot, names, values []string) (string, string) {
+	if !x.online {
+		return list(names), list(values)
+	}
+	return list(append(slices.Clone(names), "b")), list(append(slices.Clone(values), x.s.hash(x.s.images(columnNames(l.live), l.live))))
+}
+
+// fill writes the differences down.
+func (x *Restoration) fill(ctx context.Context, tx engine.Querier, l *lot) error {
+	s, w, g := x.s, l.w, l.g
+	names, _ := w.capture.columns()
+	live := s.f.from(s.db, l.live)
+	there := "t." + s.q(g.name(0))
+	values := []string{"d.n", fmt.Sprintf("CASE WHEN %s IS NULL THEN 'd' ELSE 'u' END", there)}
+	for _, n := range names[1:] {
+		values = append(values, "d."+n)
+	}
+	kept, now := x.r.images(g, g.fields, false)
+	differs := s.hash(now) + " <> " + s.hash(kept)
+	if w.Moved {
+		var same []string
+		for i := range w.Key {
+			same = append(same, fmt.Sprintf("d.%s = d.%s", o(i), k(i)))
+		}
+		differs = "NOT (" + all(same...) + ") OR " + differs
+	}
+	place := s.on(l.x, l.live, "t", "d", g.name, k)
+	into, chosen := x.look(l, append([]string{"n"}, names...), values)
+	todo := []string{fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s LEFT JOIN %s t ON %s WHERE %s",
+		s.own(w.data()), into, chosen, x.chosen(l), live, place, all(l.x.inserted(false), fmt.Sprintf("(%s IS NULL OR %s)", there, differs)))}
+	if l.x.Ops {
+		gone := []string{"d.n", "'i'"}
+		for _, n := range names[1:] {
+			gone = append(gone, "d."+n)
+		}
+		into, chosen = x.look(l, append([]string{"n"}, names...), gone)
+		todo = append(todo, fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s JOIN %s t ON %s WHERE %s",
+			s.own(w.data()), into, chosen, x.chosen(l), live, place, l.x.inserted(true)))
+	}
+	if x.ask.Mode == Replace && l.was.complete() {
+		todo = append(todo, x.later(l))
+	}
+	for _, q := range todo {
+		if _, err := exec(ctx, tx, "compare "+l.name.String(), q); err != nil {
+			return x.blame(l, err)
+		}
+	}
+	return nil
+}
+
+// later gives the statement that writes down the rows that came later: they are in none of the entries.
+func (x *Restoration) later(l *lot) string {
+	s, w, g := x.s, l.w, l.g
+	names, values := []string{"n", "op"}, []string{"-row_number() OVER ()", "'i'"}
+	for i, f := range w.Key {
+		now := l.live.Columns[columnIndex(l.live, g.name(i))]
+		names, values = append(names, k(i)), append(values, s.f.value("t."+s.q(now.Name), field{Type: now.Type, Decl: f.Decl, Text: f.Text}))
+		if w.Moved {
+			names, values = append(names, o(i)), append(values, values[len(values)-1])
+		}
+	}
+	from := s.f.from(s.db, l.live)
+	if where := x.whereOf(l); where != "" {
+		from = fmt.Sprintf("(SELECT * FROM %s WHERE (\n%s\n))", from, where)
+	}
+	into, chosen := x.look(l, names, values)
+	return fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s t LEFT JOIN %s d ON %s WHERE d.n IS NULL", s.own(w.data()), into, chosen, from, s.own(l.x.data()),
+		s.on(l.x, l.live, "t", "d", g.name, l.x.old))
+}
+
+// blame tells a condition that the server does not understand from other failures.
+func (x *Restoration) blame(l *lot, err error) error {
+	e, ok := engine.AsError(err)
+	if x.whereOf(l) == "" || !ok || e.Class != engine.Syntax {
+		return err
+	}
+	return &AskError{Message: fmt.Sprintf("--where: %s", strings.TrimSpace(e.Message)), Hint: "it speaks of the columns that were captured: " + strings.Join(l.was.columns(), ", ")}
+}
+
+// wouldBe is a FROM item of the rows of a table as they would be, with the names of now, and the condition on it that a row is new.
+func (x *Restoration) wouldBe(l *lot) (from, inserted string) {
+	s, g := x.s, l.g
+	var columns []string
+	for _, c := range l.live.Columns {
+		value := "t." + s.q(c.Name)
+		for _, i := range g.fields {
+			if x.r.column(l.live, l.w.Fields[i].Name) == c.Name {
+				value = s.f.as(s.f.back("d."+v(i), l.w.Fields[i], c), c)
+			}
+		}
+		columns = append(columns, value+" AS "+s.q(c.Name))
+	}
+	columns = append(columns, "d.op AS "+s.q("dbrollback op"))
+	return fmt.Sprintf("(SELECT %s FROM %s d LEFT JOIN %s t ON %s WHERE %s) AS w", list(columns), s.own(l.w.data()), s.f.from(s.db, l.live),
+		s.on(l.w.capture, l.live, "t", "d", g.name, k), all(l.w.inserted(false), x.r.free(l.w))), s.q("dbrollback op") + " = 'd'"
+}

@@ -1,0 +1,233 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// Restoring online: the comparison is made once, without a lock, and written down; then its entries are carried out in
+// batches, each a restoration of its own in a short transaction that locks the table. A row that was written between the
+// comparison and its batch was written by the application, and is a conflict. What is done stays done when a later
+// batch fails: the same restoration begun again finds what is left.
+
+// Position is how far an online restoration came.
+type Position struct {
+	phase, lot int
+	n          int64
+	Done       bool
+	Batches    int
+}
+
+// The phases: rows that are to go make room, values and rows come back, parents first; then those go that a row pointed to.
+const (
+	goFirst = iota
+	comeBack
+	goLast
+	phases
+)
+
+// Begin compares, in a transaction of its own, and refuses what cannot be done in batches.
+func (x *Restoration) Begin(ctx context.Context, tx engine.Querier) (Position, error) {
+	x.online = true
+	if x.ask.OnConflict == Fail {
+		return Position{}, &AskError{Message: "--on-conflict fail changes nothing at all when there is a conflict: batches cannot promise that", Hint: "leave --online out, or look at the preview first"}
+	}
+	for i, l := range x.lots {
+		if l.live == nil {
+			continue
+		}
+		for _, fk := range l.live.ForeignKeys {
+			if slices.ContainsFunc(x.lots[i:], func(o *lot) bool { return o.name == fk.Parent }) {
+				return Position{}, &UnsafeError{Message: fmt.Sprintf("rows of %s point to rows of %s that come after them: they have to come back in one transaction", l.name, fk.Parent), Hint: "leave --online out"}
+			}
+		}
+		if len(l.live.Triggers) > 0 && !x.s.db.Caps.TransactionalDDL {
+			return Position{}, &UnsafeError{Message: fmt.Sprintf("%s has triggers, and here they can only be switched off for everybody", l.name), Hint: "leave --online out, at a time when nobody writes"}
+		}
+	}
+	err := x.s.pinned(ctx, tx, func() error {
+		if err := x.check(ctx, tx); err != nil {
+			return err
+		}
+		if err := x.compare(ctx, tx); err != nil {
+			return err
+		}
+		for _, l := range x.lots {
+			if l.w == nil {
+				return &UnsafeError{Message: fmt.Sprintf("%s has no key: its rows have to be put back in one transaction", l.name), Hint: "leave --online out"}
+			}
+		}
+		if err := x.settle(ctx, tx); err != nil {
+			return err
+		}
+		for _, l := range x.lots {
+			if l.w.work {
+				continue
+			}
+			if _, err := exec(ctx, tx, "note conflicts", "CREATE TABLE "+x.s.own(l.w.conflicts())+" (n bigint NOT NULL, reason text NOT NULL)"); err != nil {
+				return err
+			}
+			l.w.work = true
+		}
+		return nil
+	})
+	return Position{lot: x.start(goFirst)}, err
+}
+
+// start is the first table of a phase.
+func (x *Restoration) start(phase int) int {
+	if phase == comeBack {
+		return 0
+	}
+	return len(x.lots) - 1
+}
+
+// Batch carries out at most size entries, in a transaction of its own, and says how far it came then. When it fails, or its
+// transaction does, the same position can be tried again.
+func (x *Restoration) Batch(ctx context.Context, tx engine.Querier, c *Capturer, p Position, size int) (Position, error) {
+	for p.phase < phases {
+		for p.lot >= 0 && p.lot < len(x.lots) {
+			l := x.lots[p.lot]
+			last, err := x.end(ctx, tx, l, p, size)
+			if err != nil {
+				return p, err
+			}
+			if last.some {
+				next := p
+				next.n, next.Batches = last.n, p.Batches+1
+				err := x.s.pinned(ctx, tx, func() error { return x.batch(ctx, tx, c, l, p, last.n) })
+				if err == nil {
+					err = c.Seal(ctx, tx, nil)
+				}
+				return next, err
+			}
+			p.n = 0
+			if p.phase == comeBack {
+				p.lot++
+			} else {
+				p.lot--
+			}
+		}
+		p.phase++
+		if p.n = 0; p.phase < phases {
+			p.lot = x.start(p.phase)
+		}
+	}
+	p.Done = true
+	return p, nil
+}
+
+type batchEnd struct {
+	n    int64
+	some bool
+}
+
+// next gives the conditions on the entries of a phase that are still to be carried out. Rows that came later are numbered below
+// zero, none is 0.
+func (x *Restoration) next(l *lot, p Position) string {
+	var after string
+	if p.n != 0 {
+		after = fmt.Sprintf("d.n > %d", p.n)
+	}
+	switch p.phase {
+	case goFirst:
+		return all("d.op = 'i'", after, x.r.free(l.w))
+	case comeBack:
+		return all("d.op <> 'i'", after, x.r.free(l.w))
+	}
+	work := x.s.own(l.w.conflicts())
+	return all("d.op = 'i'", after, fmt.Sprintf("d.n IN (SELECT u.n FROM %s u WHERE u.reason = '%s')", work, usedSince),
+		fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s u WHERE u.n = d.n AND u.reason <> '%s')", work, usedSince))
+}
+
+// end finds the last entry of the next batch.
+func (x *Restoration) end(ctx context.Context, tx engine.Querier, l *lot, p Position, size int) (batchEnd, error) {
+	var last *int64
+	err := tx.QueryRowContext(ctx, fmt.Sprintf("SELECT max(y.n) FROM (SELECT d.n FROM %s d WHERE %s ORDER BY d.n LIMIT %d) y", x.s.own(l.w.data()), x.next(l, p), size)).Scan(&last)
+	if err != nil {
+		return batchEnd{}, fmt.Errorf("find the next batch: %w", err)
+	}
+	if last == nil {
+		return batchEnd{}, nil
+	}
+	return batchEnd{*last, true}, nil
+}
+
+// batch restores some entries of one table.
+func (x *Restoration) batch(ctx context.Context, tx engine.Querier, c *Capturer, l *lot, p Position, last int64) error {
+	s := x.s
+	part := &lot{name: l.name, live: l.live, was: l.was, x: l.x}
+	y := &Restoration{s: s, ask: x.ask, from: x.from, online: true, r: &Restorer{s: s, report: map[engine.Name]*TableReport{}}, lots: []*lot{part}}
+	if err := y.hold(ctx, tx); err != nil {
+		return err
+	}
+	if !slices.Equal(part.live.Columns, l.live.Columns) {
+		return fmt.Errorf("%s was altered while its rows were put back: %w", l.name, errBusy)
+	}
+	these := all(x.next(l, p), fmt.Sprintf("d.n <= %d", last))
+	w := &restoring{capture: &capture{Info: l.w.Info, detail: l.w.detail}, onward: true}
+	w.ID = newID()
+	if err := y.into(ctx, tx, part, w); err != nil {
+		return err
+	}
+	names, _ := w.capture.columns()
+	columns := list(append([]string{"n", "b"}, names...))
+	if err := x.meanwhile(ctx, tx, l, these); err != nil {
+		return err
+	}
+	if _, err := exec(ctx, tx, "take the next batch", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s d WHERE %s", s.own(w.data()), columns, columns, s.own(l.w.data()), these)); err != nil {
+		return err
+	}
+	if err := y.write(ctx, tx, c); err != nil {
+		return err
+	}
+	if p.phase == goLast {
+		if _, err := exec(ctx, tx, "note conflicts", fmt.Sprintf("DELETE FROM %s WHERE reason = '%s' AND n IN (SELECT n FROM %s)", s.own(l.w.conflicts()), usedSince, s.own(w.data()))); err != nil {
+			return err
+		}
+	}
+	if w.work {
+		if _, err := exec(ctx, tx, "note conflicts", fmt.Sprintf("INSERT INTO %s (n, reason) SELECT n, reason FROM %s", s.own(l.w.conflicts()), s.own(w.conflicts()))); err != nil {
+			return err
+		}
+	}
+	return y.forget(ctx, tx)
+}
+
+// meanwhile looks what was written to rows since they were compared.
+func (x *Restoration) meanwhile(ctx context.Context, tx engine.Querier, l *lot, these string) error {
+	s, w, g := x.s, l.w, l.g
+	place := s.on(w.capture, l.live, "t", "d", g.name, k)
+	there := "t." + s.q(g.name(0))
+	if x.ask.OnConflict != Restore {
+		return x.r.mark(ctx, tx, w, fmt.Sprintf(
+			"SELECT d.n, CASE WHEN d.op = 'd' THEN '%s' WHEN %s IS NULL THEN '%s' ELSE '%s' END FROM %s d LEFT JOIN %s t ON %s WHERE %s",
+			insertedSince, there, deletedSince, changedSince, s.own(w.data()), s.f.from(s.db, l.live), place,
+			all(these, fmt.Sprintf("(d.op = 'd' AND %[1]s IS NOT NULL OR d.op = 'u' AND %[1]s IS NULL OR d.op <> 'd' AND %[1]s IS NOT NULL AND %[2]s <> d.b)",
+				there, s.hash(s.images(columnNames(l.live), l.live))))))
+	}
+	live := fmt.Sprintf("EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, l.live), place)
+	for _, q := range []string{
+		fmt.Sprintf("UPDATE %s AS d SET op = 'u' WHERE %s", s.own(w.data()), all(these, "d.op = 'd'", live)),
+		fmt.Sprintf("UPDATE %s AS d SET op = 'd' WHERE %s", s.own(w.data()), all(these, "d.op = 'u'", "NOT "+live)),
+	} {
+		if _, err := exec(ctx, tx, "look at the next batch", q); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Finish counts what was done and drops the comparison, in a transaction of its own.
+func (x *Restoration) Finish(ctx context.Context, tx engine.Querier) ([]Preview, []Conflict, error) {
+	err := x.s.pinned(ctx, tx, func() error {
+		if err := x.report(ctx, tx); err != nil {
+			return err
+		}
+		return x.forget(ctx, tx)
+	})
+	return x.previews(), x.Conflicts(), err
+}

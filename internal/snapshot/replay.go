@@ -1,0 +1,318 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// Apply writes the rows back, in the caller's transaction, which must be rolled back when it returns an error. What it writes
+// over is captured through c first, and sealed at the end: restoring that undoes this. The counts are those of rows written.
+func (x *Restoration) Apply(ctx context.Context, tx engine.Querier, c *Capturer) ([]Preview, []Conflict, error) {
+	err := x.s.pinned(ctx, tx, func() error {
+		if err := x.check(ctx, tx); err != nil {
+			return err
+		}
+		if x.ask.Mode == Copy {
+			return x.copy(ctx, tx)
+		}
+		if err := x.hold(ctx, tx); err != nil {
+			return err
+		}
+		if err := x.compare(ctx, tx); err != nil {
+			return err
+		}
+		if err := x.write(ctx, tx, c); err != nil {
+			return err
+		}
+		if err := x.report(ctx, tx); err != nil {
+			return err
+		}
+		return x.forget(ctx, tx)
+	})
+	if err == nil {
+		err = c.Seal(ctx, tx, nil)
+	}
+	return x.previews(), append(x.overridden, x.conflicts...), err
+}
+
+// hold locks the tables, and reads them again: until now they could change.
+func (x *Restoration) hold(ctx context.Context, tx engine.Querier) error {
+	var weak, strong []*engine.Table
+	for _, l := range x.lots {
+		switch {
+		case l.live == nil:
+		case x.strong(l):
+			strong = append(strong, l.live)
+		default:
+			weak = append(weak, l.live)
+		}
+	}
+	for i, tables := range [][]*engine.Table{strong, weak} {
+		if len(tables) == 0 {
+			continue
+		}
+		if err := x.s.d.lock(ctx, tx, distinct(tables), i == 0); err != nil {
+			return fmt.Errorf("lock before restoring: %w", err)
+		}
+	}
+	for _, l := range x.lots {
+		if l.live == nil {
+			continue
+		}
+		t, err := x.s.db.Inspect(ctx, tx, l.live.Name)
+		if errors.Is(err, engine.ErrNoTable) {
+			return fmt.Errorf("%s went away meanwhile: %w", l.name, errBusy)
+		}
+		if err != nil {
+			return err
+		}
+		l.live, l.was.live = t, t
+	}
+	return nil
+}
+
+// strong tells whether readers have to stay out as well: writing switches off something that only an exclusive lock can.
+func (x *Restoration) strong(l *lot) bool {
+	ours := func(n engine.Name) bool {
+		return slices.ContainsFunc(x.lots, func(o *lot) bool { return o.live != nil && o.live.Name == n })
+	}
+	return l.live.Rules ||
+		slices.ContainsFunc(l.live.ForeignKeys, func(fk engine.ForeignKey) bool {
+			return !fk.Validated || !fk.Deferrable && ours(fk.Parent)
+		}) ||
+		slices.ContainsFunc(l.live.Referenced, func(fk engine.ForeignKey) bool { return !fk.Deferrable && ours(fk.Table) }) ||
+		slices.ContainsFunc(l.live.Columns, func(c engine.Column) bool {
+			return c.Identity == "always" && !slices.ContainsFunc(l.live.Keys, func(k engine.Key) bool { return slices.Contains(k.Columns, c.Name) })
+		})
+}
+
+// write carries the differences out.
+func (x *Restoration) write(ctx context.Context, tx engine.Querier, c *Capturer) error {
+	if err := x.settle(ctx, tx); err != nil {
+		return err
+	}
+	if err := x.r.orphans(ctx, tx, x.targets()); err != nil {
+		return err
+	}
+	for _, l := range x.keyed() {
+		if err := x.changed(ctx, tx, l); err != nil {
+			return err
+		}
+	}
+	if x.ask.OnConflict == Fail {
+		if err := x.r.refuse(ctx, tx); err != nil {
+			return err
+		}
+	}
+	for _, l := range x.lots {
+		if err := x.save(ctx, tx, l, c); err != nil {
+			return err
+		}
+	}
+	var tables []*engine.Table
+	for _, l := range x.lots {
+		tables = append(tables, l.live)
+	}
+	lift, err := x.s.d.shield(ctx, tx, distinct(tables))
+	if err != nil {
+		return err
+	}
+	if err := x.put(ctx, tx); err != nil {
+		return err
+	}
+	for _, l := range x.lots {
+		var old []sequence
+		for _, y := range l.was.captures {
+			old = append(old, y.Sequences...)
+		}
+		if err := x.s.f.raise(ctx, tx, x.s, l.live, old); err != nil {
+			return err
+		}
+	}
+	if err := lift(ctx); err != nil {
+		return err
+	}
+	for _, l := range x.keyed() {
+		if err := x.r.prove(ctx, tx, l.g, nil); err != nil {
+			return err
+		}
+	}
+	if x.ask.OnConflict == Fail {
+		return x.r.refuse(ctx, tx)
+	}
+	return nil
+}
+
+// changed marks rows whose referenced values are to change while rows of other tables point to them.
+func (x *Restoration) changed(ctx context.Context, tx engine.Querier, l *lot) error {
+	s, w := x.s, l.w
+	for _, fk := range l.live.Referenced {
+		changes := x.moved(l, fk)
+		child, err := x.r.inspect(ctx, tx, fk.Table)
+		if err != nil {
+			return err
+		}
+		if changes == "" || child == nil || slices.ContainsFunc(x.lots, func(o *lot) bool { return o.live.Name == child.Name }) {
+			continue
+		}
+		var on []string
+		for i, c := range fk.Columns {
+			on = append(on, fmt.Sprintf("c.%s = t.%s", s.q(c), s.q(fk.ParentColumns[i])))
+		}
+		if err := x.r.mark(ctx, tx, w, fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s t ON %s WHERE %s", usedSince, s.own(w.data()), s.f.from(s.db, l.live),
+			s.on(w.capture, l.live, "t", "d", l.g.name, k), all("d.op = 'u'", changes, x.r.free(w), fmt.Sprintf("EXISTS (SELECT 1 FROM %s c WHERE %s)", s.f.from(s.db, child), all(on...))))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// put writes: keys go back, rows that are to go make room, values and rows come back, parents first; then go those that could not
+// before, because a row that has been put right since pointed to them.
+func (x *Restoration) put(ctx context.Context, tx engine.Querier) error {
+	for _, l := range x.keyed() {
+		if !l.w.Moved {
+			continue
+		}
+		if _, err := x.r.unmove(ctx, tx, l.g); err != nil {
+			return err
+		}
+	}
+	remove := func() error {
+		for _, l := range slices.Backward(x.keyed()) {
+			if _, err := x.r.remove(ctx, tx, l.g); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := remove(); err != nil {
+		return err
+	}
+	for _, l := range x.lots {
+		if l.w == nil {
+			if err := x.putBag(ctx, tx, l); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := x.r.update(ctx, tx, l.g, l.g.fields, false); err != nil {
+			return err
+		}
+		if _, err := x.r.insert(ctx, tx, l.g); err != nil {
+			return err
+		}
+	}
+	for _, l := range x.keyed() {
+		if !l.w.work {
+			continue
+		}
+		if _, err := exec(ctx, tx, "look again", fmt.Sprintf("DELETE FROM %s WHERE reason = '%s' AND n IN (SELECT d.n FROM %s d WHERE d.op = 'i')", x.s.own(l.w.conflicts()), usedSince, x.s.own(l.w.data()))); err != nil {
+			return err
+		}
+	}
+	return remove()
+}
+
+// report counts conflicts and what was left alone.
+func (x *Restoration) report(ctx context.Context, tx engine.Querier) error {
+	for _, l := range x.lots {
+		if l.w != nil {
+			if err := x.tally(ctx, tx, l); err != nil {
+				return err
+			}
+		}
+		n, err := number(ctx, tx, "count "+l.name.String(), "SELECT count(*) FROM "+x.s.f.from(x.s.db, l.live))
+		if err != nil {
+			return err
+		}
+		p := &l.preview
+		p.Left = n - p.Inserted - p.Updated
+		p.Samples, p.Tied, p.Locks = []Change{}, []Tied{}, []Lock{}
+	}
+	return nil
+}
+
+// save captures what is about to be written over: rows that change or go as they are, of rows that come the key.
+func (x *Restoration) save(ctx context.Context, tx engine.Querier, l *lot, c *Capturer) error {
+	if l.w == nil {
+		return x.r.captureAll(ctx, tx, l.g, c)
+	}
+	if err := c.origins(ctx, tx); err != nil {
+		return err
+	}
+	s, w, g := x.s, l.w, l.g
+	a := &action{kind: Rows, table: l.live, events: events{insert: true, update: true, remove: true}, moved: w.Moved, reason: "restored over"}
+	for i := range w.Key {
+		a.key = append(a.key, g.name(i))
+	}
+	y, err := c.prepare(ctx, tx, len(c.captures)+1, a)
+	if err != nil {
+		return err
+	}
+	names, _ := y.columns()
+	place := s.on(w.capture, l.live, "t", "d", g.name, k)
+	// after gives the keys that entries have once they are restored, now those that rows have.
+	var after, now, was, none []string
+	for i, f := range y.Key {
+		live := l.live.Columns[columnIndex(l.live, f.At)]
+		now = append(now, s.f.value("t."+s.q(f.At), f))
+		after = append(after, s.f.value(s.f.as(s.f.back("d."+w.old(i), w.Key[i], live), live), f))
+	}
+	for _, f := range y.Fields {
+		was, none = append(was, s.f.value("t."+s.q(f.At), f)), append(none, "NULL")
+	}
+	keys := func(op string, key, old []string) []string {
+		out := append([]string{"'" + op + "'"}, key...)
+		if y.Moved {
+			out = append(out, old...)
+		}
+		return out
+	}
+	from := fmt.Sprintf("%s d JOIN %s t ON %s", s.own(w.data()), s.f.from(s.db, l.live), place)
+	for _, q := range []string{
+		fmt.Sprintf("SELECT %s FROM %s WHERE %s", list(append(keys("u", after, now), was...)), from, all("d.op = 'u'", x.r.free(w))),
+		fmt.Sprintf("SELECT %s FROM %s WHERE %s", list(append(keys("d", now, now), was...)), from, all("d.op = 'i'", x.r.free(w))),
+		fmt.Sprintf("SELECT %s FROM %s d WHERE %s", list(append(keys("i", after, after), none...)), s.own(w.data()), all("d.op = 'd'", x.r.free(w))),
+	} {
+		n, err := exec(ctx, tx, "capture what is restored over", fmt.Sprintf("INSERT INTO %s (%s) %s", s.own(y.data()), list(names), q))
+		if err != nil {
+			return err
+		}
+		y.Rows += n
+	}
+	if y.Rows == 0 {
+		_, err := exec(ctx, tx, "drop an empty capture", "DROP TABLE "+s.own(y.data()))
+		return err
+	}
+	return c.record(ctx, tx, y)
+}
+
+// forget drops the tables that the comparison needed.
+func (x *Restoration) forget(ctx context.Context, tx engine.Querier) error {
+	var drop []string
+	for _, l := range x.lots {
+		for _, y := range []*restoring{l.entries, l.w} {
+			if y == nil {
+				continue
+			}
+			if y.work {
+				drop = append(drop, y.conflicts())
+				y.work = false
+			}
+			if y == l.w || !slices.ContainsFunc(l.was.captures, func(c *capture) bool { return c.ID == y.ID }) {
+				drop = append(drop, y.data())
+			}
+		}
+	}
+	for _, t := range drop {
+		if _, err := exec(ctx, tx, "forget the comparison", "DROP TABLE "+x.s.own(t)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,59 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// Uncaptured finds the rows of a table for which the latest Up of a migration captured no value of a column: when its
+// Down makes the column again, nothing is there to fill it with. It counts them, and shows the keys of some. Where no capture
+// of the column is found every row counts.
+func (s *Store) Uncaptured(ctx context.Context, q engine.Querier, migration int64, t *engine.Table, column string, most int) (rows int64, samples []string, err error) {
+	r, err := s.Restorer(ctx, q, migration, "up")
+	if err != nil {
+		return 0, nil, err
+	}
+	var known []string // conditions that a capture has the row
+	if r != nil {
+		for _, x := range r.tables() {
+			if x.Seal.Table != t.Name || x.Kind == Kept {
+				continue
+			}
+			for i, f := range x.Fields {
+				if f.Name != column || len(x.Key) == 0 {
+					continue
+				}
+				on := []string{fmt.Sprintf("d.%s IS NOT NULL", v(i))}
+				for j, key := range x.Key {
+					at := columnIndex(t, key.Seal)
+					if at < 0 {
+						return 0, nil, nil // the key is another one by now: nothing can be told
+					}
+					on = append(on, s.f.match("t."+s.q(key.Seal), "d."+k(j), key, t.Columns[at]))
+				}
+				known = append(known, fmt.Sprintf("EXISTS (SELECT 1 FROM %s d WHERE %s)", s.own(x.data()), strings.Join(on, " AND ")))
+			}
+		}
+	}
+	where := "1 = 1"
+	if len(known) > 0 {
+		where = "NOT (" + strings.Join(known, " OR ") + ")"
+	}
+	from := s.f.from(s.db, t) + " t"
+	if rows, err = number(ctx, q, "look for rows without a captured value", "SELECT count(*) FROM "+from+" WHERE "+where); err != nil || rows == 0 {
+		return rows, nil, err
+	}
+	if len(t.Keys) == 0 {
+		return rows, nil, nil
+	}
+	var key []field
+	var refs []string
+	for _, c := range t.Keys[0].Columns {
+		key, refs = append(key, s.kept(t.Columns[columnIndex(t, c)])), append(refs, "t."+s.q(c))
+	}
+	samples, err = names(ctx, q, fmt.Sprintf("SELECT %s FROM %s WHERE %s LIMIT %d", s.keyOf(key, refs), from, where, most))
+	return rows, samples, err
+}
