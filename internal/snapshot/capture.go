@@ -85,7 +85,7 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	}
 	guard := c.guarded
 	if p.alone = !c.s.db.Caps.TransactionalDDL && (st.ImplicitCommit || p.alone); p.alone && len(p.actions) > 0 {
-		guard = c.underLock
+		guard, p.beside = c.underLock, beside(st.Effects)
 	}
 	if err := guard(ctx, tx, n, p, run); err != nil {
 		return err
@@ -448,7 +448,7 @@ func (s *Store) fill(ctx context.Context, tx engine.Querier, x *capture, t *engi
 		values = append(values, s.f.value(x.t()+"."+s.q(f.At), f))
 	}
 	rows, err := exec(ctx, tx, "capture "+x.At.String(), "INSERT INTO "+s.own(x.data())+" ("+list(names)+") SELECT "+list(values)+
-		" FROM "+s.f.from(s.db, t)+" "+x.t()+s.f.locking)
+		" FROM "+s.live(x, t)+s.f.locking)
 	x.Rows = rows
 	return err
 }

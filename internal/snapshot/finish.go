@@ -42,10 +42,21 @@ func (r *Restorer) finish(ctx context.Context, tx engine.Querier, p Policy, c *C
 	if err != nil {
 		return Report{}, err
 	}
+	var rep Report
+	err = r.ready(ctx, tx, tables, func() error {
+		rep, err = r.bring(ctx, tx, targets, tables, p, c)
+		return err
+	})
+	return rep, err
+}
+
+// bring puts everything back that is not back yet.
+func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*target, tables []*engine.Table, p Policy, c *Capturer) (Report, error) {
 	if err := r.follow(ctx, tx, targets, c); err != nil {
 		return Report{}, err
 	}
 	var overridden []Conflict
+	var err error
 	if p == Restore {
 		if overridden, err = r.override(ctx, tx, targets, c); err != nil {
 			return Report{}, err

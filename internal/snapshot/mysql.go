@@ -50,6 +50,8 @@ func mysqlFlavour(kind engine.Kind) flavour {
 			return c.choose(ctx, tx, p, maria)
 		},
 		reduce:   mysqlReduce,
+		ready:    mysqlReady,
+		reached:  mysqlReached,
 		exchange: mysqlExchange,
 	}
 }
@@ -157,11 +159,6 @@ func mysqlNext(ctx context.Context, q engine.Querier, s *Store, t *engine.Table)
 // shield lets foreign keys wait until all rows are back: they are not checked while rows are written, and what points nowhere
 // is looked for at the end.
 func (d mysqlDialect) shield(ctx context.Context, q engine.Querier, tables []*engine.Table) (func(context.Context) error, error) {
-	for _, t := range tables {
-		if len(t.Triggers) > 0 {
-			return nil, &LossError{Object: t.Name.String(), Reason: "it has triggers, which would fire for rows that come back", Hint: "drop them first"}
-		}
-	}
 	var on int
 	if err := q.QueryRowContext(ctx, "SELECT @@SESSION.foreign_key_checks").Scan(&on); err != nil {
 		return nil, fmt.Errorf("read settings: %w", err)

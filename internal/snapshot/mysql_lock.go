@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
 
@@ -26,7 +27,7 @@ func (c *Capturer) underLock(ctx context.Context, q engine.Querier, n int, p *pl
 		}
 		made = append(made, x)
 	}
-	if err := c.lockTables(ctx, q, p.actions, made); err != nil {
+	if err := c.lockTables(ctx, q, p, made); err != nil {
 		return err
 	}
 	defer func() {
@@ -70,8 +71,34 @@ func (c *Capturer) underLock(ctx context.Context, q engine.Querier, n int, p *pl
 	})
 }
 
+// beside lists the tables that new foreign keys point to: they have to be locked as well.
+func beside(es []effects.Effect) []engine.Name {
+	var out []engine.Name
+	for _, e := range es {
+		if e.Constraint != nil && e.Constraint.Parent.Name != "" {
+			out = append(out, engine.Name(e.Constraint.Parent))
+		}
+		if e.Define != nil {
+			for _, c := range e.Define.Constraints {
+				if c.Parent.Name != "" {
+					out = append(out, engine.Name(c.Parent))
+				}
+			}
+		}
+		if e.Column != nil {
+			for _, c := range e.Column.Constraints {
+				if c.Parent.Name != "" {
+					out = append(out, engine.Name(c.Parent))
+				}
+			}
+		}
+	}
+	return out
+}
+
 // lockTables locks the tables of a statement, their copies and what the caller uses.
-func (c *Capturer) lockTables(ctx context.Context, q engine.Querier, actions []*action, made []*capture) error {
+func (c *Capturer) lockTables(ctx context.Context, q engine.Querier, p *plan, made []*capture) error {
+	actions := p.actions
 	var locks []string
 	seen := map[engine.Name]bool{}
 	add := func(n engine.Name, mode string, aliases ...string) {
@@ -86,7 +113,7 @@ func (c *Capturer) lockTables(ctx context.Context, q engine.Querier, actions []*
 	}
 	for i, a := range actions {
 		if x := slices.IndexFunc(made, func(x *capture) bool { return x.live == actions[i].table }); x >= 0 {
-			add(a.table.Name, "WRITE", made[x].t())
+			add(a.table.Name, "WRITE")
 			add(c.s.db.Own(made[x].data()), "WRITE", made[x].d())
 		} else {
 			add(a.table.Name, "WRITE")
@@ -95,6 +122,13 @@ func (c *Capturer) lockTables(ctx context.Context, q engine.Querier, actions []*
 	add(c.s.catalog, "WRITE")
 	for _, n := range c.s.Alongside {
 		add(n, "WRITE")
+	}
+	for _, n := range p.beside {
+		if t, err := c.s.db.Resolve(ctx, c.s.db, n); err == nil {
+			add(t, "READ")
+		} else if !errors.Is(err, engine.ErrNoTable) {
+			return err
+		}
 	}
 	if _, err := exec(ctx, q, "lock before capture", "LOCK TABLES "+list(locks)); err != nil {
 		return err

@@ -22,7 +22,7 @@ type named struct {
 // choose settles how the rows of each table are captured, as neither server can observe them: asked for by the statement's own
 // predicate where that gives the same rows twice, else by a copy of all of them.
 func (c *Capturer) choose(ctx context.Context, tx engine.Querier, p *plan, maria bool) error {
-	nameable := true
+	nameable := !p.rewrites
 	for _, a := range p.actions {
 		if !a.observed() {
 			continue
@@ -154,6 +154,9 @@ func (c *Capturer) movesKey(a *action) (moves map[string]string, yes bool) {
 		j := slices.IndexFunc(t.Keys[0].Columns, func(n string) bool { return strings.EqualFold(n, set.Column) })
 		if j < 0 {
 			continue
+		}
+		if mysqlTyped(c.s.typed(t.Columns[columnIndex(t, t.Keys[0].Columns[j])])).family() == floating {
+			return nil, true // rounded as it is assigned
 		}
 		st, err := effects.Parse(effects.Dialect(c.s.db.Kind), "UPDATE x SET y = "+set.Value)
 		if err != nil || len(st) != 1 || len(st[0].Effects) != 1 || strings.EqualFold(set.Value, "DEFAULT") {
@@ -386,7 +389,7 @@ func mysqlIndex(x *capture) string {
 // that the statement inserted.
 func mysqlReduce(ctx context.Context, c *Capturer, tx engine.Querier, x *capture) error {
 	s := c.s
-	data, from := s.own(x.data()), s.db.Quote(x.At)
+	data, from := s.own(x.data()), s.live(x, x.live)
 	on := s.on(x, x.live, x.t(), x.d(), func(i int) string { return x.Key[i].At }, k)
 	var keys, values []string
 	for i, f := range x.Key {
@@ -402,12 +405,12 @@ func mysqlReduce(ctx context.Context, c *Capturer, tx engine.Querier, x *capture
 		same = s.hash(kept) + " = " + s.hash(live)
 	}
 	queries := []string{
-		fmt.Sprintf("DELETE %[1]s FROM %[2]s AS %[1]s JOIN %[3]s AS %[4]s ON %[5]s WHERE %[1]s.op <> 'i' AND %[6]s", x.d(), data, from, x.t(), on, same),
-		fmt.Sprintf("UPDATE %[2]s AS %[1]s LEFT JOIN %[3]s AS %[4]s ON %[5]s SET %[1]s.op = IF(%[4]s.%[6]s IS NULL, 'd', 'u') WHERE %[1]s.op <> 'i'", x.d(), data, from, x.t(), on, s.q(x.Key[0].At)),
+		fmt.Sprintf("DELETE %[1]s FROM %[2]s AS %[1]s JOIN %[3]s ON %[4]s WHERE %[1]s.op <> 'i' AND %[5]s", x.d(), data, from, on, same),
+		fmt.Sprintf("UPDATE %[2]s AS %[1]s LEFT JOIN %[3]s ON %[5]s SET %[1]s.op = IF(%[4]s.%[6]s IS NULL, 'd', 'u') WHERE %[1]s.op <> 'i'", x.d(), data, from, x.t(), on, s.q(x.Key[0].At)),
 	}
 	if x.reduce {
-		queries = append([]string{fmt.Sprintf("INSERT INTO %[1]s (op, %[2]s) SELECT 'i', %[3]s FROM %[4]s AS %[5]s LEFT JOIN %[1]s AS %[6]s ON %[7]s WHERE %[6]s.n IS NULL",
-			data, list(keys), list(values), from, x.t(), x.d(), s.known(x, x.t(), x.d()))}, queries...)
+		queries = append([]string{fmt.Sprintf("INSERT INTO %[1]s (op, %[2]s) SELECT 'i', %[3]s FROM %[4]s LEFT JOIN %[1]s AS %[5]s ON %[6]s WHERE %[5]s.n IS NULL",
+			data, list(keys), list(values), from, x.d(), s.known(x, x.t(), x.d()))}, queries...)
 	}
 	for _, query := range queries {
 		if _, err := exec(ctx, tx, "reduce the capture of "+x.At.String(), query); err != nil {

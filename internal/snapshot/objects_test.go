@@ -136,7 +136,13 @@ func TestParents(t *testing.T) {
 func TestTriggers(t *testing.T) {
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, v varchar(20)); CREATE TABLE log (id integer NOT NULL PRIMARY KEY, q integer); INSERT INTO log VALUES (1, 0), (2, 5); INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')")
-		if strings.HasPrefix(dsn, "sqlite") {
+		if mysqlLike(dsn) {
+			b.exec("CREATE TRIGGER tr AFTER UPDATE ON t FOR EACH ROW BEGIN UPDATE log SET q = q + 1 WHERE id = 1; DELETE FROM log WHERE id = 2; END",
+				"CREATE TRIGGER first BEFORE UPDATE ON t FOR EACH ROW SET NEW.v = concat(NEW.v, '!') -- loud",
+				"CREATE TRIGGER zero BEFORE UPDATE ON t FOR EACH ROW PRECEDES first SET NEW.v = concat(NEW.v, '?')",
+				"CREATE TRIGGER td AFTER DELETE ON t FOR EACH ROW UPDATE log SET q = q + 100 WHERE id = 1",
+				"CREATE TRIGGER ti AFTER INSERT ON t FOR EACH ROW BEGIN UPDATE log SET q = q + 1000 WHERE id = 1; SET @x = 'END IF'; END")
+		} else if strings.HasPrefix(dsn, "sqlite") {
 			b.exec("CREATE TRIGGER tr AFTER UPDATE ON t FOR EACH ROW BEGIN UPDATE log SET q = q + 1 WHERE id = 1; DELETE FROM log WHERE id = 2; END",
 				"CREATE TRIGGER td AFTER DELETE ON t FOR EACH ROW BEGIN UPDATE log SET q = q + 100 WHERE id = 1; END",
 				"CREATE TRIGGER ti AFTER INSERT ON t FOR EACH ROW BEGIN UPDATE log SET q = q + 1000 WHERE id = 1; END")
@@ -146,6 +152,9 @@ func TestTriggers(t *testing.T) {
 				"ALTER TABLE t ENABLE ALWAYS TRIGGER ti", "CREATE TRIGGER off AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()", "ALTER TABLE t DISABLE TRIGGER off")
 		}
 		triggers := func() string {
+			if mysqlLike(dsn) {
+				return strings.Join(b.query("SELECT concat_ws(' ', trigger_name, action_timing, event_manipulation, action_order, action_statement, definer, sql_mode, character_set_client, collation_connection) FROM information_schema.triggers WHERE trigger_schema = database() ORDER BY trigger_name"), "\n")
+			}
 			if strings.HasPrefix(dsn, "sqlite") {
 				return strings.Join(b.query("SELECT name || sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY name"), "\n")
 			}
@@ -157,7 +166,7 @@ func TestTriggers(t *testing.T) {
 		b.roundTrip("INSERT INTO t VALUES (7, 'x')", "SELECT 1")
 		b.roundTrip("UPDATE t SET v = 'x' WHERE id = 2; DELETE FROM t", "SELECT 1")
 		same(t, "triggers", before, triggers())
-	})
+	}, everywhere...)
 }
 
 // TestOpaque: what a block of code does is found out, captured and undone.

@@ -88,73 +88,75 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 			}
 			tables, targets = append(tables, t), append(targets, g)
 		}
-		lift, err := r.s.d.shield(ctx, tx, distinct(tables))
-		if err != nil {
-			return err
-		}
-		for _, g := range targets {
-			if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
-				return err
-			}
-		}
-		// Parents before children: the order of the foreign keys, as they were.
-		slices.SortStableFunc(back, func(a, b come) int {
-			switch {
-			case slices.Contains(a.x.Parents, b.x.Home):
-				return 1
-			case slices.Contains(b.x.Parents, a.x.Home):
-				return -1
-			}
-			return 0
-		})
-		var same []*target // newest first
-		for _, c := range back {
-			g, err := r.aim(c.x, c.t, true)
+		return r.ready(ctx, tx, distinct(tables), func() error {
+			lift, err := r.s.d.shield(ctx, tx, distinct(tables))
 			if err != nil {
 				return err
 			}
-			same = append(same, g)
-		}
-		for i, c := range back {
-			g := same[i]
-			if len(c.x.Key) == 0 {
-				// Rows without a key come back all together, when all their columns are there.
-				if (c.x.bag == nil || c.x.bag.same) && len(g.fields) == len(c.x.Fields) {
-					if err := r.putBag(ctx, tx, g, Keep, nil); err != nil {
+			for _, g := range targets {
+				if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
+					return err
+				}
+			}
+			// Parents before children: the order of the foreign keys, as they were.
+			slices.SortStableFunc(back, func(a, b come) int {
+				switch {
+				case slices.Contains(a.x.Parents, b.x.Home):
+					return 1
+				case slices.Contains(b.x.Parents, a.x.Home):
+					return -1
+				}
+				return 0
+			})
+			var same []*target // newest first
+			for _, c := range back {
+				g, err := r.aim(c.x, c.t, true)
+				if err != nil {
+					return err
+				}
+				same = append(same, g)
+			}
+			for i, c := range back {
+				g := same[i]
+				if len(c.x.Key) == 0 {
+					// Rows without a key come back all together, when all their columns are there.
+					if (c.x.bag == nil || c.x.bag.same) && len(g.fields) == len(c.x.Fields) {
+						if err := r.putBag(ctx, tx, g, Keep, nil); err != nil {
+							return err
+						}
+					}
+					continue
+				}
+				if c.fresh {
+					if err := r.orphans(ctx, tx, []*target{g}); err != nil {
 						return err
 					}
 				}
-				continue
-			}
-			if c.fresh {
-				if err := r.orphans(ctx, tx, []*target{g}); err != nil {
+				if c.fresh && r.moves(c.x.Home) {
+					if err := r.clear(ctx, tx, g, same); err != nil {
+						return err
+					}
+				}
+				came := slices.DeleteFunc(slices.Clone(g.fields), func(i int) bool { return !slices.Contains(c.fields, c.x.Fields[i].Name) })
+				if !c.fresh {
+					// A column made again has nothing of anyone's in it: also rows in conflict get their old value.
+					if err := r.write(ctx, tx, g, came, true, false); err != nil {
+						return err
+					}
+					continue
+				}
+				// A table built anew carries what the application wrote into the columns that were there. What was not there at
+				// the end of the migration has no newer value, unless Down computes one.
+				lost := slices.DeleteFunc(slices.Clone(came), func(i int) bool { return c.x.Fields[i].Seal != "" })
+				if err := r.write(ctx, tx, g, lost, !c.x.Seal.Watched, false); err != nil {
+					return err
+				}
+				if err := r.write(ctx, tx, g, came, false, true); err != nil {
 					return err
 				}
 			}
-			if c.fresh && r.moves(c.x.Home) {
-				if err := r.clear(ctx, tx, g, same); err != nil {
-					return err
-				}
-			}
-			came := slices.DeleteFunc(slices.Clone(g.fields), func(i int) bool { return !slices.Contains(c.fields, c.x.Fields[i].Name) })
-			if !c.fresh {
-				// A column made again has nothing of anyone's in it: also rows in conflict get their old value.
-				if err := r.write(ctx, tx, g, came, true, false); err != nil {
-					return err
-				}
-				continue
-			}
-			// A table built anew carries what the application wrote into the columns that were there. What was not there at
-			// the end of the migration has no newer value, unless Down computes one.
-			lost := slices.DeleteFunc(slices.Clone(came), func(i int) bool { return c.x.Fields[i].Seal != "" })
-			if err := r.write(ctx, tx, g, lost, !c.x.Seal.Watched, false); err != nil {
-				return err
-			}
-			if err := r.write(ctx, tx, g, came, false, true); err != nil {
-				return err
-			}
-		}
-		return lift(ctx)
+			return lift(ctx)
+		})
 	})
 }
 
@@ -186,20 +188,22 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier) error {
 		if len(targets) == 0 {
 			return nil
 		}
-		if err := r.orphans(ctx, tx, targets); err != nil {
-			return err
-		}
-		lift, err := r.s.d.shield(ctx, tx, distinct(tables))
-		if err != nil {
-			return err
-		}
-		cover(targets)
-		for _, g := range targets {
-			if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
+		return r.ready(ctx, tx, distinct(tables), func() error {
+			if err := r.orphans(ctx, tx, targets); err != nil {
 				return err
 			}
-		}
-		return lift(ctx)
+			lift, err := r.s.d.shield(ctx, tx, distinct(tables))
+			if err != nil {
+				return err
+			}
+			cover(targets)
+			for _, g := range targets {
+				if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
+					return err
+				}
+			}
+			return lift(ctx)
+		})
 	})
 }
 

@@ -40,9 +40,12 @@ func (a *action) observed() bool { return a.events != (events{}) }
 // plan is what a statement needs.
 type plan struct {
 	actions []*action
-	opaque  []string // reasons for which its effects cannot all be named
-	alone   bool     // the statement cannot be in a transaction with its captures
-	clock   bool     // which rows it hits depends on the time
+	opaque  []string      // reasons for which its effects cannot all be named
+	alone   bool          // the statement cannot be in a transaction with its captures
+	beside  []engine.Name // tables that it reads beside those that it writes
+	// rewrites: a trigger may give rows another key than the statement does.
+	rewrites bool
+	clock    bool // which rows it hits depends on the time
 }
 
 // planner collects the actions of one statement.
@@ -55,6 +58,9 @@ type planner struct {
 	// seen: the effects were observed in a rehearsal, so triggers and cascades are among them already.
 	seen  bool
 	drops bool // the statement does nothing but drop tables
+	// Tables whose triggers were followed, and whether one of those may change the keys of the rows that are written.
+	reached  []engine.Name
+	rewrites bool
 }
 
 // plan says what a statement with these effects needs.
@@ -65,6 +71,7 @@ func (s *Store) plan(ctx context.Context, q engine.Querier, t *tracker, es []eff
 			return nil, err
 		}
 	}
+	p.plan.rewrites = p.rewrites
 	return &p.plan, nil
 }
 
@@ -131,9 +138,14 @@ func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 	switch e.Kind {
 	case effects.DropColumn, effects.AlterColumnType:
 		return p.columns(ctx, t, e)
-	case effects.DropTable, effects.DropPartition, effects.DetachPartition:
+	case effects.DetachPartition: // EXCHANGE
+		return p.exchange(t)
+	case effects.DropTable, effects.DropPartition:
 		return p.whole(ctx, t, e.Cascade, fmt.Sprintf("%s drops the table", e.Kind))
 	case effects.Truncate:
+		if p.s.f.choose != nil && strings.HasPrefix(e.Detail, "EXCHANGE") {
+			return p.exchange(t)
+		}
 		return p.truncate(ctx, t, e.Cascade)
 	}
 	return p.rows(ctx, t, e)
@@ -277,6 +289,16 @@ func (p *planner) whole(ctx context.Context, t *engine.Table, cascade bool, reas
 	return p.children(ctx, t, func(child *engine.Table) error {
 		return p.whole(ctx, child, true, reason+" with those that inherit from it")
 	})
+}
+
+// exchange plans the exchange of a partition for a table: rows of each go to the other.
+func (p *planner) exchange(t *engine.Table) error {
+	if p.s.db.Kind == engine.MariaDB {
+		return &LossError{Object: t.Name.String(), Reason: "MariaDB waits for itself when a partition is exchanged under LOCK TABLES, and without them rows could be lost",
+			Hint: "write it as INSERT … SELECT and DELETE, or accept the loss: -- +dbrollback no-capture: <reason>"}
+	}
+	p.add(&action{kind: Table, table: t, strong: true, lossy: true, reduce: len(t.Keys) > 0, reason: "exchange partition"})
+	return nil
 }
 
 // truncate plans TRUNCATE, with the tables that CASCADE reaches.

@@ -141,7 +141,13 @@ func (p *planner) cascades(ctx context.Context, t *engine.Table, ev events, colu
 			continue
 		}
 		done[id] = true
-		if fires := p.fires(h.table, h.ev); fires != "" {
+		if p.s.f.reached != nil {
+			known, err := p.reach(ctx, h.table, h.ev, h.table == t)
+			if err != nil {
+				return false, err
+			}
+			simple = simple && known
+		} else if fires := p.fires(h.table, h.ev); fires != "" {
 			p.opaque(fmt.Sprintf("%s fires trigger %s", h.table.Name, fires))
 			if h.table == t {
 				simple = false
@@ -195,4 +201,38 @@ func (p *planner) fires(t *engine.Table, ev events) string {
 		}
 	}
 	return ""
+}
+
+// reach adds the tables that triggers of a table may write, where their text tells: all rows of them, and what foreign keys carry
+// on from there. It reports whether there is no such trigger. Rows that foreign keys change fire none.
+func (p *planner) reach(ctx context.Context, t *engine.Table, ev events, direct bool) (none bool, err error) {
+	if !direct || p.fires(t, ev) == "" {
+		return true, nil
+	}
+	if slices.Contains(p.reached, t.Name) {
+		return false, nil
+	}
+	p.reached = append(p.reached, t.Name)
+	tables, rewrites, err := p.s.f.reached(ctx, p, t, ev)
+	if err != nil {
+		return false, err
+	}
+	p.rewrites = p.rewrites || rewrites
+	any := events{insert: true, update: true, remove: true}
+	for _, n := range tables {
+		u, err := p.inspect(ctx, n)
+		if err != nil {
+			return false, err
+		}
+		if u == nil || u.Name == t.Name || u.Kind == "view" {
+			continue // a trigger cannot write its own table
+		}
+		if err := p.tree(ctx, u, action{kind: Rows, events: any, moved: true, chain: true, lossy: true, reason: "trigger on " + t.Name.String()}); err != nil {
+			return false, err
+		}
+		if _, err := p.cascades(ctx, u, any, nil); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
 }

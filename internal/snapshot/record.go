@@ -95,10 +95,25 @@ func (c *capture) data() string {
 func (c *capture) companion() string { return "dbrollback_seal_" + compact(c.ID) }
 func (c *capture) conflicts() string { return "dbrollback_work_" + compact(c.ID) }
 
-// t and d name the table and its data in queries while it is captured under LOCK TABLES, which wants every name once;
-// the user may have a table that is called as ours are elsewhere.
-func (c *capture) t() string { return "dbrollback_t" + c.suffix }
+// t and d name the table and its data in queries while it is captured; the user may have a table that is called as ours are
+// elsewhere. LOCK TABLES wants every name once, and MariaDB waits for itself when it is to truncate a partition of a
+// table that is locked under a second name: then the table has its own.
+func (c *capture) t() string {
+	if c.suffix != "" {
+		return "`" + strings.ReplaceAll(c.At.Name, "`", "``") + "`"
+	}
+	return "dbrollback_t"
+}
+
 func (c *capture) d() string { return "dbrollback_d" + c.suffix }
+
+// live gives the table as an item of FROM, under the name t.
+func (s *Store) live(c *capture, t *engine.Table) string {
+	if c.suffix != "" {
+		return s.f.from(s.db, t)
+	}
+	return s.f.from(s.db, t) + " AS " + c.t()
+}
 
 // k, o and v name the columns of the data table: positional, so that no name of the user's is in the way.
 func k(i int) string { return "k" + itoa(i+1) }

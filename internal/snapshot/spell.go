@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -85,4 +86,26 @@ func (s *Store) normal(ctx context.Context, q engine.Querier, es []effects.Effec
 		}
 	}
 	return out, nil
+}
+
+// ready runs f with the tables prepared for rows that come back.
+func (r *Restorer) ready(ctx context.Context, tx engine.Querier, tables []*engine.Table, f func() error) error {
+	if r.s.f.ready == nil {
+		return f()
+	}
+	var old []sequence
+	for _, x := range r.captures {
+		for _, q := range x.Sequences {
+			if q.Name == x.At {
+				q.Name = x.Home
+			}
+			old = append(old, q)
+		}
+	}
+	done, err := r.s.f.ready(ctx, r.s, tx, tables, old)
+	if err != nil {
+		return err
+	}
+	err = f()
+	return errors.Join(err, done(ctx, err))
 }

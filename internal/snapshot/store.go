@@ -104,6 +104,11 @@ type flavour struct {
 	reduce func(ctx context.Context, c *Capturer, tx engine.Querier, x *capture) error
 	// exchange puts a table without a key back where rows have no address; nil: see Restorer.exchange.
 	exchange func(ctx context.Context, r *Restorer, tx engine.Querier, g *target, kept, live, group, stays string, remove bool) error
+	// ready prepares tables for rows that come back, by what cannot be part of the transaction, before that has used them; done
+	// ends it after the last write. nil: nothing to prepare.
+	ready func(ctx context.Context, s *Store, q engine.Querier, tables []*engine.Table, old []sequence) (done func(ctx context.Context, failed error) error, err error)
+	// reached lists the tables that the triggers of a table may write; nil: a rehearsal shows it.
+	reached func(ctx context.Context, p *planner, t *engine.Table, ev events) (tables []engine.Name, rewrites bool, err error)
 	// joined: UPDATE and DELETE name the other table beside the one they write, instead of in a clause of its own.
 	joined bool
 }
