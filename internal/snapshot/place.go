@@ -303,6 +303,7 @@ func (r *Restorer) within(ctx context.Context, tx engine.Querier, x *restoring, 
 
 // distinct drops tables that occur twice.
 func distinct(tables []*engine.Table) []*engine.Table {
+	tables = slices.Clone(tables)
 	slices.SortStableFunc(tables, func(a, b *engine.Table) int { return strings.Compare(a.Name.String(), b.Name.String()) })
 	return slices.CompactFunc(tables, func(a, b *engine.Table) bool { return a.Name == b.Name })
 }
