@@ -130,7 +130,7 @@ func (p *prover) judge(ctx context.Context, m *Migration, proof *Proof) error {
 			return err
 		}
 	}
-	if t == nil || t.down != nil || t.upAgain != nil {
+	if t == nil || t.down.doubtful() || t.upAgain.doubtful() {
 		// A transaction is not quite how it runs: what fails must fail with commits, too.
 		if err := p.onCopy(ctx, try); err != nil {
 			return err
@@ -224,6 +224,8 @@ func (p *prover) advance(ctx context.Context, m *Migration) (*ProofError, error)
 	return p.outcome(ctx, p.trunk.run(ctx, m, Up))
 }
 
+func (e *ProofError) doubtful() bool { return e != nil && !e.definite }
+
 // outcome tells a migration's failure from the scratch server's.
 func (p *prover) outcome(ctx context.Context, err error) (*ProofError, error) {
 	if err == nil {
@@ -233,7 +235,7 @@ func (p *prover) outcome(ctx context.Context, err error) (*ProofError, error) {
 	if !errors.As(err, &at) || ctx.Err() != nil {
 		return nil, err
 	}
-	out := &ProofError{Message: at.Err.Error(), File: at.File, Line: at.Line, Column: at.Column, Statement: headline(at.SQL)}
+	out := &ProofError{Message: at.Err.Error(), File: at.File, Line: at.Line, Column: at.Column, Statement: headline(at.SQL), definite: engine.Definite(at.Err)}
 	if e, ok := engine.AsError(at.Err); ok {
 		if e.Class == engine.ConnectionLost || e.Class == engine.Unreachable || e.Class == engine.DiskFull {
 			return nil, err
