@@ -34,6 +34,7 @@ type detail struct {
 	Whole     bool            `json:"whole"`             // Fields are all columns: a missing row can be inserted
 	Ops       bool            `json:"ops"`               // rows have an op: i(nserted), u(pdated), d(eleted)
 	Moved     bool            `json:"moved"`             // rows have an old key besides the one that locates them
+	Still     bool            `json:"still,omitempty"`   // of Moved: none of them differs
 	Seal      seal            `json:"seal"`              // how the places looked when the migration ended
 	Sequences []sequence      `json:"sequences"`         // where the generators of numbers stood
 	Parents   []engine.Name   `json:"parents"`           // tables that foreign keys of this one point to

@@ -130,6 +130,9 @@ func (t *tracker) recall(ctx context.Context, q engine.Querier, past Past) error
 		}
 	}
 	t.origin = now
+	for _, o := range now {
+		t.began = append(t.began, o.Name)
+	}
 	return nil
 }
 
