@@ -119,6 +119,35 @@ func TestAbortAtEveryStep(t *testing.T) {
 	}, testdb.OnPostgres)
 }
 
+// TestWritesBetweenStatements: where statements commit one by one, the application writes between them. Its values are not the
+// migration's: a rollback keeps them.
+func TestWritesBetweenStatements(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, people, map[string]string{"00001_change.sql": parted([]string{
+			"UPDATE people SET score = 0", "CREATE INDEX CONCURRENTLY people_name ON people (name)", "CREATE INDEX CONCURRENTLY orders_total ON orders (total)",
+		}, []string{"DROP INDEX CONCURRENTLY people_name", "DROP INDEX CONCURRENTLY orders_total"}, "", 0)})
+		app := testdb.Open(t, dsn)
+		m, err := migrate.Open(t.Context(), migrate.Options{DB: f.db, Files: f.files, Dir: "migrations", Events: func(e migrate.Event) {
+			if e.Kind == migrate.StatementStart && e.Statement == 2 {
+				if _, err := app.Exec("UPDATE people SET score = 77 WHERE id = 2"); err != nil {
+					t.Error(err)
+				}
+			}
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Up(context.Background(), migrate.UpRequest{To: -1}); err != nil {
+			t.Fatal(err)
+		}
+		res := f.rollback(migrate.RollbackRequest{To: 0})
+		if got, want := f.people(), []string{"1|Ada|10|first", "2|Bob|77|-", "3|Cyd|-|x'y", "4|Dan|40|"}; !slices.Equal(got, want) || len(res.Conflicts) != 1 {
+			t.Errorf("people = %q, want %q; conflicts %+v", got, want, res.Conflicts)
+		}
+	}, testdb.OnPostgres)
+}
+
 // TestResumeAtEveryStep: the same, carried on instead of taken back.
 func TestResumeAtEveryStep(t *testing.T) {
 	t.Parallel()

@@ -75,6 +75,7 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	if st.Effects, err = c.s.normal(ctx, look, st.Effects); err != nil {
 		return err
 	}
+	c.note(st)
 	if err := c.track.before(ctx, look, st.Effects); err != nil {
 		return err
 	}

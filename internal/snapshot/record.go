@@ -13,6 +13,7 @@ type capture struct {
 	detail
 	position int // order within the snapshot
 
+	later  bool          // while capturing: a later statement of the migration concerns the table
 	live   *engine.Table // while capturing: the table as it was then
 	reduce bool          // while capturing: drop what the statement did not change
 	chain  bool          // while capturing: one row may be written more than once

@@ -38,8 +38,13 @@ func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) err
 			if x.Kind != Definition {
 				if c.meta.Direction == Manual { // nobody changed anything: there is nothing to tell apart later
 					x.Seal.Mode = sealNone
-				} else if err := c.seal(ctx, tx, i, x, watch); err != nil {
-					return fmt.Errorf("seal the capture of %s: %w", x.Home, err)
+				} else if x.Seal.Mode == "" || c.touched(i, x) {
+					if err := c.unseal(ctx, tx, x); err != nil {
+						return err
+					}
+					if err := c.seal(ctx, tx, i, x, watch); err != nil {
+						return fmt.Errorf("seal the capture of %s: %w", x.Home, err)
+					}
 				}
 				if err := c.sum(ctx, tx, x); err != nil {
 					return fmt.Errorf("seal the capture of %s: %w", x.Home, err)
