@@ -152,6 +152,9 @@ func (w *work) resume(ctx context.Context, tx *sql.Tx, c cutOff, was seen) error
 	w.capturer, err = m.store.Resume(ctx, tx, c.opening.Snapshot, snapshot.Meta{
 		Run: w.r.res.Run, Direction: string(w.r.dir), CreatedBy: m.o.User, Migration: w.mig.Version, Expires: m.expires(time.Now()),
 	}, past)
+	if w.restorer != nil {
+		w.restorer.Record(w.capturer)
+	}
 	return err
 }
 

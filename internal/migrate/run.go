@@ -251,6 +251,9 @@ func (w *work) begin(ctx context.Context, tx database.DBTxConn) error {
 		}
 	}
 	w.capturer = m.store.Begin(w.meta())
+	if w.restorer != nil {
+		w.restorer.Record(w.capturer)
+	}
 	return nil
 }
 
@@ -328,7 +331,7 @@ func (w *work) captured(ctx context.Context, g ground, i int, run func(text stri
 		capture.Effects = declared
 	}
 	if w.restorer != nil && demands(st) {
-		if err := g.rows(ctx, func(tx *sql.Tx) error { return w.restorer.Settle(ctx, tx) }); err != nil {
+		if err := g.rows(ctx, func(tx *sql.Tx) error { return w.restorer.Settle(ctx, tx, w.parsed(i)...) }); err != nil {
 			return err
 		}
 	}

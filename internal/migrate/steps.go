@@ -159,6 +159,11 @@ func (w *work) together(ctx context.Context, i int) error {
 		if err := w.statement(ctx, tx, i); err != nil {
 			return err
 		}
+		if w.r.m.db.Caps.TransactionalDDL {
+			if err := w.capturer.SealSoFar(ctx, tx, w.watch(ctx, tx)); err != nil {
+				return w.located(st, err)
+			}
+		}
 		return w.journal(ctx, tx, i+1, stepDone, nil)
 	})
 	if err != nil {
