@@ -140,6 +140,7 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 					if err := r.write(ctx, tx, g, came, true, false); err != nil {
 						return err
 					}
+					c.x.placed = len(came) == len(g.fields)
 					continue
 				}
 				// A table built anew carries what the application wrote into the columns that were there. What was not there at
@@ -151,6 +152,7 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 				if err := r.write(ctx, tx, g, came, false, true); err != nil {
 					return err
 				}
+				c.x.placed = len(came) == len(g.fields)
 			}
 			return lift(ctx)
 		})
@@ -215,6 +217,7 @@ func (r *Restorer) write(ctx context.Context, tx engine.Querier, g *target, fiel
 	if err != nil {
 		return err
 	}
+	g.x.wrote = g.x.wrote || insert || slices.ContainsFunc(fields, func(i int) bool { return g.x.Fields[i].Seal != "" })
 	var inserted int64
 	if insert {
 		if inserted, err = r.insert(ctx, tx, g); err != nil {
@@ -300,6 +303,7 @@ func (r *Restorer) within(ctx context.Context, tx engine.Querier, x *restoring, 
 
 // distinct drops tables that occur twice.
 func distinct(tables []*engine.Table) []*engine.Table {
+	tables = slices.Clone(tables)
 	slices.SortStableFunc(tables, func(a, b *engine.Table) int { return strings.Compare(a.Name.String(), b.Name.String()) })
 	return slices.CompactFunc(tables, func(a, b *engine.Table) bool { return a.Name == b.Name })
 }
