@@ -103,7 +103,7 @@ func finishCommands(commands []*cli.Command) {
 
 func globalFlags() []cli.Flag {
 	flags := []cli.Flag{
-		&cli.StringFlag{Name: "dsn", Usage: "database `URL`: postgres://user@host:5432/name or sqlite:file.db"},
+		&cli.StringFlag{Name: "dsn", Usage: "database `URL`: postgres://user@host:5432/name, mysql://…, mariadb://… or sqlite:file.db"},
 		&cli.StringFlag{Name: "env", Usage: "environment of dbrollback.yml, by `NAME`; wins over DBROLLBACK_DSN"},
 		&cli.StringFlag{Name: "dir", Usage: "`FOLDER` of the migrations (default migrations)"},
 		&cli.StringFlag{Name: "source", Usage: "`TOOL` that the folder is for: auto, goose, golang-migrate, dbmate, flyway or sqitch (default auto)"},

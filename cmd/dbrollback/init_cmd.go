@@ -20,18 +20,18 @@ type initOptions struct{ Engine string }
 // Validate knows the engines that a project can begin with.
 func (o initOptions) Validate() error {
 	switch engine.Kind(o.Engine) {
-	case "", engine.Postgres, engine.SQLite:
+	case "", engine.Postgres, engine.MySQL, engine.MariaDB, engine.SQLite:
 		return nil
 	}
-	return &usageError{message: fmt.Sprintf("--engine %q is unknown", o.Engine), hint: nearestHint(o.Engine, []string{"postgres", "sqlite"}, "--engine ", "dbrollback init --help")}
+	return &usageError{message: fmt.Sprintf("--engine %q is unknown", o.Engine), hint: nearestHint(o.Engine, []string{"postgres", "mysql", "mariadb", "sqlite"}, "--engine ", "dbrollback init --help")}
 }
 
 func (p *program) initCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "init",
 		Usage:       "write " + configName + " and a first migration; files that exist are left as they are",
-		Description: "The engine is that of --dsn, else SQLite. Passwords are never written: the file of a PostgreSQL project reads ${DATABASE_URL}.",
-		Flags:       []cli.Flag{&cli.StringFlag{Name: "engine", Usage: "postgres or sqlite"}},
+		Description: "The engine is that of --dsn, else SQLite. Passwords are never written: the file of a project on a server reads ${DATABASE_URL}.",
+		Flags:       []cli.Flag{&cli.StringFlag{Name: "engine", Usage: "postgres, mysql, mariadb or sqlite"}},
 		Action: action(p, func(c *cli.Context) (initOptions, error) {
 			return initOptions{Engine: c.String("engine")}, noArguments(c)
 		}, runInit),
@@ -69,6 +69,14 @@ CREATE TABLE notes (
 DROP TABLE notes;
 `
 
+// exampleURLs show what a database URL looks like.
+var exampleURLs = map[engine.Kind]string{
+	engine.Postgres: "postgres://user@host:5432/name",
+	engine.MySQL:    "mysql://user@host:3306/name",
+	engine.MariaDB:  "mariadb://user@host:3306/name",
+	engine.SQLite:   "sqlite:file.db",
+}
+
 func runInit(_ context.Context, s *session, o initOptions) error {
 	kind, dsn := engine.Kind(o.Engine), ""
 	if s.DSN != "" {
@@ -83,9 +91,9 @@ func runInit(_ context.Context, s *session, o initOptions) error {
 			dsn = s.DSN
 		}
 	}
-	dsnLine := "dsn: ${DATABASE_URL}   # export DATABASE_URL=postgres://user@host:5432/name"
-	if kind == "" || kind == engine.SQLite {
-		dsnLine = "dsn: " + orElse(dsn, "sqlite:app.db")
+	dsnLine := "dsn: " + orElse(dsn, "sqlite:app.db")
+	if kind != "" && kind != engine.SQLite {
+		dsnLine = "dsn: ${DATABASE_URL}   # export DATABASE_URL=" + exampleURLs[kind]
 	}
 	d := createdDocument{Version: 1, Created: []string{}, Kept: []string{}}
 	config := orElse(s.ConfigPath, configName)

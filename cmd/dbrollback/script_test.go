@@ -37,23 +37,36 @@ func TestScripts(t *testing.T) {
 	}
 	for _, f := range files {
 		folder := filepath.Base(filepath.Dir(f))
-		t.Run(folder+"/"+strings.TrimSuffix(filepath.Base(f), ".txtar"), func(t *testing.T) {
-			t.Parallel()
-			env := map[string]string{"DSN": "sqlite:app.db"}
-			if folder == "postgres" {
-				env["DSN"] = testdb.Postgres(t)
-				env["ROLE_DSN"], env["ROLE"] = testdb.Role(t, env["DSN"])
+		engines := []testdb.Engine{testdb.OnSQLite}
+		switch folder {
+		case "postgres":
+			engines = []testdb.Engine{testdb.OnPostgres}
+		case "mysql":
+			engines = []testdb.Engine{testdb.OnMariaDB, testdb.OnMySQL}
+		}
+		for _, on := range engines {
+			name := folder + "/" + strings.TrimSuffix(filepath.Base(f), ".txtar")
+			if folder == "mysql" {
+				name += "/" + string(on)
 			}
-			testscript.Run(t, testscript.Params{
-				Files:               []string{f},
-				RequireExplicitExec: true,
-				RequireUniqueNames:  true,
-				Setup:               func(e *testscript.Env) error { return setup(e, env) },
-				Cmds: map[string]func(*testscript.TestScript, bool, []string){
-					"exits": exits, "sql": runSQL, "rows": rows, "json": jsonValue, "install": install, "hold": hold, "until": until,
-				},
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				env := map[string]string{"DSN": "sqlite:app.db", "ENGINE": string(on)}
+				if on != testdb.OnSQLite {
+					env["DSN"] = on.New(t)
+					env["ROLE_DSN"], env["ROLE"] = testdb.Role(t, env["DSN"])
+				}
+				testscript.Run(t, testscript.Params{
+					Files:               []string{f},
+					RequireExplicitExec: true,
+					RequireUniqueNames:  true,
+					Setup:               func(e *testscript.Env) error { return setup(e, env) },
+					Cmds: map[string]func(*testscript.TestScript, bool, []string){
+						"exits": exits, "sql": runSQL, "rows": rows, "json": jsonValue, "install": install, "hold": hold, "until": until,
+					},
+				})
 			})
-		})
+		}
 	}
 }
 
@@ -124,7 +137,11 @@ func hold(ts *testscript.TestScript, _ bool, args []string) {
 		_ = tx.Rollback()
 		_ = db.Close()
 	})
-	_, err = tx.Exec("LOCK TABLE " + args[0] + " IN ACCESS EXCLUSIVE MODE")
+	lock := "LOCK TABLE " + args[0] + " IN ACCESS EXCLUSIVE MODE"
+	if engine := ts.Getenv("ENGINE"); engine == "mariadb" || engine == "mysql" {
+		lock = "LOCK TABLES " + args[0] + " WRITE"
+	}
+	_, err = tx.Exec(lock)
 	ts.Check(err)
 }
 
@@ -154,7 +171,7 @@ func openDSN(dsn string) (*sql.DB, error) {
 	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok {
 		return sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)")
 	}
-	return sql.Open("pgx", dsn)
+	return testdb.Connect(dsn)
 }
 
 func queryRows(db *sql.DB, query string) ([]string, error) {

@@ -46,9 +46,6 @@ func (s *session) connect(ctx context.Context, mayCreate bool) error {
 	if err != nil {
 		return s.badDSN(err)
 	}
-	if target.Kind == engine.MySQL || target.Kind == engine.MariaDB { // nothing captures there yet
-		return &engine.Error{Class: engine.Unsupported, Message: string(target.Kind) + " is not supported by this build", Hint: "use a postgres:// or sqlite: URL"}
-	}
 	if _, err := os.Stat(target.Database); target.Kind == engine.SQLite && errors.Is(err, fs.ErrNotExist) {
 		s.fresh = target.Database
 	}
@@ -61,7 +58,7 @@ func (s *session) connect(ctx context.Context, mayCreate bool) error {
 }
 
 func (s *session) badDSN(err error) error {
-	u := &usageError{message: s.DSNFrom + ": " + err.Error(), hint: "postgres://user@host:5432/name or sqlite:file.db"}
+	u := &usageError{message: s.DSNFrom + ": " + err.Error(), hint: "postgres://user@host:5432/name, mysql://…, mariadb://… or sqlite:file.db"}
 	var e *engine.Error
 	if errors.As(err, &e) && e.Hint != "" {
 		u.hint = e.Hint

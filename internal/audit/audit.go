@@ -78,6 +78,9 @@ type Log struct {
 	db    *engine.DB
 	table string // quoted
 	lock  string // statement that keeps other writers out until the transaction ends
+	// Where no lock of a transaction keeps others from the place of the first entry: what ends the lock, and what makes
+	// a reader of the newest entry wait for the transaction that wrote it.
+	unlock, newest string
 }
 
 // New gives the log of a database; nothing is read or written yet.
@@ -87,6 +90,9 @@ func New(db *engine.DB) *Log {
 	case engine.Postgres:
 		// SELECT goes on; a second appender waits.
 		l.lock = "LOCK TABLE " + l.table + " IN EXCLUSIVE MODE"
+	case engine.MySQL, engine.MariaDB:
+		const name = "(concat('dbrollback log ', left(sha2(lower(database()), 256), 40))"
+		l.lock, l.unlock, l.newest = "DO get_lock"+name+", 60)", "DO release_lock"+name+")", " FOR UPDATE"
 	default:
 		// Any write statement takes SQLite's one write lock; this one changes nothing.
 		l.lock = "UPDATE " + l.table + " SET number = number WHERE false"
@@ -105,7 +111,7 @@ func (l *Log) Ensure(ctx context.Context, q engine.Querier) error {
 	if err := l.db.EnsureHome(ctx, q); err != nil {
 		return fmt.Errorf("create audit log: %w", err)
 	}
-	if _, err := q.ExecContext(ctx, fmt.Sprintf(createSQL, l.table)); err != nil {
+	if _, err := q.ExecContext(ctx, strings.NewReplacer("{text}", l.db.Caps.LongText, "{options}", l.db.Caps.TableOptions).Replace(fmt.Sprintf(createSQL, l.table))); err != nil {
 		return fmt.Errorf("create audit log: %w", err)
 	}
 	return nil
@@ -156,11 +162,11 @@ func (l *Log) append(ctx context.Context, q engine.Querier, e Entry) error {
 	if err := engine.Run(ctx, q, l.Last(&last)...); err != nil {
 		return err
 	}
-	step, err := l.Behind(last, &e)
+	steps, err := l.Behind(last, &e)
 	if err != nil {
 		return err
 	}
-	return engine.Run(ctx, q, step)
+	return engine.Run(ctx, q, steps...)
 }
 
 // Last is the newest entry: that of the lock's holder until its transaction ends.
@@ -174,20 +180,24 @@ type Last struct {
 func (l *Log) Last(into *Last) []engine.Step {
 	return []engine.Step{
 		{What: "lock audit log", SQL: l.lock},
-		{What: "read audit log", SQL: "SELECT number, hash FROM " + l.table + " ORDER BY number DESC LIMIT 1", Into: []any{&into.number, &into.hash}},
+		{What: "read audit log", SQL: "SELECT number, hash FROM " + l.table + " ORDER BY number DESC LIMIT 1" + l.newest, Into: []any{&into.number, &into.hash}},
 	}
 }
 
-// Behind gives the statement that writes an entry behind the newest one, in the same transaction: the second half of Append.
-func (l *Log) Behind(last Last, e *Entry) (engine.Step, error) {
+// Behind gives the statements that write an entry behind the newest one, in the same transaction: the second half of Append.
+func (l *Log) Behind(last Last, e *Entry) ([]engine.Step, error) {
 	text, hash, err := seal(e, last.hash)
 	if err != nil {
-		return engine.Step{}, fmt.Errorf("append to audit log: %w", err)
+		return nil, fmt.Errorf("append to audit log: %w", err)
 	}
 	insert := fmt.Sprintf("INSERT INTO %s (number, id, run, at, username, action, outcome, entry, prev, hash) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
 		l.table, l.db.Arg(1), l.db.Arg(2), l.db.Arg(3), l.db.Arg(4), l.db.Arg(5), l.db.Arg(6), l.db.Arg(7), l.db.Arg(8), l.db.Arg(9), l.db.Arg(10))
-	return engine.Step{What: "append to audit log", SQL: insert,
-		Args: []any{last.number + 1, e.ID, e.Run, stamp(e.At), e.User, e.Action, e.Outcome, text, last.hash, hash}}, nil
+	steps := []engine.Step{{What: "append to audit log", SQL: insert,
+		Args: []any{last.number + 1, e.ID, e.Run, stamp(e.At), e.User, e.Action, e.Outcome, text, last.hash, hash}}}
+	if l.unlock != "" {
+		steps = append(steps, engine.Step{What: "unlock audit log", SQL: l.unlock})
+	}
+	return steps, nil
 }
 
 // seal fills what Append promises to fill and gives the entry's canonical text with its hash.

@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS %s (
     username text NOT NULL,
     action   text NOT NULL,
     outcome  text NOT NULL,
-    entry    text NOT NULL,
+    entry    {text} NOT NULL,
     prev     varchar(64) NOT NULL UNIQUE,
     hash     varchar(64) NOT NULL
-)
+){options}

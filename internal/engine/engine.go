@@ -10,6 +10,7 @@ package engine
 import (
 	"context"
 	"database/sql"
+	"strings"
 )
 
 // Kind names an engine.
@@ -28,6 +29,7 @@ type Caps struct {
 	TransactionalDDL bool   // DDL, captures and the version row commit together; savepoints give rehearsal
 	Schemas          bool   // tables live in schemas inside a database
 	LongText         string // the type of a text without a limit that matters
+	TableOptions     string // what follows the columns of our own tables, so that no default of the database changes them
 }
 
 // Querier is what *sql.DB, *sql.Conn and *sql.Tx have in common.
@@ -82,6 +84,16 @@ type Table struct {
 	Engine     string
 	Partitions []string // names of the partitions, in their order, on MySQL and MariaDB
 	Versioned  bool     // MariaDB keeps the past of the rows in the table itself
+}
+
+// Transactional tells whether what is written to the table can be taken back. Tables of some storage engines of MySQL and
+// MariaDB keep every row at once.
+func (t *Table) Transactional() bool {
+	switch strings.ToLower(t.Engine) {
+	case "", "innodb", "ndbcluster", "rocksdb", "tokudb":
+		return true
+	}
+	return false
 }
 
 // Column is one column of a table, dropped ones left out.

@@ -36,6 +36,7 @@ func openMySQL(ctx context.Context, d dsn, db *DB) error {
 	}
 	delete(config.Params, "socket")
 	config.InterpolateParams = true // one round trip
+	config.ParseTime = true         // the version table's times are read by goose, which wants them so
 	config.Logger = &mysql.NopLogger{}
 	if wait := db.options.LockTimeout; wait > 0 {
 		seconds := strconv.Itoa(max(1, int(math.Ceil(wait.Seconds())))) // whole seconds are all that it knows
@@ -47,7 +48,7 @@ func openMySQL(ctx context.Context, d dsn, db *DB) error {
 		return &Error{Class: Usage, Message: "the parameters of the " + string(d.target.Kind) + ":// URL do not go together"}
 	}
 	db.DB = sql.OpenDB(mysqlConnector{connector})
-	db.Caps = Caps{LongText: "longtext"}
+	db.Caps = Caps{LongText: "longtext", TableOptions: " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"}
 	db.level = sql.LevelReadCommitted
 	variables, err := mysqlVariables(ctx, db.DB, "version", "log_bin", "binlog_format")
 	if err != nil {
@@ -124,7 +125,7 @@ func (d mysqlDialect) lock(ctx context.Context, s *Session, wait time.Duration) 
 			e := &Error{Class: LockTimeout, Message: "another run is working on this database",
 				Hint: "wait for it to end, or raise --lock-timeout"}
 			if holder.Valid {
-				e.Message += fmt.Sprintf(" (connection %d)", holder.Int64)
+				e.Message += " (" + mysqlHolder(ctx, s, holder.Int64) + ")"
 			}
 			return nil, e
 		}
@@ -136,6 +137,21 @@ func (d mysqlDialect) lock(ctx context.Context, s *Session, wait time.Duration) 
 		case <-timer.C:
 		}
 	}
+}
+
+// mysqlHolder describes the connection that holds the run lock. It may be that of a program that is dead: what it sent last,
+// an ALTER of a large table, goes on in the server, which lets go of the lock when that has ended.
+func mysqlHolder(ctx context.Context, s *Session, id int64) string {
+	who := fmt.Sprintf("connection %d", id)
+	var seconds int64
+	var info sql.NullString
+	err := s.QueryRowContext(ctx, "SELECT coalesce(time, 0), info FROM information_schema.processlist WHERE id = ?", id).Scan(&seconds, &info)
+	words := strings.Fields(info.String)
+	if err != nil || len(words) == 0 {
+		return who
+	}
+	// Two words: what follows may hold a secret.
+	return fmt.Sprintf("%s, which has been at its %s for %ds", who, strings.ToUpper(strings.Join(words[:min(2, len(words))], " ")), seconds)
 }
 
 // commit cannot ask what became of a transaction whose answer was lost: the server keeps no such record. The

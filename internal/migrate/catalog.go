@@ -64,7 +64,7 @@ func (c catalog) ensure(ctx context.Context, q engine.Querier) error {
 		if stmt = strings.TrimSpace(stmt); stmt == "" {
 			continue
 		}
-		stmt = strings.ReplaceAll(stmt, "{text}", c.db.Caps.LongText)
+		stmt = strings.NewReplacer("{text}", c.db.Caps.LongText, "{options}", c.db.Caps.TableOptions).Replace(stmt)
 		if _, err := q.ExecContext(ctx, c.sql(stmt)); err != nil {
 			return fmt.Errorf("create the catalog: %w", err)
 		}

@@ -36,14 +36,17 @@ func (e *RefusedError) Error() string {
 // DriftError says that the schema found is not the one the data needs; nothing was changed. Exit code 4.
 type DriftError struct {
 	Version     int64
-	When        string // "before": since it was recorded; "after": Down leaves another schema
+	When        string // "before": since it was recorded; "after": Down leaves another schema; "aborted": recover --abort could not undo it
 	Differences []verify.Difference
 }
 
 func (e *DriftError) Error() string {
 	what := "the schema has changed since migration %d was applied: %d object(s) differ"
-	if e.When == "after" {
+	switch e.When {
+	case "after":
 		what = "the Down of migration %d does not give the schema back: %d object(s) differ"
+	case "aborted":
+		what = "what migration %d did is taken back but for %d object(s), which are left to you"
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, what, e.Version, len(e.Differences))

@@ -90,7 +90,7 @@ func TestWritersKeepTheirWrites(t *testing.T) {
 						t.Errorf("row %d is %s, acknowledged last was %s", i, row, want)
 					}
 				}
-			})
+			}, testdb.Everywhere()...)
 		})
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -12,16 +11,28 @@ import (
 	"github.com/dbrollback/dbrollback/internal/verify"
 )
 
-// Where a migration cannot be one transaction, each of its statements leaves a row in dbrollback_operations:
-// statement 0 when the migration begins, with what recover needs to undo all of it; then one per statement,
-// `done` in the statement's own transaction, or, for a statement that runs outside of any, `started` before it and
-// `done` after it. The rows go in the transaction that writes the version row: rows that are there belong to a run
-// that was cut off.
+// Where a migration cannot be one transaction, each of its statements leaves a row in dbrollback_operations: statement 0
+// when the migration begins, with what recover needs to undo all of it; then one per statement: `done` in the
+// statement's own transaction, or, for a statement that commits by itself, `started` before it and `done` after it.
+// One more row tells how the end is doing: rows going back, rows back. They all go in the transaction that writes the
+// version row: rows that are there belong to a run that was cut off.
+
+// The states of a step.
+const (
+	stepStarted = "started"
+	stepDone    = "done"
+	// stepAborting is the state of statement 0 from when recover --abort begins: what it has taken back cannot be resumed.
+	stepAborting = "aborting"
+)
 
 // opening is what the row of statement 0 keeps.
 type opening struct {
 	Sum    string             `json:"sum"` // of the migration's text
+	File   string             `json:"file,omitempty"`
+	Text   string             `json:"text,omitempty"`
 	Before verify.Fingerprint `json:"before"`
+	Memo   string             `json:"memo,omitempty"` // of the restorer, after its Check
+	Back   string             `json:"back,omitempty"` // id of the captures that recover --abort makes
 }
 
 // operation is a row of dbrollback_operations.
@@ -29,11 +40,11 @@ type operation struct {
 	Run        string
 	Version    int64
 	Direction  Direction
-	Statement  int // 0: the migration began
+	Statement  int // 0: the migration began; one more than Statements: it ends
 	Statements int
-	State      string // "started" | "done"
+	State      string
 	Snapshot   string
-	Before     string // JSON
+	Note       string // JSON: an opening, a step
 	At         time.Time
 }
 
@@ -42,7 +53,35 @@ func (c catalog) write(ctx context.Context, q engine.Querier, op operation) erro
 		return fmt.Errorf("write the step journal: %w", err)
 	}
 	if _, err := q.ExecContext(ctx, c.sql(`INSERT INTO {operations} (run, version, direction, statement, statements, state, snapshot, fingerprint, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`),
-		op.Run, op.Version, string(op.Direction), op.Statement, op.Statements, op.State, op.Snapshot, op.Before, stampOf(time.Now())); err != nil {
+		op.Run, op.Version, string(op.Direction), op.Statement, op.Statements, op.State, op.Snapshot, op.Note, stampOf(time.Now())); err != nil {
+		return fmt.Errorf("write the step journal: %w", err)
+	}
+	return nil
+}
+
+// done marks a step that was started. It is one statement, so that it is there or not.
+func (c catalog) done(ctx context.Context, q engine.Querier, op operation) error {
+	_, err := q.ExecContext(ctx, c.sql(`UPDATE {operations} SET state = ? WHERE run = ? AND version = ? AND statement = ?`), stepDone, op.Run, op.Version, op.Statement)
+	if err != nil {
+		return fmt.Errorf("write the step journal: %w", err)
+	}
+	return nil
+}
+
+// rewrite changes state and note of a row.
+func (c catalog) rewrite(ctx context.Context, q engine.Querier, op operation) error {
+	_, err := q.ExecContext(ctx, c.sql(`UPDATE {operations} SET state = ?, fingerprint = ? WHERE run = ? AND version = ? AND statement = ?`),
+		op.State, op.Note, op.Run, op.Version, op.Statement)
+	if err != nil {
+		return fmt.Errorf("write the step journal: %w", err)
+	}
+	return nil
+}
+
+// forget takes a step out that turned out not to have run.
+func (c catalog) forget(ctx context.Context, q engine.Querier, op operation) error {
+	_, err := q.ExecContext(ctx, c.sql(`DELETE FROM {operations} WHERE run = ? AND version = ? AND statement = ?`), op.Run, op.Version, op.Statement)
+	if err != nil {
 		return fmt.Errorf("write the step journal: %w", err)
 	}
 	return nil
@@ -66,11 +105,11 @@ func (c catalog) operations(ctx context.Context, q engine.Querier) ([]operation,
 	for rows.Next() {
 		var op operation
 		var at string
-		var before sql.NullString
-		if err := rows.Scan(&op.Run, &op.Version, &op.Direction, &op.Statement, &op.Statements, &op.State, &op.Snapshot, &before, &at); err != nil {
+		var note sql.NullString
+		if err := rows.Scan(&op.Run, &op.Version, &op.Direction, &op.Statement, &op.Statements, &op.State, &op.Snapshot, &note, &at); err != nil {
 			return nil, err
 		}
-		op.Before = before.String
+		op.Note = note.String
 		if op.At, err = parseStamp(at); err != nil {
 			return nil, err
 		}
@@ -82,6 +121,8 @@ func (c catalog) operations(ctx context.Context, q engine.Querier) ([]operation,
 // cutOff is an unfinished migration: its opening row and the last step that the journal knows.
 type cutOff struct {
 	opening, last operation
+	begun         opening
+	memo          string // of the restorer, the latest
 }
 
 func (m *Migrator) cutOffs(ctx context.Context, q engine.Querier) ([]cutOff, error) {
@@ -92,12 +133,40 @@ func (m *Migrator) cutOffs(ctx context.Context, q engine.Querier) ([]cutOff, err
 	var out []cutOff
 	for _, op := range ops {
 		if op.Statement == 0 {
-			out = append(out, cutOff{opening: op, last: op})
+			c := cutOff{opening: op, last: op}
+			if err := json.Unmarshal([]byte(op.Note), &c.begun); err != nil {
+				return nil, fmt.Errorf("the step journal of migration %d is damaged: %w", op.Version, err)
+			}
+			c.memo = c.begun.Memo
+			out = append(out, c)
 		} else if n := len(out); n > 0 {
 			out[n-1].last = op
+			var left note
+			if op.Note != "" {
+				if err := json.Unmarshal([]byte(op.Note), &left); err != nil {
+					return nil, fmt.Errorf("the step journal of migration %d is damaged: %w", op.Version, err)
+				}
+			}
+			if left.Memo != "" {
+				out[n-1].memo = left.Memo
+			}
 		}
 	}
 	return out, nil
+}
+
+// cutOffOf finds the journal of one migration of a run; nil when there is none.
+func (m *Migrator) cutOffOf(ctx context.Context, q engine.Querier, run string, version int64) (*cutOff, error) {
+	list, err := m.cutOffs(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	for i, c := range list {
+		if c.opening.Run == run && c.opening.Version == version {
+			return &list[i], nil
+		}
+	}
+	return nil, nil
 }
 
 // unfinished lists the runs that were cut off, with what the server shows of their last statement.
@@ -108,20 +177,29 @@ func (m *Migrator) unfinished(ctx context.Context, q engine.Querier) ([]Unfinish
 	}
 	out := []Unfinished{}
 	for _, c := range list {
-		u := Unfinished{Run: c.opening.Run, Version: c.opening.Version, Direction: c.opening.Direction, Statement: c.last.Statement, Of: c.opening.Statements, Since: c.opening.At, State: tookEffect}
-		if c.last.State == "done" {
+		u := Unfinished{
+			Run: c.opening.Run, Version: c.opening.Version, Direction: c.opening.Direction, Of: c.opening.Statements, Since: c.opening.At,
+			Statement: min(c.last.Statement, c.opening.Statements), State: tookEffect,
+		}
+		switch {
+		case c.opening.State == stepAborting:
+			u.State = takingBack
+		case c.last.Statement > u.Of: // all statements are through
+		case c.last.State != stepStarted:
 			u.Statement = min(c.last.Statement+1, u.Of)
-			u.State = noEffect
-			if c.last.Statement == u.Of {
-				u.State = tookEffect
+			if c.last.Statement < u.Of {
+				u.State = noEffect
 			}
-		} else {
-			_, took, err := m.settle(ctx, q, c.last)
+		default:
+			seen, err := m.look(ctx, q, c.last)
 			if err != nil {
 				return nil, err
 			}
-			if !took {
-				u.State = noEffect
+			u.State = seen.state
+		}
+		if mig, err := c.migration(ctx, m); err == nil {
+			if stmts := mig.statements(u.Direction); u.Statement > 0 && u.Statement <= len(stmts) {
+				u.SQL = headline(stmts[u.Statement-1].SQL)
 			}
 		}
 		out = append(out, u)
@@ -129,138 +207,30 @@ func (m *Migrator) unfinished(ctx context.Context, q engine.Querier) ([]Unfinish
 	return out, nil
 }
 
-// What the server shows of a statement.
-const (
-	tookEffect = "took effect"
-	noEffect   = "did not take effect"
-)
-
-// started keeps the fingerprint of what a statement outside of any transaction can change, and its reach.
-type started struct {
-	All    bool               `json:"all"`
-	Names  []engine.Name      `json:"names"`
-	Before verify.Fingerprint `json:"before"`
-}
-
-// settle looks at the server: did a statement that was started take effect? The changes are those it made.
-func (m *Migrator) settle(ctx context.Context, q engine.Querier, op operation) (changes, bool, error) {
-	var s started
-	if err := json.Unmarshal([]byte(op.Before), &s); err != nil {
-		return nil, false, fmt.Errorf("the step journal of migration %d is damaged: %w", op.Version, err)
+// migration is what was begun, from the text in the journal.
+func (c *cutOff) migration(ctx context.Context, m *Migrator) (*Migration, error) {
+	if c.begun.Text == "" {
+		return nil, fmt.Errorf("the step journal of migration %d has no text", c.opening.Version)
 	}
-	now, err := reach{all: s.All, names: s.Names}.take(ctx, m.db, q)
-	if err != nil {
-		return nil, false, fmt.Errorf("fingerprint: %w", err)
-	}
-	ch := changed(s.Before, now)
-	return ch, len(ch) > 0, nil
+	return fromCatalog(ctx, c.opening.Version, c.begun.File, c.begun.Text, m.dialect)
 }
 
 // op is the journal row of a step.
-func (w *work) op(statement int, state, before string) operation {
-	return operation{Run: w.r.res.Run, Version: w.mig.Version, Direction: w.r.dir, Statement: statement, Statements: len(w.stmts), State: state, Snapshot: w.capturer.Snapshot(), Before: before}
+func (w *work) op(statement int, state string, note any) (operation, error) {
+	op := operation{Run: w.r.res.Run, Version: w.mig.Version, Direction: w.r.dir, Statement: statement, Statements: len(w.stmts), State: state, Snapshot: w.capturer.Snapshot()}
+	if note == nil {
+		return op, nil
+	}
+	b, err := json.Marshal(note)
+	op.Note = string(b)
+	return op, err
 }
 
-// journalled runs a migration that cannot be one transaction.
-func (w *work) journalled(ctx context.Context) error {
-	err := w.r.s.Tx(ctx, func(tx *sql.Tx) error {
-		if err := w.begin(ctx, tx); err != nil {
-			return err
-		}
-		b, err := json.Marshal(opening{Sum: w.mig.Sum(), Before: w.before})
-		if err != nil {
-			return err
-		}
-		return w.r.m.catalog.write(ctx, tx, w.op(0, "done", string(b)))
-	})
+// journal writes the row of a step.
+func (w *work) journal(ctx context.Context, q engine.Querier, statement int, state string, note any) error {
+	op, err := w.op(statement, state, note)
 	if err != nil {
 		return err
 	}
-	return w.steps(ctx, 0)
-}
-
-// steps runs the statements from the i-th on, and ends the migration.
-func (w *work) steps(ctx context.Context, i int) error {
-	m := w.r.m
-	for ; i < len(w.stmts); i++ {
-		var err error
-		if w.stmts[i].Autocommit {
-			err = w.alone(ctx, i)
-		} else {
-			err = w.r.s.Tx(ctx, func(tx *sql.Tx) error {
-				if err := w.statement(ctx, tx, i); err != nil {
-					return err
-				}
-				return m.catalog.write(ctx, tx, w.op(i+1, "done", ""))
-			})
-		}
-		if err != nil {
-			return w.stopped(ctx, i, err)
-		}
-	}
-	return w.r.s.Tx(ctx, func(tx *sql.Tx) error {
-		if err := w.end(ctx, tx); err != nil {
-			return err
-		}
-		return m.catalog.clear(ctx, tx, w.r.res.Run, w.mig.Version)
-	})
-}
-
-// stopped clears the journal when nothing of the migration took effect; else the run stays open for recover.
-func (w *work) stopped(ctx context.Context, i int, cause error) error {
-	if i > 0 {
-		return cause
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	err := w.r.s.Tx(ctx, func(tx *sql.Tx) error {
-		list, err := w.r.m.cutOffs(ctx, tx)
-		if err != nil {
-			return err
-		}
-		for _, c := range list {
-			if c.opening.Run != w.r.res.Run || c.opening.Version != w.mig.Version {
-				continue
-			}
-			if c.last.State == "started" {
-				if _, took, err := w.r.m.settle(ctx, tx, c.last); err != nil || took {
-					return err
-				}
-			} else if c.last.Statement > 0 {
-				return nil
-			}
-			return w.r.m.catalog.clear(ctx, tx, w.r.res.Run, w.mig.Version)
-		}
-		return nil
-	})
-	if err != nil {
-		return errors.Join(cause, err)
-	}
-	return cause
-}
-
-// alone runs a statement that the engine refuses inside a transaction.
-func (w *work) alone(ctx context.Context, i int) error {
-	st, m, s := w.stmts[i], w.r.m, w.r.s
-	m.o.Events(Event{Kind: StatementStart, Version: w.mig.Version, File: w.mig.File, Direction: w.r.dir, Statement: i + 1, Of: len(w.stmts), Text: headline(st.SQL)})
-	w.noteExternal(st)
-	err := s.Tx(ctx, func(tx *sql.Tx) error {
-		r := reachOf([]Statement{st})
-		before, err := r.take(ctx, m.db, tx)
-		if err != nil {
-			return fmt.Errorf("fingerprint: %w", err)
-		}
-		b, err := json.Marshal(started{All: r.all, Names: r.names, Before: before})
-		if err != nil {
-			return err
-		}
-		return m.catalog.write(ctx, tx, w.op(i+1, "started", string(b)))
-	})
-	if err != nil {
-		return err
-	}
-	if _, err := s.ExecContext(ctx, st.SQL); err != nil {
-		return w.failed(st, err)
-	}
-	return s.Tx(ctx, func(tx *sql.Tx) error { return m.catalog.write(ctx, tx, w.op(i+1, "done", "")) })
+	return w.r.m.catalog.write(ctx, q, op)
 }

@@ -1,6 +1,9 @@
 package migrate
 
-import "github.com/dbrollback/dbrollback/internal/effects"
+import (
+	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
 
 type lock struct {
 	table effects.Name
@@ -22,18 +25,39 @@ var lockModes = map[effects.Kind]string{
 	effects.Upsert: "SHARE ROW EXCLUSIVE", effects.Replace: "SHARE ROW EXCLUSIVE", effects.Merge: "SHARE ROW EXCLUSIVE",
 }
 
-// locks lists what a statement locks, the strongest lock per table. SQLite locks the whole database and is left out by
-// the caller.
-func locks(st Statement) []lock {
+// The locks of MySQL and MariaDB: a statement that writes rows locks those that it reads on its way, against writers; any
+// other is alone with its table when it begins and when it ends, and all the time while rows are captured for it.
+const (
+	rowLocks  = "ROWS"
+	aloneWith = "EXCLUSIVE"
+)
+
+// lockMode is the lock that an effect takes on its table; "" for none, or none that is a table's alone: SQLite locks
+// the whole database.
+func lockMode(e effects.Effect, caps engine.Caps) string {
+	mode := lockModes[e.Kind]
+	if e.Kind == effects.Create && e.Object.Kind == "index" {
+		mode = "SHARE"
+		if e.Concurrently {
+			mode = "SHARE UPDATE EXCLUSIVE"
+		}
+	}
+	switch {
+	case mode == "" || caps.Schemas:
+		return mode
+	case caps.TransactionalDDL:
+		return ""
+	case mode == "SHARE ROW EXCLUSIVE":
+		return rowLocks
+	}
+	return aloneWith
+}
+
+// locks lists what a statement locks, the strongest lock per table.
+func locks(st Statement, caps engine.Caps) []lock {
 	var out []lock
 	for _, e := range st.Effects {
-		mode := lockModes[e.Kind]
-		if e.Kind == effects.Create && e.Object.Kind == "index" {
-			mode = "SHARE"
-			if e.Concurrently {
-				mode = "SHARE UPDATE EXCLUSIVE"
-			}
-		}
+		mode := lockMode(e, caps)
 		if mode == "" || e.Table.Name == "" {
 			continue
 		}
@@ -41,7 +65,7 @@ func locks(st Statement) []lock {
 		for i := range out {
 			if out[i].table == e.Table {
 				found = true
-				if mode == "ACCESS EXCLUSIVE" {
+				if mode == "ACCESS EXCLUSIVE" || mode == aloneWith {
 					out[i].mode = mode
 				}
 			}

@@ -65,9 +65,11 @@ func Open(_ context.Context, o Options) (*Migrator, error) {
 		return nil, fmt.Errorf("version table %s: %w", o.VersionTable, err)
 	}
 	o.DB.Ignore = append(o.DB.Ignore, versionTable(o.VersionTable))
+	store := snapshot.New(o.DB, o.Catalog)
+	store.Alongside = []engine.Name{o.DB.Own("dbrollback_operations")}
 	return &Migrator{
 		o: o, db: o.DB, dialect: dialect, src: src, versions: versions,
-		catalog: catalog{o.DB}, store: snapshot.New(o.DB, o.Catalog), log: audit.New(o.DB),
+		catalog: catalog{o.DB}, store: store, log: audit.New(o.DB),
 	}, nil
 }
 

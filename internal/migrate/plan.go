@@ -202,8 +202,8 @@ func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migrat
 				pm.raise(Restorable)
 			}
 		}
-		for _, l := range locks(st) {
-			if m.db.Caps.Schemas && !future.has(l.table) {
+		for _, l := range locks(st, m.db.Caps) {
+			if !future.has(l.table) {
 				step.Locks = append(step.Locks, PlanLock{Table: l.table.String(), Mode: l.mode})
 			}
 		}
@@ -305,6 +305,8 @@ func (m *Migrator) refusals(mig *Migration, dir Direction) []Refusal {
 			switch {
 			case e.Refused != "":
 				refuse(st, e.Refused, "write the rows as INSERT, or COPY from a file of the server")
+			case e.Kind == effects.Session && e.Object.Kind == "setting" && e.Object.Name.Name == "database":
+				refuse(st, "a migration must stay in the database of the URL: "+headline(st.SQL), "write the other database in front of the names, as in other.table, or give it migrations of its own")
 			case e.Kind == effects.Transaction:
 				refuse(st, "a migration must not control its own transaction: "+headline(st.SQL), "take the statement out; each migration runs in one transaction, or none under -- +goose NO TRANSACTION")
 			case st.Autocommit && mig.Transactional && m.db.Caps.TransactionalDDL:

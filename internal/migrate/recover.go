@@ -55,64 +55,73 @@ func (r *runner) recover(ctx context.Context, c cutOff, abort bool) error {
 	op, m := c.opening, r.m
 	r.dir, r.res.Direction, r.res.Run, r.policy, r.allowDrift = op.Direction, op.Direction, op.Run, snapshot.Keep, false
 	start := time.Now()
-	var open opening
-	if err := json.Unmarshal([]byte(op.Before), &open); err != nil {
-		return fmt.Errorf("the step journal of migration %d is damaged: %w", op.Version, err)
-	}
+	abort = abort || op.State == stepAborting
 	rec, err := m.catalog.load(ctx, r.s, op.Version)
 	if err != nil {
 		return err
 	}
-	mig, _, err := m.migration(ctx, op.Version, op.Direction, rec)
+	mig, err := r.begun(ctx, c, rec, abort)
 	if err != nil {
 		return err
 	}
-	if mig.Sum() != open.Sum && !abort {
-		return &RefusedError{Reasons: []Refusal{{
-			File: mig.File, Line: 1, Column: 1,
-			Message: fmt.Sprintf("the text of migration %d is not the one that was begun", op.Version),
-			Hint:    "put the file back as it was, or take back what was done with: dbrollback recover --abort",
-		}}}
+	w := &work{r: r, mig: mig, rec: rec, stmts: mig.statements(op.Direction), before: c.begun.Before, ends: true}
+	// Triggers may be out of the way of rows that went back.
+	if err := m.store.Mend(ctx, r.s); err != nil {
+		return err
 	}
-	w := &work{r: r, mig: mig, rec: rec, stmts: mig.statements(op.Direction), before: open.Before}
-	done := c.last.Statement
-	err = r.s.Tx(ctx, func(tx *sql.Tx) error {
-		if err := w.resume(ctx, tx, op.Snapshot); err != nil {
+	var was seen
+	if c.last.State == stepStarted && c.last.Statement <= len(w.stmts) {
+		if was, err = m.look(ctx, r.s, c.last); err != nil {
 			return err
 		}
-		if c.last.State != "started" {
-			return nil
-		}
-		ch, took, err := m.settle(ctx, tx, c.last)
-		if err != nil {
-			return err
-		}
-		if !took {
-			done--
-			return nil
-		}
-		if abort || !halfMade(ch) {
-			return nil
-		}
-		done--
-		return w.removeHalfMade(ctx, tx, ch)
-	})
+	}
+	if err := r.s.Tx(ctx, func(tx *sql.Tx) error { return w.resume(ctx, tx, c, was) }); err != nil {
+		return err
+	}
+	done, err := w.cut(ctx, c.last, was, abort)
 	if err != nil {
 		return err
 	}
 	if abort {
-		if err := r.s.Tx(ctx, func(tx *sql.Tx) error { return w.abort(ctx, tx, done) }); err != nil {
-			return err
-		}
-	} else if err := w.steps(ctx, done); err != nil {
+		err = w.takeBack(ctx, c, done)
+	} else {
+		err = w.goOn(ctx, done)
+	}
+	if err != nil {
 		return err
 	}
 	r.finish(w, time.Since(start))
 	return nil
 }
 
+// begun is the migration as it was begun. To go on with it, its file must not say anything else by now.
+func (r *runner) begun(ctx context.Context, c cutOff, rec *record, abort bool) (*Migration, error) {
+	begun, err := c.migration(ctx, r.m)
+	if err != nil {
+		return nil, err
+	}
+	if abort {
+		return begun, nil
+	}
+	if _, onDisk := r.m.src.paths[begun.Version]; !onDisk {
+		return begun, nil
+	}
+	mig, _, err := r.m.migration(ctx, begun.Version, c.opening.Direction, rec)
+	if err != nil {
+		return nil, err
+	}
+	if mig.Sum() != c.begun.Sum {
+		return nil, &RefusedError{Reasons: []Refusal{{
+			File: mig.File, Line: 1, Column: 1,
+			Message: fmt.Sprintf("the text of migration %d is not the one that was begun", begun.Version),
+			Hint:    "put the file back as it was, or take back what was done with: dbrollback recover --abort",
+		}}}
+	}
+	return mig, nil
+}
+
 // resume takes up a migration where the cut-off run left it.
-func (w *work) resume(ctx context.Context, tx *sql.Tx, snapshotID string) error {
+func (w *work) resume(ctx context.Context, tx *sql.Tx, c cutOff, was seen) error {
 	m := w.r.m
 	w.reach = reachOf(w.stmts)
 	if w.rec != nil && (w.r.dir == Down || w.rec.Text == w.mig.Text) {
@@ -122,12 +131,191 @@ func (w *work) resume(ctx context.Context, tx *sql.Tx, snapshotID string) error 
 		if w.restorer, err = m.store.Restorer(ctx, tx, w.mig.Version, string(w.r.dir.opposite())); err != nil {
 			return err
 		}
+		if w.restorer != nil && c.memo != "" {
+			if err := w.restorer.Recall(c.memo); err != nil {
+				return err
+			}
+			w.memo = c.memo
+		}
+	}
+	done := min(c.last.Statement, len(w.stmts))
+	if was.state == noEffect {
+		done--
+	}
+	past := snapshot.Past{Table: w.had("table"), Column: func(n engine.Name, column string) bool {
+		return w.had("column")(engine.Name{Schema: n.Schema, Name: n.Name + "." + column})
+	}}
+	for _, st := range w.stmts[:done] {
+		past.Statements = append(past.Statements, st.Statement)
 	}
 	var err error
-	w.capturer, err = m.store.Resume(ctx, tx, snapshotID, snapshot.Meta{
+	w.capturer, err = m.store.Resume(ctx, tx, c.opening.Snapshot, snapshot.Meta{
 		Run: w.r.res.Run, Direction: string(w.r.dir), CreatedBy: m.o.User, Migration: w.mig.Version, Expires: m.expires(time.Now()),
-	})
+	}, past)
 	return err
+}
+
+// had tells whether something of a kind was there when the migration began; a name without a schema may be in any.
+func (w *work) had(kind string) func(engine.Name) bool {
+	return func(n engine.Name) bool {
+		for _, o := range w.before {
+			name := o.Name
+			if n.Schema == "" && o.Table.Schema != "" {
+				name = strings.TrimPrefix(name, o.Table.Schema+".")
+			}
+			if o.Kind == kind && name == n.String() {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// cut finds out how the last step ended that the journal knows, and says how many statements are done.
+func (w *work) cut(ctx context.Context, last operation, was seen, abort bool) (int, error) {
+	m, s, n := w.r.m, w.r.s, last.Statement
+	switch {
+	case n > len(w.stmts) && last.State == stepDone:
+		if abort {
+			return 0, &RefusedError{Reasons: []Refusal{{
+				File: w.mig.File, Line: 1, Column: 1, Message: "all statements ran, and the captured rows are back: only the record is missing",
+				Hint: "finish it with dbrollback recover; then dbrollback " + undoing(w.r.dir) + " takes it back",
+			}}}
+		}
+		w.back = true
+		var left note
+		if err := json.Unmarshal([]byte(last.Note), &left); err != nil || left.Report == nil {
+			return 0, fmt.Errorf("the step journal of migration %d is damaged: %w", last.Version, err)
+		}
+		w.report = *left.Report
+		return len(w.stmts), nil
+	case last.State != stepStarted:
+		return n, nil
+	}
+	switch {
+	case was.state == noEffect:
+		return n - 1, s.Tx(ctx, func(tx *sql.Tx) error {
+			if err := w.capturer.Forget(ctx, tx, n); err != nil {
+				return err
+			}
+			return m.catalog.forget(ctx, tx, last)
+		})
+	case abort:
+		return n, nil
+	case was.state == unclear:
+		st := w.stmts[n-1]
+		return 0, &RefusedError{Reasons: []Refusal{{
+			File: w.mig.File, Line: st.Line, Column: st.Column,
+			Message: "this statement may have run in part, and the server does not show how far it came: " + headline(st.SQL),
+			Hint:    "take back what was done with: dbrollback recover --abort; it puts the captured rows back",
+		}}}
+	case was.state == inPart:
+		return w.complete(ctx, last)
+	case halfMade(was.changes):
+		return n - 1, s.Tx(ctx, func(tx *sql.Tx) error { return w.removeHalfMade(ctx, tx, was.changes) })
+	}
+	return n, m.catalog.done(ctx, s, last)
+}
+
+// undoing is the command that takes a run back.
+func undoing(d Direction) string {
+	if d == Up {
+		return "rollback"
+	}
+	return "up"
+}
+
+// complete finishes a statement that removed some of its objects and not the others; one that removed what it was to make
+// anew runs once more, with what was captured the first time.
+func (w *work) complete(ctx context.Context, last operation) (int, error) {
+	var left note
+	if err := json.Unmarshal([]byte(last.Note), &left); err != nil {
+		return 0, fmt.Errorf("the step journal of migration %d is damaged: %w", last.Version, err)
+	}
+	n, s := last.Statement, w.r.s
+	if len(left.Made) > 0 {
+		return n - 1, nil
+	}
+	now, err := reach{all: left.All, names: left.Names}.take(ctx, w.r.m.db, s)
+	if err != nil {
+		return 0, fmt.Errorf("fingerprint: %w", err)
+	}
+	for _, key := range left.Goes {
+		o, there := now[key]
+		if !there {
+			continue
+		}
+		if err := s.Tx(ctx, func(tx *sql.Tx) error { return w.capturer.Forget(ctx, tx, n, o.Table) }); err != nil {
+			return 0, err
+		}
+		if err := w.drop(ctx, w.capturer, s, n, o); err != nil {
+			return 0, err
+		}
+	}
+	return n, w.r.m.catalog.done(ctx, s, last)
+}
+
+// drop removes an object, with what is in it captured.
+func (w *work) drop(ctx context.Context, c *snapshot.Capturer, q engine.Querier, n int, o verify.Object) error {
+	st := effects.Statement{Effects: []effects.Effect{dropOf(o)}, ImplicitCommit: true}
+	for _, stmt := range o.Drop {
+		st.SQL = stmt
+		err := c.Statement(ctx, q, n, st, func() error {
+			if _, err := q.ExecContext(ctx, stmt); err != nil {
+				return fmt.Errorf("take back %s %s: %w", o.Kind, o.Name, err)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// goOn runs the statements that are left.
+func (w *work) goOn(ctx context.Context, done int) error {
+	if err := w.replay(ctx, done); err != nil {
+		return err
+	}
+	if !w.back {
+		if err := w.place(ctx, ground{s: w.r.s}, done); err != nil {
+			return err
+		}
+	}
+	return w.steps(ctx, done)
+}
+
+// replay repeats what the statements so far set in their session, which is gone.
+func (w *work) replay(ctx context.Context, done int) error {
+	for _, st := range w.stmts[:done] {
+		lost := ""
+		for _, e := range st.Effects {
+			switch {
+			case e.Temporary || e.Define != nil && e.Define.Temporary:
+				lost = "a temporary table"
+			case e.Kind == effects.Session && strings.Contains(strings.ToUpper(st.SQL), "SELECT"):
+				lost = "a variable"
+			}
+		}
+		if lost != "" && done < len(w.stmts) {
+			return &RefusedError{Reasons: []Refusal{{
+				File: w.mig.File, Line: st.Line, Column: st.Column,
+				Message: fmt.Sprintf("the statements to come may need %s that this one made, and which is gone with the connection: %s", lost, headline(st.SQL)),
+				Hint:    "take back what was done with: dbrollback recover --abort",
+			}}}
+		}
+		if st.Changes() || locksTables(st) || !slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Session }) {
+			continue
+		}
+		if err := w.sets(ctx, st); err != nil {
+			return err
+		}
+		if _, err := w.r.s.ExecContext(ctx, st.SQL); err != nil {
+			return w.failed(st, err)
+		}
+	}
+	return nil
 }
 
 // halfMade says whether a statement that was cut off left something that is there and does not work, as CREATE INDEX
@@ -156,89 +344,6 @@ func (w *work) removeHalfMade(ctx context.Context, tx *sql.Tx, ch changes) error
 		}
 	}
 	return nil
-}
-
-// abort takes back the statements that were done: what they made is dropped (with its rows captured), what they
-// destroyed is made again from the definitions and captures of the cut-off run.
-func (w *work) abort(ctx context.Context, tx *sql.Tx, done int) error {
-	m := w.r.m
-	if err := w.capturer.Seal(ctx, tx, nil); err != nil {
-		return err
-	}
-	restorer, err := m.store.Restorer(ctx, tx, w.mig.Version, string(w.r.dir))
-	if err != nil {
-		return err
-	}
-	if restorer != nil {
-		if err := restorer.Check(ctx, tx); err != nil {
-			return err
-		}
-	}
-	now, err := w.reach.take(ctx, m.db, tx)
-	if err != nil {
-		return fmt.Errorf("fingerprint: %w", err)
-	}
-	back := m.store.Begin(snapshot.Meta{Run: w.r.res.Run, Direction: "abort", CreatedBy: m.o.User, Migration: w.mig.Version, Expires: m.expires(time.Now())})
-	ch := changed(w.before, now)
-	for _, o := range ch.made() {
-		st := effects.Statement{Effects: []effects.Effect{dropOf(o)}}
-		for _, stmt := range o.Drop {
-			st.SQL = stmt
-			err := back.Statement(ctx, tx, 0, st, func() error {
-				if _, err := tx.ExecContext(ctx, stmt); err != nil {
-					return fmt.Errorf("take back %s %s: %w", o.Kind, o.Name, err)
-				}
-				return nil
-			})
-			if err != nil {
-				return err
-			}
-		}
-	}
-	repair := func(which func(verify.Object) bool) error {
-		have, err := w.reach.take(ctx, m.db, tx)
-		if err != nil {
-			return fmt.Errorf("fingerprint: %w", err)
-		}
-		for _, stmt := range verify.Repair(filter(ch.side(false), which), filter(ch.only(have), which)) {
-			if _, err := tx.ExecContext(ctx, stmt); err != nil {
-				return fmt.Errorf("put back (%s): %w", headline(stmt), err)
-			}
-		}
-		return nil
-	}
-	if err := repair(structural); err != nil {
-		return err
-	}
-	w.report.Verified = true
-	if restorer != nil {
-		if err := restorer.Place(ctx, tx); err != nil {
-			return err
-		}
-		if w.report, err = restorer.Finish(ctx, tx, w.r.policy, back); err != nil {
-			return err
-		}
-	}
-	if err := repair(func(verify.Object) bool { return true }); err != nil {
-		return err
-	}
-	have, err := w.reach.take(ctx, m.db, tx)
-	if err != nil {
-		return fmt.Errorf("fingerprint: %w", err)
-	}
-	if d := material(verify.Diff(ch.side(false), ch.only(have))); len(d) > 0 {
-		return &DriftError{Version: w.mig.Version, When: "after", Differences: d}
-	}
-	if err := back.Seal(ctx, tx, nil); err != nil {
-		return err
-	}
-	w.to = w.r.at
-	e := w.entry(time.Now().UTC())
-	e.Action, e.Detail = "recover --abort", map[string]string{"statements taken back": fmt.Sprint(done)}
-	if err := m.log.Append(ctx, tx, e); err != nil {
-		return err
-	}
-	return m.catalog.clear(ctx, tx, w.r.res.Run, w.mig.Version)
 }
 
 // made lists the objects that are there and were not, those that hang on others first.

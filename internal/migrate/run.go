@@ -165,6 +165,13 @@ func (r *runner) warn(text string) {
 	r.m.o.Events(Event{Kind: WarningEvent, Text: text})
 }
 
+// warnOnce warns of what many statements may have in common.
+func (r *runner) warnOnce(text string) {
+	if !slices.Contains(r.res.Warnings, text) {
+		r.warn(text)
+	}
+}
+
 // work is one migration on its way.
 type work struct {
 	r         *runner
@@ -180,8 +187,12 @@ type work struct {
 	report    snapshot.Report
 	captures  []snapshot.Info
 	notUndone []string
-	to        int64       // the version once this is committed
-	last      *audit.Last // the newest entry of the log, once it is locked
+	last      *audit.Last                 // the newest entry of the log, once it is locked
+	to        int64                       // the version once this is committed
+	ends      bool                        // it has a journal, which its end clears
+	back      bool                        // captured rows went back before a crash
+	memo      string                      // of the restorer, as the journal has it
+	settings  func(context.Context) error // sets back what its statements set for their session; nil when none did
 }
 
 func action(d Direction) string {
@@ -200,8 +211,11 @@ func (w *work) inTransaction(ctx context.Context, tx *sql.Tx) error {
 		if err := w.statement(ctx, tx, i); err != nil {
 			return err
 		}
+		if err := w.place(ctx, ground{tx: tx}, i+1); err != nil {
+			return err
+		}
 	}
-	return w.end(ctx, tx)
+	return w.end(ctx, ground{tx: tx})
 }
 
 // begin looks at what is there before the first statement.
@@ -281,12 +295,27 @@ func material(d []verify.Difference) []verify.Difference {
 	return slices.DeleteFunc(d, func(x verify.Difference) bool { return x.Cosmetic })
 }
 
-// statement captures what one statement destroys, runs it, and fills what it brought back.
-func (w *work) statement(ctx context.Context, tx engine.Querier, i int) error {
-	st := w.stmts[i]
-	m := w.r.m
-	m.o.Events(Event{Kind: StatementStart, Version: w.mig.Version, File: w.mig.File, Direction: w.r.dir, Statement: i + 1, Of: len(w.stmts), Text: headline(st.SQL)})
-	text, err := w.deferNotNull(ctx, tx, st)
+func (w *work) announce(i int) {
+	w.r.m.o.Events(Event{
+		Kind: StatementStart, Version: w.mig.Version, File: w.mig.File, Direction: w.r.dir, Statement: i + 1, Of: len(w.stmts), Text: headline(w.stmts[i].SQL),
+	})
+}
+
+// statement runs a statement in a transaction, with its captures.
+func (w *work) statement(ctx context.Context, tx *sql.Tx, i int) error {
+	return w.captured(ctx, ground{tx: tx}, i, func(text string) error {
+		if _, err := tx.ExecContext(ctx, text); err != nil {
+			return w.failed(w.stmts[i], err)
+		}
+		return nil
+	})
+}
+
+// captured captures what one statement destroys, has it run, and fills what it brought back.
+func (w *work) captured(ctx context.Context, g ground, i int, run func(text string) error) error {
+	st, m, q := w.stmts[i], w.r.m, g.schema()
+	w.announce(i)
+	text, err := w.deferNotNull(ctx, q, st)
 	if err != nil {
 		return err
 	}
@@ -299,28 +328,42 @@ func (w *work) statement(ctx context.Context, tx engine.Querier, i int) error {
 		capture.Effects = declared
 	}
 	if w.restorer != nil && demands(st) {
-		if err := w.restorer.Settle(ctx, tx); err != nil {
+		if err := g.rows(ctx, func(tx *sql.Tx) error { return w.restorer.Settle(ctx, tx) }); err != nil {
 			return err
 		}
 	}
 	start := time.Now()
 	had := len(w.capturer.Captures())
-	err = w.capturer.Statement(ctx, tx, i+1, capture, func() error {
-		if _, err := tx.ExecContext(ctx, text); err != nil {
-			return w.failed(st, err)
-		}
-		return nil
-	})
-	if err != nil {
+	if err := w.capturer.Statement(ctx, q, i+1, capture, func() error { return run(text) }); err != nil {
 		return w.located(st, err)
 	}
 	for _, c := range w.capturer.Captures()[had:] {
 		m.o.Events(Event{Kind: CaptureDone, Version: w.mig.Version, File: w.mig.File, Statement: i + 1, Table: c.Table, Rows: c.Rows, Bytes: c.Bytes, Elapsed: time.Since(start)})
 	}
-	if w.restorer != nil {
-		return w.restorer.Place(ctx, tx, w.parsed(i+1)...)
-	}
 	return nil
+}
+
+// place puts back what has its place again, ahead of the statements from the i-th on.
+func (w *work) place(ctx context.Context, g ground, i int) error {
+	if w.restorer == nil {
+		return nil
+	}
+	return g.rows(ctx, func(tx *sql.Tx) error {
+		if err := w.restorer.Place(ctx, tx, w.parsed(i)...); err != nil || g.tx != nil {
+			return err
+		}
+		return w.remember(ctx, tx, i)
+	})
+}
+
+// remember keeps in the journal what the restorer knows by now, with the i-th statement.
+func (w *work) remember(ctx context.Context, tx *sql.Tx, i int) error {
+	now, err := w.restorer.Memo()
+	if err != nil || now == w.memo || i == 0 {
+		return err
+	}
+	w.memo = now
+	return w.journal(ctx, tx, i, stepDone, note{Memo: now})
 }
 
 // atomic says whether the migration is one transaction.
@@ -429,153 +472,4 @@ func headline(sql string) string {
 		return string(r[:79]) + "…"
 	}
 	return text
-}
-
-// end puts the data back, repairs what the statements forgot, proves it, and records.
-func (w *work) end(ctx context.Context, tx database.DBTxConn) error {
-	m, dir := w.r.m, w.r.dir
-	if err := w.repair(ctx, tx, structural); err != nil {
-		return err
-	}
-	w.report.Verified = true
-	if w.restorer != nil {
-		if err := w.restorer.Place(ctx, tx); err != nil {
-			return err
-		}
-		var err error
-		if w.report, err = w.restorer.Finish(ctx, tx, w.r.policy, w.capturer); err != nil {
-			return err
-		}
-		for _, t := range w.report.Tables {
-			m.o.Events(Event{Kind: RestoreDone, Version: w.mig.Version, File: w.mig.File, Table: t.Table, Rows: t.Inserted + t.Updated + t.Deleted})
-		}
-	}
-	if err := w.repair(ctx, tx, func(verify.Object) bool { return true }); err != nil {
-		return err
-	}
-	after, err := w.fingerprint(ctx, tx)
-	if err != nil {
-		return fmt.Errorf("fingerprint: %w", err)
-	}
-	if w.undo != nil {
-		want, have := expected(w.undo, w.before, after)
-		if d := material(verify.Diff(want, have)); len(d) > 0 {
-			if dir == Down && !w.r.allowDrift {
-				return &DriftError{Version: w.mig.Version, When: "after", Differences: d}
-			}
-			for _, x := range d {
-				w.r.warn(fmt.Sprintf("%s %s is not as it was", x.Kind, x.Object))
-			}
-			w.report.Verified = false
-		}
-	}
-	ch := changed(w.before, after)
-	if err := w.capturer.Definitions(ctx, tx, len(w.stmts), ch.destroyed()); err != nil {
-		return err
-	}
-	if err := w.capturer.Seal(ctx, tx, w.watch(ctx, tx)); err != nil {
-		return err
-	}
-	w.captures = w.capturer.Captures()
-	return w.record(ctx, tx, ch)
-}
-
-// repair makes what the run that is undone destroyed and this run did not make again.
-func (w *work) repair(ctx context.Context, tx engine.Querier, which func(verify.Object) bool) error {
-	if w.undo == nil {
-		return nil
-	}
-	now, err := w.fingerprint(ctx, tx)
-	if err != nil {
-		return fmt.Errorf("fingerprint: %w", err)
-	}
-	for _, stmt := range verify.Repair(filter(w.undo.side(false), which), filter(w.undo.only(now), which)) {
-		if _, err := tx.ExecContext(ctx, stmt); err != nil {
-			return fmt.Errorf("put back what %s of migration %d left out (%s): %w", w.r.dir, w.mig.Version, headline(stmt), err)
-		}
-	}
-	return nil
-}
-
-// watch lists, per table, the columns from which the opposite direction computes values: a row in which they have
-// changed since is a conflict for the columns that it computes.
-func (w *work) watch(ctx context.Context, tx engine.Querier) snapshot.Watch {
-	out := snapshot.Watch{}
-	for _, st := range w.mig.statements(w.r.dir.opposite()) {
-		for _, e := range st.Effects {
-			if e.Kind != effects.Update && e.Kind != effects.Merge && e.Kind != effects.Upsert {
-				continue
-			}
-			n, err := w.r.m.db.Resolve(ctx, tx, engine.Name(e.Table))
-			if err != nil {
-				continue // the opposite direction makes the table itself: nothing of now is read
-			}
-			reads := e.Reads
-			if reads == nil {
-				reads = []string{"*"}
-			}
-			for _, c := range reads {
-				if !slices.Contains(out[n.String()], c) {
-					out[n.String()] = append(out[n.String()], c)
-				}
-			}
-		}
-	}
-	return out
-}
-
-// record writes goose's version row, our record and the audit entry.
-func (w *work) record(ctx context.Context, tx database.DBTxConn, ch changes) error {
-	m, now := w.r.m, time.Now().UTC().Truncate(time.Microsecond)
-	rec := &record{Version: w.mig.Version, File: w.mig.File, Text: w.mig.Text, AppliedAt: now, Run: w.r.res.Run}
-	version := &collector{DBTxConn: tx, what: "write " + m.o.VersionTable}
-	switch w.r.dir {
-	case Up:
-		if err := m.versions.Insert(ctx, version, database.InsertRequest{Version: w.mig.Version}); err != nil {
-			return err
-		}
-		rec.Up = ch
-		w.to = max(w.r.at, w.mig.Version)
-	case Down:
-		if err := m.versions.Delete(ctx, version, w.mig.Version); err != nil {
-			return err
-		}
-		rec.Down, rec.UndoneAt = ch, now
-		if w.rec != nil {
-			rec.File, rec.Text, rec.AppliedAt, rec.Up = w.rec.File, w.rec.Text, w.rec.AppliedAt, w.rec.Up
-		}
-		applied, err := m.applied(ctx, tx)
-		if err != nil {
-			return err
-		}
-		w.to = current(slices.DeleteFunc(applied, func(v int64) bool { return v == w.mig.Version }))
-	}
-	save, err := m.catalog.save(rec, w.rec != nil)
-	if err != nil {
-		return err
-	}
-	if w.last == nil {
-		w.last = &audit.Last{}
-		if err := w.r.s.Pipeline(ctx, tx, m.log.Last(w.last)...); err != nil {
-			return err
-		}
-	}
-	entry := w.entry(now)
-	write, err := m.log.Behind(*w.last, &entry)
-	if err != nil {
-		return err
-	}
-	return w.r.s.Pipeline(ctx, tx, append(append(version.steps, save...), write)...)
-}
-
-// entry is the audit entry of one migration that is about to commit.
-func (w *work) entry(now time.Time) audit.Entry {
-	e := audit.Entry{
-		Run: w.r.res.Run, At: now, User: w.r.m.o.User, Action: action(w.r.dir), From: w.r.at, To: w.to, Versions: []int64{w.mig.Version},
-		Outcome: "done", DurationSeconds: time.Since(w.r.started).Seconds(), NotUndone: w.notUndone,
-	}
-	for _, t := range w.report.Tables {
-		e.Tables = append(e.Tables, audit.Change{Table: t.Table, Inserted: t.Inserted, Updated: t.Updated, Deleted: t.Deleted, Conflicts: t.Conflicts})
-	}
-	return e
 }

@@ -117,7 +117,7 @@ func TestLaterWritesSurvive(t *testing.T) {
 				if n != l.conflicts || int64(len(res.Conflicts)) != l.conflicts {
 					t.Errorf("conflicts = %d, listed %+v, want %d", n, res.Conflicts, l.conflicts)
 				}
-			})
+			}, testdb.Everywhere()...)
 		})
 	}
 }
@@ -139,7 +139,7 @@ func TestFailPolicyChangesNothing(t *testing.T) {
 		if s, err := f.open().Status(context.Background()); err != nil || s.Current != 1 {
 			t.Errorf("status = %+v, %v; want version 1", s, err)
 		}
-	})
+	}, testdb.Everywhere()...)
 }
 
 // TestRollbackCanBeUndone is promise 5: the next up brings back what the rollback destroyed.
@@ -154,7 +154,7 @@ func TestRollbackCanBeUndone(t *testing.T) {
 		f.rollback(migrate.RollbackRequest{Steps: 1})
 		f.up()
 		f.same(after, f.dump(), "after up again")
-	})
+	}, testdb.Everywhere()...)
 }
 
 // TestMendedMigrationGetsNoOldValues: what Down captured belongs to the text that was rolled back.
@@ -170,7 +170,7 @@ func TestMendedMigrationGetsNoOldValues(t *testing.T) {
 		if got := f.people(); !slices.Equal(got, want) {
 			t.Errorf("people = %q, want %q", got, want)
 		}
-	})
+	}, testdb.Everywhere()...)
 }
 
 // TestRollbackWithoutTheFile: an older release's image has no file for the newer migration.
@@ -191,7 +191,7 @@ func TestRollbackWithoutTheFile(t *testing.T) {
 		if got := f.people(); !slices.Equal(got, want) {
 			t.Errorf("people = %q, want %q", got, want)
 		}
-	})
+	}, testdb.Everywhere()...)
 }
 
 // TestDriftRefuses: a schema that changed since up is refused, with the object that differs.
@@ -206,7 +206,7 @@ func TestDriftRefuses(t *testing.T) {
 		if !errors.As(err, &drift) || drift.When != "before" || len(drift.Differences) == 0 || !strings.Contains(drift.Differences[0].Object, "people.a") {
 			t.Fatalf("err = %v %+v, want drift of people.a", err, drift)
 		}
-	})
+	}, testdb.Everywhere()...)
 }
 
 // TestRefusedBeforeAnythingRuns: a migration that nothing could undo stops the run before its first statement.
@@ -232,5 +232,5 @@ func TestRefusedBeforeAnythingRuns(t *testing.T) {
 		if _, err := f.open().Up(context.Background(), migrate.UpRequest{To: -1, AllowIrreversible: true}); err != nil {
 			t.Fatalf("annotated and allowed: %v", err)
 		}
-	})
+	}, testdb.Everywhere()...)
 }

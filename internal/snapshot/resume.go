@@ -2,15 +2,25 @@ package snapshot
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 
+	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
 
+// Past is what a migration that was cut off did before: the statements that are done, and what was there when it began.
+type Past struct {
+	Statements []effects.Statement
+	Table      func(engine.Name) bool
+	Column     func(engine.Name, string) bool
+}
+
 // Resume takes up the captures of a migration that was cut off before they were sealed: those that its committed
-// statements made are sealed together with those to come. What the statements so far renamed or made is read from the
-// captures and the tables of now; a statement that is still to run captures a table that they made, too.
-func (s *Store) Resume(ctx context.Context, q engine.Querier, id string, m Meta) (*Capturer, error) {
+// statements made are sealed together with those to come. A table that the statements so far made is not captured.
+func (s *Store) Resume(ctx context.Context, q engine.Querier, id string, m Meta, past Past) (*Capturer, error) {
 	c := s.Begin(m)
 	c.id = id
 	rows, err := s.load(ctx, q, fmt.Sprintf("snapshot_id = %s AND status = %s", s.db.Arg(1), s.db.Arg(2)), id, statusCapturing)
@@ -24,5 +34,169 @@ func (s *Store) Resume(ctx context.Context, q engine.Querier, id string, m Meta)
 			c.whole[r.Identity] = true
 		}
 	}
-	return c, nil
+	return c, c.track.recall(ctx, q, past)
+}
+
+// recalled is a table as the statements so far have left it.
+type recalled struct {
+	home    engine.Name // its name when the migration began
+	made    bool
+	columns map[string]recalledColumn // by the name that they have now, lower case
+}
+
+type recalledColumn struct {
+	home string
+	made bool
+}
+
+// recall works out what the tracker knew before the program died.
+func (t *tracker) recall(ctx context.Context, q engine.Querier, past Past) error {
+	tables, gone := map[engine.Name]*recalled{}, map[engine.Name]bool{}
+	at := func(n engine.Name) *recalled {
+		if tables[n] == nil {
+			tables[n] = &recalled{home: n, columns: map[string]recalledColumn{}}
+		}
+		return tables[n]
+	}
+	for _, st := range past.Statements {
+		for _, e := range st.Effects {
+			n := engine.Name(e.Table)
+			switch e.Kind {
+			case effects.CreateTable:
+				if gone[n] || !past.Table(n) {
+					at(n).made = true
+				}
+			case effects.DropTable:
+				delete(tables, n)
+				gone[n] = true
+			case effects.RenameTable:
+				x := at(n)
+				delete(tables, n)
+				gone[n] = true
+				tables[engine.Name{Schema: n.Schema, Name: e.NewName.Name}] = x
+			case effects.AddColumn:
+				for _, col := range e.Columns {
+					x := at(n)
+					x.columns[strings.ToLower(col)] = recalledColumn{home: col, made: x.made || !past.Column(x.home, col)}
+				}
+			case effects.RenameColumn:
+				for _, col := range e.Columns {
+					x := at(n)
+					was, ok := x.columns[strings.ToLower(col)]
+					if !ok {
+						was.home = col
+					}
+					delete(x.columns, strings.ToLower(col))
+					x.columns[strings.ToLower(e.NewName.Name)] = was
+				}
+			case effects.DropColumn:
+				for _, col := range e.Columns {
+					x := at(n)
+					// One of that name that comes later is another one.
+					x.columns[strings.ToLower(col)] = recalledColumn{home: col, made: true}
+				}
+			}
+		}
+	}
+	if len(tables) == 0 {
+		return nil
+	}
+	now, err := t.s.d.shapes(ctx, q)
+	if err != nil {
+		return err
+	}
+	for id, sh := range now {
+		for n, x := range tables {
+			if sh.Name.Name != n.Name || n.Schema != "" && n.Schema != sh.Name.Schema {
+				continue
+			}
+			if x.made {
+				delete(now, id)
+				continue
+			}
+			sh.Name.Name = x.home.Name
+			for cid, col := range sh.Columns {
+				was, ok := x.columns[strings.ToLower(col.Name)]
+				switch {
+				case !ok:
+				case was.made:
+					delete(sh.Columns, cid)
+				default:
+					col.Name = was.home
+					sh.Columns[cid] = col
+				}
+			}
+			now[id] = sh
+		}
+	}
+	t.origin = now
+	return nil
+}
+
+// memo is what a Restorer must not forget when the program dies between its steps: what Check found out before the
+// opposite direction began cannot be found out later.
+type memo struct {
+	Captures []memoCapture          `json:"captures"`
+	Report   map[string]TableReport `json:"report,omitempty"`
+}
+
+type memoCapture struct {
+	ID      string            `json:"id"`
+	Work    bool              `json:"work,omitempty"`
+	Table   string            `json:"table,omitempty"`
+	Columns map[string]string `json:"columns,omitempty"`
+	Cleared bool              `json:"cleared,omitempty"`
+	Landed  bool              `json:"landed,omitempty"`
+	Final   string            `json:"final,omitempty"`
+	Wrote   bool              `json:"wrote,omitempty"`
+	Placed  bool              `json:"placed,omitempty"`
+	Bag     *memoBag          `json:"bag,omitempty"`
+}
+
+type memoBag struct {
+	Same  bool   `json:"same,omitempty"`
+	Plus  string `json:"plus,omitempty"`
+	Minus string `json:"minus,omitempty"`
+}
+
+// Memo gives what Recall needs. It belongs into the transaction in which Check, Place or Settle was called.
+func (r *Restorer) Memo() (string, error) {
+	m := memo{Report: map[string]TableReport{}}
+	for _, x := range r.captures {
+		c := memoCapture{ID: x.ID, Work: x.work, Table: x.table, Columns: x.columns, Cleared: x.cleared, Landed: x.landed, Final: x.final, Wrote: x.wrote, Placed: x.placed}
+		if x.bag != nil {
+			c.Bag = &memoBag{x.bag.same, x.bag.plus, x.bag.minus}
+		}
+		m.Captures = append(m.Captures, c)
+	}
+	for _, n := range r.order {
+		m.Report[n.String()] = *r.report[n]
+	}
+	b, err := json.Marshal(m)
+	return string(b), err
+}
+
+// Recall puts a Restorer where another one was when it gave its Memo, in place of Check.
+func (r *Restorer) Recall(text string) error {
+	var m memo
+	if err := json.Unmarshal([]byte(text), &m); err != nil {
+		return fmt.Errorf("what the cut-off run knew of its captures cannot be read: %w", err)
+	}
+	for _, x := range r.captures {
+		i := slices.IndexFunc(m.Captures, func(c memoCapture) bool { return c.ID == x.ID })
+		if i < 0 {
+			return fmt.Errorf("the cut-off run knew nothing of the capture %s", x.ID)
+		}
+		c := m.Captures[i]
+		x.work, x.table, x.columns, x.cleared, x.landed, x.final = c.Work, c.Table, c.Columns, c.Cleared, c.Landed, c.Final
+		x.wrote, x.placed = c.Wrote, c.Placed
+		if c.Bag != nil {
+			x.bag = &bag{c.Bag.Same, c.Bag.Plus, c.Bag.Minus}
+		}
+		if rep, ok := m.Report[x.Home.String()]; ok && r.report[x.Home] == nil {
+			*r.of(x.Home) = rep
+		}
+	}
+	r.checked = true
+	return nil
 }

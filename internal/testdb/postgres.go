@@ -129,17 +129,30 @@ func Role(t testing.TB, dsn string) (roleDSN, name string) {
 	t.Helper()
 	name = freshName()
 	const password = "s3cret-of-the-role"
+	if !strings.HasPrefix(dsn, "postgres") {
+		Exec(t, dsn, `CREATE USER '`+name+`'@'%' IDENTIFIED BY '`+password+`'`)
+		t.Cleanup(func() {
+			droppable(t, name)
+			Exec(t, dsn, `DROP USER '`+name+`'@'%'`)
+		})
+		return withUser(t, dsn, url.UserPassword(name, password)), name
+	}
 	Exec(t, dsn, `CREATE ROLE "`+name+`" LOGIN PASSWORD '`+password+`'`)
 	t.Cleanup(func() {
 		droppable(t, name)
 		Exec(t, dsn, `DROP OWNED BY "`+name+`" CASCADE`, `DROP ROLE "`+name+`"`)
 	})
+	return withUser(t, dsn, url.UserPassword(name, password)), name
+}
+
+func withUser(t testing.TB, dsn string, user *url.Userinfo) string {
+	t.Helper()
 	u, err := url.Parse(dsn)
 	if err != nil {
 		t.Fatalf("testdb: the DSN is not a URL")
 	}
-	u.User = url.UserPassword(name, password)
-	return u.String(), name
+	u.User = user
+	return u.String()
 }
 
 // postgresProgram is how to run the server programs found on this machine; nil when there are none.

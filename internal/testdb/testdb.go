@@ -31,6 +31,9 @@ const (
 // Engines lists the engines that Each runs on unless told otherwise.
 func Engines() []Engine { return []Engine{OnPostgres, OnSQLite} }
 
+// Everywhere lists all engines, for Each: what holds on those of MySQL's family as well.
+func Everywhere() []Engine { return []Engine{OnPostgres, OnSQLite, OnMariaDB, OnMySQL} }
+
 // New makes a fresh, empty database on the engine e and returns its DSN. The database is gone when
 // the test ends.
 func (e Engine) New(t testing.TB) string {

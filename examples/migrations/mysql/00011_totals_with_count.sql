@@ -1,0 +1,31 @@
+-- +goose Up
+CREATE OR REPLACE VIEW order_totals AS
+SELECT o.id AS order_id, o.customer_id, sum(i.quantity * i.unit_price) AS total, count(*) AS positions
+FROM orders o
+JOIN order_items i ON i.order_id = o.id
+GROUP BY o.id, o.customer_id;
+
+DROP FUNCTION customer_total;
+-- +goose StatementBegin
+CREATE FUNCTION customer_total(customer bigint) RETURNS decimal(20, 2)
+READS SQL DATA
+BEGIN
+    RETURN (SELECT round(coalesce(sum(total), 0), 0) FROM order_totals WHERE customer_id = customer);
+END;
+-- +goose StatementEnd
+
+-- +goose Down
+DROP FUNCTION customer_total;
+-- +goose StatementBegin
+CREATE FUNCTION customer_total(customer bigint) RETURNS decimal(20, 2)
+READS SQL DATA
+BEGIN
+    RETURN (SELECT coalesce(sum(total), 0) FROM order_totals WHERE customer_id = customer);
+END;
+-- +goose StatementEnd
+
+CREATE OR REPLACE VIEW order_totals AS
+SELECT o.id AS order_id, o.customer_id, sum(i.quantity * i.unit_price) AS total
+FROM orders o
+JOIN order_items i ON i.order_id = o.id
+GROUP BY o.id, o.customer_id;

@@ -1,0 +1,121 @@
+package migrate
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/dbrollback/dbrollback/internal/snapshot"
+	"github.com/dbrollback/dbrollback/internal/verify"
+)
+
+// takeBack undoes a migration that was cut off, and can itself be cut off.
+func (w *work) takeBack(ctx context.Context, c cutOff, done int) error {
+	m := w.r.m
+	for _, st := range w.stmts[:min(done, len(w.stmts))] {
+		w.noteExternal(st)
+	}
+	meta := snapshot.Meta{Run: w.r.res.Run, Direction: "abort", CreatedBy: m.o.User, Migration: w.mig.Version, Expires: m.expires(time.Now())}
+	return w.whole(ctx, func(g ground) error {
+		// What is removed on the way is captured under one id, however often this begins.
+		back := m.store.Begin(meta)
+		if c.begun.Back != "" {
+			var err error
+			if back, err = m.store.Resume(ctx, g.schema(), c.begun.Back, meta, snapshot.Past{}); err != nil {
+				return err
+			}
+		}
+		c.begun.Back = back.Snapshot()
+		b, err := json.Marshal(c.begun)
+		if err != nil {
+			return err
+		}
+		op := c.opening
+		op.State, op.Note = stepAborting, string(b)
+		if err := m.catalog.rewrite(ctx, g.schema(), op); err != nil {
+			return err
+		}
+		return w.abort(ctx, g, back, done)
+	})
+}
+
+// abort takes back the statements that were done: what they made is dropped (with its rows captured), what they
+// destroyed is made again from the definitions and captures of the cut-off run.
+func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, done int) error {
+	m, q := w.r.m, g.schema()
+	var restorer *snapshot.Restorer
+	err := g.rows(ctx, func(tx *sql.Tx) (err error) {
+		if err := w.capturer.Seal(ctx, tx, nil); err != nil {
+			return err
+		}
+		if restorer, err = m.store.Restorer(ctx, tx, w.mig.Version, string(w.r.dir)); err != nil || restorer == nil {
+			return err
+		}
+		return restorer.Check(ctx, tx)
+	})
+	if err != nil {
+		return err
+	}
+	now, err := w.reach.take(ctx, m.db, q)
+	if err != nil {
+		return fmt.Errorf("fingerprint: %w", err)
+	}
+	ch := changed(w.before, now)
+	for _, o := range ch.made() {
+		if err := w.drop(ctx, back, q, 0, o); err != nil {
+			return err
+		}
+	}
+	repair := func(which func(verify.Object) bool) error {
+		have, err := w.reach.take(ctx, m.db, q)
+		if err != nil {
+			return fmt.Errorf("fingerprint: %w", err)
+		}
+		for _, stmt := range verify.Repair(filter(ch.side(false), which), filter(ch.only(have), which)) {
+			if _, err := q.ExecContext(ctx, stmt); err != nil {
+				return fmt.Errorf("put back (%s): %w", headline(stmt), err)
+			}
+		}
+		return nil
+	}
+	if err := repair(structural); err != nil {
+		return err
+	}
+	w.report.Verified = true
+	if restorer != nil {
+		if err := g.rows(ctx, func(tx *sql.Tx) error { return restorer.Place(ctx, tx) }); err != nil {
+			return err
+		}
+		err := g.rows(ctx, func(tx *sql.Tx) (err error) {
+			w.report, err = restorer.Finish(ctx, tx, w.r.policy, back)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := repair(func(verify.Object) bool { return true }); err != nil {
+		return err
+	}
+	have, err := w.reach.take(ctx, m.db, q)
+	if err != nil {
+		return fmt.Errorf("fingerprint: %w", err)
+	}
+	if d := material(verify.Diff(ch.side(false), ch.only(have))); len(d) > 0 {
+		return &DriftError{Version: w.mig.Version, When: "aborted", Differences: d}
+	}
+	return g.rows(ctx, func(tx *sql.Tx) error {
+		if err := back.Seal(ctx, tx, nil); err != nil {
+			return err
+		}
+		w.to = w.r.at
+		e := w.entry(time.Now().UTC())
+		e.Action, e.Detail = "recover --abort", map[string]string{"statements taken back": fmt.Sprint(done)}
+		if err := m.log.Append(ctx, tx, e); err != nil {
+			return err
+		}
+		return m.catalog.clear(ctx, tx, w.r.res.Run, w.mig.Version)
+	})
+}

@@ -1,0 +1,48 @@
+package migrate_test
+
+import "strings"
+
+// mysqlPairs are pairs in the SQL of MySQL and MariaDB; the setup is that of pairs.
+var mysqlPairs = []pair{
+	{name: "drop column with index", engines: "mysql mariadb", up: "ALTER TABLE people DROP COLUMN score;", down: "ALTER TABLE people ADD COLUMN score integer;"},
+	{name: "drop not null column", engines: "mysql mariadb", up: "ALTER TABLE people DROP COLUMN name;", down: "ALTER TABLE people ADD COLUMN name varchar(40) NOT NULL;"},
+	{name: "truncate", engines: "mysql mariadb", up: "TRUNCATE TABLE orders;", down: "SELECT 1;"},
+	{name: "narrow type", engines: "mysql mariadb", up: "UPDATE people SET note = left(note, 2);\nALTER TABLE people MODIFY note varchar(2);", down: "ALTER TABLE people MODIFY note varchar(200) DEFAULT 'none';"},
+	{name: "narrow type without strict mode", engines: "mysql mariadb", up: "SET sql_mode = '';\nALTER TABLE people MODIFY note varchar(2);", down: "ALTER TABLE people MODIFY note varchar(200) DEFAULT 'none';"},
+	{name: "type change", engines: "mysql mariadb", up: "ALTER TABLE orders MODIFY total integer;", down: "ALTER TABLE orders MODIFY total numeric(10,2);"},
+	{name: "change and rename", engines: "mysql mariadb", up: "ALTER TABLE orders CHANGE total amount bigint;", down: "ALTER TABLE orders CHANGE amount total numeric(10,2);"},
+	{name: "convert to another character set", engines: "mysql mariadb", up: "ALTER TABLE people CONVERT TO CHARACTER SET latin1;", down: "ALTER TABLE people CONVERT TO CHARACTER SET utf8mb4;"},
+	{name: "delete cascades", engines: "mysql mariadb", up: "DELETE FROM people WHERE id < 3;", down: "SELECT 1;"},
+	{name: "delete from two tables", engines: "mysql mariadb", up: "DELETE o, p FROM orders o JOIN people p ON p.id = o.person_id WHERE p.id = 2;", down: "SELECT 1;"},
+	{name: "update of a join", engines: "mysql mariadb", up: "UPDATE orders o JOIN people p ON p.id = o.person_id SET o.total = 1, p.score = 2 WHERE p.id < 3;", down: "SELECT 1;"},
+	{name: "upsert", engines: "mysql mariadb", up: "INSERT INTO people VALUES (1, 'Zoe', 1, 'z'), (9, 'New', 9, 'n') ON DUPLICATE KEY UPDATE name = VALUES(name), score = VALUES(score);", down: "DELETE FROM people WHERE id = 9;"},
+	{name: "replace", engines: "mysql mariadb", up: "REPLACE INTO orders VALUES (10, 1, 1), (99, 2, 2);", down: "DELETE FROM orders WHERE id = 99;"},
+	{name: "insert ignore", engines: "mysql mariadb", up: "INSERT IGNORE INTO orders VALUES (10, 1, 1), (99, 2, 2);", down: "DELETE FROM orders WHERE id = 99;"},
+	{name: "drop index", engines: "mysql mariadb", up: "DROP INDEX people_score ON people;", down: "SELECT 1;"},
+	{name: "default and not null", engines: "mysql mariadb", up: "ALTER TABLE people ALTER COLUMN note DROP DEFAULT, MODIFY name varchar(40);", down: "SELECT 1;"},
+	{name: "split a name", engines: "mysql mariadb", up: `ALTER TABLE people ADD COLUMN full_name varchar(80);
+UPDATE people SET full_name = concat(name, '!');
+ALTER TABLE people DROP COLUMN name;`, down: `ALTER TABLE people ADD COLUMN name varchar(40);
+UPDATE people SET name = left(full_name, 1);
+ALTER TABLE people MODIFY name varchar(40) NOT NULL;
+ALTER TABLE people DROP COLUMN full_name;`},
+	{name: "multi-table drop", engines: "mysql mariadb", up: "DROP TABLE orders, people;", down: `CREATE TABLE people (id integer PRIMARY KEY, name varchar(40) NOT NULL, score integer, note varchar(200) DEFAULT 'none');
+CREATE INDEX people_score ON people (score);
+CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2));`},
+	{name: "swap of two tables", engines: "mysql mariadb", setup: "CREATE TABLE orders_new LIKE orders;\nINSERT INTO orders_new SELECT id + 1000, person_id, total FROM orders;",
+		up:   "RENAME TABLE orders TO orders_old, orders_new TO orders;\nDROP TABLE orders_old;",
+		down: "CREATE TABLE orders_old (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2));\nRENAME TABLE orders TO orders_new, orders_old TO orders;"},
+	{name: "partitions", engines: "mysql mariadb", setup: "CREATE TABLE days (d integer PRIMARY KEY, n integer) PARTITION BY RANGE (d) (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20));\nINSERT INTO days VALUES (1, 1), (9, 9), (11, 11), (19, 19);",
+		up: "ALTER TABLE days DROP PARTITION p0;\nALTER TABLE days TRUNCATE PARTITION p1;", down: "ALTER TABLE days REORGANIZE PARTITION p1 INTO (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20));"},
+	{name: "triggers stay and do not fire", engines: "mysql mariadb", setup: `CREATE TABLE counts (k varchar(20) PRIMARY KEY, n integer);
+INSERT INTO counts VALUES ('orders', 4);
+CREATE TRIGGER t_count AFTER INSERT ON orders FOR EACH ROW UPDATE counts SET n = n + 1 WHERE k = 'orders';`, up: "TRUNCATE TABLE orders;", down: "SELECT 1;"},
+	{name: "settings and dynamic SQL", engines: "mysql mariadb", up: `SET FOREIGN_KEY_CHECKS = 0;
+ALTER TABLE people ADD COLUMN extra integer DEFAULT 3;
+LOCK TABLES people WRITE;
+UPDATE people SET extra = 4;
+UNLOCK TABLES;
+SET FOREIGN_KEY_CHECKS = 1;`, down: "ALTER TABLE people DROP COLUMN extra;"},
+	{name: "ten mixed statements", engines: "mysql mariadb", setup: "CREATE TABLE visits (id integer PRIMARY KEY, page varchar(40));\nINSERT INTO visits VALUES (1, 'a'), (2, 'b');",
+		up: strings.TrimPrefix(strings.Split(mixed, "-- +goose Down\n")[0], "-- +goose Up\n"), down: strings.Split(mixed, "-- +goose Down\n")[1]},
+}

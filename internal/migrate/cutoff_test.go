@@ -1,0 +1,248 @@
+package migrate_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/testdb"
+)
+
+// family are the engines on which a change of the schema commits by itself.
+var family = []testdb.Engine{testdb.OnMariaDB, testdb.OnMySQL}
+
+// mixed is a migration of ten statements, of which five commit by themselves; most destroy something.
+const mixed = `-- +goose Up
+ALTER TABLE people ADD COLUMN age integer;
+UPDATE people SET score = score + 1;
+DELETE FROM orders WHERE id % 5 = 0;
+ALTER TABLE people DROP COLUMN note;
+CREATE TABLE pets (id integer PRIMARY KEY, name varchar(20));
+INSERT INTO pets SELECT id, 'pet' FROM people WHERE id < 50;
+TRUNCATE TABLE visits;
+DROP TABLE orders;
+DROP INDEX people_score ON people;
+UPDATE people SET name = upper(name);
+-- +goose Down
+CREATE INDEX people_score ON people (score);
+CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2));
+DROP TABLE pets;
+ALTER TABLE people ADD COLUMN note varchar(200) DEFAULT 'none';
+ALTER TABLE people DROP COLUMN age;
+`
+
+// cutter runs a migration on a database of MySQL's family and cuts it off.
+type cutter struct {
+	*testing.T
+	dsn   string
+	files fstest.MapFS
+}
+
+func newCutter(t *testing.T, dsn, text string) *cutter {
+	t.Helper()
+	fill(t, dsn)
+	testdb.Exec(t, dsn, "CREATE TABLE visits (id integer PRIMARY KEY, page varchar(40))", "INSERT INTO visits SELECT id, name FROM people WHERE id < 200")
+	return &cutter{T: t, dsn: dsn, files: fstest.MapFS{"00001_change.sql": {Data: []byte(text)}}}
+}
+
+// open opens the migrations by way of a DSN.
+func (c *cutter) open(dsn string) *migrate.Migrator {
+	c.Helper()
+	db, err := engine.Open(context.Background(), dsn, engine.Options{LockTimeout: 20 * time.Second})
+	if err != nil {
+		c.Fatal(err)
+	}
+	c.Cleanup(func() { _ = db.Close() })
+	m, err := migrate.Open(context.Background(), migrate.Options{DB: db, Files: c.files, Dir: "migrations", LockWait: 20 * time.Second})
+	if err != nil {
+		c.Fatal(err)
+	}
+	return m
+}
+
+func run(m *migrate.Migrator, verb string) error {
+	var err error
+	switch verb {
+	case "up":
+		_, err = m.Up(context.Background(), migrate.UpRequest{To: -1})
+	case "rollback":
+		_, err = m.Rollback(context.Background(), migrate.RollbackRequest{To: -1, Steps: 1})
+	case "recover", "recover --abort":
+		_, err = m.Recover(context.Background(), migrate.RecoverRequest{Abort: verb != "recover"})
+	}
+	return err
+}
+
+func (c *cutter) must(verb string) {
+	c.Helper()
+	if err := run(c.open(c.dsn), verb); err != nil {
+		c.Fatalf("%s: %v", verb, err)
+	}
+}
+
+// commands lists what a run sends to the server.
+func (c *cutter) commands(verb string) []string {
+	c.Helper()
+	var out []string
+	w, dsn := newWire(c.T, c.dsn, func(query string) cut { out = append(out, query); return goOn })
+	if err := run(c.open(dsn), verb); err != nil {
+		c.Fatalf("%s: %v", verb, err)
+	}
+	w.close()
+	return out
+}
+
+// cutAt runs a verb and cuts it off at its n-th command. The error is the run's; nil when it was through before.
+func (c *cutter) cutAt(verb string, n int, how cut) (at string, err error) {
+	c.Helper()
+	i := 0
+	w, dsn := newWire(c.T, c.dsn, func(query string) cut {
+		if i++; i == n+1 {
+			at = query
+			return how
+		}
+		return goOn
+	})
+	defer w.close()
+	db, err := engine.Open(context.Background(), dsn, engine.Options{LockTimeout: 20 * time.Second})
+	if err != nil {
+		return at, err
+	}
+	defer func() { _ = db.Close() }()
+	m, err := migrate.Open(context.Background(), migrate.Options{DB: db, Files: c.files, Dir: "migrations", LockWait: 20 * time.Second})
+	if err != nil {
+		return at, err
+	}
+	return at, run(m, verb)
+}
+
+// mend has recover end what was cut off, and says whether there was anything.
+func (c *cutter) mend(verb string) (bool, error) {
+	c.Helper()
+	err := run(c.open(c.dsn), verb)
+	if errors.Is(err, migrate.ErrNothing) {
+		return false, nil
+	}
+	return true, err
+}
+
+// free makes sure that nothing is left locked, or in the journal.
+func (c *cutter) free(when string) {
+	c.Helper()
+	db := testdb.Open(c, c.dsn)
+	db.SetMaxOpenConns(1)
+	for _, q := range []string{"SET lock_wait_timeout = 10", "LOCK TABLES people WRITE", "UNLOCK TABLES"} {
+		if _, err := db.Exec(q); err != nil {
+			c.Fatalf("%s: left locked: %s: %v", when, q, err)
+		}
+	}
+	if n := testdb.Query(c, c.dsn, "SELECT count(*) FROM dbrollback_operations")[0]; n != "0" {
+		c.Fatalf("%s: %s rows are left in the journal", when, n)
+	}
+}
+
+// cuts chooses where to cut a run off: around each statement of the migration itself, and at some other instants; at all of
+// them with CUTS=all.
+func cuts(t *testing.T, commands []string, text string, rng *rand.Rand) []struct {
+	n   int
+	how cut
+} {
+	t.Helper()
+	var out []struct {
+		n   int
+		how cut
+	}
+	add := func(n int, hows ...cut) {
+		for _, how := range hows {
+			out = append(out, struct {
+				n   int
+				how cut
+			}{n, how})
+		}
+	}
+	for n, q := range commands {
+		if os.Getenv("CUTS") == "all" || len(q) > 12 && strings.Contains(text, strings.TrimSpace(q)) {
+			add(n, beforeIt, afterSending, afterAnswer)
+		}
+	}
+	for range kills(t) {
+		add(rng.IntN(len(commands)), []cut{beforeIt, afterSending, afterAnswer}[rng.IntN(3)])
+	}
+	return out
+}
+
+// TestCutOffAtEveryStatement is promise 2 where no transaction holds a migration together: the client dies before,
+// while and after each statement, and at other instants in between; recover then reaches exactly what the run was to reach, or
+// exactly what was before.
+func TestCutOffAtEveryStatement(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		c := newCutter(t, dsn, mixed)
+		c.must("up") // makes our own tables
+		c.must("rollback")
+		before := state(t, dsn)
+		commands := map[string][]string{"up": c.commands("up")}
+		after := state(t, dsn)
+		commands["rollback"] = c.commands("rollback")
+		if got := state(t, dsn); got != before {
+			t.Fatalf("a rollback that nobody cut off: not as before:\n%s", testdb.Diff(before, got))
+		}
+		seed := uint64(time.Now().UnixNano())
+		t.Logf("seed %d; up sends %d commands, rollback %d", seed, len(commands["up"]), len(commands["rollback"]))
+		rng := rand.New(rand.NewPCG(seed, 0))
+		unfinished := 0
+		for _, verb := range []string{"up", "rollback"} {
+			from, to, back := before, after, "rollback"
+			if verb == "rollback" {
+				from, to, back = after, before, "up"
+			}
+			for i, at := range cuts(t, commands[verb], mixed, rng) {
+				if only := os.Getenv("CUT_ONLY"); only != "" && !strings.Contains(commands[verb][at.n], only) {
+					continue
+				}
+				if state(t, dsn) != from {
+					c.must(back)
+				}
+				command, err := c.cutAt(verb, at.n, at.how)
+				when := fmt.Sprintf("%s cut off (%d) at command %d, %.80q", verb, at.how, at.n, command)
+				t.Log(when)
+				mend, want := "recover", to
+				if i%2 == 1 {
+					mend, want = "recover --abort", from
+				}
+				was, merr := c.mend(mend)
+				switch got := state(t, dsn); {
+				case merr != nil && i%2 == 1 && errors.As(merr, new(*migrate.RefusedError)): // nothing but the record is missing
+					c.must("recover")
+				case merr != nil:
+					t.Fatalf("%s: %s: %v\nthe run: %v", when, mend, merr, err)
+				case was && got != want:
+					t.Fatalf("%s: %s does not lead where it should:\n%s\nthe run: %v", when, mend, testdb.Diff(want, got), err)
+				case !was && got != from && got != to:
+					t.Fatalf("%s: something in between, and recover finds nothing to do:\n%s\nthe run: %v", when, testdb.Diff(from, got), err)
+				}
+				if was {
+					unfinished++
+				}
+				c.free(when)
+			}
+			if state(t, dsn) == from {
+				c.must(verb)
+			}
+			if got := state(t, dsn); got != to {
+				t.Fatalf("%s in the end: not as it should be:\n%s", verb, testdb.Diff(to, got))
+			}
+		}
+		if unfinished < 10 {
+			t.Errorf("only %d runs were cut off within a migration", unfinished)
+		}
+	}, family...)
+}

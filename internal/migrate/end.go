@@ -1,0 +1,193 @@
+package migrate
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pressly/goose/v3/database"
+
+	"github.com/dbrollback/dbrollback/internal/audit"
+	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
+	"github.com/dbrollback/dbrollback/internal/verify"
+)
+
+// end puts the data back, repairs what the statements forgot, proves it, and records. Where there is no transaction
+// around it, each part of it can be begun again: repairs look at what is there, rows go back in one transaction with
+// the row of the journal that says so, and the record is one transaction.
+func (w *work) end(ctx context.Context, g ground) error {
+	m, dir := w.r.m, w.r.dir
+	if err := w.repair(ctx, g.schema(), structural); err != nil {
+		return err
+	}
+	if err := w.bringBack(ctx, g); err != nil {
+		return err
+	}
+	if err := w.repair(ctx, g.schema(), func(verify.Object) bool { return true }); err != nil {
+		return err
+	}
+	after, err := w.fingerprint(ctx, g.schema())
+	if err != nil {
+		return fmt.Errorf("fingerprint: %w", err)
+	}
+	if w.undo != nil {
+		want, have := expected(w.undo, w.before, after)
+		if d := material(verify.Diff(want, have)); len(d) > 0 {
+			if dir == Down && !w.r.allowDrift {
+				return &DriftError{Version: w.mig.Version, When: "after", Differences: d}
+			}
+			for _, x := range d {
+				w.r.warn(fmt.Sprintf("%s %s is not as it was", x.Kind, x.Object))
+			}
+			w.report.Verified = false
+		}
+	}
+	ch := changed(w.before, after)
+	return g.rows(ctx, func(tx *sql.Tx) error {
+		if err := w.capturer.Definitions(ctx, tx, len(w.stmts), ch.destroyed()); err != nil {
+			return err
+		}
+		if err := w.capturer.Seal(ctx, tx, w.watch(ctx, tx)); err != nil {
+			return err
+		}
+		w.captures = w.capturer.Captures()
+		if err := w.record(ctx, tx, ch); err != nil {
+			return err
+		}
+		if !w.ends {
+			return nil
+		}
+		return m.catalog.clear(ctx, tx, w.r.res.Run, w.mig.Version)
+	})
+}
+
+// bringBack gives captured rows their places again.
+func (w *work) bringBack(ctx context.Context, g ground) error {
+	if w.back { // before a crash
+		return nil
+	}
+	w.report.Verified = true
+	if w.restorer == nil {
+		return nil
+	}
+	if err := w.place(ctx, g, len(w.stmts)); err != nil {
+		return err
+	}
+	err := g.rows(ctx, func(tx *sql.Tx) (err error) {
+		if w.report, err = w.restorer.Finish(ctx, tx, w.r.policy, w.capturer); err != nil || g.tx != nil {
+			return err
+		}
+		return w.journal(ctx, tx, len(w.stmts)+1, stepDone, note{Report: &w.report})
+	})
+	if err != nil {
+		return err
+	}
+	for _, t := range w.report.Tables {
+		w.r.m.o.Events(Event{Kind: RestoreDone, Version: w.mig.Version, File: w.mig.File, Table: t.Table, Rows: t.Inserted + t.Updated + t.Deleted})
+	}
+	return nil
+}
+
+// repair makes what the run that is undone destroyed and this run did not make again.
+func (w *work) repair(ctx context.Context, tx engine.Querier, which func(verify.Object) bool) error {
+	if w.undo == nil {
+		return nil
+	}
+	now, err := w.fingerprint(ctx, tx)
+	if err != nil {
+		return fmt.Errorf("fingerprint: %w", err)
+	}
+	for _, stmt := range verify.Repair(filter(w.undo.side(false), which), filter(w.undo.only(now), which)) {
+		if _, err := tx.ExecContext(ctx, stmt); err != nil {
+			return fmt.Errorf("put back what %s of migration %d left out (%s): %w", w.r.dir, w.mig.Version, headline(stmt), err)
+		}
+	}
+	return nil
+}
+
+// watch lists, per table, the columns from which the opposite direction computes values: a row in which they have
+// changed since is a conflict for the columns that it computes.
+func (w *work) watch(ctx context.Context, tx engine.Querier) snapshot.Watch {
+	out := snapshot.Watch{}
+	for _, st := range w.mig.statements(w.r.dir.opposite()) {
+		for _, e := range st.Effects {
+			if e.Kind != effects.Update && e.Kind != effects.Merge && e.Kind != effects.Upsert {
+				continue
+			}
+			n, err := w.r.m.db.Resolve(ctx, tx, engine.Name(e.Table))
+			if err != nil {
+				continue // the opposite direction makes the table itself: nothing of now is read
+			}
+			reads := e.Reads
+			if reads == nil {
+				reads = []string{"*"}
+			}
+			for _, c := range reads {
+				if !slices.Contains(out[n.String()], c) {
+					out[n.String()] = append(out[n.String()], c)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// record writes goose's version row, our record and the audit entry.
+func (w *work) record(ctx context.Context, tx database.DBTxConn, ch changes) error {
+	m, now := w.r.m, time.Now().UTC().Truncate(time.Microsecond)
+	rec := &record{Version: w.mig.Version, File: w.mig.File, Text: w.mig.Text, AppliedAt: now, Run: w.r.res.Run}
+	version := &collector{DBTxConn: tx, what: "write " + m.o.VersionTable}
+	switch w.r.dir {
+	case Up:
+		if err := m.versions.Insert(ctx, version, database.InsertRequest{Version: w.mig.Version}); err != nil {
+			return err
+		}
+		rec.Up = ch
+		w.to = max(w.r.at, w.mig.Version)
+	case Down:
+		if err := m.versions.Delete(ctx, version, w.mig.Version); err != nil {
+			return err
+		}
+		rec.Down, rec.UndoneAt = ch, now
+		if w.rec != nil {
+			rec.File, rec.Text, rec.AppliedAt, rec.Up = w.rec.File, w.rec.Text, w.rec.AppliedAt, w.rec.Up
+		}
+		applied, err := m.applied(ctx, tx)
+		if err != nil {
+			return err
+		}
+		w.to = current(slices.DeleteFunc(applied, func(v int64) bool { return v == w.mig.Version }))
+	}
+	save, err := m.catalog.save(rec, w.rec != nil)
+	if err != nil {
+		return err
+	}
+	if w.last == nil || w.ends { // the lock on the newest entry is this transaction's
+		w.last = &audit.Last{}
+		if err := w.r.s.Pipeline(ctx, tx, m.log.Last(w.last)...); err != nil {
+			return err
+		}
+	}
+	entry := w.entry(now)
+	write, err := m.log.Behind(*w.last, &entry)
+	if err != nil {
+		return err
+	}
+	return w.r.s.Pipeline(ctx, tx, append(append(version.steps, save...), write...)...)
+}
+
+// entry is the audit entry of one migration that is about to commit.
+func (w *work) entry(now time.Time) audit.Entry {
+	e := audit.Entry{
+		Run: w.r.res.Run, At: now, User: w.r.m.o.User, Action: action(w.r.dir), From: w.r.at, To: w.to, Versions: []int64{w.mig.Version},
+		Outcome: "done", DurationSeconds: time.Since(w.r.started).Seconds(), NotUndone: w.notUndone,
+	}
+	for _, t := range w.report.Tables {
+		e.Tables = append(e.Tables, audit.Change{Table: t.Table, Inserted: t.Inserted, Updated: t.Updated, Deleted: t.Deleted, Conflicts: t.Conflicts})
+	}
+	return e
+}

@@ -1,0 +1,285 @@
+package migrate
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pressly/goose/v3/database"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// ground is what a migration stands on: one transaction for all of it, or a session on which a change of the schema
+// commits by itself, so that rows are written in transactions of their own.
+type ground struct {
+	s  *engine.Session
+	tx *sql.Tx // nil on a session
+}
+
+// schema is where definitions are changed.
+func (g ground) schema() database.DBTxConn {
+	if g.tx != nil {
+		return g.tx
+	}
+	return g.s
+}
+
+// rows runs what writes rows: all of it, or nothing.
+func (g ground) rows(ctx context.Context, f func(tx *sql.Tx) error) error {
+	if g.tx != nil {
+		return f(g.tx)
+	}
+	return g.s.Tx(ctx, f)
+}
+
+// whole runs f on one transaction where there can be one, else on the session.
+func (w *work) whole(ctx context.Context, f func(g ground) error) error {
+	if !w.r.m.db.Caps.TransactionalDDL {
+		return f(ground{s: w.r.s})
+	}
+	return w.r.s.Tx(ctx, func(tx *sql.Tx) error { return f(ground{tx: tx}) })
+}
+
+// journalled runs a migration that cannot be one transaction.
+func (w *work) journalled(ctx context.Context) error {
+	err := w.r.s.Tx(ctx, func(tx *sql.Tx) error {
+		if err := w.begin(ctx, tx); err != nil {
+			return err
+		}
+		begun := opening{Sum: w.mig.Sum(), File: w.mig.File, Text: w.mig.Text, Before: w.before}
+		if w.restorer != nil {
+			var err error
+			if begun.Memo, err = w.restorer.Memo(); err != nil {
+				return err
+			}
+			w.memo = begun.Memo
+		}
+		return w.journal(ctx, tx, 0, stepDone, begun)
+	})
+	if err != nil {
+		return err
+	}
+	return w.steps(ctx, 0)
+}
+
+// steps runs the statements from the i-th on, and ends the migration.
+func (w *work) steps(ctx context.Context, i int) error {
+	for ; i < len(w.stmts); i++ {
+		run := w.together
+		if w.commits(w.stmts[i]) {
+			run = w.alone
+		}
+		if err := run(ctx, i); err != nil {
+			return w.stopped(ctx, i, err)
+		}
+	}
+	w.ends = true
+	if err := w.unset(ctx); err != nil {
+		return err
+	}
+	return w.whole(ctx, func(g ground) error { return w.end(ctx, g) })
+}
+
+// commits tells whether a statement commits by itself: it cannot be in one transaction with its row in the journal. What is
+// opaque (a procedure) may: it begins in one, and is looked at like the others after a crash.
+func (w *work) commits(st Statement) bool {
+	return st.Autocommit || st.ImplicitCommit && !st.Opaque() && !w.r.m.db.Caps.TransactionalDDL
+}
+
+// doubtful tells whether a statement may have written rows though its transaction was rolled back.
+func (w *work) doubtful(ctx context.Context, q engine.Querier, st Statement) (bool, error) {
+	if w.r.m.db.Caps.TransactionalDDL {
+		return false, nil
+	}
+	if st.ImplicitCommit {
+		return true, nil
+	}
+	for _, e := range st.Effects {
+		if e.Table.Name == "" || !e.Changes() {
+			continue
+		}
+		t, err := w.r.m.db.Inspect(ctx, q, engine.Name(e.Table))
+		switch {
+		case errors.Is(err, engine.ErrNoTable):
+		case err != nil:
+			return false, err
+		case t.Kind != "view" && t.Engine != "" && !t.Transactional():
+			w.r.warnOnce(fmt.Sprintf("%s is a table of %s, which is not crash-safe and takes nothing back: after a crash its rows may need a person", t.Name, t.Engine))
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// sets notes what the session's settings are ahead of the first statement that changes one.
+func (w *work) sets(ctx context.Context, st Statement) (err error) {
+	if w.settings == nil && slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Session }) {
+		w.settings, err = w.r.s.Remember(ctx)
+	}
+	return err
+}
+
+// unset gives the session its settings back.
+func (w *work) unset(ctx context.Context) error {
+	if w.settings == nil {
+		return nil
+	}
+	return w.settings(ctx)
+}
+
+// together runs a statement in one transaction with its captures and its row in the journal.
+func (w *work) together(ctx context.Context, i int) error {
+	st, s := w.stmts[i], w.r.s
+	if left, err := w.leftOut(ctx, i); left || err != nil {
+		return err
+	}
+	if err := w.sets(ctx, st); err != nil {
+		return err
+	}
+	doubt, err := w.doubtful(ctx, s, st)
+	if err != nil {
+		return w.located(st, err)
+	}
+	if doubt {
+		note, err := w.look(ctx, s, st)
+		if err != nil {
+			return err
+		}
+		if err := w.journal(ctx, s, i+1, stepStarted, note); err != nil {
+			return err
+		}
+	}
+	err = s.Steady(ctx, func(tx *sql.Tx) error {
+		if err := w.statement(ctx, tx, i); err != nil {
+			return err
+		}
+		return w.journal(ctx, tx, i+1, stepDone, nil)
+	})
+	if err != nil {
+		return err
+	}
+	return w.place(ctx, ground{s: s}, i+1)
+}
+
+// alone runs a statement that commits by itself. Its row says so before it runs and after; between the two the server
+// knows whether it took effect.
+func (w *work) alone(ctx context.Context, i int) error {
+	st, m, s := w.stmts[i], w.r.m, w.r.s
+	if left, err := w.leftOut(ctx, i); left || err != nil {
+		return err
+	}
+	note, err := w.look(ctx, s, st)
+	if err != nil {
+		return err
+	}
+	started, err := w.op(i+1, stepStarted, note)
+	if err != nil {
+		return err
+	}
+	run := func(text string) error {
+		if err := m.catalog.write(ctx, s, started); err != nil {
+			return err
+		}
+		if err := w.insist(ctx, text); err != nil {
+			return w.failed(st, err)
+		}
+		return m.catalog.done(ctx, s, started)
+	}
+	if m.db.Caps.TransactionalDDL { // what commits by itself there destroys no rows
+		w.announce(i)
+		w.noteExternal(st)
+		return run(st.SQL)
+	}
+	g := ground{s: s}
+	if err := w.captured(ctx, g, i, run); err != nil {
+		return err
+	}
+	return w.place(ctx, g, i+1)
+}
+
+// insist runs a statement that commits by itself. MariaDB sometimes refuses one that changes partitions at once, because
+// its own tidying up is at the table: nobody else holds a lock then, and a moment later it goes well.
+func (w *work) insist(ctx context.Context, text string) error {
+	for try := 1; ; try++ {
+		begun := time.Now()
+		_, err := w.r.s.ExecContext(ctx, text)
+		if e, ok := engine.AsError(err); err == nil || !ok || e.Class != engine.LockTimeout || try == 5 || time.Since(begun) > time.Second {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Duration(try) * 50 * time.Millisecond):
+		}
+	}
+}
+
+// leftOut tells whether a statement is one that the run does itself: it holds the locks that it needs, and those of the
+// migration would keep it from its own tables.
+func (w *work) leftOut(ctx context.Context, i int) (bool, error) {
+	st := w.stmts[i]
+	if w.r.m.db.Caps.TransactionalDDL || !locksTables(st) {
+		return false, nil
+	}
+	w.r.warn(fmt.Sprintf("%s:%d:%d: left out, because the run locks what it needs itself: %s", w.mig.File, st.Line, st.Column, headline(st.SQL)))
+	return true, w.r.s.Tx(ctx, func(tx *sql.Tx) error { return w.journal(ctx, tx, i+1, stepDone, nil) })
+}
+
+func locksTables(st Statement) bool {
+	return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+		d := strings.ToUpper(e.Detail)
+		return e.Kind == effects.Session && (strings.HasPrefix(d, "LOCK TABLE") || strings.HasPrefix(d, "UNLOCK TABLE"))
+	})
+}
+
+// stopped tidies up after a statement that failed: one that had no effect leaves no trace in the journal, and when
+// none had, neither does the migration. Else the run stays open for recover.
+func (w *work) stopped(ctx context.Context, i int, cause error) error {
+	if e, ok := engine.AsError(cause); ok && e.Class == engine.ConnectionLost {
+		return cause // nobody to ask; recover will
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := w.tidy(ctx, i); err != nil {
+		return errors.Join(cause, err)
+	}
+	return cause
+}
+
+func (w *work) tidy(ctx context.Context, i int) error {
+	m, s := w.r.m, w.r.s
+	c, err := m.cutOffOf(ctx, s, w.r.res.Run, w.mig.Version)
+	if err != nil || c == nil {
+		return err
+	}
+	if c.last.Statement == i+1 {
+		if c.last.State != stepStarted {
+			return nil
+		}
+		seen, err := m.look(ctx, s, c.last)
+		if err != nil || seen.state != noEffect {
+			return err
+		}
+	}
+	return s.Tx(ctx, func(tx *sql.Tx) error {
+		if err := w.capturer.Forget(ctx, tx, i+1); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(w.stmts[:i], func(st Statement) bool { return st.Changes() }) {
+			return m.catalog.clear(ctx, tx, w.r.res.Run, w.mig.Version)
+		}
+		return m.catalog.forget(ctx, tx, c.last.at(i+1))
+	})
+}
+
+// at is another step of the same migration.
+func (op operation) at(statement int) operation {
+	op.Statement = statement
+	return op
+}
