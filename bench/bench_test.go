@@ -200,6 +200,26 @@ func BenchmarkDropTableRollback(b *testing.B) {
 		"CREATE INDEX copy_score ON copy (score)", "CREATE INDEX copy_name ON copy (name)", "INSERT INTO copy SELECT * FROM big")
 }
 
+// BenchmarkDropTableConstant: up and rollback of a dropped table of ROWS rows, against one of 10,000: the table is kept, so
+// its size does not matter.
+func BenchmarkDropTableConstant(b *testing.B) {
+	files := fstest.MapFS{"00001_m.sql": {Data: []byte(dropTable)}}
+	for _, verb := range []string{"up", "rollback"} {
+		b.Run(verb, func(b *testing.B) {
+			of := func(n int) func() time.Duration {
+				return func() time.Duration {
+					db := large(b, testdb.OnPostgres, n)
+					if verb == "up" {
+						return timeUp(b)(db, files)
+					}
+					return timeRollback(b)(db, files)
+				}
+			}
+			compare(b, of(rows(b)), of(10_000))
+		})
+	}
+}
+
 const dropColumn = "-- +goose Up\nALTER TABLE big DROP COLUMN note;\n-- +goose Down\nALTER TABLE big ADD COLUMN note varchar(40);\n"
 
 // BenchmarkDropColumnUp: against a copy of key and column.

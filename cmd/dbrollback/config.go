@@ -31,6 +31,7 @@ var configKeys = map[string]func(string) error{
 	"keep":              checkDuration,
 	"keep-count":        checkCount,
 	"keep-releases":     checkCount,
+	"keep-tables":       checkYes,
 	"lock-timeout":      checkDuration,
 	"statement-timeout": checkDuration,
 	"max-lock":          checkDuration,
@@ -271,6 +272,8 @@ func checkSource(s string) error {
 	}
 	return nil
 }
+
+func checkYes(s string) error { _, err := parseYes(s); return err }
 
 func checkCount(s string) error { _, err := parseCount(s); return err }
 

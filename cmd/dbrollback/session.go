@@ -101,7 +101,7 @@ func (s *session) migrator(ctx context.Context, forward bool) (*migrate.Migrator
 	return migrate.Open(ctx, migrate.Options{
 		DB: s.db, Files: files, Dir: s.Dir,
 		VersionTable: s.VersionTable, Catalog: s.Catalog,
-		LockWait: s.LockTimeout, Keep: s.Keep, KeepCount: s.KeepCount, KeepReleases: s.KeepReleases,
+		LockWait: s.LockTimeout, Keep: s.Keep, KeepCount: s.KeepCount, KeepReleases: s.KeepReleases, CopyTables: !s.KeepTables,
 		Events: s.progress.event,
 	})
 }

@@ -29,6 +29,7 @@ type settings struct {
 	Keep             time.Duration
 	KeepCount        int
 	KeepReleases     int
+	KeepTables       bool // dropped tables are moved out of the way instead of copied, where the engine can
 	Yes              bool
 	NoProgress       bool
 	JSON             bool
@@ -79,6 +80,9 @@ func resolve(c *cli.Context, getenv func(string) string) (*settings, error) {
 		if *into, err = parseCount(r.text(name, "0")); err != nil {
 			return nil, &usageError{message: fmt.Sprintf("--%s: %v", name, err), hint: "dbrollback --help"}
 		}
+	}
+	if s.KeepTables, err = parseYes(r.text("keep-tables", "yes")); err != nil {
+		return nil, &usageError{message: fmt.Sprintf("--keep-tables: %v", err), hint: "--keep-tables no copies the rows of dropped tables"}
 	}
 	if s.Yes, err = r.flag("yes"); err != nil {
 		return nil, err
@@ -138,6 +142,17 @@ func (r *resolver) flag(name string) (bool, error) {
 	default:
 		return false, &usageError{message: fmt.Sprintf("%s=%s is neither yes nor no", variable(name), v), hint: fmt.Sprintf("write %s=1 or unset it", variable(name))}
 	}
+}
+
+// parseYes reads yes or no.
+func parseYes(s string) (bool, error) {
+	switch strings.ToLower(s) {
+	case "1", "true", "yes":
+		return true, nil
+	case "0", "false", "no":
+		return false, nil
+	}
+	return false, fmt.Errorf("%q is neither yes nor no", s)
 }
 
 func (r *resolver) dir() (dir string, set bool) {

@@ -50,6 +50,7 @@ func keepFlags() []cli.Flag {
 		&cli.StringFlag{Name: "keep", Usage: "`DURATION` for which captures are kept, e.g. 168h or 7d (default 0, for ever)"},
 		&cli.StringFlag{Name: "keep-count", Usage: "`NUMBER` of snapshots kept besides (default 0, no limit)"},
 		&cli.StringFlag{Name: "keep-releases", Usage: "`NUMBER` of releases whose captures never expire (default 0)"},
+		&cli.StringFlag{Name: "keep-tables", Usage: "`YES|NO`: move dropped tables out of the way instead of copying their rows, where the engine can (default yes)"},
 	}
 }
 

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"regexp"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -22,6 +23,17 @@ func CheckDeferred(db *DB) []string {
 		return []string{"SET CONSTRAINTS ALL IMMEDIATE"}
 	}
 	return nil
+}
+
+// Definite tells of an error in a transaction that has run other statements before whether the statement fails without them,
+// too: it names what is not there, or what others depend on. What has to do with the transaction itself is not definite.
+func Definite(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return strings.HasPrefix(pg.Code, "42") || pg.Code == "2BP01"
+	}
+	e, ok := AsError(err)
+	return ok && e.Class == Syntax
 }
 
 // What a database may find missing on its server.

@@ -37,6 +37,7 @@ type Options struct {
 	Keep         time.Duration // retention of captures made by this run; 0 = forever
 	KeepCount    int           // snapshots kept besides; 0 = no limit
 	KeepReleases int           // releases whose captures never expire
+	CopyTables   bool          // the rows of dropped tables are copied, also where the tables themselves could be kept
 	Events       func(Event)   // progress; may be nil; called from the working goroutine
 }
 

@@ -45,6 +45,14 @@ CREATE INDEX CONCURRENTLY people_score ON people (score);
 DROP INDEX CONCURRENTLY people_name;
 `
 
+// keepsTable moves a table aside and back.
+const keepsTable = `-- +goose Up
+UPDATE people SET note = 'gone';
+DROP TABLE orders;
+-- +goose Down
+CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2));
+`
+
 // kills is how many kills each test makes; `make kill` makes hundreds.
 func kills(t *testing.T) int {
 	t.Helper()
@@ -74,6 +82,7 @@ func TestKilledAtAnyInstant(t *testing.T) {
 		engines    []testdb.Engine
 	}{
 		{"one transaction", tenStatements, testdb.Engines()},
+		{"dropped table", keepsTable, []testdb.Engine{testdb.OnPostgres}},
 		{"no transaction", alone, []testdb.Engine{testdb.OnPostgres}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

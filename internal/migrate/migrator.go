@@ -66,6 +66,7 @@ func Open(_ context.Context, o Options) (*Migrator, error) {
 	}
 	o.DB.Ignore = append(o.DB.Ignore, versionTable(o.VersionTable))
 	store := snapshot.New(o.DB, o.Catalog)
+	store.Copy = o.CopyTables
 	store.Alongside = []engine.Name{o.DB.Own("dbrollback_operations")}
 	return &Migrator{
 		o: o, db: o.DB, dialect: dialect, src: src, versions: versions,

@@ -406,6 +406,9 @@ func (pm *PlanMigration) hold() time.Duration {
 	var bytes int64
 	for _, st := range pm.Steps {
 		for _, c := range st.Captures {
+			if c.Kind == snapshot.Kept {
+				continue // moved in no time, whatever its size
+			}
 			bytes += max(c.Bytes, 0)
 		}
 	}

@@ -70,6 +70,8 @@ type ProofError struct {
 	Line      int    `json:"line"`
 	Column    int    `json:"column"`
 	Statement string `json:"statement,omitempty"`
+
+	definite bool // it has nothing to do with the transaction that it was tried in
 }
 
 // DataLoss is what Down alone did to the rows of one table, or to the values of one column.

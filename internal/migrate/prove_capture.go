@@ -12,9 +12,9 @@ import (
 
 // captured runs a migration up and rolls it back as `up` and `rollback` would, with captures, on a copy of the trunk
 // that has the rows of the trial, and says what did not come back; "" when everything did.
-func (p *prover) captured(ctx context.Context, m *Migration, mo mode) (why string, err error) {
+func (p *prover) captured(ctx context.Context, m *Migration, t *trial, mo mode) (why string, err error) {
 	err = p.copied(ctx, func(c *trunk) error {
-		why, err = p.runCaptured(ctx, c, m, mo)
+		why, err = p.runCaptured(ctx, c, m, t, mo)
 		return err
 	})
 	if !p.o.Scratch.Copies() { // the catalog of captures is in it now
@@ -23,8 +23,8 @@ func (p *prover) captured(ctx context.Context, m *Migration, mo mode) (why strin
 	return why, err
 }
 
-func (p *prover) runCaptured(ctx context.Context, c *trunk, m *Migration, mo mode) (string, error) {
-	names, err := extentOf(m, p.state).names(ctx, c.db, c.s)
+func (p *prover) runCaptured(ctx context.Context, c *trunk, m *Migration, t *trial, mo mode) (string, error) {
+	names, err := extentOf(m, t.before).names(ctx, c.db, c.s)
 	if err != nil {
 		return "", err
 	}
@@ -53,11 +53,11 @@ func (p *prover) runCaptured(ctx context.Context, c *trunk, m *Migration, mo mod
 	if _, err := migrator.Rollback(ctx, RollbackRequest{To: -1, Steps: 1}); err != nil {
 		return p.hindered(ctx, "rollback", err)
 	}
-	f, err := c.take(ctx)
+	f, err := c.take(ctx, t.reach)
 	if err != nil {
 		return "", err
 	}
-	if d := material(verify.Diff(p.state, f)); len(d) > 0 {
+	if d := material(verify.Diff(t.before, f)); len(d) > 0 {
 		return fmt.Sprintf("%s %s and %d other objects are not as they were", d[0].Kind, d[0].Object, len(d)-1), nil
 	}
 	after, err := readAll(ctx, c.db, c.s, names)

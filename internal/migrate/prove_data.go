@@ -118,8 +118,8 @@ type rowsTrial struct {
 }
 
 // data tries a migration with rows in the tables. The result is nil when no row can be lost.
-func (p *prover) data(ctx context.Context, m *Migration) (*rowsTrial, error) {
-	e := extentOf(m, p.state)
+func (p *prover) data(ctx context.Context, m *Migration, t *trial) (*rowsTrial, error) {
+	e := extentOf(m, t.before)
 	if e.none {
 		return nil, nil
 	}

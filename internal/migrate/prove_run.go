@@ -24,7 +24,8 @@ type prover struct {
 	twin    twin
 	applied []*Migration // to the trunk
 	empty   verify.Fingerprint
-	state   verify.Fingerprint // of the trunk; nil when not known
+	state   verify.Fingerprint // of all of the trunk; nil when not known
+	watched bool               // there are event triggers
 	failed  []string           // files whose Up did not apply
 	report  *ProofReport
 }
@@ -77,7 +78,7 @@ func (p *prover) know(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	p.state, err = p.trunk.take(ctx)
+	p.state, err = p.trunk.take(ctx, everything)
 	return err
 }
 
@@ -119,9 +120,6 @@ func (p *prover) migration(ctx context.Context, m *Migration) (*Proof, error) {
 
 // judge fills the proof; the trunk stays as it is, and p.state becomes what it will be once Up is applied.
 func (p *prover) judge(ctx context.Context, m *Migration, proof *Proof) error {
-	if err := p.know(ctx); err != nil {
-		return err
-	}
 	var t *trial
 	try := func(s stage) (err error) {
 		t, err = p.try(ctx, s, m)
@@ -132,15 +130,14 @@ func (p *prover) judge(ctx context.Context, m *Migration, proof *Proof) error {
 			return err
 		}
 	}
-	if t == nil || t.down != nil || t.upAgain != nil {
+	if t == nil || t.down.doubtful() || t.upAgain.doubtful() {
 		// A transaction is not quite how it runs: what fails must fail with commits, too.
 		if err := p.onCopy(ctx, try); err != nil {
 			return err
 		}
 	}
-	before := p.state
 	p.twin.steps = []step{{t.after, m, Down}}
-	t.verdict(before, m, proof)
+	t.verdict(proof)
 	why := p.refused(m, Down)
 	if why != nil && proof.Verdict != ProofUpFails {
 		proof.Verdict, proof.Error = ProofDownFails, why
@@ -153,8 +150,11 @@ func (p *prover) judge(ctx context.Context, m *Migration, proof *Proof) error {
 			return err
 		}
 	}
-	p.state = t.after
-	p.twin.steps = []step{{before, m, Up}}
+	p.state = nil
+	if t.reach.all {
+		p.state = t.after
+	}
+	p.twin.steps = []step{{t.before, m, Up}}
 	return nil
 }
 
@@ -163,7 +163,7 @@ func (p *prover) judgeData(ctx context.Context, m *Migration, t *trial, proof *P
 	mo := mode{rows: p.o.Rows}
 	switch proof.Verdict {
 	case ProofOK, ProofCosmetic, ProofWrong:
-		rows, err := p.data(ctx, m)
+		rows, err := p.data(ctx, m, t)
 		if err != nil {
 			return err
 		}
@@ -197,7 +197,7 @@ func (p *prover) judgeData(ctx context.Context, m *Migration, t *trial, proof *P
 		return nil // there are no captures yet
 	}
 	var err error
-	if proof.CaptureReason, err = p.captured(ctx, m, mo); err != nil {
+	if proof.CaptureReason, err = p.captured(ctx, m, t, mo); err != nil {
 		return err
 	}
 	proof.WithCapture = Restored
@@ -224,6 +224,8 @@ func (p *prover) advance(ctx context.Context, m *Migration) (*ProofError, error)
 	return p.outcome(ctx, p.trunk.run(ctx, m, Up))
 }
 
+func (e *ProofError) doubtful() bool { return e != nil && !e.definite }
+
 // outcome tells a migration's failure from the scratch server's.
 func (p *prover) outcome(ctx context.Context, err error) (*ProofError, error) {
 	if err == nil {
@@ -233,7 +235,7 @@ func (p *prover) outcome(ctx context.Context, err error) (*ProofError, error) {
 	if !errors.As(err, &at) || ctx.Err() != nil {
 		return nil, err
 	}
-	out := &ProofError{Message: at.Err.Error(), File: at.File, Line: at.Line, Column: at.Column, Statement: headline(at.SQL)}
+	out := &ProofError{Message: at.Err.Error(), File: at.File, Line: at.Line, Column: at.Column, Statement: headline(at.SQL), definite: engine.Definite(at.Err)}
 	if e, ok := engine.AsError(at.Err); ok {
 		if e.Class == engine.ConnectionLost || e.Class == engine.Unreachable || e.Class == engine.DiskFull {
 			return nil, err
@@ -259,6 +261,7 @@ func (p *prover) roundTrip(ctx context.Context, all []*Migration) (*RoundTrip, e
 			return &RoundTrip{Verdict: notTried, Reason: fmt.Sprintf("%s is %s", proof.File, proof.Verdict)}, nil
 		}
 	}
+	p.state = nil
 	if err := p.know(ctx); err != nil {
 		return nil, err
 	}
@@ -267,7 +270,7 @@ func (p *prover) roundTrip(ctx context.Context, all []*Migration) (*RoundTrip, e
 			return &RoundTrip{Verdict: string(ProofDownFails), Error: failed}, err
 		}
 	}
-	f, err := p.trunk.take(ctx)
+	f, err := p.trunk.take(ctx, everything)
 	if err != nil {
 		return nil, err
 	}
@@ -279,7 +282,7 @@ func (p *prover) roundTrip(ctx context.Context, all []*Migration) (*RoundTrip, e
 			return &RoundTrip{Verdict: string(ProofUpFails), Error: failed}, err
 		}
 	}
-	if f, err = p.trunk.take(ctx); err != nil {
+	if f, err = p.trunk.take(ctx, everything); err != nil {
 		return nil, err
 	}
 	if d := material(verify.Diff(p.state, f)); len(d) > 0 {

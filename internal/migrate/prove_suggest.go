@@ -17,7 +17,7 @@ var errUnproven = errors.New("no statements lead back")
 
 // suggest finds the statements that a Down lacks: run after it, they were seen to give the very schema back. It is
 // nil when none were found. What can be named back is, because a table that is made anew has no rows.
-func (p *prover) suggest(ctx context.Context, s stage, m *Migration, back verify.Fingerprint) ([]string, error) {
+func (p *prover) suggest(ctx context.Context, s stage, m *Migration, t *trial) ([]string, error) {
 	db, _ := s.session()
 	for _, dropFirst := range []bool{false, true} {
 		if dropFirst && !db.Caps.TransactionalDDL {
@@ -26,7 +26,7 @@ func (p *prover) suggest(ctx context.Context, s stage, m *Migration, back verify
 		var out []string
 		err := s.aside(ctx, func(q engine.Querier) error {
 			var err error
-			out, err = p.leadBack(ctx, q, m, back, dropFirst)
+			out, err = p.leadBack(ctx, q, m, t, dropFirst)
 			return err
 		})
 		var server *engine.Error
@@ -42,7 +42,7 @@ func (p *prover) suggest(ctx context.Context, s stage, m *Migration, back verify
 }
 
 // leadBack runs what leads back and compares.
-func (p *prover) leadBack(ctx context.Context, q engine.Querier, m *Migration, back verify.Fingerprint, dropFirst bool) ([]string, error) {
+func (p *prover) leadBack(ctx context.Context, q engine.Querier, m *Migration, t *trial, dropFirst bool) ([]string, error) {
 	var out []string
 	run := func(statements ...string) error {
 		for _, st := range statements {
@@ -56,17 +56,17 @@ func (p *prover) leadBack(ctx context.Context, q engine.Querier, m *Migration, b
 		}
 		return nil
 	}
-	now := back
-	if names := renames(p.trunk.db, m, p.state, back); len(names) > 0 {
+	now := t.back
+	if names := renames(p.trunk.db, m, t.before, t.back); len(names) > 0 {
 		if err := run(names...); err != nil {
 			return nil, err
 		}
 		var err error
-		if now, err = verify.Take(ctx, p.trunk.db, q, verify.Scope{}); err != nil {
+		if now, err = t.reach.take(ctx, p.trunk.db, q); err != nil {
 			return nil, err
 		}
 	}
-	left := leftOver(p.state, now)
+	left := leftOver(t.before, now)
 	drop := func() error {
 		for len(left) > 0 { // in whatever order they let go of each other
 			n := len(left)
@@ -79,7 +79,7 @@ func (p *prover) leadBack(ctx context.Context, q engine.Querier, m *Migration, b
 		}
 		return nil
 	}
-	repair := func() error { return run(verify.Repair(p.state, now)...) }
+	repair := func() error { return run(verify.Repair(t.before, now)...) }
 	steps := []func() error{repair, drop}
 	if dropFirst {
 		slices.Reverse(steps)
@@ -89,11 +89,11 @@ func (p *prover) leadBack(ctx context.Context, q engine.Querier, m *Migration, b
 			return nil, err
 		}
 	}
-	f, err := verify.Take(ctx, p.trunk.db, q, verify.Scope{})
+	f, err := t.reach.take(ctx, p.trunk.db, q)
 	if err != nil {
 		return nil, err
 	}
-	if len(material(verify.Diff(p.state, f))) > 0 {
+	if len(material(verify.Diff(t.before, f))) > 0 {
 		return nil, errUnproven
 	}
 	return out, nil

@@ -16,7 +16,8 @@ const dropWait = 30 * time.Second
 
 // trial is what one up, down, up showed; what was not reached is nil.
 type trial struct {
-	after, back, again verify.Fingerprint
+	reach                      reach // of the fingerprints
+	before, after, back, again verify.Fingerprint
 	up, down, upAgain  *ProofError
 	noDown             bool // no statement of Down changes anything
 	fix                []string
@@ -25,7 +26,7 @@ type trial struct {
 // stage is where a trial takes place.
 type stage interface {
 	run(ctx context.Context, m *Migration, d Direction) error
-	take(ctx context.Context) (verify.Fingerprint, error)
+	take(ctx context.Context, r reach) (verify.Fingerprint, error)
 	// session is what to read and write through; a run may change it.
 	session() (*engine.DB, engine.Querier)
 	// settle ends what was done before the first run.
@@ -38,10 +39,16 @@ type stage interface {
 func (p *prover) try(ctx context.Context, s stage, m *Migration) (*trial, error) {
 	t := &trial{noDown: !slices.ContainsFunc(m.Down, changesAnything)}
 	var err error
+	if t.reach, err = p.reach(ctx, s, m); err != nil {
+		return nil, err
+	}
+	if t.before, err = p.before(ctx, s, t.reach); err != nil {
+		return nil, err
+	}
 	if t.up, err = p.outcome(ctx, s.run(ctx, m, Up)); t.up != nil || err != nil {
 		return t, err
 	}
-	if t.after, err = s.take(ctx); err != nil {
+	if t.after, err = s.take(ctx, t.reach); err != nil {
 		return t, err
 	}
 	if p.refused(m, Down) != nil {
@@ -50,20 +57,64 @@ func (p *prover) try(ctx context.Context, s stage, m *Migration) (*trial, error)
 	if t.down, err = p.outcome(ctx, s.run(ctx, m, Down)); t.down != nil || err != nil {
 		return t, err
 	}
-	if t.back, err = s.take(ctx); err != nil {
+	if t.back, err = s.take(ctx, t.reach); err != nil {
 		return t, err
 	}
-	if len(material(verify.Diff(p.state, t.back))) > 0 {
+	if len(material(verify.Diff(t.before, t.back))) > 0 {
 		if !t.noDown {
-			t.fix, err = p.suggest(ctx, s, m, t.back)
+			t.fix, err = p.suggest(ctx, s, m, t)
 		}
 		return t, err
 	}
 	if t.upAgain, err = p.outcome(ctx, s.run(ctx, m, Up)); t.upAgain != nil || err != nil {
 		return t, err
 	}
-	t.again, err = s.take(ctx)
+	t.again, err = s.take(ctx, t.reach)
 	return t, err
+}
+
+// reach is what of a schema a migration can change. A whole schema's fingerprint would grow with it, and be most of the work.
+func (p *prover) reach(ctx context.Context, s stage, m *Migration) (reach, error) {
+	stmts := slices.Concat(m.Up, m.Down)
+	r := reachOf(stmts)
+	if r.all || p.watched || !p.o.Scratch.Copies() || slices.ContainsFunc(stmts, setsSession) {
+		return everything, nil
+	}
+	db, q := s.session()
+	for _, n := range r.names {
+		t, err := db.Inspect(ctx, q, n)
+		switch {
+		case errors.Is(err, engine.ErrNoTable):
+		case err != nil:
+			return r, err
+		case t.Kind != "table" || len(t.Children) > 0 || t.Parent.Name != "":
+			return everything, nil // what is done to it is done to others
+		}
+	}
+	return r, nil
+}
+
+// setsSession: names may mean something else within the migration than to us.
+func setsSession(st Statement) bool {
+	return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Session })
+}
+
+// before is the trunk's fingerprint, taken on a stage on which nothing has run yet.
+func (p *prover) before(ctx context.Context, s stage, r reach) (verify.Fingerprint, error) {
+	if !r.all {
+		return s.take(ctx, r)
+	}
+	if p.state == nil {
+		f, err := s.take(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		p.state = f
+		for _, o := range f {
+			p.watched = p.watched || o.Kind == "event trigger" // it may do anything after any statement
+		}
+	}
+	return p.state, nil
 }
 
 func changesAnything(st Statement) bool {
@@ -71,10 +122,10 @@ func changesAnything(st Statement) bool {
 }
 
 // verdict says what a trial means.
-func (t *trial) verdict(before verify.Fingerprint, m *Migration, proof *Proof) {
+func (t *trial) verdict(proof *Proof) {
 	proof.Differences = []verify.Difference{}
 	if t.back != nil {
-		proof.Differences = append(proof.Differences, verify.Diff(before, t.back)...)
+		proof.Differences = append(proof.Differences, verify.Diff(t.before, t.back)...)
 	}
 	wrong := len(material(slices.Clone(proof.Differences))) > 0
 	switch {
@@ -140,7 +191,9 @@ func (r rehearsal) settle(ctx context.Context) error {
 
 func (r rehearsal) session() (*engine.DB, engine.Querier) { return r.t.db, r.t.s }
 
-func (r rehearsal) take(ctx context.Context) (verify.Fingerprint, error) { return r.t.take(ctx) }
+func (r rehearsal) take(ctx context.Context, of reach) (verify.Fingerprint, error) {
+	return r.t.take(ctx, of)
+}
 
 func (r rehearsal) aside(ctx context.Context, f func(q engine.Querier) error) error {
 	return within(ctx, r.t.s, f)
@@ -199,7 +252,9 @@ func (c committed) settle(ctx context.Context) error {
 	return c.t.renew(ctx)
 }
 
-func (c committed) take(ctx context.Context) (verify.Fingerprint, error) { return c.t.take(ctx) }
+func (c committed) take(ctx context.Context, of reach) (verify.Fingerprint, error) {
+	return c.t.take(ctx, of)
+}
 
 func (c committed) aside(ctx context.Context, f func(q engine.Querier) error) error {
 	if !c.t.db.Caps.TransactionalDDL {

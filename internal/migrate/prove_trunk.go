@@ -76,8 +76,11 @@ func (t *trunk) copy(ctx context.Context) (*trunk, error) {
 	return c, t.open(ctx)
 }
 
-func (t *trunk) take(ctx context.Context) (verify.Fingerprint, error) {
-	return verify.Take(ctx, t.db, t.s, verify.Scope{})
+// everything is the reach of what may change anything.
+var everything = reach{all: true}
+
+func (t *trunk) take(ctx context.Context, r reach) (verify.Fingerprint, error) {
+	return r.take(ctx, t.db, t.s)
 }
 
 // run runs one direction of a migration and commits, in a session that is as good as new.

@@ -58,7 +58,7 @@ func (p *prover) followTwin(ctx context.Context) error {
 	if len(p.twin.steps) == 0 {
 		return nil
 	}
-	now, err := p.twin.t.take(ctx)
+	now, err := p.twin.t.take(ctx, everything)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (p *prover) followTwin(ctx context.Context) error {
 func (p *prover) mendTwin(ctx context.Context) error {
 	t := p.twin.t
 	p.twin.mended = true
-	now, err := t.take(ctx)
+	now, err := t.take(ctx, everything)
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (p *prover) mendTwin(ctx context.Context) error {
 	if err := t.each(ctx, statements); err != nil {
 		return err
 	}
-	if now, err = t.take(ctx); err != nil {
+	if now, err = t.take(ctx, everything); err != nil {
 		return err
 	}
 	if err := t.each(ctx, verify.Repair(p.state, now)); err != nil {
@@ -133,7 +133,7 @@ func (t *trunk) each(ctx context.Context, statements []string) error {
 // equalTwin compares the schemas, and copies the rows across.
 func (p *prover) equalTwin(ctx context.Context) error {
 	t := p.twin.t
-	now, err := t.take(ctx)
+	now, err := t.take(ctx, everything)
 	if err != nil {
 		return err
 	}

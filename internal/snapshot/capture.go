@@ -111,7 +111,7 @@ func (c *Capturer) planned(ctx context.Context, tx engine.Querier, st effects.St
 			if err != nil {
 				return nil, err
 			}
-			if err := c.merge(ctx, tx, p, seen.Effects); err != nil {
+			if err := c.merge(ctx, tx, p, st.Effects, seen.Effects); err != nil {
 				return nil, err
 			}
 		}
@@ -184,8 +184,8 @@ func (c *Capturer) origins(ctx context.Context, tx engine.Querier) error {
 }
 
 // merge adds what a rehearsal showed to a plan.
-func (c *Capturer) merge(ctx context.Context, tx engine.Querier, p *plan, seen []effects.Effect) error {
-	w := &planner{s: c.s, q: tx, track: c.track, plan: *p, tables: map[engine.Name]*engine.Table{}, seen: true}
+func (c *Capturer) merge(ctx context.Context, tx engine.Querier, p *plan, said, seen []effects.Effect) error {
+	w := &planner{s: c.s, q: tx, track: c.track, plan: *p, tables: map[engine.Name]*engine.Table{}, seen: true, drops: drops(said)}
 	for _, e := range seen {
 		if err := w.effect(ctx, e); err != nil {
 			return err
@@ -197,16 +197,23 @@ func (c *Capturer) merge(ctx context.Context, tx engine.Querier, p *plan, seen [
 
 // guarded carries out a plan around a statement.
 func (c *Capturer) guarded(ctx context.Context, tx engine.Querier, n int, p *plan, run func() error) error {
+	kept, err := c.aside(ctx, tx, n, p, run)
+	if err != nil {
+		return err
+	}
 	actions := slices.DeleteFunc(slices.Clone(p.actions), func(a *action) bool {
+		if a.kind == Kept {
+			return true // it is out of the way
+		}
 		if len(a.table.Keys) > 0 || !c.whole[identity(a.table)] {
 			return false
 		}
 		return true // captured whole before this migration first touched it; the oldest state is what counts
 	})
-	var made []*capture
+	made := kept
 	stop := func(context.Context) error { return nil }
 	check := stop
-	err := c.s.pinned(ctx, tx, func() error {
+	err = c.s.pinned(ctx, tx, func() error {
 		var watched []*capture
 		for _, a := range actions {
 			x, err := c.start(ctx, tx, n, a)
@@ -297,6 +304,15 @@ func (c *Capturer) lock(ctx context.Context, tx engine.Querier, actions []*actio
 
 // prepare settles names and storage of a capture and makes its data table.
 func (c *Capturer) prepare(ctx context.Context, tx engine.Querier, n int, a *action) (*capture, error) {
+	x, err := c.describe(ctx, tx, n, a)
+	if err != nil {
+		return nil, err
+	}
+	return x, c.s.room(ctx, tx, x)
+}
+
+// describe settles names and storage of a capture.
+func (c *Capturer) describe(ctx context.Context, tx engine.Querier, n int, a *action) (*capture, error) {
 	t := a.table
 	x := &capture{
 		Info: Info{
@@ -347,27 +363,29 @@ func (c *Capturer) prepare(ctx context.Context, tx engine.Querier, n int, a *act
 		c.ready = true
 	}
 	var err error
-	if a.kind == Table || a.kind == Columns {
+	if a.kind == Table || a.kind == Columns || a.kind == Kept {
 		if x.Sequences, err = c.s.f.sequences(ctx, tx, c.s, t); err != nil {
 			return nil, err
 		}
 	}
+	return x, nil
+}
+
+// room makes the data table of a capture.
+func (s *Store) room(ctx context.Context, tx engine.Querier, x *capture) error {
 	names, decls := x.columns()
-	defs := []string{c.s.f.number}
+	defs := []string{s.f.number}
 	for i := range names {
 		defs = append(defs, names[i]+" "+decls[i])
 	}
-	if c.s.f.keyed && len(x.Key) > 0 && (a.reduce || a.cascade) {
+	if s.f.keyed && len(x.Key) > 0 && (x.reduce || x.named != nil && x.named.cascade) {
 		defs = append(defs, mysqlIndex(x))
 	}
 	if x.chain && x.events != (events{}) {
 		// Hashes of the row before and after, to follow one that is written more than once.
-		defs = append(defs, "b "+c.s.f.hash, "a "+c.s.f.hash)
+		defs = append(defs, "b "+s.f.hash, "a "+s.f.hash)
 	}
-	if err := c.s.make(ctx, tx, "make room for a capture of "+t.Name.String(), c.s.own(x.data()), defs, "n"); err != nil {
-		return nil, err
-	}
-	return x, nil
+	return s.make(ctx, tx, "make room for a capture of "+x.At.String(), s.own(x.data()), defs, "n")
 }
 
 // at is the moment of a capture.
@@ -413,19 +431,24 @@ func (c *Capturer) field(t *engine.Table, col engine.Column) field {
 
 // copy captures all rows of a table as they are.
 func (c *Capturer) copy(ctx context.Context, tx engine.Querier, x *capture) error {
+	return c.s.fill(ctx, tx, x, x.live)
+}
+
+// fill copies all rows of a table into a capture of it.
+func (s *Store) fill(ctx context.Context, tx engine.Querier, x *capture, t *engine.Table) error {
 	names, _ := x.columns()
 	var values []string
 	if x.Ops {
 		values = append(values, "'u'")
 	}
 	for _, f := range x.Key {
-		values = append(values, c.s.f.value(x.t()+"."+c.s.q(f.At), f))
+		values = append(values, s.f.value(x.t()+"."+s.q(f.At), f))
 	}
 	for _, f := range x.Fields {
-		values = append(values, c.s.f.value(x.t()+"."+c.s.q(f.At), f))
+		values = append(values, s.f.value(x.t()+"."+s.q(f.At), f))
 	}
-	rows, err := exec(ctx, tx, "capture "+x.At.String(), "INSERT INTO "+c.s.own(x.data())+" ("+list(names)+") SELECT "+list(values)+
-		" FROM "+c.s.live(x)+c.s.f.locking)
+	rows, err := exec(ctx, tx, "capture "+x.At.String(), "INSERT INTO "+s.own(x.data())+" ("+list(names)+") SELECT "+list(values)+
+		" FROM "+s.live(x, t)+s.f.locking)
 	x.Rows = rows
 	return err
 }

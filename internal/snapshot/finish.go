@@ -27,6 +27,17 @@ func (r *Restorer) Finish(ctx context.Context, tx engine.Querier, p Policy, c *C
 }
 
 func (r *Restorer) finish(ctx context.Context, tx engine.Querier, p Policy, c *Capturer) (Report, error) {
+	if p == Fail {
+		if err := r.refuse(ctx, tx); err != nil {
+			return Report{}, err
+		}
+	}
+	if err := r.takePlace(ctx, tx, nil); err != nil {
+		return Report{}, err
+	}
+	if left := r.pendingKept(); len(left) > 0 {
+		return Report{}, &PlaceError{Table: left[0].Home, Rows: left[0].Rows}
+	}
 	targets, tables, err := r.targets(ctx, tx)
 	if err != nil {
 		return Report{}, err
@@ -198,7 +209,7 @@ func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*ta
 func (r *Restorer) removed(ctx context.Context, tx engine.Querier, g *target, c *Capturer) error {
 	s, x := r.s, g.x
 	if x.Whole || c == nil || !slices.ContainsFunc(c.captures, func(y *capture) bool {
-		return y.Kind != Definition && (y.At.Name == x.Home.Name || y.Identity == identity(g.t)) && (y.Kind == Table || y.Ops)
+		return y.Kind != Definition && (y.At.Name == x.Home.Name || y.Identity == identity(g.t)) && (y.Kind == Table || y.Kind == Kept || y.Ops)
 	}) {
 		return nil
 	}

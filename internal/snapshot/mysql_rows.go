@@ -389,7 +389,7 @@ func mysqlIndex(x *capture) string {
 // that the statement inserted.
 func mysqlReduce(ctx context.Context, c *Capturer, tx engine.Querier, x *capture) error {
 	s := c.s
-	data, from := s.own(x.data()), s.live(x)
+	data, from := s.own(x.data()), s.live(x, x.live)
 	on := s.on(x, x.live, x.t(), x.d(), func(i int) string { return x.Key[i].At }, k)
 	var keys, values []string
 	for i, f := range x.Key {

@@ -21,6 +21,7 @@ type action struct {
 	chain   bool     // the statement may write a row more than once
 	reduce  bool     // copy all rows before, keep those that the statement changed
 	strong  bool     // the statement itself will keep readers out
+	hung    bool     // what depends on the table goes along
 	lossy   bool     // false: failing to record is no loss (inserted rows)
 	reason  string
 	key     []string // to know rows by; nil = the table's first
@@ -55,7 +56,8 @@ type planner struct {
 	plan   plan
 	tables map[engine.Name]*engine.Table
 	// seen: the effects were observed in a rehearsal, so triggers and cascades are among them already.
-	seen bool
+	seen  bool
+	drops bool // the statement does nothing but drop tables
 	// Tables whose triggers were followed, and whether one of those may change the keys of the rows that are written.
 	reached  []engine.Name
 	rewrites bool
@@ -63,7 +65,7 @@ type planner struct {
 
 // plan says what a statement with these effects needs.
 func (s *Store) plan(ctx context.Context, q engine.Querier, t *tracker, es []effects.Effect, seen bool) (*plan, error) {
-	p := &planner{s: s, q: q, track: t, tables: map[engine.Name]*engine.Table{}, seen: seen}
+	p := &planner{s: s, q: q, track: t, tables: map[engine.Name]*engine.Table{}, seen: seen, drops: drops(es)}
 	for _, e := range es {
 		if err := p.effect(ctx, e); err != nil {
 			return nil, err
@@ -189,7 +191,7 @@ func (p *planner) add(a *action) {
 		b.events.remove = b.events.remove || a.events.remove
 		b.moved, b.chain, b.strong, b.lossy = b.moved || a.moved, b.chain || a.chain, b.strong || a.strong, b.lossy || a.lossy
 		b.reduce = b.reduce || a.reduce
-		b.cascade, b.twice = b.cascade || a.cascade, b.twice || a.twice || a.effect != nil && b.effect != nil
+		b.hung, b.cascade, b.twice = b.hung || a.hung, b.cascade || a.cascade, b.twice || a.twice || a.effect != nil && b.effect != nil
 		if b.effect == nil {
 			b.effect = a.effect
 		}
@@ -276,7 +278,11 @@ func (p *planner) children(ctx context.Context, t *engine.Table, f func(*engine.
 
 // whole plans a copy of every row.
 func (p *planner) whole(ctx context.Context, t *engine.Table, cascade bool, reason string) error {
-	p.add(&action{kind: Table, table: t, strong: true, lossy: true, reason: reason})
+	kind, err := p.kind(ctx, t, cascade)
+	if err != nil {
+		return err
+	}
+	p.add(&action{kind: kind, table: t, strong: true, lossy: true, hung: cascade, reason: reason})
 	if !cascade {
 		return nil
 	}

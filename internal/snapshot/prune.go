@@ -88,14 +88,14 @@ func (s *Store) expire(ctx context.Context, q engine.Querier, x *capture) error 
 	return s.setStatus(ctx, q, x.ID, statusExpired)
 }
 
-// ownTables begin the names of the tables of captures; the capture's id follows. The first two hold what it keeps.
-var ownTables = []string{"dbrollback_data_", "dbrollback_seal_", "dbrollback_work_", "dbrollback_plus_", "dbrollback_minus_", "dbrollback_last_", "dbrollback_move_"}
+// ownTables begin the names of the tables of captures; the capture's id follows. The first three hold what it keeps.
+var ownTables = []string{"dbrollback_data_", "dbrollback_seal_", "dbrollback_kept_", "dbrollback_work_", "dbrollback_plus_", "dbrollback_minus_", "dbrollback_last_", "dbrollback_move_"}
 
 // orphan drops a table that belongs to no capture, where that is not part of a transaction. A run may be filling it at this
 // moment: who locks the table knows that nobody is, and finds the capture's row in the catalog if it was.
 func (s *Store) orphan(ctx context.Context, q engine.Querier, table, id string) error {
 	wanted := "status <> '" + statusExpired + "'"
-	if !strings.HasPrefix(table, ownTables[0]) && !strings.HasPrefix(table, ownTables[1]) {
+	if !slices.ContainsFunc(ownTables[:3], func(p string) bool { return strings.HasPrefix(table, p) }) {
 		// What a rollback noted for itself is needed until it is done.
 		wanted = fmt.Sprintf("status IN ('%s', '%s')", statusComplete, statusCapturing)
 	}
@@ -167,8 +167,8 @@ func (s *Store) Verify(ctx context.Context, q engine.Querier, id string) ([]Veri
 	}
 	var out []Verification
 	for _, r := range rows {
-		if r.Kind == Definition || r.Status == statusExpired {
-			continue
+		if r.Kind == Definition || r.Status == statusExpired || r.Kind == Kept && r.Status == statusRestored {
+			continue // no rows, none any more, or rows that are back in their place
 		}
 		v := Verification{Info: r.Info}
 		_, err := s.db.Resolve(ctx, q, s.db.Own(r.data()))
@@ -181,9 +181,17 @@ func (s *Store) Verify(ctx context.Context, q engine.Querier, id string) ([]Veri
 			v.Reason = "it was never sealed"
 		default:
 			sum, err := s.checksum(ctx, q, r.capture)
+			var changed *ProofError
 			switch {
+			case errors.As(err, &changed):
+				v.Reason = changed.Reason
 			case err != nil:
 				return nil, fmt.Errorf("verify the capture of %s: %w", r.Home, err)
+			case r.Kind == Kept && r.Checksum == "":
+				v.OK, v.Rows, v.Checksum = true, sum.Rows, sum.Sum
+				if err := s.setSum(ctx, q, r.capture, sum); err != nil {
+					return nil, err
+				}
 			case sum.Rows != r.Rows:
 				v.Reason = fmt.Sprintf("it has %d row(s) instead of %d", sum.Rows, r.Rows)
 			case sum.Sum != r.Checksum:

@@ -26,19 +26,20 @@ type events struct{ insert, update, remove bool }
 
 // detail is the part of a capture that only this package reads; kept as JSON.
 type detail struct {
-	Home      engine.Name     `json:"home"`      // the table's name when the migration began, where the data goes back to
-	Identity  string          `json:"identity"`  // of the table, stable across renames where the engine has such
-	At        engine.Name     `json:"at"`        // the table's name when it was captured
-	Key       []field         `json:"key"`       // what identifies a row; none: the table is captured whole
-	Fields    []field         `json:"fields"`    // what was captured
-	Whole     bool            `json:"whole"`     // Fields are all columns: a missing row can be inserted
-	Ops       bool            `json:"ops"`       // rows have an op: i(nserted), u(pdated), d(eleted)
-	Moved     bool            `json:"moved"`     // rows have an old key besides the one that locates them
-	Seal      seal            `json:"seal"`      // how the places looked when the migration ended
-	Sequences []sequence      `json:"sequences"` // where the generators of numbers stood
-	Parents   []engine.Name   `json:"parents"`   // tables that foreign keys of this one point to
-	Shape     *engine.Table   `json:"shape"`     // the shape of the table when it was captured
-	Objects   []verify.Object `json:"objects"`   // of Definition
+	Home      engine.Name     `json:"home"`              // the table's name when the migration began, where the data goes back to
+	Identity  string          `json:"identity"`          // of the table, stable across renames where the engine has such
+	At        engine.Name     `json:"at"`                // the table's name when it was captured
+	Key       []field         `json:"key"`               // what identifies a row; none: the table is captured whole
+	Fields    []field         `json:"fields"`            // what was captured
+	Whole     bool            `json:"whole"`             // Fields are all columns: a missing row can be inserted
+	Ops       bool            `json:"ops"`               // rows have an op: i(nserted), u(pdated), d(eleted)
+	Moved     bool            `json:"moved"`             // rows have an old key besides the one that locates them
+	Seal      seal            `json:"seal"`              // how the places looked when the migration ended
+	Sequences []sequence      `json:"sequences"`         // where the generators of numbers stood
+	Parents   []engine.Name   `json:"parents"`           // tables that foreign keys of this one point to
+	Shape     *engine.Table   `json:"shape"`             // the shape of the table when it was captured
+	Objects   []verify.Object `json:"objects"`           // of Definition
+	Renamed   []part          `json:"renamed,omitempty"` // of Kept: what had to give up its name
 }
 
 // field is one captured column.
@@ -84,7 +85,13 @@ type seal struct {
 	Sum     string      `json:"sum"`     // of a bag
 }
 
-func (c *capture) data() string      { return "dbrollback_data_" + compact(c.ID) }
+// data is the table that holds the rows: ours, or the kept one itself.
+func (c *capture) data() string {
+	if c.Kind == Kept {
+		return "dbrollback_kept_" + compact(c.ID)
+	}
+	return "dbrollback_data_" + compact(c.ID)
+}
 func (c *capture) companion() string { return "dbrollback_seal_" + compact(c.ID) }
 func (c *capture) conflicts() string { return "dbrollback_work_" + compact(c.ID) }
 
@@ -101,11 +108,11 @@ func (c *capture) t() string {
 func (c *capture) d() string { return "dbrollback_d" + c.suffix }
 
 // live gives the table as an item of FROM, under the name t.
-func (s *Store) live(c *capture) string {
+func (s *Store) live(c *capture, t *engine.Table) string {
 	if c.suffix != "" {
-		return s.f.from(s.db, c.live)
+		return s.f.from(s.db, t)
 	}
-	return s.f.from(s.db, c.live) + " AS " + c.t()
+	return s.f.from(s.db, t) + " AS " + c.t()
 }
 
 // k, o and v name the columns of the data table: positional, so that no name of the user's is in the way.

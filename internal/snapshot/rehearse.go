@@ -184,7 +184,7 @@ func (c *Capturer) watchOthers(ctx context.Context, tx engine.Querier, actions [
 			a, there := after[id]
 			w := what.rows[id]
 			switch {
-			case !there && (act == nil || act.kind != Table):
+			case !there && (act == nil || act.kind != Table && act.kind != Kept):
 				bad = append(bad, b.Name.String()+" (dropped)")
 			case !there:
 			case a.Storage != b.Storage && (act == nil || act.kind == Rows && act.observed()):

@@ -42,6 +42,7 @@ type restoring struct {
 	columns map[string]string // identities of its columns then
 	cleared bool              // rows that it inserted are gone, keys that it moved are back
 	landed  bool              // Down moved the keys back itself
+	back    bool              // a kept table has taken its place again
 	final   string            // table of the keys that its rows had in the beginning, when older captures moved keys
 	bag     *bag              // of a table without a key
 	wrote   bool              // something of it was put back where it was sealed
@@ -98,9 +99,9 @@ func (r *Restorer) Definitions() []verify.Object {
 	return out
 }
 
-// tables are the captures with rows.
+// tables are the captures that are put back row by row.
 func (r *Restorer) tables() []*restoring {
-	return slices.DeleteFunc(slices.Clone(r.captures), func(x *restoring) bool { return x.Kind == Definition })
+	return slices.DeleteFunc(slices.Clone(r.captures), func(x *restoring) bool { return x.Kind == Definition || x.Kind == Kept })
 }
 
 // of gives the report of a table.
@@ -137,6 +138,9 @@ func (r *Restorer) Check(ctx context.Context, tx engine.Querier) error {
 		return nil
 	}
 	r.checked = true
+	if err := r.occupied(ctx, tx); err != nil {
+		return err
+	}
 	live := map[engine.Name]*engine.Table{}
 	var weak, strong []*engine.Table
 	for _, x := range r.tables() {

@@ -67,6 +67,9 @@ func (c *Capturer) supersede(ctx context.Context, tx engine.Querier) error {
 
 // sum computes the checksum and size of a capture's data.
 func (c *Capturer) sum(ctx context.Context, tx engine.Querier, x *capture) error {
+	if x.Kind == Kept {
+		return nil // nobody can write to it; it is summed when it is verified
+	}
 	sum, err := c.s.checksum(ctx, tx, x)
 	if err != nil {
 		return err
@@ -77,6 +80,9 @@ func (c *Capturer) sum(ctx context.Context, tx engine.Querier, x *capture) error
 }
 
 func (s *Store) checksum(ctx context.Context, q engine.Querier, x *capture) (verify.Checksum, error) {
+	if x.Kind == Kept {
+		return s.keptSum(ctx, q, x)
+	}
 	names, _ := x.columns()
 	exprs := []string{"d.n"}
 	for _, n := range names[:len(names)-len(x.Fields)] {
@@ -157,6 +163,12 @@ func (c *Capturer) seal(ctx context.Context, tx engine.Querier, index int, x *ca
 	t, err := c.now(ctx, tx, x)
 	if err != nil {
 		return err
+	}
+	if t != nil && x.Kind == Kept {
+		// Another table stands in its place: which rows of it are whose is told row by row.
+		if err := c.s.copied(ctx, tx, x); err != nil {
+			return err
+		}
 	}
 	if t == nil {
 		x.Seal.Mode = sealAbsent

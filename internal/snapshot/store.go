@@ -16,6 +16,9 @@ const MaxConflicts = 100
 
 // Store is the catalog of one database and what it holds.
 type Store struct {
+	// Copy: tables that are dropped are copied, also where they could be kept.
+	Copy bool
+
 	db      *engine.DB
 	catalog engine.Name
 	d       dialect

@@ -58,9 +58,10 @@ func Repair(before, after Fingerprint) []string {
 			yield(again, after, key)
 		}
 	}
+	was, is := relations(before), relations(after)
 	for key, a := range after {
 		_, wanted := before[key]
-		leftTable := a.Table.Name != "" && !exists(before, a) && exists(after, a)
+		leftTable := a.Table.Name != "" && !was[a.Table] && is[a.Table]
 		if !wanted && !matched[key] && !slices.Contains(holdsData, a.Kind) && !leftTable {
 			again[key] = true
 			yield(again, after, key)
@@ -213,11 +214,16 @@ func head(s string) string {
 	return s
 }
 
-// exists tells whether o's table is in f.
-func exists(f Fingerprint, o Object) bool {
-	return slices.ContainsFunc([]string{"table", "foreign table", "view", "materialized view"}, func(kind string) bool {
-		return slices.ContainsFunc(slices.Collect(maps.Values(f)), func(t Object) bool { return t.Kind == kind && t.Table == o.Table })
-	})
+// relations are the tables and views that f has.
+func relations(f Fingerprint) map[engine.Name]bool {
+	out := map[engine.Name]bool{}
+	for _, o := range f {
+		switch o.Kind {
+		case "table", "foreign table", "view", "materialized view":
+			out[o.Table] = true
+		}
+	}
+	return out
 }
 
 // tableKey is the name, as objects spell it, of the table that o belongs to.
@@ -233,18 +239,27 @@ func tableKey(o Object, f Fingerprint) string {
 // cosmeticPairs are the keys of both sides that differ only in a name that the engine made up.
 func cosmeticPairs(before, after Fingerprint) map[string]bool {
 	out := map[string]bool{}
-	for _, d := range slices.Sorted(maps.Keys(before)) {
-		b := before[d]
-		if _, ok := after[d]; ok {
-			continue
-		}
-		for _, k := range slices.Sorted(maps.Keys(after)) {
-			if _, ok := before[k]; !ok && !out[k] && sameButName(b, after[k]) {
+	lost, found := onlyIn(before, after), onlyIn(after, before)
+	for _, d := range lost {
+		for _, k := range found {
+			if !out[k] && sameButName(before[d], after[k]) {
 				out[d], out[k] = true, true
 				break
 			}
 		}
 	}
+	return out
+}
+
+// onlyIn are the keys of f that other lacks, sorted.
+func onlyIn(f, other Fingerprint) []string {
+	var out []string
+	for key := range f {
+		if _, ok := other[key]; !ok {
+			out = append(out, key)
+		}
+	}
+	slices.Sort(out)
 	return out
 }
 
