@@ -52,6 +52,14 @@ func (r *Restorer) finish(ctx context.Context, tx engine.Querier, p Policy, c *C
 
 // bring puts everything back that is not back yet.
 func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*target, tables []*engine.Table, p Policy, c *Capturer) (Report, error) {
+	if err := r.again(ctx, tx, c); err != nil {
+		return Report{}, err
+	}
+	if p == Fail {
+		if err := r.refuse(ctx, tx); err != nil {
+			return Report{}, err
+		}
+	}
 	if err := r.follow(ctx, tx, targets, c); err != nil {
 		return Report{}, err
 	}

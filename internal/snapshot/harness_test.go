@@ -23,6 +23,8 @@ type bench struct {
 	db    *engine.DB
 	store *snapshot.Store
 	watch snapshot.Watch
+	// declared are the effects of what is opaque, as a migration declares them.
+	declared []effects.Effect
 }
 
 func newBench(t testing.TB, dsn string, setup ...string) *bench {
@@ -93,6 +95,11 @@ func (b *bench) parse(script string) []effects.Statement {
 	list, err := effects.Parse(effects.Dialect(b.db.Kind), script)
 	if err != nil {
 		b.t.Fatalf("parse %s: %v", script, err)
+	}
+	for i := range list {
+		if list[i].Opaque() && b.declared != nil {
+			list[i].Effects = b.declared
+		}
 	}
 	return list
 }

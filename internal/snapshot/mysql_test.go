@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/testdb"
@@ -280,5 +281,61 @@ func TestMySQLFailed(t *testing.T) {
 		if left := b.query("SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND table_name LIKE 'dbrollback%'"); len(left) > 0 {
 			t.Errorf("tables are left: %v", left)
 		}
+	}, mysqls...)
+}
+
+// TestMySQLBetween: what the application writes while the statements of Down run, each of which commits, is not overwritten.
+func TestMySQLBetween(t *testing.T) {
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		ctx := context.Background()
+		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, v varchar(20), w varchar(20)); INSERT INTO t VALUES (1, 'a', 'a'), (2, 'b', 'b'), (3, 'c', 'c'), (4, 'd', 'd')")
+		b.up("UPDATE t SET v = 'up' WHERE id < 4; DELETE FROM t WHERE id = 4; ALTER TABLE t DROP COLUMN w")
+		err := b.run(func(s *engine.Session, q engine.Querier) error {
+			r, err := b.store.Restorer(ctx, q, 1, "up")
+			if err != nil {
+				return err
+			}
+			c := b.store.Begin(snapshot.Meta{Run: "test", Direction: "down", CreatedBy: "test", Migration: 1})
+			if err := b.end(s, q, func(q engine.Querier) error { return r.Check(ctx, q) }); err != nil {
+				return err
+			}
+			for i, st := range b.parse("ALTER TABLE t ADD COLUMN w varchar(20); UPDATE t SET v = 'down' WHERE id = 3") {
+				b.exec([]string{"UPDATE t SET v = 'app' WHERE id = 1; INSERT INTO t VALUES (4, 'app')", "UPDATE t SET w = 'app' WHERE id = 2"}[i])
+				err := b.step(s, q, st, func(q engine.Querier) error {
+					return c.Statement(ctx, q, i+1, st, func() error { _, err := q.ExecContext(ctx, st.SQL); return err })
+				})
+				if err != nil {
+					return err
+				}
+				if i == 0 {
+					if err := b.end(s, q, func(q engine.Querier) error { return r.Place(ctx, q) }); err != nil {
+						return err
+					}
+				}
+			}
+			return b.end(s, q, func(q engine.Querier) error {
+				rep, err := r.Finish(ctx, q, snapshot.Keep, c)
+				if got := summary(rep); got != "id=1 changed since keep; id=2 changed since keep; id=4 inserted since keep" {
+					t.Errorf("conflicts: %s", got)
+				}
+				return err
+			})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(b.query("SELECT id || ' ' || v || ' ' || coalesce(w, 'NULL') FROM t ORDER BY id"), ", "); got != "1 app a, 2 b app, 3 c c, 4 app d" {
+			t.Errorf("got %s", got)
+		}
+	}, mysqls...)
+}
+
+// TestMySQLDeclared: what a procedure changes in the tables that the migration names for it is found by comparison.
+func TestMySQLDeclared(t *testing.T) {
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, v varchar(20)); INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c'); CREATE TABLE u (n integer); INSERT INTO u VALUES (1), (1), (2)",
+			"CREATE PROCEDURE p() BEGIN UPDATE t SET v = 'p' WHERE id = 1; DELETE FROM t WHERE id = 2; INSERT INTO t VALUES (9, 'new'); DELETE FROM u WHERE n = 1; END")
+		b.declared = []effects.Effect{{Kind: effects.Replace, Table: effects.Name{Name: "t"}}, {Kind: effects.Replace, Table: effects.Name{Name: "u"}}}
+		b.roundTrip("CALL p()", "SELECT 1")
 	}, mysqls...)
 }

@@ -167,6 +167,7 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 					if err := r.write(ctx, tx, g, came, true, false); err != nil {
 						return err
 					}
+					c.x.placed = len(came) == len(g.fields)
 					continue
 				}
 				// A table built anew carries what the application wrote into the columns that were there. What was not there at
@@ -178,6 +179,7 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 				if err := r.write(ctx, tx, g, came, false, true); err != nil {
 					return err
 				}
+				c.x.placed = len(came) == len(g.fields)
 			}
 			return lift(ctx)
 		})
@@ -306,6 +308,7 @@ func (r *Restorer) write(ctx context.Context, tx engine.Querier, g *target, fiel
 	if err != nil {
 		return err
 	}
+	g.x.wrote = g.x.wrote || insert || slices.ContainsFunc(fields, func(i int) bool { return g.x.Fields[i].Seal != "" })
 	var inserted int64
 	if insert {
 		if inserted, err = r.insert(ctx, tx, g); err != nil {

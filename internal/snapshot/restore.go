@@ -53,6 +53,8 @@ type restoring struct {
 	final   string            // table of the keys that its rows had in the beginning, when captures of its table moved keys
 	late    []string          // columns that came back while its rows were not under their keys yet
 	bag     *bag              // of a table without a key
+	wrote   bool              // something of it was put back where it was sealed
+	placed  bool              // all that was gone of it was put back when its place came back
 	onward  bool              // it goes into a table as it is now: columns may have other types than when they were captured
 }
 
@@ -268,6 +270,11 @@ func (x *restoring) look(t *engine.Table) {
 
 // compare fills the work table of a capture with the rows whose places were written since.
 func (r *Restorer) compare(ctx context.Context, tx engine.Querier, x *restoring, t *engine.Table) error {
+	return r.compareWhere(ctx, tx, x, t, "")
+}
+
+// compareWhere does the same with those entries d that fulfil a condition.
+func (r *Restorer) compareWhere(ctx context.Context, tx engine.Querier, x *restoring, t *engine.Table, where string) error {
 	s := r.s
 	if x.Seal.Mode == sealBag {
 		return r.compareBag(ctx, tx, x, t)
@@ -315,6 +322,9 @@ func (r *Restorer) compare(ctx context.Context, tx engine.Querier, x *restoring,
 			s.on(x.capture, t, "t", "d", name, k),
 			all("d.sealed IS NULL", there), all("d.sealed IS NOT NULL", gone, notInserted),
 			all("d.sealed IS NOT NULL", there, "d.hash <> "+s.sealHash(x.capture, t)))
+	}
+	if where != "" {
+		query = fmt.Sprintf("SELECT q.n, q.reason FROM (SELECT 0 AS n, '' AS reason FROM %s WHERE 1 = 0 UNION ALL %s) q JOIN %s d ON d.n = q.n WHERE %s", data, query, data, where)
 	}
 	return r.mark(ctx, tx, x, query)
 }

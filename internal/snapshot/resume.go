@@ -156,6 +156,8 @@ type memoCapture struct {
 	Cleared bool              `json:"cleared,omitempty"`
 	Landed  bool              `json:"landed,omitempty"`
 	Final   string            `json:"final,omitempty"`
+	Wrote   bool              `json:"wrote,omitempty"`
+	Placed  bool              `json:"placed,omitempty"`
 	Bag     *memoBag          `json:"bag,omitempty"`
 }
 
@@ -169,7 +171,7 @@ type memoBag struct {
 func (r *Restorer) Memo() (string, error) {
 	m := memo{Report: map[string]TableReport{}}
 	for _, x := range r.captures {
-		c := memoCapture{ID: x.ID, Work: x.work, Table: x.table, Columns: x.columns, Cleared: x.cleared, Landed: x.landed, Final: x.final}
+		c := memoCapture{ID: x.ID, Work: x.work, Table: x.table, Columns: x.columns, Cleared: x.cleared, Landed: x.landed, Final: x.final, Wrote: x.wrote, Placed: x.placed}
 		if x.bag != nil {
 			c.Bag = &memoBag{x.bag.same, x.bag.plus, x.bag.minus}
 		}
@@ -195,6 +197,7 @@ func (r *Restorer) Recall(text string) error {
 		}
 		c := m.Captures[i]
 		x.work, x.table, x.columns, x.cleared, x.landed, x.final = c.Work, c.Table, c.Columns, c.Cleared, c.Landed, c.Final
+		x.wrote, x.placed = c.Wrote, c.Placed
 		if c.Bag != nil {
 			x.bag = &bag{c.Bag.Same, c.Bag.Plus, c.Bag.Minus}
 		}

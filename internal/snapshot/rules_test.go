@@ -252,7 +252,7 @@ func TestLarge(t *testing.T) {
 	}
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, a integer, b varchar(40), c text)",
-			fmt.Sprintf("INSERT INTO t WITH RECURSIVE g(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM g WHERE i < %d) SELECT i, i %% 1000, 'value ' || i, 'a longer text that fills the row a little more ' || i FROM g", rows))
+			fmt.Sprintf("INSERT INTO t WITH RECURSIVE g(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM g WHERE i < 1000) SELECT x.i + 1000 * (y.i - 1), x.i - 1, 'value ' || x.i, 'a longer text that fills the row a little more ' || y.i FROM g x, g y WHERE y.i <= %d", rows/1000))
 		before := b.query("SELECT sum(a) || ' ' || count(*) || ' ' || sum(length(b)) FROM t")
 		for _, st := range []struct{ up, down string }{
 			{"UPDATE t SET a = a + 1", "SELECT 1"},
