@@ -262,7 +262,7 @@ func (w *work) meta() snapshot.Meta {
 	m := w.r.m
 	return snapshot.Meta{
 		Run: w.r.res.Run, Direction: string(w.r.dir), CreatedBy: m.o.User, Release: w.r.res.Release,
-		Migration: w.mig.Version, Expires: m.expires(time.Now()), First: w.rec == nil,
+		Migration: w.mig.Version, Expires: m.expires(time.Now()), First: w.rec == nil, Instead: true,
 	}
 }
 
@@ -337,7 +337,12 @@ func (w *work) captured(ctx context.Context, g ground, i int, run func(text stri
 	}
 	start := time.Now()
 	had := len(w.capturer.Captures())
-	if err := w.capturer.Statement(ctx, q, i+1, capture, func() error { return run(text) }); err != nil {
+	if err := w.capturer.Statement(ctx, q, i+1, capture, func() error {
+		if instead := w.capturer.Instead(); instead != "" {
+			return run(instead)
+		}
+		return run(text)
+	}); err != nil {
 		return w.located(st, err)
 	}
 	for _, c := range w.capturer.Captures()[had:] {

@@ -21,6 +21,9 @@ type Meta struct {
 	Expires                            *time.Time
 	Snapshot                           string // the id to go on under; "" for a new one
 	First                              bool   // the migration never ran in either direction: it has no captures
+	// Instead: run executes what Capturer.Instead gives, when that is not "", in place of the statement. Where a DROP TABLE cannot
+	// be taken back, tables are kept only so.
+	Instead bool
 }
 
 // Capturer makes the captures of one migration in one direction, all in the migration's transaction.
@@ -35,6 +38,7 @@ type Capturer struct {
 	ready     bool            // the catalog is there
 	sealed    bool
 	statement int       // the one under way
+	instead   string    // what run is to execute in place of the statement
 	moment    time.Time // of all captures, when they are of one; zero: each has its own
 }
 
@@ -89,6 +93,11 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	guard := c.guarded
 	if p.alone = !c.s.db.Caps.TransactionalDDL && (st.ImplicitCommit || p.alone); p.alone && len(p.actions) > 0 {
 		guard, p.beside = c.underLock, beside(st.Effects)
+		if keep, err := c.renames(ctx, tx, p, st); err != nil {
+			return err
+		} else if keep {
+			guard = c.renamed
+		}
 	}
 	if err := guard(ctx, tx, n, p, run); err != nil {
 		return err

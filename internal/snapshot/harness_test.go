@@ -115,6 +115,16 @@ func (b *bench) tx(f func(tx *sql.Tx) error) error {
 	return s.Tx(context.Background(), f)
 }
 
+// execute runs a statement, or what its capture wants to be run in its place.
+func execute(ctx context.Context, q engine.Querier, c *snapshot.Capturer, st effects.Statement) error {
+	text := st.SQL
+	if instead := c.Instead(); instead != "" {
+		text = instead
+	}
+	_, err := q.ExecContext(ctx, text)
+	return err
+}
+
 // end runs what is no statement of the migration: in the transaction of all where there is one, else in one of its own.
 func (b *bench) end(s *engine.Session, q engine.Querier, f func(q engine.Querier) error) error {
 	if b.db.Caps.TransactionalDDL {
@@ -131,11 +141,11 @@ func (b *bench) tryUp(script string) (*snapshot.Capturer, error) {
 
 func (b *bench) forward(direction string, migration int64, script string) (*snapshot.Capturer, error) {
 	ctx := context.Background()
-	c := b.store.Begin(snapshot.Meta{Run: "test", Direction: direction, CreatedBy: "test", Migration: migration})
+	c := b.store.Begin(snapshot.Meta{Run: "test", Direction: direction, CreatedBy: "test", Migration: migration, Instead: true})
 	return c, b.run(func(s *engine.Session, q engine.Querier) error {
 		for i, st := range b.parse(script) {
 			err := b.step(s, q, st, func(q engine.Querier) error {
-				return c.Statement(ctx, q, i+1, st, func() error { _, err := q.ExecContext(ctx, st.SQL); return err })
+				return c.Statement(ctx, q, i+1, st, func() error { return execute(ctx, q, c, st) })
 			})
 			if err != nil {
 				return fmt.Errorf("%s: %w", st.SQL, err)
@@ -165,7 +175,7 @@ func (b *bench) tryBack(direction, script string, p snapshot.Policy) (snapshot.R
 		if err != nil {
 			return err
 		}
-		c := b.store.Begin(snapshot.Meta{Run: "test", Direction: direction, CreatedBy: "test", Migration: 1})
+		c := b.store.Begin(snapshot.Meta{Run: "test", Direction: direction, CreatedBy: "test", Migration: 1, Instead: true})
 		if r != nil {
 			r.Record(c)
 			err := b.end(s, q, func(q engine.Querier) error {
@@ -185,7 +195,7 @@ func (b *bench) tryBack(direction, script string, p snapshot.Policy) (snapshot.R
 		list := b.parse(script)
 		for i, st := range list {
 			err := b.step(s, q, st, func(q engine.Querier) error {
-				return c.Statement(ctx, q, i+1, st, func() error { _, err := q.ExecContext(ctx, st.SQL); return err })
+				return c.Statement(ctx, q, i+1, st, func() error { return execute(ctx, q, c, st) })
 			})
 			if err != nil {
 				return fmt.Errorf("%s: %w", st.SQL, err)

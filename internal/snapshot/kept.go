@@ -214,7 +214,7 @@ func (s *Store) copied(ctx context.Context, tx engine.Querier, x *capture) error
 	if err := s.fill(ctx, tx, x, lies); err != nil {
 		return err
 	}
-	if _, err := exec(ctx, tx, "drop a kept table", "DROP TABLE "+kept); err != nil {
+	if err := s.drop(ctx, tx, "drop a kept table", kept); err != nil {
 		return err
 	}
 	sum, err := s.checksum(ctx, tx, x)
@@ -254,7 +254,7 @@ func (s *Store) keptSum(ctx context.Context, q engine.Querier, x *capture) (veri
 	}
 	var exprs []string
 	for _, f := range x.Fields {
-		exprs = append(exprs, s.f.value("t."+s.q(f.At), f))
+		exprs = append(exprs, s.image(s.f.value("t."+s.q(f.At), f), f))
 	}
 	if len(exprs) == 0 {
 		exprs = []string{"1"}
@@ -287,6 +287,10 @@ func (r *Restorer) occupied(ctx context.Context, tx engine.Querier) error {
 		if t == nil {
 			continue
 		}
+		if r.gone(ctx, x) && sameColumns(x.Shape, t) {
+			x.back = true
+			continue
+		}
 		if err := r.s.pinned(ctx, tx, func() error { return r.s.copied(ctx, tx, x.capture) }); err != nil {
 			return err
 		}
@@ -309,7 +313,7 @@ func (r *Restorer) takePlace(ctx context.Context, tx engine.Querier, rest []effe
 			continue
 		}
 		back := false
-		if !wait {
+		if !wait || r.gone(ctx, x) {
 			if back, err = r.swap(ctx, tx, x, t); err != nil {
 				return err
 			}
@@ -374,9 +378,17 @@ func (r *Restorer) reads(n engine.Name, st effects.Statement) bool {
 	return opaque || !harmless && strings.Contains(strings.ToLower(st.SQL), strings.ToLower(n.Name))
 }
 
+// gone tells whether a run that was cut off moved a kept table to its place already.
+func (r *Restorer) gone(ctx context.Context, x *restoring) bool {
+	return !r.s.db.Caps.TransactionalDDL && r.s.missing(ctx, r.s.db, r.s.db.Own(x.data()))
+}
+
 // swap moves a kept table to its place, where t stands now; false when it has to be copied instead.
 func (r *Restorer) swap(ctx context.Context, tx engine.Querier, x *restoring, t *engine.Table) (bool, error) {
 	s := r.s
+	if !s.db.Caps.TransactionalDDL {
+		return r.swapApart(ctx, x, t)
+	}
 	k := s.keeper()
 	if k == nil || !sameColumns(x.Shape, t) {
 		return false, nil

@@ -95,6 +95,9 @@ var ownTables = []string{"dbrollback_data_", "dbrollback_seal_", "dbrollback_kep
 // moment: who locks the table knows that nobody is, and finds the capture's row in the catalog if it was.
 func (s *Store) orphan(ctx context.Context, q engine.Querier, table, id string) error {
 	wanted := "status <> '" + statusExpired + "'"
+	if strings.HasPrefix(table, "dbrollback_kept_") { // one that was copied is not needed any more
+		wanted += " AND kind = 'kept'"
+	}
 	if !slices.ContainsFunc(ownTables[:3], func(p string) bool { return strings.HasPrefix(table, p) }) {
 		// What a rollback noted for itself is needed until it is done.
 		wanted = fmt.Sprintf("status IN ('%s', '%s')", statusComplete, statusCapturing)

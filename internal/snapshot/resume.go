@@ -158,6 +158,7 @@ type memoCapture struct {
 	Final   string            `json:"final,omitempty"`
 	Wrote   bool              `json:"wrote,omitempty"`
 	Placed  bool              `json:"placed,omitempty"`
+	Back    bool              `json:"back,omitempty"`
 	Bag     *memoBag          `json:"bag,omitempty"`
 }
 
@@ -171,7 +172,7 @@ type memoBag struct {
 func (r *Restorer) Memo() (string, error) {
 	m := memo{Report: map[string]TableReport{}}
 	for _, x := range r.captures {
-		c := memoCapture{ID: x.ID, Work: x.work, Table: x.table, Columns: x.columns, Cleared: x.cleared, Landed: x.landed, Final: x.final, Wrote: x.wrote, Placed: x.placed}
+		c := memoCapture{ID: x.ID, Work: x.work, Table: x.table, Columns: x.columns, Cleared: x.cleared, Landed: x.landed, Final: x.final, Wrote: x.wrote, Placed: x.placed, Back: x.back}
 		if x.bag != nil {
 			c.Bag = &memoBag{x.bag.same, x.bag.plus, x.bag.minus}
 		}
@@ -197,7 +198,7 @@ func (r *Restorer) Recall(text string) error {
 		}
 		c := m.Captures[i]
 		x.work, x.table, x.columns, x.cleared, x.landed, x.final = c.Work, c.Table, c.Columns, c.Cleared, c.Landed, c.Final
-		x.wrote, x.placed = c.Wrote, c.Placed
+		x.wrote, x.placed, x.back = c.Wrote, c.Placed, c.Back
 		if c.Bag != nil {
 			x.bag = &bag{c.Bag.Same, c.Bag.Plus, c.Bag.Minus}
 		}
