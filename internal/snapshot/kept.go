@@ -23,7 +23,8 @@ import (
 type keeper interface {
 	// keepable tells whether a table can be moved: nothing of the user's would be held back by it, or take part of it along.
 	keepable(ctx context.Context, q engine.Querier, t *engine.Table, cascade bool) (bool, error)
-	// aside moves the table of a capture out of the way, with what a DROP TABLE takes along taken off, to the name data().
+	// aside moves the table of a capture out of the way, with what a DROP TABLE takes along taken off, to the name kept(), and
+	// makes the view data() of it.
 	// twin: an empty table stands in its place after, for the statement to drop.
 	aside(ctx context.Context, q engine.Querier, x *capture, cascade, twin bool) error
 	// intact says why a kept table may not be what it was; "" when nobody can have written to it.
@@ -204,17 +205,19 @@ func (s *Store) copied(ctx context.Context, tx engine.Querier, x *capture) error
 	if err := s.sound(ctx, tx, x); err != nil {
 		return err
 	}
-	kept := s.own(x.data())
-	lies := &engine.Table{Name: s.db.Own(x.data()), Kind: "table"}
+	lies := &engine.Table{Name: s.db.Own(x.kept()), Kind: "table"}
 	x.Kind = Table
 	x.Location = s.db.Own(x.data()).String()
+	if _, err := exec(ctx, tx, "drop the view of a kept table", "DROP VIEW "+s.own(x.data())); err != nil {
+		return err
+	}
 	if err := s.room(ctx, tx, x); err != nil {
 		return err
 	}
 	if err := s.fill(ctx, tx, x, lies); err != nil {
 		return err
 	}
-	if _, err := exec(ctx, tx, "drop a kept table", "DROP TABLE "+kept); err != nil {
+	if _, err := exec(ctx, tx, "drop a kept table", "DROP TABLE "+s.own(x.kept())); err != nil {
 		return err
 	}
 	sum, err := s.checksum(ctx, tx, x)
@@ -259,7 +262,7 @@ func (s *Store) keptSum(ctx context.Context, q engine.Querier, x *capture) (veri
 	if len(exprs) == 0 {
 		exprs = []string{"1"}
 	}
-	lies := &engine.Table{Name: s.db.Own(x.data()), Kind: "table"}
+	lies := &engine.Table{Name: s.db.Own(x.kept()), Kind: "table"}
 	return verify.Sum(ctx, s.db, q, s.f.from(s.db, lies)+" t", exprs)
 }
 
@@ -433,7 +436,7 @@ func (r *Restorer) orphaned(ctx context.Context, tx engine.Querier, x *restoring
 		parent := ""
 		for _, y := range r.pendingKept() {
 			if y.Home == fk.Parent {
-				parent = s.own(y.data())
+				parent = s.own(y.kept())
 			}
 		}
 		if parent == "" {
@@ -452,7 +455,7 @@ func (r *Restorer) orphaned(ctx context.Context, tx engine.Querier, x *restoring
 			set = append(set, "c."+s.q(c)+" IS NOT NULL")
 		}
 		n, err := number(ctx, tx, "look for parents", fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s c WHERE %s AND NOT EXISTS (SELECT 1 FROM %s p WHERE %s) LIMIT 1) x",
-			s.own(x.data()), all(set...), parent, all(on...)))
+			s.own(x.kept()), all(set...), parent, all(on...)))
 		if err != nil || n > 0 {
 			return true, err
 		}
