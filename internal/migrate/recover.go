@@ -123,7 +123,7 @@ func (r *runner) begun(ctx context.Context, c cutOff, rec *record, abort bool) (
 // resume takes up a migration where the cut-off run left it.
 func (w *work) resume(ctx context.Context, tx *sql.Tx, c cutOff, was seen) error {
 	m := w.r.m
-	w.reach = reachOf(w.stmts)
+	w.reach = reachOf(w.stmts, verify.ByName(w.r.m.db))
 	if w.rec != nil && (w.r.dir == Down || w.rec.Text == w.mig.Text) {
 		w.undo = w.rec.changes(w.r.dir.opposite())
 		w.reach = w.reach.with(w.undo)

@@ -103,7 +103,7 @@ func (r *runner) rehearse(ctx context.Context, versions []int64) (*Result, error
 				return err
 			}
 			w := &work{r: &c, mig: mig, rec: rec, stmts: mig.statements(r.dir)}
-			if w.reach = reachOf(w.stmts); w.reach.all {
+			if w.reach = reachOf(w.stmts, verify.ByName(r.m.db)); w.reach.all {
 				c.memory.Forget()
 			}
 			if err := w.inTransaction(ctx, tx); err != nil && !errors.Is(err, errSettled) {

@@ -78,7 +78,7 @@ func (r *runner) migrate(ctx context.Context, version int64) error {
 	}
 	start := time.Now()
 	w := &work{r: r, mig: mig, rec: rec, stmts: mig.statements(r.dir)}
-	if w.reach = reachOf(w.stmts); w.reach.all {
+	if w.reach = reachOf(w.stmts, verify.ByName(r.m.db)); w.reach.all {
 		defer r.memory.Forget() // it may rename what other tables' definitions quote
 	}
 	r.m.o.Events(Event{Kind: MigrationStart, Version: version, File: mig.File, Direction: r.dir, Of: len(w.stmts)})
