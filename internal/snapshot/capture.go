@@ -335,9 +335,7 @@ func (c *Capturer) describe(ctx context.Context, tx engine.Querier, n int, a *ac
 		live:   t, events: a.events, reduce: a.reduce, chain: a.chain, named: a.named,
 	}
 	x.Info.Table = x.Home.String()
-	if x.Location = c.s.db.Own(x.data()).String(); x.Kind == Kept {
-		x.Location = c.s.db.Own(x.kept()).String()
-	}
+	x.Location = c.s.db.Own(x.data()).String()
 	x.Ops = a.observed() || a.reduce || a.named != nil
 	key := c.key(a)
 	x.Moved = a.moved && len(key) > 0 && (a.observed() && a.events.update || a.named != nil)

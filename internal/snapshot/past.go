@@ -79,12 +79,8 @@ type captures struct {
 
 func (p *captures) held() []*held { return p.tables }
 
-// usable tells whether a capture's data are there and sealed. One that was taken out of use is still what was there then; a
-// kept table that took its place again is there, and not here.
+// usable tells whether a capture's data are there and sealed. One that was taken out of use is still what was there then.
 func (c *capture) usable() bool {
-	if c.Kind == Kept && c.Status == statusRestored {
-		return false
-	}
 	return c.Kind != Definition && (c.Status == statusComplete || c.Status == statusRestored || c.Status == statusVoid)
 }
 

@@ -52,14 +52,14 @@ func (d postgresDialect) aside(ctx context.Context, q engine.Querier, x *capture
 	}
 	script := d.takeOff(t, hung, defaults, cascade)
 	for i, p := range parts {
-		p.Now = fmt.Sprintf("%s_%s%d", x.kept(), strings.ToLower(p.Kind[:1]), i+1)
+		p.Now = fmt.Sprintf("%s_%s%d", x.data(), strings.ToLower(p.Kind[:1]), i+1)
 		script = append(script, fmt.Sprintf("ALTER %s %s RENAME TO %s", p.Kind, s.db.Quote(engine.Name{Schema: t.Name.Schema, Name: p.Was}), s.q(p.Now)))
 		x.Renamed = append(x.Renamed, p)
 	}
-	home, kept := s.db.Own(x.kept()).Schema, s.own(x.kept())
+	home, kept := s.db.Own(x.data()).Schema, s.own(x.data())
 	script = append(script,
-		fmt.Sprintf("ALTER TABLE %s RENAME TO %s", s.db.Quote(t.Name), s.q(x.kept())),
-		fmt.Sprintf("ALTER TABLE %s SET SCHEMA %s", s.db.Quote(engine.Name{Schema: t.Name.Schema, Name: x.kept()}), s.q(home)))
+		fmt.Sprintf("ALTER TABLE %s RENAME TO %s", s.db.Quote(t.Name), s.q(x.data())),
+		fmt.Sprintf("ALTER TABLE %s SET SCHEMA %s", s.db.Quote(engine.Name{Schema: t.Name.Schema, Name: x.data()}), s.q(home)))
 	made, err := number(ctx, q, "look for the guard", "SELECT count(*) FROM pg_catalog.pg_proc WHERE proname = 'dbrollback_guard' AND pronamespace = to_regnamespace('dbrollback')")
 	if err != nil {
 		return err
@@ -70,7 +70,6 @@ func (d postgresDialect) aside(ctx context.Context, q engine.Querier, x *capture
 	script = append(script,
 		fmt.Sprintf("CREATE TRIGGER %s BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION %s()", guard, kept, s.own(guard)),
 		fmt.Sprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s", kept, guard))
-	script = append(script, d.view(x))
 	if twin {
 		script = append(script, fmt.Sprintf("CREATE TABLE %s ()", s.db.Quote(t.Name)))
 		var me string
@@ -86,18 +85,6 @@ func (d postgresDialect) aside(ctx context.Context, q engine.Querier, x *capture
 		return fmt.Errorf("keep %s: %w", t.Name, err)
 	}
 	return d.measure(ctx, q, x)
-}
-
-// view gives the statement that shows a kept table in the form of a data table. A row's number is its place, which stays
-// while nobody writes.
-func (d postgresDialect) view(x *capture) string {
-	s := d.s
-	names, _ := x.columns()
-	as := []string{"((t.ctid::text::point)[0]::bigint << 16 | (t.ctid::text::point)[1]::bigint) AS n"}
-	for i, f := range append(slices.Clone(x.Key), x.Fields...) {
-		as = append(as, s.f.value("t."+s.q(f.At), f)+" AS "+names[i])
-	}
-	return fmt.Sprintf("CREATE VIEW %s AS SELECT %s FROM ONLY %s t", s.own(x.data()), list(as), s.own(x.kept()))
 }
 
 // takeOff gives the statements that take off what hangs on a table, with the views and foreign keys of others under CASCADE.
@@ -156,17 +143,17 @@ const countable = 8 << 20
 // measure notes size and rows of a kept table.
 func (d postgresDialect) measure(ctx context.Context, q engine.Querier, x *capture) error {
 	var err error
-	if x.Bytes, err = d.s.f.size(ctx, q, d.s.own(x.kept())); err != nil {
+	if x.Bytes, err = d.s.f.size(ctx, q, d.s.own(x.data())); err != nil {
 		return err
 	}
 	if x.Rows = max(x.live.Rows, 1); x.Bytes <= countable || x.live.Rows < 0 {
-		x.Rows, err = number(ctx, q, "count kept rows", "SELECT count(*) FROM ONLY "+d.s.own(x.kept()))
+		x.Rows, err = number(ctx, q, "count kept rows", "SELECT count(*) FROM ONLY "+d.s.own(x.data()))
 	}
 	return err
 }
 
 func (d postgresDialect) intact(ctx context.Context, q engine.Querier, x *capture) (string, error) {
-	t, err := d.s.db.Inspect(ctx, q, d.s.db.Own(x.kept()))
+	t, err := d.s.db.Inspect(ctx, q, d.s.db.Own(x.data()))
 	if err != nil {
 		return "", err
 	}
@@ -191,9 +178,9 @@ func (d postgresDialect) back(ctx context.Context, q engine.Querier, x *capture,
 	if err != nil {
 		return err
 	}
-	home, lies := t.Name.Schema, s.db.Own(x.kept())
+	home, lies := t.Name.Schema, s.db.Own(x.data())
 	script := append([]string{"SET CONSTRAINTS ALL IMMEDIATE"}, off...)
-	script = append(script, "DROP VIEW "+s.own(x.data()), "DROP TABLE "+s.db.Quote(t.Name),
+	script = append(script, "DROP TABLE "+s.db.Quote(t.Name),
 		fmt.Sprintf("DROP TRIGGER %s ON %s", guard, s.db.Quote(lies)),
 		fmt.Sprintf("ALTER TABLE %s SET SCHEMA %s", s.db.Quote(lies), s.q(home)),
 		fmt.Sprintf("ALTER TABLE %s RENAME TO %s", s.db.Quote(engine.Name{Schema: home, Name: lies.Name}), s.q(t.Name.Name)))

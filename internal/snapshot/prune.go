@@ -52,12 +52,12 @@ func (s *Store) Prune(ctx context.Context, q engine.Querier, o PruneOptions) ([]
 		reason := r.ExpiresAt != nil && !r.ExpiresAt.After(now) || !o.Before.IsZero() && r.CapturedAt.Before(o.Before) ||
 			o.Keep > 0 && slices.Index(snapshots, r.Snapshot) >= o.Keep
 		if !reason || slices.Contains(o.Protect, r.Migration) {
-			known[r.data()], known[r.companion()], known[r.kept()] = true, true, true
+			known[r.data()], known[r.companion()] = true, true
 			continue
 		}
 		out = append(out, r.Info)
 		if o.DryRun {
-			known[r.data()], known[r.companion()], known[r.kept()] = true, true, true
+			known[r.data()], known[r.companion()] = true, true
 			continue
 		}
 		if err := s.expire(ctx, q, r.capture); err != nil {
@@ -73,9 +73,6 @@ func (s *Store) Prune(ctx context.Context, q engine.Querier, o PruneOptions) ([]
 // expire drops the data of a capture and marks it. Where a DROP cannot be taken back, the mark is there for good before it.
 func (s *Store) expire(ctx context.Context, q engine.Querier, x *capture) error {
 	drops := []string{"DROP TABLE IF EXISTS " + s.own(x.data()), "DROP TABLE IF EXISTS " + s.own(x.companion())}
-	if x.Kind == Kept {
-		drops = []string{"DROP VIEW IF EXISTS " + s.own(x.data()), "DROP TABLE IF EXISTS " + s.own(x.kept())}
-	}
 	if !s.db.Caps.TransactionalDDL {
 		mark := fmt.Sprintf("UPDATE %s SET status = '%s' WHERE id = '%s'", s.db.Quote(s.catalog), statusExpired, x.ID)
 		if err := s.aside(ctx, append([]string{mark}, drops...)...); err != nil {

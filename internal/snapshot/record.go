@@ -87,11 +87,13 @@ type seal struct {
 	Sum     string      `json:"sum"`     // of a bag
 }
 
-// data is the table that holds the rows; of a kept table it is a view in the same form.
-func (c *capture) data() string { return "dbrollback_data_" + compact(c.ID) }
-
-// kept is the name under which a kept table lies aside.
-func (c *capture) kept() string      { return "dbrollback_kept_" + compact(c.ID) }
+// data is the table that holds the rows: ours, or the kept one itself.
+func (c *capture) data() string {
+	if c.Kind == Kept {
+		return "dbrollback_kept_" + compact(c.ID)
+	}
+	return "dbrollback_data_" + compact(c.ID)
+}
 func (c *capture) companion() string { return "dbrollback_seal_" + compact(c.ID) }
 func (c *capture) conflicts() string { return "dbrollback_work_" + compact(c.ID) }
 
