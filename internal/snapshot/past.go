@@ -199,8 +199,8 @@ func (s *Store) hold(ctx context.Context, q engine.Querier, ask Ask, all, one []
 	if i := slices.IndexFunc(mine, func(r row) bool { return r.Home != mine[0].Home }); live == nil && n.Schema == "" && i >= 0 {
 		return nil, &AskError{Message: fmt.Sprintf("%s was captured in more than one schema: %s and %s", n, mine[0].Home, mine[i].Home), Hint: "name it with its schema"}
 	}
-	if live == nil {
-		n = mine[0].Home
+	if live == nil && n != mine[0].Home { // not in the search path, but captured under this name
+		return s.hold(ctx, q, ask, all, one, mine[0].Home)
 	}
 	var chosen []row
 	if one != nil {
