@@ -67,7 +67,7 @@ func (x *Restoration) Begin(ctx context.Context, tx engine.Querier) (Position, e
 			if l.w.work {
 				continue
 			}
-			if _, err := exec(ctx, tx, "note conflicts", "CREATE TABLE "+x.s.own(l.w.conflicts())+" (n bigint NOT NULL, reason text NOT NULL)"); err != nil {
+			if err := x.s.make(ctx, tx, "note conflicts", x.s.own(l.w.conflicts()), []string{"n bigint NOT NULL", "reason varchar(40) NOT NULL"}, ""); err != nil {
 				return err
 			}
 			l.w.work = true

@@ -261,7 +261,7 @@ func (x *Restoration) save(ctx context.Context, tx engine.Querier, l *lot, c *Ca
 	for i, f := range y.Key {
 		live := l.live.Columns[columnIndex(l.live, f.At)]
 		now = append(now, s.f.value("t."+s.q(f.At), f))
-		after = append(after, s.f.value(s.f.as(s.f.back("d."+w.old(i), w.Key[i], live), live), f))
+		after = append(after, s.f.value(s.as(s.f.back("d."+w.old(i), w.Key[i], live), live), f))
 	}
 	for _, f := range y.Fields {
 		was, none = append(was, s.f.value("t."+s.q(f.At), f)), append(none, "NULL")
@@ -286,8 +286,7 @@ func (x *Restoration) save(ctx context.Context, tx engine.Querier, l *lot, c *Ca
 		y.Rows += n
 	}
 	if y.Rows == 0 {
-		_, err := exec(ctx, tx, "drop an empty capture", "DROP TABLE "+s.own(y.data()))
-		return err
+		return s.drop(ctx, tx, "drop an empty capture", s.own(y.data()))
 	}
 	return c.record(ctx, tx, y)
 }
@@ -310,7 +309,7 @@ func (x *Restoration) forget(ctx context.Context, tx engine.Querier) error {
 		}
 	}
 	for _, t := range drop {
-		if _, err := exec(ctx, tx, "forget the comparison", "DROP TABLE "+x.s.own(t)); err != nil {
+		if err := x.s.drop(ctx, tx, "forget the comparison", x.s.own(t)); err != nil {
 			return err
 		}
 	}

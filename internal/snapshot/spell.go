@@ -50,6 +50,14 @@ func (s *Store) typed(c engine.Column) string {
 	return s.f.typed(c)
 }
 
+// as makes a value, as back gives it, exactly one of the live column's type.
+func (s *Store) as(ref string, now engine.Column) string {
+	if s.f.as == nil {
+		return ref
+	}
+	return s.f.as(ref, now)
+}
+
 // kept describes how the values of a live column are kept.
 func (s *Store) kept(c engine.Column) field {
 	f := field{Name: c.Name, At: c.Name, Type: s.typed(c)}
