@@ -109,7 +109,7 @@ func TestRestoreMigration(t *testing.T) {
 						t.Errorf("%s, undone:\n got %s\nwant %s", p.policy, got, written)
 					}
 				}
-			})
+			}, everywhere...)
 		})
 	}
 }
@@ -141,7 +141,7 @@ func TestRestorePart(t *testing.T) {
 		if r.conflicts[0].Key != "id=2" || r.conflicts[0].Resolved != snapshot.Keep {
 			t.Errorf("conflict: %+v", r.conflicts[0])
 		}
-	})
+	}, everywhere...)
 }
 
 // TestRestoreDropped: a table that a migration dropped, kept or copied, comes back side by side, and into a table that somebody made
@@ -178,5 +178,5 @@ func TestRestoreDropped(t *testing.T) {
 		if vs, err := b.store.Verify(t.Context(), b.db, c.Snapshot()); err != nil || len(vs) != 1 || !vs[0].OK {
 			t.Errorf("the capture: %+v, %v", vs, err)
 		}
-	})
+	}, everywhere...)
 }
