@@ -180,6 +180,9 @@ func (x *Restoration) differ(ctx context.Context, tx engine.Querier, l *lot) err
 	if err := x.fill(ctx, tx, l); err != nil {
 		return err
 	}
+	if err := s.indexed(ctx, tx, w.capture, k); err != nil {
+		return err
+	}
 	if l.entries.work {
 		if err := x.r.mark(ctx, tx, w, fmt.Sprintf("SELECT w.n, c.reason FROM %s c JOIN %s w ON w.n = c.n", s.own(l.entries.conflicts()), s.own(w.data()))); err != nil {
 			return err
@@ -213,7 +216,7 @@ func (x *Restoration) into(ctx context.Context, tx engine.Querier, l *lot, w *re
 	if x.online {
 		defs = append(defs, "b "+s.f.hash) // how the row looked when it was compared
 	}
-	return s.desk(ctx, tx, "compare "+l.name.String(), w.capture, defs, k)
+	return s.desk(ctx, tx, "compare "+l.name.String(), w.capture, defs)
 }
 
 // look adds how a live row looks to what is written down of it, where that is asked for later.
@@ -235,7 +238,7 @@ func (x *Restoration) fill(ctx context.Context, tx engine.Querier, l *lot) error
 		values = append(values, "d."+n)
 	}
 	kept, now := x.r.images(g, g.fields, false)
-	differs := s.hash(now) + " <> " + s.hash(kept)
+	differs := s.differ(now, kept)
 	if w.Moved {
 		var same []string
 		for i := range w.Key {

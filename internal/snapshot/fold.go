@@ -66,16 +66,24 @@ func (w *folding) make(ctx context.Context, tx engine.Querier) error {
 	for i, f := range w.f.Fields {
 		defs = append(defs, v(i)+" "+f.Decl)
 	}
-	return w.s.desk(ctx, tx, "put captures together", w.f.capture, defs, o)
+	if err := w.s.desk(ctx, tx, "put captures together", w.f.capture, defs); err != nil {
+		return err
+	}
+	return w.s.indexed(ctx, tx, w.f.capture, o)
 }
 
-// desk makes a table of ours to work on: its rows are found by number and by key.
-func (s *Store) desk(ctx context.Context, tx engine.Querier, what string, x *capture, defs []string, column func(int) string) error {
+// desk makes a table of ours to work on. Where its indexes have to be made with it they are; see indexed.
+func (s *Store) desk(ctx context.Context, tx engine.Querier, what string, x *capture, defs []string) error {
 	if s.f.keyed {
-		return s.make(ctx, tx, what, s.own(x.data()), append(defs, mysqlIndex(x)), "n")
+		defs = append(defs, mysqlIndex(x))
 	}
-	if err := s.make(ctx, tx, what, s.own(x.data()), defs, "n"); err != nil {
-		return err
+	return s.make(ctx, tx, what, s.own(x.data()), defs, "n")
+}
+
+// indexed makes entries of a desk easy to find, by number and by key.
+func (s *Store) indexed(ctx context.Context, tx engine.Querier, x *capture, column func(int) string) error {
+	if s.f.keyed {
+		return nil
 	}
 	var columns []string
 	for i := range x.Key {
@@ -83,15 +91,15 @@ func (s *Store) desk(ctx context.Context, tx engine.Querier, what string, x *cap
 	}
 	for i, by := range []string{"n", list(columns)} {
 		name := fmt.Sprintf("dbrollback_key%d_%s", i, compact(x.ID))
-		if err := s.ddl(ctx, tx, what, fmt.Sprintf("CREATE INDEX %s ON %s (%s)", s.q(name), s.own(x.data()), by)); err != nil {
+		if err := s.ddl(ctx, tx, "order a comparison", fmt.Sprintf("CREATE INDEX %s ON %s (%s)", s.q(name), s.own(x.data()), by)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// apart is how far apart the numbers of the steps' entries are.
-const apart = 1_000_000_000_000
+// stride is how far apart the numbers of the steps' entries are.
+const stride = 1_000_000_000_000
 
 // add puts the entries of one capture in.
 func (w *folding) add(ctx context.Context, tx engine.Querier, step int, x *restoring) error {
@@ -110,7 +118,7 @@ func (w *folding) add(ctx context.Context, tx engine.Querier, step int, x *resto
 	if x.Ops {
 		op = "d.op"
 	}
-	values := []string{fmt.Sprintf("%d + d.n", int64(step)*apart), fmt.Sprint(step), whole, op}
+	values := []string{fmt.Sprintf("%d + d.n", int64(step)*stride), fmt.Sprint(step), whole, op}
 	sets := [][2]string{{"m", fmt.Sprint(step)}, {"w", "CASE WHEN " + op + " <> 'i' AND " + fmt.Sprint(x.Whole) + " THEN 1 ELSE f.w END"}, {"op", "CASE WHEN " + op + " = 'i' THEN 'i' ELSE 'u' END"}}
 	var same []string
 	for i := range f.Key {
@@ -145,7 +153,7 @@ func (w *folding) add(ctx context.Context, tx engine.Querier, step int, x *resto
 		return err
 	}
 	if x.work { // before the keys move on
-		known := fmt.Sprintf("(f.m = %d AND f.n = %d + d.n OR f.m <> %d AND %s)", step, int64(step)*apart, step, all(same...))
+		known := fmt.Sprintf("(f.m = %d AND f.n = %d + d.n OR f.m <> %d AND %s)", step, int64(step)*stride, step, all(same...))
 		if err := w.r.mark(ctx, tx, f, fmt.Sprintf("SELECT f.n, c.reason FROM %s c JOIN %s d ON d.n = c.n JOIN %s f ON %s", s.own(x.conflicts()), data, w.data(), known)); err != nil {
 			return err
 		}

@@ -181,6 +181,9 @@ func (x *Restoration) batch(ctx context.Context, tx engine.Querier, c *Capturer,
 	if _, err := exec(ctx, tx, "take the next batch", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s d WHERE %s", s.own(w.data()), columns, columns, s.own(l.w.data()), these)); err != nil {
 		return err
 	}
+	if err := s.indexed(ctx, tx, w.capture, k); err != nil {
+		return err
+	}
 	if err := y.write(ctx, tx, c); err != nil {
 		return err
 	}

@@ -50,6 +50,15 @@ func (s *Store) typed(c engine.Column) string {
 	return s.f.typed(c)
 }
 
+// differ is the condition that two rows, given by their images, are not the same by bytes.
+func (s *Store) differ(a, b []string) string {
+	exact := s.hash(a) + " <> " + s.hash(b)
+	if s.f.apart == nil {
+		return exact
+	}
+	return s.f.apart(a, b) + " AND " + exact
+}
+
 // as makes a value, as back gives it, exactly one of the live column's type.
 func (s *Store) as(ref string, now engine.Column) string {
 	if s.f.as == nil {
