@@ -71,6 +71,7 @@ func (p *program) commands() []*cli.Command {
 		p.importCommand(),
 		p.lintCommand(),
 		p.verifyCommand(),
+		p.drillCommand(),
 		p.planCommand(),
 		p.upCommand(),
 		p.statusCommand(),

@@ -168,7 +168,7 @@ func explainDecision(err error) *problem {
 	switch {
 	case errors.Is(err, migrate.ErrUnfinished):
 		return &problem{Message: oneLine(err.Error()), Exit: exitRefused, Hint: "dbrollback recover finishes it, dbrollback recover --abort undoes it"}
-	case errors.Is(err, migrate.ErrNothing):
+	case errors.Is(err, migrate.ErrNothing), errors.Is(err, migrate.ErrNothingToDrill):
 		return &problem{Message: oneLine(err.Error()), Exit: exitRefused, Hint: "dbrollback status shows what is applied"}
 	}
 	return nil

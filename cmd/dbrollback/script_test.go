@@ -115,7 +115,7 @@ func rows(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// hold TABLE takes the strongest lock on a table of $DSN and keeps it until the script ends.
+// hold TABLE [MODE] takes a lock, the strongest unless a mode is named, on a table of $DSN and keeps it until the script ends.
 func hold(ts *testscript.TestScript, _ bool, args []string) {
 	db := scriptDB(ts)
 	tx, err := db.Begin()
@@ -124,7 +124,11 @@ func hold(ts *testscript.TestScript, _ bool, args []string) {
 		_ = tx.Rollback()
 		_ = db.Close()
 	})
-	_, err = tx.Exec("LOCK TABLE " + args[0] + " IN ACCESS EXCLUSIVE MODE")
+	mode := "ACCESS EXCLUSIVE"
+	if len(args) > 1 {
+		mode = args[1]
+	}
+	_, err = tx.Exec("LOCK TABLE " + args[0] + " IN " + mode + " MODE")
 	ts.Check(err)
 }
 

@@ -215,6 +215,7 @@ type Status struct {
 	Unfinished []Unfinished        `json:"unfinished"`
 	Drift      []verify.Difference `json:"drift"`
 	Captures   snapshot.Usage      `json:"captures"`
+	Drill      *Drilled            `json:"drill,omitempty"` // the last one that the catalog remembers
 }
 
 // StatusMigration is one migration, applied or pending.
