@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/guard"
 	"github.com/dbrollback/dbrollback/internal/migrate"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/verify"
@@ -131,6 +132,10 @@ func explainOwn(err error) *problem {
 	var config *configError
 	if errors.As(err, &config) {
 		return (&problem{Message: oneLine(config.message), Hint: config.hint, Exit: exitUsage}).at(config.file, config.line, config.column)
+	}
+	var approval *guard.RefusedApproval
+	if errors.As(err, &approval) {
+		return &problem{Message: oneLine(approval.Error()), Exit: exitRefused, Hint: "nothing was done; docs/guard.md says how a plan is approved"}
 	}
 	var refused *refusedError
 	if errors.As(err, &refused) {

@@ -30,6 +30,10 @@ func (a *Assertion) Check(ctx context.Context) (State, string) {
 		}
 		return Failed, err.Error()
 	}
+	return judged(value)
+}
+
+func judged(value string) (State, string) {
 	switch strings.ToLower(value) {
 	case "true", "t", "1":
 		return Healthy, ""
@@ -39,4 +43,18 @@ func (a *Assertion) Check(ctx context.Context) (State, string) {
 		return Failed, "it is NULL"
 	}
 	return Failed, fmt.Sprintf("it is %q, neither true nor false", value)
+}
+
+// Try asks before the migration, when false is no news. A mistake is a query that can never be true or false: acting on it would
+// roll back what is well. Any other reason why it cannot be asked may be that it is about what the migration makes.
+func (a *Assertion) Try(ctx context.Context) (mistake bool, reason string) {
+	value, err := a.DB.Ask(ctx, a.SQL)
+	if err != nil {
+		_, ofServer := engine.AsError(err)
+		return !ofServer, err.Error()
+	}
+	if state, reason := judged(value); state == Failed && strings.Contains(reason, "neither") {
+		return true, reason
+	}
+	return false, ""
 }

@@ -21,6 +21,9 @@ type Prometheus struct {
 	client *http.Client
 }
 
+// NoResult is what Check says when the server answers but has no number: where there was no traffic yet, for instance.
+const NoResult = "the query has no result"
+
 // NewPrometheus prepares a probe of the server at a base URL.
 func NewPrometheus(base, query string, above float64, caFile string) (*Prometheus, error) {
 	client, err := newClient(base, caFile)
@@ -40,7 +43,7 @@ func (p *Prometheus) Check(ctx context.Context) (State, string) {
 	case err != nil:
 		return Unknown, err.Error()
 	case len(values) == 0:
-		return Unknown, "the query has no result"
+		return Unknown, NoResult
 	}
 	for _, v := range values {
 		if v > p.Above {
