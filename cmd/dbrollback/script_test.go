@@ -25,6 +25,7 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"dbrollback": main,
+		"shop":       shop,
 		"psql":       client(func(args []string) (dsn, sql string) { return args[0], args[len(args)-1] }),
 		"sqlite3":    client(func(args []string) (dsn, sql string) { return "sqlite:" + args[0], args[len(args)-1] }),
 	})

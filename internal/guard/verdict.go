@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,11 +10,42 @@ import (
 
 // Policy says how patient the guard is.
 type Policy struct {
-	Threshold int           `json:"failure_threshold"` // consecutive failed rounds that make it roll back
-	Interval  time.Duration `json:"check_interval"`    // from the beginning of one round to that of the next
-	Grace     time.Duration `json:"grace"`             // after the migration, in which failures do not count
-	For       time.Duration `json:"for"`               // how long it watches, the grace included
-	Timeout   time.Duration `json:"probe_timeout"`     // of one probe
+	Threshold int           // consecutive failed rounds that make it roll back
+	Interval  time.Duration // from the beginning of one round to that of the next
+	Grace     time.Duration // after the migration, in which failures do not count
+	For       time.Duration // how long it watches, the grace included
+	Timeout   time.Duration // of one probe
+}
+
+// policyText is a policy in JSON.
+type policyText struct {
+	Threshold int    `json:"failure_threshold"`
+	Interval  string `json:"check_interval"`
+	Grace     string `json:"grace"`
+	For       string `json:"for"`
+	Timeout   string `json:"probe_timeout"`
+}
+
+// MarshalJSON writes durations as people do.
+func (p Policy) MarshalJSON() ([]byte, error) {
+	return json.Marshal(policyText{p.Threshold, p.Interval.String(), p.Grace.String(), p.For.String(), p.Timeout.String()})
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (p *Policy) UnmarshalJSON(b []byte) error {
+	var t policyText
+	if err := json.Unmarshal(b, &t); err != nil {
+		return err
+	}
+	p.Threshold = t.Threshold
+	for text, into := range map[*string]*time.Duration{&t.Interval: &p.Interval, &t.Grace: &p.Grace, &t.For: &p.For, &t.Timeout: &p.Timeout} {
+		d, err := time.ParseDuration(*text)
+		if err != nil {
+			return err
+		}
+		*into = d
+	}
+	return nil
 }
 
 // Validate says what cannot be meant.
@@ -53,6 +85,7 @@ type Progress struct {
 	Unknown     int       `json:"unknown"`
 	Consecutive int       `json:"consecutive"` // failed rounds in a row, as of now
 	Failing     []string  `json:"failing"`     // probes that failed in the last of them
+	Held        int       `json:"held"`        // unknown rounds in a row, as of now
 	Reason      string    `json:"reason"`      // what the last failed round said
 	Last        time.Time `json:"last"`        // the last round
 }
@@ -79,6 +112,7 @@ func (p Policy) Judge(seen Progress, at time.Time, round []Finding) (Progress, V
 	switch {
 	case len(failing) > 0:
 		seen.Failed++
+		seen.Held = 0
 		seen.Reason = strings.Join(reasons, "; ")
 		if elapsed >= p.Grace {
 			seen.Consecutive++
@@ -86,9 +120,10 @@ func (p Policy) Judge(seen Progress, at time.Time, round []Finding) (Progress, V
 		}
 	case held || !healthy:
 		seen.Unknown++
+		seen.Held++
 	default:
 		seen.Healthy++
-		seen.Consecutive, seen.Failing = 0, nil
+		seen.Consecutive, seen.Failing, seen.Held = 0, nil, 0
 	}
 	switch {
 	case seen.Consecutive >= p.Threshold:
@@ -97,16 +132,11 @@ func (p Policy) Judge(seen Progress, at time.Time, round []Finding) (Progress, V
 		return seen, Continue
 	case seen.Consecutive == 0 && seen.Healthy > 0:
 		return seen, Well
-	case elapsed >= p.For+p.patience():
-		return seen, Blind // the question stays open, and nobody answers it
-	case seen.Consecutive > 0:
+	case seen.Consecutive > 0 && seen.Held < 2*p.Threshold:
 		return seen, Continue // a failure is under way: it ends, or it reaches the threshold
 	}
-	return seen, Blind
+	return seen, Blind // nothing was seen, or the question stays open and nobody answers it
 }
-
-// patience is how much longer than For a failure that is under way is watched.
-func (p Policy) patience() time.Duration { return 2 * time.Duration(p.Threshold) * p.Interval }
 
 // Why puts a verdict of RollBack into one line.
 func (p Policy) Why(seen Progress) string {

@@ -36,17 +36,24 @@ func (w *Watch) Run(ctx context.Context, seen Progress) (Progress, Verdict, erro
 		}
 		var verdict Verdict
 		seen, verdict = w.Policy.Judge(seen, began, round)
-		if w.Round != nil {
-			w.Round(seen, round)
-		}
-		if err := w.Save(ctx, seen); err != nil && w.Trouble != nil {
+		if err := w.save(ctx, seen); err != nil && w.Trouble != nil {
 			w.Trouble(err)
+		}
+		if w.Round != nil { // what was told is saved
+			w.Round(seen, round)
 		}
 		if verdict != Continue {
 			return seen, verdict, nil
 		}
 		next = began.Add(w.Policy.Interval)
 	}
+}
+
+// save does not wait for a database that is gone.
+func (w *Watch) save(ctx context.Context, seen Progress) error {
+	limited, cancel := context.WithTimeout(ctx, w.Policy.Timeout)
+	defer cancel()
+	return w.Save(limited, seen)
 }
 
 // Ask asks all probes at the same time. What fails while the database does not answer either may be the guard's own
