@@ -415,7 +415,5 @@ func (g *guarding) write(w *page) {
 		w.line("nothing to apply on %s, and no watch to go on with", describe(g.doc.Target))
 	case string(guard.Well):
 		w.line("%s: watched version %d for %s, %s", w.bold("well"), g.rec.To, g.rec.Seen.Last.Sub(g.rec.Seen.Since).Round(time.Second), g.doc.Reason)
-	case "rolled back":
-		w.line("%s to version %d: %s", w.bold("rolled back"), g.rec.From, g.doc.Reason)
 	}
 }
