@@ -25,6 +25,7 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"dbrollback": main,
+		"shop":       shop,
 		"psql":       client(func(args []string) (dsn, sql string) { return args[0], args[len(args)-1] }),
 		"sqlite3":    client(func(args []string) (dsn, sql string) { return "sqlite:" + args[0], args[len(args)-1] }),
 	})
@@ -135,7 +136,7 @@ func rows(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// hold TABLE takes the strongest lock on a table of $DSN and keeps it until the script ends.
+// hold TABLE [MODE] takes a lock, the strongest unless a mode is named, on a table of $DSN and keeps it until the script ends.
 func hold(ts *testscript.TestScript, _ bool, args []string) {
 	db := scriptDB(ts)
 	tx, err := db.Begin()
@@ -144,7 +145,11 @@ func hold(ts *testscript.TestScript, _ bool, args []string) {
 		_ = tx.Rollback()
 		_ = db.Close()
 	})
-	lock := "LOCK TABLE " + args[0] + " IN ACCESS EXCLUSIVE MODE"
+	mode := "ACCESS EXCLUSIVE"
+	if len(args) > 1 {
+		mode = args[1]
+	}
+	lock := "LOCK TABLE " + args[0] + " IN " + mode + " MODE"
 	if engine := ts.Getenv("ENGINE"); engine == "mariadb" || engine == "mysql" {
 		lock = "LOCK TABLES " + args[0] + " WRITE"
 	}

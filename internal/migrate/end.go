@@ -189,7 +189,7 @@ func (w *work) record(ctx context.Context, tx database.DBTxConn, ch changes) err
 func (w *work) entry(now time.Time) audit.Entry {
 	e := audit.Entry{
 		Run: w.r.res.Run, At: now, User: w.r.m.o.User, Action: action(w.r.dir), From: w.r.at, To: w.to, Versions: []int64{w.mig.Version},
-		Outcome: "done", DurationSeconds: time.Since(w.r.started).Seconds(), NotUndone: w.notUndone,
+		Outcome: "done", DurationSeconds: time.Since(w.r.started).Seconds(), NotUndone: w.notUndone, Detail: w.r.detail,
 	}
 	for _, t := range w.report.Tables {
 		e.Tables = append(e.Tables, audit.Change{Table: t.Table, Inserted: t.Inserted, Updated: t.Updated, Deleted: t.Deleted, Conflicts: t.Conflicts})

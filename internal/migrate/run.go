@@ -27,6 +27,7 @@ type runner struct {
 	policy          snapshot.Policy
 	allowDrift      bool
 	allowUncaptured bool
+	detail          map[string]string // for the audit log
 	res             *Result
 	started         time.Time
 	at              int64 // the version that the target is at
