@@ -102,7 +102,9 @@ func (r *Restorer) untouched(x *restoring, c *Capturer) (condition string, known
 		if y.Kind == Definition || y.At != x.Seal.Table && y.Home != x.Home && y.At != x.Home {
 			continue
 		}
-		if y.Kind == Columns {
+		if y.Kind == Columns && !slices.ContainsFunc(y.Fields, func(f field) bool {
+			return slices.Contains(slices.Concat(x.Seal.Columns, x.Seal.All, x.Seal.Key), f.At)
+		}) {
 			continue // of a column that goes; the others are as they were
 		}
 		if !y.Ops || y.Moved || len(y.Key) != len(x.Key) {

@@ -256,7 +256,7 @@ func (c *Capturer) guarded(ctx context.Context, tx engine.Querier, n int, p *pla
 		return err
 	}
 	if err := run(); err != nil {
-		return err
+		return errors.Join(err, c.startClock(ctx, tx, p))
 	}
 	if len(made) == 0 && len(p.opaque) == 0 {
 		return nil
@@ -459,8 +459,12 @@ func (s *Store) fill(ctx context.Context, tx engine.Querier, x *capture, t *engi
 	for _, f := range x.Fields {
 		values = append(values, s.f.value(x.t()+"."+s.q(f.At), f))
 	}
+	locking := s.f.locking
+	if x.suffix != "" {
+		locking = "" // the table itself is locked
+	}
 	rows, err := exec(ctx, tx, "capture "+x.At.String(), "INSERT INTO "+s.own(x.data())+" ("+list(names)+") SELECT "+list(values)+
-		" FROM "+s.live(x, t)+s.f.locking)
+		" FROM "+s.live(x, t)+locking)
 	x.Rows = rows
 	return err
 }

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -184,26 +185,22 @@ func (c *Capturer) ask(ctx context.Context, tx engine.Querier, p *plan, made []*
 			return nil, err
 		}
 	}
-	mode, err := c.loosely(ctx, tx)
-	if err != nil {
-		return nil, err
-	}
 	var direct int64
-	for _, x := range made {
-		if x.named == nil || x.named.query == "" {
-			continue
+	err = c.loosely(ctx, tx, func() error {
+		for _, x := range made {
+			if x.named == nil || x.named.query == "" {
+				continue
+			}
+			n, err := exec(ctx, tx, "capture "+x.At.String(), c.insertNamed(x, x.named.op, x.named.ref)+x.named.query+" FOR UPDATE")
+			if err != nil {
+				return err
+			}
+			direct += n
 		}
-		n, err := exec(ctx, tx, "capture "+x.At.String(), c.insertNamed(x, x.named.op, x.named.ref)+x.named.query+" FOR UPDATE")
-		if err != nil {
-			return nil, err
-		}
-		direct += n
-	}
-	if err := c.carry(ctx, tx, made); err != nil {
-		return nil, err
-	}
-	if err := mode(ctx); err != nil {
-		return nil, err
+		return c.carry(ctx, tx, made)
+	})
+	if err != nil {
+		return nil, errors.Join(err, c.startClock(ctx, tx, p))
 	}
 	for _, x := range made { // columns may have come between the plan and the lock
 		if err := c.stands(ctx, tx, x.live); err != nil {
@@ -223,11 +220,17 @@ func (c *Capturer) ask(ctx context.Context, tx engine.Querier, p *plan, made []*
 		if n > direct {
 			return &UncapturedError{Tables: []string{fmt.Sprintf("%s (%d rows hit, %d captured)", made[0].At, n, direct)}}
 		}
-		if p.clock {
-			_, err = exec(ctx, tx, "start the clock again", "SET SESSION timestamp = DEFAULT")
-		}
-		return err
+		return c.startClock(ctx, tx, p)
 	}, nil
+}
+
+// startClock lets the session's clock go on.
+func (c *Capturer) startClock(ctx context.Context, tx engine.Querier, p *plan) error {
+	if !p.clock {
+		return nil
+	}
+	_, err := exec(context.WithoutCancel(ctx), tx, "start the clock again", "SET SESSION timestamp = DEFAULT")
+	return err
 }
 
 // landed makes sure that rows whose keys a statement moved stand where they were to stand.
@@ -262,11 +265,11 @@ func sameShape(a, b *engine.Table) bool {
 		len(a.ForeignKeys) == len(b.ForeignKeys) && len(a.Referenced) == len(b.Referenced) && len(a.Triggers) == len(b.Triggers)
 }
 
-// loosely takes out of the session's sql_mode what would keep an old value from being copied; what a predicate means stays.
-func (c *Capturer) loosely(ctx context.Context, tx engine.Querier) (back func(context.Context) error, err error) {
+// loosely runs f without what in the session's sql_mode would keep an old value from being copied; what a predicate means stays.
+func (c *Capturer) loosely(ctx context.Context, tx engine.Querier, f func() error) error {
 	var was string
 	if err := tx.QueryRowContext(ctx, "SELECT @@SESSION.sql_mode").Scan(&was); err != nil {
-		return nil, fmt.Errorf("read settings: %w", err)
+		return fmt.Errorf("read settings: %w", err)
 	}
 	modes := slices.DeleteFunc(strings.Split(was, ","), func(m string) bool {
 		return slices.Contains([]string{"STRICT_TRANS_TABLES", "STRICT_ALL_TABLES", "NO_ZERO_DATE", "NO_ZERO_IN_DATE", "ERROR_FOR_DIVISION_BY_ZERO", "TRADITIONAL", "PAD_CHAR_TO_FULL_LENGTH", ""}, m)
@@ -276,7 +279,10 @@ func (c *Capturer) loosely(ctx context.Context, tx engine.Querier) (back func(co
 		_, err := exec(ctx, tx, "fix settings", "SET SESSION sql_mode = '"+mode+"'")
 		return err
 	}
-	return func(ctx context.Context) error { return set(ctx, was) }, set(ctx, strings.Join(modes, ","))
+	if err := set(ctx, strings.Join(modes, ",")); err != nil {
+		return err
+	}
+	return errors.Join(f(), set(context.WithoutCancel(ctx), was))
 }
 
 // insertNamed begins the statement that captures rows of a table, which it knows as ref.
