@@ -261,6 +261,9 @@ func (p *proving) picture() string {
 	var out []string
 	for key, o := range f {
 		if !strings.Contains(key, "goose_db_version") {
+			if o.Generated {
+				key = o.Kind + " of " + o.Table.String()
+			}
 			out = append(out, key+": "+o.Definition)
 		}
 	}
