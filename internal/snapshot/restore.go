@@ -32,6 +32,7 @@ type Restorer struct {
 	report   map[engine.Name]*TableReport
 	order    []engine.Name
 	notes    []string
+	bare     bool // there is no transaction in which something could be tried
 }
 
 // restoring is a capture on its way back.
