@@ -140,6 +140,41 @@ func BenchmarkUpSmall(b *testing.B) {
 	}
 }
 
+// BenchmarkUpMixed: 200 small migrations of all kinds, most with little to capture or nothing, against goose.
+func BenchmarkUpMixed(b *testing.B) {
+	files := fstest.MapFS{}
+	for i := range 200 {
+		t := fmt.Sprintf("t%d", i/10)
+		text := []string{
+			"CREATE TABLE " + t + " (id serial PRIMARY KEY, name varchar(40) NOT NULL, made timestamptz DEFAULT now());\nCREATE INDEX ON " + t + " (name);",
+			"ALTER TABLE " + t + " ADD COLUMN score integer;",
+			"INSERT INTO " + t + " (name) VALUES ('a'), ('b');",
+			"CREATE TYPE " + t + "_state AS ENUM ('new', 'old');",
+			"ALTER TABLE " + t + " ADD COLUMN state " + t + "_state NOT NULL DEFAULT 'new';",
+			"COMMENT ON TABLE " + t + " IS 'a table';",
+			"CREATE FUNCTION " + t + "_f() RETURNS integer LANGUAGE sql AS 'SELECT 1';",
+			"CREATE VIEW " + t + "_v AS SELECT id, name FROM " + t + ";",
+			"UPDATE " + t + " SET score = 1;",
+			"ALTER TABLE " + t + " ALTER COLUMN score SET NOT NULL;",
+		}[i%10]
+		files[fmt.Sprintf("%05d_m.sql", i+1)] = &fstest.MapFile{Data: []byte("-- +goose Up\n" + text + "\n-- +goose Down\nSELECT 1;\n")}
+	}
+	compare(b, func() time.Duration {
+		db := open(b, testdb.Postgres(b))
+		return timed(func() { up(b, db, files) })
+	}, func() time.Duration {
+		p, err := goose.NewProvider(database.DialectPostgres, open(b, testdb.Postgres(b)).DB, files)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return timed(func() {
+			if _, err := p.Up(context.Background()); err != nil {
+				b.Fatal(err)
+			}
+		})
+	})
+}
+
 // large makes a table like that of a shop: two secondary indexes, about 200 bytes a row.
 func large(b *testing.B, e testdb.Engine, n int) *engine.DB {
 	b.Helper()

@@ -52,7 +52,7 @@ No database at hand:  dbrollback demo`,
 		HideHelpCommand:      true,
 		HideVersion:          true,
 		EnableBashCompletion: true,
-		// Commas may be part of a name: parseNames splits.
+		// Commas may be part of a name (parseNames splits) or of a query.
 		DisableSliceFlagSeparator: true,
 		ExitErrHandler:            func(*cli.Context, error) {}, // run gives the exit code
 		OnUsageError:              onUsageError,
@@ -71,6 +71,9 @@ func (p *program) commands() []*cli.Command {
 		p.importCommand(),
 		p.lintCommand(),
 		p.verifyCommand(),
+		p.drillCommand(),
+		p.guardCommand(),
+		p.approveCommand(),
 		p.planCommand(),
 		p.upCommand(),
 		p.statusCommand(),

@@ -51,6 +51,7 @@ type config struct {
 	top          section
 	environments map[string]section
 	lint         lintConfig
+	guard        guardConfig
 }
 
 // names lists the environments, sorted.
@@ -119,13 +120,15 @@ func parseConfig(path string, b []byte) (*config, error) {
 	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
 		return c, nil
 	}
-	known := append(keyNames(), "environments", "lint")
+	known := append(keyNames(), "environments", "lint", "guard")
 	err = c.each(file.Docs[0].Body, known, func(key string, value ast.Node) error {
 		switch key {
 		case "environments":
 			return c.readEnvironments(value)
 		case "lint":
 			return c.readLint(value)
+		case "guard":
+			return c.readGuard(value)
 		}
 		return c.read(c.top, key, value)
 	})

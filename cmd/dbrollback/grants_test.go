@@ -10,7 +10,7 @@ import (
 	"github.com/dbrollback/dbrollback/internal/testdb"
 )
 
-// folder writes migrations into a folder of the test's own.
+// migrationsFolder writes migrations into a folder of the test's own.
 func migrationsFolder(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -101,6 +103,9 @@ func writeEntry(w *page, e audit.Entry) {
 	}
 	for _, n := range e.NotUndone {
 		w.line("  not undone: %s", n)
+	}
+	for _, k := range slices.Sorted(maps.Keys(e.Detail)) {
+		w.line("  %s: %s", k, firstWords(e.Detail[k], 160))
 	}
 	if e.Error != "" {
 		w.line("  error: %s", firstWords(e.Error, 160))

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/guard"
 	"github.com/dbrollback/dbrollback/internal/migrate"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/verify"
@@ -132,6 +133,10 @@ func explainOwn(err error) *problem {
 	if errors.As(err, &config) {
 		return (&problem{Message: oneLine(config.message), Hint: config.hint, Exit: exitUsage}).at(config.file, config.line, config.column)
 	}
+	var approval *guard.RefusedApproval
+	if errors.As(err, &approval) {
+		return &problem{Message: oneLine(approval.Error()), Exit: exitRefused, Hint: "nothing was done; docs/guard.md says how a plan is approved"}
+	}
 	var refused *refusedError
 	if errors.As(err, &refused) {
 		return &problem{Message: refused.message, Hint: refused.hint, Details: refused.details, Exit: exitRefused}
@@ -168,7 +173,7 @@ func explainDecision(err error) *problem {
 	switch {
 	case errors.Is(err, migrate.ErrUnfinished):
 		return &problem{Message: oneLine(err.Error()), Exit: exitRefused, Hint: "dbrollback recover finishes it, dbrollback recover --abort undoes it"}
-	case errors.Is(err, migrate.ErrNothing):
+	case errors.Is(err, migrate.ErrNothing), errors.Is(err, migrate.ErrNothingToDrill):
 		return &problem{Message: oneLine(err.Error()), Exit: exitRefused, Hint: "dbrollback status shows what is applied"}
 	}
 	return nil

@@ -35,6 +35,7 @@ type settings struct {
 	JSON             bool
 	ConfigPath       string
 	Lint             lintConfig
+	Guard            guardConfig
 }
 
 // resolver looks one setting up in every place, in order of precedence.
@@ -57,7 +58,7 @@ func resolve(c *cli.Context, getenv func(string) string) (*settings, error) {
 	if r.file, err = readConfig(r.text("config", "")); err != nil {
 		return nil, err
 	}
-	s.ConfigPath, s.Lint = r.file.path, r.file.lint
+	s.ConfigPath, s.Lint, s.Guard = r.file.path, r.file.lint, r.file.guard
 	if s.Env = r.text("env", ""); s.Env != "" {
 		env, ok := r.file.environments[s.Env]
 		if !ok {

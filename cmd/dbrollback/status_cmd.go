@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/urfave/cli/v2"
@@ -10,22 +11,22 @@ import (
 )
 
 // statusOptions are the options of `status`.
-type statusOptions struct{}
-
-// Validate has nothing to refuse.
-func (statusOptions) Validate() error { return nil }
+type statusOptions struct{ drillDemand }
 
 func (p *program) statusCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "status",
 		Usage:       "versions, releases, captures, unfinished runs, drift; changes nothing",
-		Description: "Exits with 3 when a run is unfinished, or when the schema is not the one that was recorded (drift).",
-		Action: action(p, func(c *cli.Context) (statusOptions, error) { return statusOptions{}, noArguments(c) },
-			func(ctx context.Context, s *session, _ statusOptions) error { return runStatus(ctx, s) }),
+		Description: "Exits with 3 when a run is unfinished, when the schema is not the one that was recorded (drift), or without the drill that --require-drill demands.",
+		Flags:       drillDemandFlags(),
+		Action: action(p, func(c *cli.Context) (statusOptions, error) {
+			d, err := readDrillDemand(c)
+			return statusOptions{d}, errors.Join(err, noArguments(c))
+		}, runStatus),
 	}
 }
 
-func runStatus(ctx context.Context, s *session) error {
+func runStatus(ctx context.Context, s *session, o statusOptions) error {
 	m, err := s.migrator(ctx, false)
 	if err != nil {
 		return err
@@ -46,7 +47,14 @@ func runStatus(ctx context.Context, s *session) error {
 	case drifted(st):
 		return &refusedError{message: "the schema is not the one that was recorded", hint: "take the change back, or accept it with: dbrollback rollback --allow-drift"}
 	}
-	return nil
+	if !o.demanded() {
+		return nil
+	}
+	want, err := m.Newest(ctx)
+	if err != nil {
+		return err
+	}
+	return s.demandDrill(ctx, m, want, o.drillDemand)
 }
 
 // drifted leaves out what is cosmetic.
@@ -89,6 +97,13 @@ func writeStatus(w *page, st *migrate.Status) {
 	}
 	w.line("captures: %d in %s, %s, %s", st.Captures.Captures, number(int64(st.Captures.Snapshots), "snapshot", "snapshots"),
 		number(st.Captures.Rows, "row", "rows"), size(st.Captures.Bytes))
+	if d := st.Drill; d != nil {
+		outcome := "ok, recovery time to expect " + seconds(d.Recovery)
+		if !d.OK {
+			outcome = w.bold("FAILED")
+		}
+		w.line("last drill: %s, of %s: %s", moment(d.At), orElse(versions(d.Migrations), "no migration"), outcome)
+	}
 	writeUnfinished(w, st.Unfinished)
 	if len(st.Drift) > 0 {
 		w.line("%s: %s", w.bold("drift"), number(int64(len(st.Drift)), "object differs", "objects differ"))

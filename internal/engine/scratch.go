@@ -112,15 +112,21 @@ func (s *Scratch) Copies() bool { return s.kind == Postgres || s.kind == SQLite 
 // Create makes a database, empty or, when from is not "" and the server Copies, a copy of a scratch database to which nobody is
 // connected, and returns its name.
 func (s *Scratch) Create(ctx context.Context, from string) (string, error) {
-	s.mu.Lock()
-	s.next++
-	name := fmt.Sprintf("%s%s_%d", ScratchPrefix, s.id, s.next)
-	s.names = append(s.names, name)
-	s.mu.Unlock()
+	name := s.reserve()
 	if err := s.place.create(ctx, name, from); err != nil {
 		return "", fmt.Errorf("create a scratch database: %w", err)
 	}
 	return name, nil
+}
+
+// reserve makes up a name; from now on Close drops the database of that name.
+func (s *Scratch) reserve() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next++
+	name := fmt.Sprintf("%s%s_%d", ScratchPrefix, s.id, s.next)
+	s.names = append(s.names, name)
+	return name
 }
 
 // DSN is the URL of a scratch database.

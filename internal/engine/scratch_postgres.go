@@ -67,18 +67,24 @@ func (p *postgresScratch) facts(ctx context.Context) error {
 		return &Error{Class: Privilege, Message: fmt.Sprintf("role %s may not create databases on the scratch server", role),
 			Hint: fmt.Sprintf("ALTER ROLE %s CREATEDB; or name another server with --scratch-dsn", p.db.Ident(role))}
 	}
-	p.shape = " ENCODING " + literal(encoding) + " LC_COLLATE " + literal(collate) + " LC_CTYPE " + literal(ctype)
-	switch {
-	case locale == "":
-	case provider == "i":
-		p.shape += " LOCALE_PROVIDER icu ICU_LOCALE " + literal(locale)
-	case provider == "b":
-		p.shape += " LOCALE_PROVIDER builtin BUILTIN_LOCALE " + literal(locale)
-	}
+	p.shape = postgresShape(encoding, collate, ctype, provider, locale)
 	if p.db.Version >= 150000 {
 		p.copy = " STRATEGY file_copy" // twice as fast for databases this small
 	}
 	return nil
+}
+
+// postgresShape is what CREATE DATABASE says of encoding and locale.
+func postgresShape(encoding, collate, ctype, provider, locale string) string {
+	shape := " ENCODING " + literal(encoding) + " LC_COLLATE " + literal(collate) + " LC_CTYPE " + literal(ctype)
+	switch {
+	case locale == "":
+	case provider == "i":
+		shape += " LOCALE_PROVIDER icu ICU_LOCALE " + literal(locale)
+	case provider == "b":
+		shape += " LOCALE_PROVIDER builtin BUILTIN_LOCALE " + literal(locale)
+	}
+	return shape
 }
 
 // literal quotes a text for SQL that takes no parameters.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
@@ -41,7 +42,12 @@ func handOver(as *syscall.Credential, dirs ...string) error {
 func runAs(ctx context.Context, dir, program string, as *syscall.Credential, args ...string) error {
 	c := exec.CommandContext(ctx, program, args...)
 	c.Dir, c.SysProcAttr = dir, &syscall.SysProcAttr{Credential: as, Setpgid: true}
-	if out, err := c.CombinedOutput(); err != nil {
+	out, err := c.CombinedOutput()
+	if errors.Is(err, fs.ErrPermission) && as != nil {
+		return &Error{Class: Usage, Message: "the account that the scratch server runs as may not enter " + dir, Err: err,
+			Hint: "set TMPDIR to a folder that every account may enter, or name a server with --scratch-dsn"}
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w: %s", program, err, strings.Join(strings.Fields(string(out)), " "))
 	}
 	return nil

@@ -89,6 +89,7 @@ func (d *differ) object(k objectKey) {
 	entity := d.before.objectEntity(k)
 	switch {
 	case a == nil && b == nil, a == b:
+	case b == nil && m != nil && m.Doubt: // it may have been there
 	case b == nil:
 		v := left
 		if m == nil {

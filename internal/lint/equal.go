@@ -139,6 +139,9 @@ func sameDefault(d effects.Dialect, a, b *Column) bool {
 		// Types and MySQL's implicit DEFAULT NULL aside, one has a default and the other has not.
 		return a.Identity || b.Identity || a.Serial && b.Serial
 	}
+	if !a.HasDefault {
+		return true // DEFAULT NULL, spelt out or not
+	}
 	if a.Serial || b.Serial {
 		return a.Serial == b.Serial || strings.Contains(strings.ToLower(a.Default+b.Default), "nextval")
 	}
@@ -220,6 +223,9 @@ func sameNames(a, b []string, kind string) bool {
 
 // sameIndex compares two indexes, names aside.
 func (m *Model) sameIndex(a, b *Index) bool {
+	if a.Reworked || b.Reworked {
+		return true // as far as anybody can tell
+	}
 	return a.Unique == b.Unique && sameTexts(m.dialect, a.Columns, b.Columns) && sameTexts(m.dialect, a.Include, b.Include) &&
 		sameText(m.dialect, a.Where, b.Where) && strings.EqualFold(method(a.Method), method(b.Method))
 }

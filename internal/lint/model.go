@@ -78,6 +78,7 @@ type Index struct {
 	Name     string
 	SQL      string // as it was created, when it was created by a statement of its own
 	Implicit bool   // MySQL made it for a foreign key
+	Reworked bool   // the server has written its expressions anew since
 }
 
 // Object is an object of the model that is no table.

@@ -241,7 +241,13 @@ func (m *Model) opaque(e *effects.Effect) {
 		return
 	}
 	r := reading{dialect: m.dialect, functions: m.functions(), words: map[string]bool{}}
-	r.text(m.played.current.SQL, 0)
+	if called := r.functions[callOf(e)]; called != nil && m.played.current.understood() {
+		for _, f := range called { // the statement itself is followed; what it calls is not
+			r.text(codeOf(m.dialect, f.SQL), 1)
+		}
+	} else {
+		r.text(m.played.current.SQL, 0)
+	}
 	switch {
 	case r.executes && r.builds:
 		m.doubtAll()
@@ -269,13 +275,26 @@ func (m *Model) foreign(e *effects.Effect, functions map[string][]*Object) bool 
 	if m.played.current.ParseError != "" {
 		return true
 	}
+	if name := callOf(e); name != "" {
+		return functions[name] == nil
+	}
+	return e.Detail != "DO block"
+}
+
+// callOf is the function that an opaque effect calls, without its schema; "" when it is another kind of effect.
+func callOf(e *effects.Effect) string {
 	for _, verb := range []string{"calls ", "CALL "} {
 		if call, ok := strings.CutPrefix(e.Detail, verb); ok {
 			name := strings.TrimSuffix(call, "()")
-			return functions[strings.ToLower(name[strings.LastIndexByte(name, '.')+1:])] == nil
+			return strings.ToLower(name[strings.LastIndexByte(name, '.')+1:])
 		}
 	}
-	return e.Detail != "DO block"
+	return ""
+}
+
+// understood says whether something is known of what a statement does.
+func (s *Statement) understood() bool {
+	return slices.ContainsFunc(s.Effects, func(e effects.Effect) bool { return e.Kind != effects.Opaque && e.Kind != effects.Read })
 }
 
 // reading is what the text of an opaque statement, of the strings in it and of the functions that it calls, holds.

@@ -58,7 +58,7 @@ func (m *Model) changeColumn(t *Table, name string, e *effects.Effect) {
 	case effects.RenameColumn:
 		m.renameColumn(t, name, e.NewName.Name)
 	case effects.AlterColumnType:
-		m.alterType(c, e)
+		m.alterType(t, c, e)
 	case effects.SetDefault:
 		if e.Column != nil {
 			c.HasDefault, c.Default = true, e.Column.Default
@@ -104,7 +104,7 @@ func (m *Model) changeUnknown(t *Table, name string, e *effects.Effect) {
 	}
 }
 
-func (m *Model) alterType(c *Column, e *effects.Effect) {
+func (m *Model) alterType(t *Table, c *Column, e *effects.Effect) {
 	d := e.Column
 	if d == nil {
 		return
@@ -115,16 +115,28 @@ func (m *Model) alterType(c *Column, e *effects.Effect) {
 		c.ColumnDef = *d
 		c.Name = name // CHANGE renames in an effect of its own
 		c.PrimaryKey, c.Unique, c.Constraints = key || d.PrimaryKey, unique || d.Unique, cons
-		c.NotNull = d.NotNull || c.PrimaryKey
+		c.NotNull = d.NotNull || c.PrimaryKey || hasName(t.primary(), name)
 		c.Comment = d.Comment
 		return
 	}
 	if d.Type != "" {
 		c.Type = d.Type
 		c.Collation = d.Collation
+		m.rework(t, c.Name)
 	}
 	if d.Generated {
 		c.Generated, c.Expression = true, d.Expression
+	}
+}
+
+// rework: expressions of indexes are parsed again when the type of a column in them changes, and may come out otherwise:
+// date(d) is d once that is a date.
+func (m *Model) rework(t *Table, column string) {
+	for i := range t.Indexes {
+		x := &t.Indexes[i]
+		if mentions(m.dialect, x.Where, column) || x.Expressions && slices.ContainsFunc(x.Columns, func(c string) bool { return mentions(m.dialect, c, column) }) {
+			x.Reworked = true
+		}
 	}
 }
 

@@ -112,7 +112,7 @@ func (m *Model) create(e *effects.Effect) {
 	if m.object(k) != nil && e.IfExists {
 		return
 	}
-	o := &Object{Object: e.Object, owner: m, Doubt: e.IfExists && m.maybe(k.name.Name)}
+	o := &Object{Object: e.Object, owner: m, Doubt: (e.IfExists || e.Replaces) && m.object(k) == nil && m.maybe(k.name.Name)}
 	if e.Table.Name != "" {
 		o.Table = m.key(e.Table)
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -25,10 +26,14 @@ var errSurprise = errors.New("more has changed than the migration says")
 
 // additive is what a migration that only adds announces.
 type additive struct {
-	names   []engine.Name // its tables, as the text spells them
-	created map[engine.Name]bool
-	looked  map[engine.Name]bool // tables to be read before, too: of IF NOT EXISTS the text does not tell whether it adds
-	adds    []announced
+	names    []engine.Name // its tables, as the text spells them
+	created  map[engine.Name]bool
+	trusted  map[engine.Name]bool // created ones of which more is done than is announced: they must be new indeed
+	looked   map[engine.Name]bool // tables to be read before, too: the text alone does not tell what changes
+	adds     []announced
+	alters   []announced // may change or go as well
+	made     []announced // types, functions, … of no table
+	replaced []string    // names of those that may have been there
 }
 
 // announced is an object that a statement adds; name is "" when the server makes it up.
@@ -39,13 +44,13 @@ type announced struct {
 
 // additive says what the migration announces; nil when it may do more than add, or when more than its own text matters.
 func (w *work) additive() *additive {
-	if w.r.dir != Up || w.rec != nil || !w.atomic() || w.reach.all || len(w.reach.names) == 0 {
+	if w.r.dir != Up || w.rec != nil || !w.atomic() {
 		return nil
 	}
 	if _, can := verify.ReadPlain(w.r.m.db, engine.Name{}, verify.All, nil); !can {
 		return nil
 	}
-	a := &additive{names: w.reach.names, created: map[engine.Name]bool{}, looked: map[engine.Name]bool{}}
+	a := &additive{created: map[engine.Name]bool{}, trusted: map[engine.Name]bool{}, looked: map[engine.Name]bool{}}
 	for _, st := range w.stmts {
 		for _, e := range st.Effects {
 			if !a.effect(e) {
@@ -53,15 +58,33 @@ func (w *work) additive() *additive {
 			}
 		}
 	}
+	if len(a.names)+len(a.made) == 0 {
+		return nil
+	}
 	return a
 }
 
 // effect notes what an effect adds; false when it may do something else.
 func (a *additive) effect(e effects.Effect) bool {
 	n := engine.Name(e.Table)
-	if e.IfExists {
+	if n.Name != "" && !slices.Contains(a.names, n) {
+		a.names = append(a.names, n)
+	}
+	if e.IfExists && n.Name != "" {
 		a.looked[n] = true
 	}
+	if a.known(e, n) {
+		return true
+	}
+	if a.created[n] && !e.Cascade && ofItsOwn(e) {
+		a.trusted[n] = true
+		return true
+	}
+	return false
+}
+
+// known notes what an effect adds by name.
+func (a *additive) known(e effects.Effect, n engine.Name) bool {
 	switch e.Kind {
 	case effects.CreateTable:
 		if d := e.Define; d == nil || e.Temporary || len(d.Inherits) > 0 || d.PartitionOf.Name != "" {
@@ -93,18 +116,58 @@ func (a *additive) effect(e effects.Effect) bool {
 			}
 		}
 		return true
-	case effects.Create:
-		if e.Object.Kind != "index" || n.Name == "" {
-			return false
+	case effects.SetDefault, effects.DropDefault, effects.SetNotNull, effects.DropNotNull:
+		a.looked[n] = true
+		for _, c := range e.Columns {
+			kind := "default"
+			if e.Kind == effects.SetNotNull || e.Kind == effects.DropNotNull {
+				kind = "not null"
+			}
+			a.alters = append(a.alters, announced{n, kind, c})
 		}
-		a.announce(n, "index", e.Object.Name.Name)
 		return true
-	case effects.Insert:
-		return a.created[n]
+	case effects.Create:
+		if e.Object.Kind == "index" && n.Name != "" {
+			a.announce(n, "index", e.Object.Name.Name)
+			return true
+		}
+		return a.other(e)
 	case effects.Session, effects.Read:
 		return true
 	}
 	return false
+}
+
+// ofItsOwn tells whether what an effect does to a table that the migration made itself shows when the table is read.
+func ofItsOwn(e effects.Effect) bool {
+	switch e.Kind {
+	case effects.AddColumn, effects.AddConstraint, effects.ValidateConstraint, effects.SetDefault, effects.DropDefault, effects.SetNotNull, effects.DropNotNull,
+		effects.AlterColumn, effects.AlterTable, effects.Insert, effects.Update, effects.Delete:
+		return true
+	case effects.Comment:
+		return e.Object.Kind == "" || e.Object.Kind == "column"
+	case effects.Create:
+		return e.Object.Kind == "index" || e.Object.Kind == "trigger"
+	}
+	return false
+}
+
+// other notes an object of no table that an effect makes.
+func (a *additive) other(e effects.Effect) bool {
+	kind := e.Object.Kind
+	switch {
+	case e.Temporary || e.Cascade || e.Table.Name != "":
+		return false
+	case kind == "type" && e.Detail != "": // a base type has none
+		kind = e.Detail
+	case !slices.Contains([]string{"domain", "function", "procedure", "sequence", "schema", "extension"}, kind):
+		return false
+	}
+	if e.Replaces || e.IfExists {
+		a.replaced = append(a.replaced, e.Object.Name.Name)
+	}
+	a.made = append(a.made, announced{kind: kind, name: e.Object.Name.Name})
+	return true
 }
 
 func (a *additive) announce(n engine.Name, kind, name string) {
@@ -117,7 +180,7 @@ func (a *additive) parts(n engine.Name) verify.Parts {
 		return verify.All
 	}
 	var p verify.Parts
-	for _, x := range a.adds {
+	for _, x := range slices.Concat(a.adds, a.alters) {
 		if x.table == n {
 			p = p.Of(x.kind)
 		}
@@ -146,6 +209,14 @@ func (w *work) add(ctx context.Context, tx *sql.Tx, a *additive) error {
 			read(before, n)
 		}
 	}
+	stood, made := verify.Fingerprint{}, verify.Fingerprint{}
+	if len(a.replaced) > 0 {
+		more, err := verify.ReadNamed(m.db, a.replaced, stood)
+		if err != nil {
+			return err
+		}
+		steps = append(steps, more...)
+	}
 	if len(steps) > 0 {
 		if err := w.r.s.Pipeline(ctx, tx, steps...); err != nil {
 			return err
@@ -166,6 +237,13 @@ func (w *work) add(ctx context.Context, tx *sql.Tx, a *additive) error {
 	for _, n := range a.names {
 		read(after, n)
 	}
+	if len(a.made) > 0 {
+		more, err := verify.ReadMade(m.db, made)
+		if err != nil {
+			return err
+		}
+		steps = append(steps, more...)
+	}
 	var applied bool
 	steps = append(steps, m.appliedStep(w.mig.Version, &applied))
 	w.last = &audit.Last{}
@@ -176,7 +254,10 @@ func (w *work) add(ctx context.Context, tx *sql.Tx, a *additive) error {
 	if applied {
 		return errSettled
 	}
-	ch := changes{}
+	ch, err := a.others(stood, made)
+	if err != nil {
+		return err
+	}
 	for n, p := range after {
 		came, err := w.came(ctx, tx, a, n, before[n], p)
 		if err != nil {
@@ -187,6 +268,9 @@ func (w *work) add(ctx context.Context, tx *sql.Tx, a *additive) error {
 		}
 	}
 	w.report.Verified = true
+	if err := w.capturer.Definitions(ctx, tx, len(w.stmts), ch.destroyed()); err != nil {
+		return err
+	}
 	if err := w.capturer.Seal(ctx, tx, snapshot.Watch{}); err != nil {
 		return err
 	}
@@ -203,6 +287,17 @@ func (w *work) add(ctx context.Context, tx *sql.Tx, a *additive) error {
 	return nil
 }
 
+// others lists what is new or replaced of the objects of no table; all that was announced must be there.
+func (a *additive) others(stood, made verify.Fingerprint) (changes, error) {
+	for _, x := range a.made {
+		if !slices.ContainsFunc(slices.Collect(maps.Values(made)), func(o verify.Object) bool { return x.is(o) }) && !slices.Contains(a.replaced, x.name) {
+			return nil, fmt.Errorf("%s %s: %w", x.kind, x.name, errSurprise)
+		}
+	}
+	maps.DeleteFunc(stood, func(key string, _ verify.Object) bool { _, again := made[key]; return !again })
+	return changed(stood, made), nil
+}
+
 // came lists what is new of a table, all of which must be announced.
 func (w *work) came(ctx context.Context, tx engine.Querier, a *additive, n engine.Name, before, after *verify.Plain) (changes, error) {
 	surprise := fmt.Errorf("%s: %w", n, errSurprise)
@@ -215,12 +310,15 @@ func (w *work) came(ctx context.Context, tx engine.Querier, a *additive, n engin
 		}
 		f, err := verify.Take(ctx, w.r.m.db, tx, verify.Scope{Tables: []engine.Name{after.Table}})
 		return changed(nil, f), err
-	case !after.Simple || !before.Found || before.Table != after.Table:
+	case a.trusted[n] || !after.Simple || !before.Found || before.Table != after.Table:
 		return nil, surprise
 	}
 	left := slices.DeleteFunc(slices.Clone(a.adds), func(x announced) bool { return x.table != n })
 	ch := changed(before.Only(after.Parts), after.Objects)
 	for key, c := range ch {
+		if slices.ContainsFunc(a.alters, func(x announced) bool { return x.table == n && x.is(*c.object()) }) {
+			continue
+		}
 		if c.Before != nil || after.RareAt(key) {
 			return nil, surprise
 		}
@@ -242,8 +340,12 @@ func (x announced) is(o verify.Object) bool {
 		return true
 	}
 	owner := o.Table.String()
-	if o.Kind == "index" {
+	switch {
+	case o.Kind == "index":
 		owner = o.Table.Schema
+	case o.Table.Name == "":
+		name, _, _ := strings.Cut(o.Name, "(")
+		return name == x.name || strings.HasSuffix(name, "."+x.name)
 	}
 	return strings.TrimPrefix(o.Name, owner+".") == x.name
 }

@@ -46,11 +46,21 @@ func TestAdditiveRecordsTheSame(t *testing.T) {
 		{"CREATE TABLE p (a int) PARTITION BY LIST (a);\nCREATE INDEX p_a ON p (a);", "DROP TABLE p;"},
 		{"CREATE SCHEMA other;", "DROP SCHEMA other;"},
 		{"SET search_path = other, public;\nCREATE TABLE people (x int);\nCREATE INDEX people_x ON people (x);", "DROP TABLE other.people;"},
-		{"CREATE UNIQUE INDEX low ON people (abs(x)) WHERE x > 0;", "DROP INDEX other.low;"},
+		{"SET search_path = public;\nCREATE TYPE mood AS ENUM ('a', 'b');\nCREATE DOMAIN low AS int DEFAULT 3 CHECK (VALUE < 9) NOT NULL;\nCREATE TYPE pair AS (a int, b text);\nCREATE TYPE span AS RANGE (SUBTYPE = int);", "DROP TYPE mood, pair, span;\nDROP DOMAIN low;"},
+		{"CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1';\nCREATE OR REPLACE FUNCTION public.stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';\nCREATE SEQUENCE s1;\nCREATE PROCEDURE p1() LANGUAGE sql AS 'SELECT 1';", "DROP FUNCTION one();\nDROP SEQUENCE s1;\nDROP PROCEDURE p1();"},
+		{"CREATE TABLE firing (a int);\nCREATE TRIGGER f BEFORE UPDATE ON firing FOR EACH ROW EXECUTE FUNCTION public.stamp();\nCOMMENT ON TABLE firing IS 'x';\nCOMMENT ON COLUMN firing.a IS 'y';\nALTER TABLE firing ENABLE ROW LEVEL SECURITY;", "DROP TABLE firing;"},
+		{"CREATE TABLE IF NOT EXISTS firing (b int);\nCOMMENT ON TABLE firing IS 'z';\nCREATE SCHEMA IF NOT EXISTS other;", "COMMENT ON TABLE firing IS 'x';"},
+		{"CREATE VIEW seen AS SELECT id FROM public.people;\nCOMMENT ON VIEW seen IS 'v';", "DROP VIEW seen;"},
+		{"CREATE OR REPLACE VIEW seen AS SELECT id, name FROM public.people;", "DROP VIEW seen;\nCREATE VIEW seen AS SELECT id FROM public.people;\nCOMMENT ON VIEW seen IS 'v';"},
+		{"COMMENT ON TABLE public.people IS 'p';\nCREATE TRIGGER f BEFORE UPDATE ON public.people FOR EACH ROW EXECUTE FUNCTION public.stamp();", "DROP TRIGGER f ON public.people;\nCOMMENT ON TABLE public.people IS NULL;"},
+		{"ALTER TABLE public.people ALTER COLUMN score SET DEFAULT 7;\nALTER TABLE public.people ALTER COLUMN note DROP DEFAULT, ALTER COLUMN id SET DEFAULT 1;", "ALTER TABLE public.people ALTER COLUMN score DROP DEFAULT, ALTER COLUMN note SET DEFAULT 'none', ALTER COLUMN id DROP DEFAULT;"},
+		{"ALTER TABLE public.people ALTER COLUMN name DROP NOT NULL;", "ALTER TABLE public.people ALTER COLUMN name SET NOT NULL;"},
+		{"ALTER TABLE public.people ALTER COLUMN name SET NOT NULL;", "ALTER TABLE public.people ALTER COLUMN name DROP NOT NULL;"},
+		{"CREATE UNIQUE INDEX low ON other.people (abs(x)) WHERE x > 0;", "DROP INDEX other.low;"},
 	} {
 		files[fmt.Sprintf("%05d_m.sql", i+1)] = migration(m[0], m[1])
 	}
-	f := newFixture(t, testdb.Postgres(t), people, files)
+	f := newFixture(t, testdb.Postgres(t), people+"CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';\n", files)
 	before := f.dump()
 	f.up()
 	after := f.dump()

@@ -158,6 +158,7 @@ type UpRequest struct {
 	AllowIrreversible bool
 	DryRun            bool // plan with rehearsal only
 	MaxLock           time.Duration
+	Detail            map[string]string // for the audit log: who approved it, and the like
 }
 
 // RollbackRequest asks for a rollback.
@@ -170,6 +171,7 @@ type RollbackRequest struct {
 	AllowDrift      bool
 	AllowUncaptured bool
 	DryRun          bool
+	Detail          map[string]string // for the audit log: why, who approved it
 }
 
 // RecoverRequest asks for a recovery of an unfinished run.
@@ -215,6 +217,7 @@ type Status struct {
 	Unfinished []Unfinished        `json:"unfinished"`
 	Drift      []verify.Difference `json:"drift"`
 	Captures   snapshot.Usage      `json:"captures"`
+	Drill      *Drilled            `json:"drill,omitempty"` // the last one that the catalog remembers
 }
 
 // StatusMigration is one migration, applied or pending.

@@ -113,7 +113,12 @@ func (w *work) repair(ctx context.Context, tx engine.Querier, which func(verify.
 // changed since is a conflict for the columns that it computes.
 func (w *work) watch(ctx context.Context, tx engine.Querier) snapshot.Watch {
 	out := snapshot.Watch{}
-	for _, st := range w.mig.statements(w.r.dir.opposite()) {
+	opposite := w.mig.statements(w.r.dir.opposite())
+	// What it computes may be given another name after.
+	renames := slices.ContainsFunc(opposite, func(st Statement) bool {
+		return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.RenameColumn })
+	})
+	for _, st := range opposite {
 		for _, e := range st.Effects {
 			if e.Kind != effects.Update && e.Kind != effects.Merge && e.Kind != effects.Upsert {
 				continue
@@ -126,11 +131,11 @@ func (w *work) watch(ctx context.Context, tx engine.Querier) snapshot.Watch {
 			if reads == nil {
 				reads = []string{"*"}
 			}
-			for _, c := range reads {
-				if !slices.Contains(out[n.String()], c) {
-					out[n.String()] = append(out[n.String()], c)
-				}
+			sets := e.Columns
+			if renames {
+				sets = nil
 			}
+			out[n.String()] = append(out[n.String()], snapshot.Computed{Reads: reads, Sets: sets})
 		}
 	}
 	return out
@@ -184,7 +189,7 @@ func (w *work) record(ctx context.Context, tx database.DBTxConn, ch changes) err
 func (w *work) entry(now time.Time) audit.Entry {
 	e := audit.Entry{
 		Run: w.r.res.Run, At: now, User: w.r.m.o.User, Action: action(w.r.dir), From: w.r.at, To: w.to, Versions: []int64{w.mig.Version},
-		Outcome: "done", DurationSeconds: time.Since(w.r.started).Seconds(), NotUndone: w.notUndone,
+		Outcome: "done", DurationSeconds: time.Since(w.r.started).Seconds(), NotUndone: w.notUndone, Detail: w.r.detail,
 	}
 	for _, t := range w.report.Tables {
 		e.Tables = append(e.Tables, audit.Change{Table: t.Table, Inserted: t.Inserted, Updated: t.Updated, Deleted: t.Deleted, Conflicts: t.Conflicts})

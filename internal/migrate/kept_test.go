@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/migrate"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/testdb"
@@ -259,4 +260,67 @@ func TestKeptTableThatWasWritten(t *testing.T) {
 	if err != nil || len(checks) != 1 || checks[0].OK {
 		t.Errorf("verify: %+v, %v; want one that is damaged", checks, err)
 	}
+}
+
+// TestKeptTableIsASource: rows of a kept table can be looked at and brought back like those of any capture.
+func TestKeptTableIsASource(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, testdb.Postgres(t), people, map[string]string{"00001_a.sql": migration("DROP TABLE orders;",
+		"CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2));")})
+	f.up()
+	for _, verified := range []bool{false, true} {
+		if verified { // now it has a checksum to be compared with
+			if _, err := snapshot.New(f.db, "").Verify(t.Context(), f.db, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		into := engine.Name{Schema: "public", Name: fmt.Sprintf("orders_%v", verified)}
+		res, err := f.open().Restore(t.Context(), migrate.RestoreRequest{Write: true, Ask: snapshot.Ask{
+			Tables: []engine.Name{{Schema: "public", Name: "orders"}}, HasMigration: true, Migration: 1, Mode: snapshot.Copy, Into: into,
+		}})
+		if err != nil {
+			t.Fatalf("restore: %v", err)
+		}
+		if got := testdb.Query(t, f.dsn, "SELECT string_agg(id || ':' || person_id || ':' || total, ' ' ORDER BY id) FROM "+into.Name); got[0] != "10:1:9.50 11:1:0.00 12:2:120.25 13:3:-1.00" {
+			t.Errorf("%s: %s, %+v", into.Name, got[0], res)
+		}
+	}
+	testdb.Exec(t, f.dsn, "CREATE TABLE orders (id integer PRIMARY KEY, person_id integer, total numeric(10,2))", "INSERT INTO orders VALUES (11, 9, 9), (99, 9, 9)")
+	_, err := f.open().Restore(t.Context(), migrate.RestoreRequest{Write: true, Ask: snapshot.Ask{
+		Tables: []engine.Name{{Schema: "public", Name: "orders"}}, HasMigration: true, Migration: 1, Mode: snapshot.Merge, OnConflict: snapshot.Restore,
+	}})
+	if err != nil {
+		t.Fatalf("restore: %v", err)
+	}
+	if got := testdb.Query(t, f.dsn, "SELECT string_agg(id || ':' || person_id, ' ' ORDER BY id) FROM orders"); got[0] != "10:1 11:1 12:2 13:3 99:9" {
+		t.Errorf("orders: %s", got[0])
+	}
+	testdb.Exec(t, f.dsn, "DROP TABLE orders, orders_true, orders_false")
+	f.rollback(migrate.RollbackRequest{Steps: 1})
+	if got := testdb.Query(t, f.dsn, "SELECT count(*) FROM orders"); got[0] != "4" {
+		t.Errorf("%s orders after the rollback, want 4", got[0])
+	}
+}
+
+// TestKeptTableIsPruned: retention frees the disk of a kept table, and nothing of its neighbours.
+func TestKeptTableIsPruned(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, testdb.Postgres(t), people+"CREATE TABLE other AS SELECT * FROM orders;", map[string]string{
+		"00001_a.sql": migration("DROP TABLE orders;", "CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2));"),
+		"00002_b.sql": migration("DROP TABLE other;", "CREATE TABLE other (id integer, person_id integer, total numeric(10,2));"),
+	})
+	before := f.dump()
+	f.up()
+	store := snapshot.New(f.db, "")
+	gone, err := store.Prune(t.Context(), f.db, snapshot.PruneOptions{Keep: 1})
+	if err != nil || len(gone) == 0 {
+		t.Fatalf("pruned %v, %v", gone, err)
+	}
+	if got := testdb.Query(t, f.dsn, "SELECT string_agg(relname, ' ') FROM pg_class WHERE relname ~ '^dbrollback_(kept|data)_.{32}$'"); strings.Count(got[0], "dbrollback_") != 1 {
+		t.Errorf("left: %s, want one kept table", got[0])
+	}
+	f.rollback(migrate.RollbackRequest{Steps: 1})
+	testdb.Exec(t, f.dsn, "CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2))",
+		"INSERT INTO orders SELECT * FROM other")
+	f.same(before, f.dump(), "the neighbour after its rollback")
 }

@@ -37,7 +37,7 @@ type note struct {
 
 // look notes how a statement finds things before it runs.
 func (w *work) look(ctx context.Context, q engine.Querier, st Statement) (note, error) {
-	r := reachOf([]Statement{st})
+	r := reachOf([]Statement{st}, false)
 	before, err := r.take(ctx, w.r.m.db, q)
 	if err != nil {
 		return note{}, fmt.Errorf("fingerprint: %w", err)

@@ -50,7 +50,7 @@ func Open(_ context.Context, o Options) (*Migrator, error) {
 		o.Catalog = "state_snapshots"
 	}
 	if o.User == "" {
-		o.User = currentUser()
+		o.User = CurrentUser()
 	}
 	if o.Events == nil {
 		o.Events = func(Event) {}
@@ -82,7 +82,8 @@ func versionTable(s string) engine.Name {
 	return engine.Name{Name: s}
 }
 
-func currentUser() string {
+// CurrentUser is the operating system's user@host: who runs.
+func CurrentUser() string {
 	name := "unknown"
 	if u, err := user.Current(); err == nil {
 		name = u.Username

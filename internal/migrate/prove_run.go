@@ -193,9 +193,6 @@ func (p *prover) judgeData(ctx context.Context, m *Migration, t *trial, proof *P
 		proof.WithCapture, proof.CaptureReason = notRestored, "rollback stops where its Down fails"
 		return nil
 	}
-	if !p.trunk.db.Caps.TransactionalDDL {
-		return nil // there are no captures yet
-	}
 	var err error
 	if proof.CaptureReason, err = p.captured(ctx, m, t, mo); err != nil {
 		return err

@@ -18,9 +18,9 @@ const dropWait = 30 * time.Second
 type trial struct {
 	reach                      reach // of the fingerprints
 	before, after, back, again verify.Fingerprint
-	up, down, upAgain  *ProofError
-	noDown             bool // no statement of Down changes anything
-	fix                []string
+	up, down, upAgain          *ProofError
+	noDown                     bool // no statement of Down changes anything
+	fix                        []string
 }
 
 // stage is where a trial takes place.
@@ -76,7 +76,7 @@ func (p *prover) try(ctx context.Context, s stage, m *Migration) (*trial, error)
 // reach is what of a schema a migration can change. A whole schema's fingerprint would grow with it, and be most of the work.
 func (p *prover) reach(ctx context.Context, s stage, m *Migration) (reach, error) {
 	stmts := slices.Concat(m.Up, m.Down)
-	r := reachOf(stmts)
+	r := reachOf(stmts, false)
 	if r.all || p.watched || !p.o.Scratch.Copies() || slices.ContainsFunc(stmts, setsSession) {
 		return everything, nil
 	}

@@ -123,7 +123,7 @@ func (r *runner) begun(ctx context.Context, c cutOff, rec *record, abort bool) (
 // resume takes up a migration where the cut-off run left it.
 func (w *work) resume(ctx context.Context, tx *sql.Tx, c cutOff, was seen) error {
 	m := w.r.m
-	w.reach = reachOf(w.stmts)
+	w.reach = reachOf(w.stmts, verify.ByName(w.r.m.db))
 	if w.rec != nil && (w.r.dir == Down || w.rec.Text == w.mig.Text) {
 		w.undo = w.rec.changes(w.r.dir.opposite())
 		w.reach = w.reach.with(w.undo)
@@ -152,6 +152,9 @@ func (w *work) resume(ctx context.Context, tx *sql.Tx, c cutOff, was seen) error
 	w.capturer, err = m.store.Resume(ctx, tx, c.opening.Snapshot, snapshot.Meta{
 		Run: w.r.res.Run, Direction: string(w.r.dir), CreatedBy: m.o.User, Migration: w.mig.Version, Expires: m.expires(time.Now()), Instead: true,
 	}, past)
+	if w.restorer != nil {
+		w.restorer.Record(w.capturer)
+	}
 	return err
 }
 
@@ -261,6 +264,9 @@ func (w *work) drop(ctx context.Context, c *snapshot.Capturer, q engine.Querier,
 	for _, stmt := range o.Drop {
 		st.SQL = stmt
 		err := c.Statement(ctx, q, n, st, func() error {
+			if instead := c.Instead(); instead != "" {
+				stmt = instead
+			}
 			if _, err := q.ExecContext(ctx, stmt); err != nil {
 				return fmt.Errorf("take back %s %s: %w", o.Kind, o.Name, err)
 			}

@@ -86,7 +86,7 @@ func (r *runner) rehearse(ctx context.Context, versions []int64) (*Result, error
 	m := *r.m
 	m.o.Events = func(Event) {}
 	c := *r
-	c.m, c.memory = &m, verify.NewMemory(m.db)
+	c.m, c.memory, c.plain = &m, verify.NewMemory(m.db), map[engine.Name]*verify.Plain{}
 	c.res = &Result{Run: r.res.Run, Target: r.res.Target, Direction: r.dir, From: r.res.From, To: r.res.To, Verified: true,
 		Migrations: []MigrationResult{}, Tables: []snapshot.TableReport{}, Conflicts: []snapshot.Conflict{}, NotUndone: []string{}}
 	err := r.s.Tx(ctx, func(tx *sql.Tx) error {
@@ -103,7 +103,7 @@ func (r *runner) rehearse(ctx context.Context, versions []int64) (*Result, error
 				return err
 			}
 			w := &work{r: &c, mig: mig, rec: rec, stmts: mig.statements(r.dir)}
-			if w.reach = reachOf(w.stmts); w.reach.all {
+			if w.reach = reachOf(w.stmts, verify.ByName(r.m.db)); w.reach.all {
 				c.memory.Forget()
 			}
 			if err := w.inTransaction(ctx, tx); err != nil && !errors.Is(err, errSettled) {

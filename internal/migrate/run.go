@@ -27,6 +27,7 @@ type runner struct {
 	policy          snapshot.Policy
 	allowDrift      bool
 	allowUncaptured bool
+	detail          map[string]string // for the audit log
 	res             *Result
 	started         time.Time
 	at              int64 // the version that the target is at
@@ -78,7 +79,7 @@ func (r *runner) migrate(ctx context.Context, version int64) error {
 	}
 	start := time.Now()
 	w := &work{r: r, mig: mig, rec: rec, stmts: mig.statements(r.dir)}
-	if w.reach = reachOf(w.stmts); w.reach.all {
+	if w.reach = reachOf(w.stmts, verify.ByName(r.m.db)); w.reach.all {
 		defer r.memory.Forget() // it may rename what other tables' definitions quote
 	}
 	r.m.o.Events(Event{Kind: MigrationStart, Version: version, File: mig.File, Direction: r.dir, Of: len(w.stmts)})
@@ -251,6 +252,9 @@ func (w *work) begin(ctx context.Context, tx database.DBTxConn) error {
 		}
 	}
 	w.capturer = m.store.Begin(w.meta())
+	if w.restorer != nil {
+		w.restorer.Record(w.capturer)
+	}
 	return nil
 }
 
@@ -328,7 +332,7 @@ func (w *work) captured(ctx context.Context, g ground, i int, run func(text stri
 		capture.Effects = declared
 	}
 	if w.restorer != nil && demands(st) {
-		if err := g.rows(ctx, func(tx *sql.Tx) error { return w.restorer.Settle(ctx, tx) }); err != nil {
+		if err := g.rows(ctx, func(tx *sql.Tx) error { return w.restorer.Settle(ctx, tx, w.parsed(i)...) }); err != nil {
 			return err
 		}
 	}

@@ -29,12 +29,19 @@ var confined = map[effects.Kind]bool{
 // harmless kinds change no definition.
 var harmless = map[effects.Kind]bool{effects.Session: true, effects.Read: true, effects.External: true, effects.Maintenance: true}
 
-func reachOf(stmts []Statement) reach {
+// reachOf says what statements can change. hanging: the engine finds what hangs on a table, and views by their names, when
+// it is asked about those alone.
+func reachOf(stmts []Statement, hanging bool) reach {
 	var r reach
 	for _, st := range stmts {
 		for _, e := range st.Effects {
 			switch {
 			case harmless[e.Kind]:
+			case hanging && !e.Cascade && hung(e):
+				r.add(engine.Name(e.Table))
+			case hanging && !e.Cascade && e.Table.Name == "" && (e.Object.Kind == "view" || e.Object.Kind == "materialized view") &&
+				(e.Kind == effects.Create || e.Kind == effects.Drop || e.Kind == effects.Comment):
+				r.add(engine.Name(e.Object.Name)) // found by its name, with the views over it
 			case e.Cascade || e.Table.Name == "":
 				r.all = true
 			case confined[e.Kind], e.Kind == effects.Create && e.Object.Kind == "index":
@@ -45,6 +52,21 @@ func reachOf(stmts []Statement) reach {
 		}
 	}
 	return r
+}
+
+// hung tells whether an effect is about something that hangs on a table. Not so a GRANT: what it names as a table may be a
+// sequence.
+func hung(e effects.Effect) bool {
+	if e.Table.Name == "" {
+		return false
+	}
+	switch e.Kind {
+	case effects.Comment:
+		return slices.Contains([]string{"", "column", "constraint", "trigger", "policy", "rule"}, e.Object.Kind)
+	case effects.Create, effects.Drop:
+		return slices.Contains([]string{"trigger", "policy", "rule"}, e.Object.Kind)
+	}
+	return false
 }
 
 func (r *reach) add(n engine.Name) {

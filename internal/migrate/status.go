@@ -49,6 +49,9 @@ func (m *Migrator) Status(ctx context.Context) (_ *Status, err error) {
 		if st.Drift, err = m.drift(ctx, s, applied); err != nil {
 			return nil, err
 		}
+		if st.Drill, err = m.lastDrill(ctx, s); err != nil {
+			return nil, err
+		}
 	}
 	versions := slices.Clone(applied)
 	for _, v := range m.src.versions {

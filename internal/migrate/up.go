@@ -21,7 +21,7 @@ func (m *Migrator) Up(ctx context.Context, req UpRequest) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.res.Release = req.Release
+	r.res.Release, r.detail = req.Release, req.Detail
 	r.policy = snapshot.Keep
 	if req.DryRun {
 		r.res.Plan, err = m.Plan(ctx, PlanRequest{Direction: Up, To: req.To, Rehearse: true})
@@ -57,7 +57,7 @@ func (m *Migrator) Rollback(ctx context.Context, req RollbackRequest) (*Result, 
 	if err != nil {
 		return nil, err
 	}
-	r.policy, r.allowDrift, r.allowUncaptured = req.OnConflict, req.AllowDrift, req.AllowUncaptured
+	r.policy, r.allowDrift, r.allowUncaptured, r.detail = req.OnConflict, req.AllowDrift, req.AllowUncaptured, req.Detail
 	if r.policy == "" {
 		r.policy = snapshot.Keep
 	}
@@ -167,7 +167,7 @@ func (r *runner) logFailure(ctx context.Context, version int64, cause error) {
 	err := r.s.Tx(ctx, func(tx *sql.Tx) error {
 		return r.m.log.Append(ctx, tx, audit.Entry{
 			Run: r.res.Run, At: time.Now().UTC(), User: r.m.o.User, Action: action(r.dir), From: r.res.From, To: r.at,
-			Versions: []int64{version}, Outcome: outcome, Error: cause.Error(), DurationSeconds: time.Since(r.started).Seconds(),
+			Versions: []int64{version}, Outcome: outcome, Error: cause.Error(), DurationSeconds: time.Since(r.started).Seconds(), Detail: r.detail,
 		})
 	})
 	if err != nil {

@@ -157,6 +157,8 @@ func (r *Restorer) update(ctx context.Context, tx engine.Querier, g *target, fie
 	conditions = append(conditions, r.uncovered(g)...)
 	if !conflicts {
 		conditions = append(conditions, r.free(x))
+	} else if x.work { // a row that the application put there is not the one that was captured
+		conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s w WHERE w.n = d.n AND w.reason = '%s')", s.own(x.conflicts()), insertedSince))
 	}
 	query := s.update(s.f.from(s.db, g.t), "t", sets, r.source(x), all(conditions...))
 	n, err := r.attempt(ctx, tx, "put back values of "+x.Home.String(), query)
@@ -219,10 +221,41 @@ func (r *Restorer) unmove(ctx context.Context, tx engine.Querier, g *target) (in
 	if err == nil || !taken(err) {
 		return n, err
 	}
-	return r.updateEach(ctx, tx, g, query)
+	if n, err = r.updateEach(ctx, tx, g, query); err != nil {
+		return n, err
+	}
+	return n, r.stranded(ctx, tx, g)
 }
 
-// source is the data of a capture, under the alias d, with the keys that its rows had in the beginning.
+// stranded follows rows whose old key was taken meanwhile: they stay under the key that they have, where newer captures find them;
+// for older ones they are in conflict.
+func (r *Restorer) stranded(ctx context.Context, tx engine.Querier, g *target) error {
+	s, x := r.s, g.x
+	if !x.work {
+		return nil
+	}
+	captures := r.tables()
+	at := slices.Index(captures, x)
+	for _, y := range captures[at+1:] {
+		if y.final == "" || !sameKey(x, y) {
+			continue
+		}
+		var sets [][2]string
+		var on []string
+		for i := range x.Key {
+			sets = append(sets, [2]string{"f" + itoa(i+1), "d." + k(i)})
+			on = append(on, fmt.Sprintf("d.%s = z.f%s", x.goal(i), itoa(i+1)))
+		}
+		if _, err := exec(ctx, tx, "follow keys", s.update(y.final, "z", sets,
+			fmt.Sprintf("(SELECT d.* FROM %s WHERE EXISTS (SELECT 1 FROM %s w WHERE w.n = d.n AND w.reason = '%s')) d", r.source(x), s.own(x.conflicts()), valueTaken), all("z.born = 0", all(on...)))); err != nil {
+			return err
+		}
+	}
+	return r.spread(ctx, tx, x, captures[:at])
+}
+
+// source is the data of a capture, under the alias d, with the keys that its rows had in the beginning; where keys were moved,
+// without the rows that the migration itself had inserted before.
 func (r *Restorer) source(x *restoring) string {
 	if x.final == "" {
 		return r.s.own(x.data()) + " d"
@@ -231,7 +264,7 @@ func (r *Restorer) source(x *restoring) string {
 	for i := range x.Key {
 		columns = append(columns, "z.f"+itoa(i+1))
 	}
-	return fmt.Sprintf("(SELECT %s FROM %s d JOIN %s z ON z.n = d.n) d", list(columns), r.s.own(x.data()), x.final)
+	return fmt.Sprintf("(SELECT %s FROM %s d JOIN %s z ON z.n = d.n WHERE z.born = 0) d", list(columns), r.s.own(x.data()), x.final)
 }
 
 // goal is the column of source with the key that a row had when the migration began.
@@ -462,8 +495,21 @@ func (r *Restorer) prove(ctx context.Context, tx engine.Querier, g *target, olde
 	if !x.Ops {
 		return nil
 	}
+	gone := []string{x.inserted(true), r.free(x)}
+	if r.moves(x.Home) { // the key may be that of a row which was moved away from it, and is back
+		for _, y := range r.tables() {
+			if y == x || !sameKey(x, y) || y.Rows == 0 {
+				continue
+			}
+			var on []string
+			for i := range x.Key {
+				on = append(on, fmt.Sprintf("b.%s = d.%s", y.goal(i), k(i)))
+			}
+			gone = append(gone, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM (SELECT d.* FROM %s WHERE %s) b WHERE %s)", r.source(y), all(y.inserted(false)), all(on...)))
+		}
+	}
 	left, err := number(ctx, tx, "prove "+x.Home.String(), fmt.Sprintf("SELECT count(*) FROM %s d JOIN %s t ON %s WHERE %s", s.own(x.data()), s.f.from(s.db, g.t),
-		s.on(x.capture, g.t, "t", "d", g.name, k), all(x.inserted(true), r.free(x))))
+		s.on(x.capture, g.t, "t", "d", g.name, k), all(gone...)))
 	if err != nil {
 		return err
 	}

@@ -136,6 +136,7 @@ func (r *Restorer) putBag(ctx context.Context, tx engine.Querier, g *target, p P
 	keptAll, liveAll := r.images(g, g.fields, false)
 	kept, live := s.hash(keptAll), s.hash(liveAll)
 	all := fmt.Sprintf("(SELECT d.n, %s AS h FROM %s d)", kept, s.own(x.data()))
+	const changed = "SELECT k.n, '%s' FROM %s k LEFT JOIN (SELECT %s AS h, count(*) AS q FROM %s t GROUP BY 1) l ON l.h = k.h WHERE l.h IS NULL"
 	stays := "" // condition on live rows (alias y: a, h, g) that are not ours to remove
 	if x.bag != nil && !x.bag.same {
 		keptSeal, liveSeal := r.sealed(g)
@@ -148,17 +149,24 @@ func (r *Restorer) putBag(ctx context.Context, tx engine.Querier, g *target, p P
 			if err := r.captureAll(ctx, tx, g, c); err != nil {
 				return err
 			}
+			if err := r.win(ctx, tx, x, fmt.Sprintf(changed, changedSince, all, live, s.f.from(s.db, g.t))); err != nil {
+				return err
+			}
+			if err := r.swept(ctx, tx, g); err != nil {
+				return err
+			}
 		case tangled:
 			r.notes = append(r.notes, fmt.Sprintf("%s has no key and was written to since: its rows were left as they are", x.Home))
-			return r.mark(ctx, tx, x, fmt.Sprintf("SELECT k.n, '%s' FROM %s k LEFT JOIN (SELECT %s AS h, count(*) AS q FROM %s t GROUP BY 1) l ON l.h = k.h WHERE l.h IS NULL",
-				changedSince, all, live, s.f.from(s.db, g.t)))
+			return r.mark(ctx, tx, x, fmt.Sprintf(changed, changedSince, all, live, s.f.from(s.db, g.t)))
 		default:
-			if p != Restore {
-				if err := r.mark(ctx, tx, x, fmt.Sprintf(
-					"SELECT k.n, '%s' FROM (SELECT d.n, %s AS h, row_number() OVER (PARTITION BY %s ORDER BY d.n) AS i FROM %s d) k JOIN %s m ON m.h = k.h WHERE k.i <= m.q",
-					deletedSince, s.hash(keptSeal), s.hash(keptSeal), s.own(x.data()), x.bag.minus)); err != nil {
-					return err
-				}
+			note := r.mark
+			if p == Restore {
+				note = r.win
+			}
+			if err := note(ctx, tx, x, fmt.Sprintf(
+				"SELECT k.n, '%s' FROM (SELECT d.n, %s AS h, row_number() OVER (PARTITION BY %s ORDER BY d.n) AS i FROM %s d) k JOIN %s m ON m.h = k.h WHERE k.i <= m.q",
+				deletedSince, s.hash(keptSeal), s.hash(keptSeal), s.own(x.data()), x.bag.minus)); err != nil {
+				return err
 			}
 			stays = fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s p WHERE p.h = y.g AND y.i <= p.q)", x.bag.plus)
 			live = s.hash(liveAll)
@@ -167,6 +175,33 @@ func (r *Restorer) putBag(ctx context.Context, tx engine.Querier, g *target, p P
 	}
 	// A table that was not there at the end of the migration and that Down filled itself: what it wrote may hold newer rows.
 	return r.exchange(ctx, tx, g, kept, live, "1", stays, x.Seal.Mode != sealAbsent)
+}
+
+// win reports conflicts that a query gives and that the captured rows win.
+func (r *Restorer) win(ctx context.Context, tx engine.Querier, x *restoring, query string) error {
+	n, err := r.marked(ctx, tx, x, query)
+	if err != nil || n == 0 {
+		return err
+	}
+	won, total, err := r.conflictsOf(ctx, tx, x, "1 = 1", Restore)
+	if err != nil {
+		return err
+	}
+	r.of(x.Home).Conflicts += total
+	r.won = append(r.won, won...)
+	_, err = exec(ctx, tx, "free conflicts", "DELETE FROM "+r.s.own(x.conflicts()))
+	return err
+}
+
+// swept reports the rows written since that give way to the captured ones, where they cannot be told apart one by one.
+func (r *Restorer) swept(ctx context.Context, tx engine.Querier, g *target) error {
+	n, err := number(ctx, tx, "count rows written since", "SELECT sum(p.q) FROM "+g.x.bag.plus+" p")
+	if err != nil || n == 0 {
+		return err
+	}
+	r.of(g.x.Home).Conflicts++
+	r.won = append(r.won, Conflict{Table: g.x.Home.String(), Key: fmt.Sprintf("%d row(s) without a key", n), Columns: g.x.Columns, Reason: insertedSince, Resolved: Restore})
+	return nil
 }
 
 // tangled tells whether rows written since cannot be told apart from captured ones.

@@ -28,17 +28,18 @@ type Meta struct {
 
 // Capturer makes the captures of one migration in one direction, all in the migration's transaction.
 type Capturer struct {
-	s        *Store
-	meta     Meta
-	id       string
-	captures []*capture
-	track    *tracker
-	whole    map[string]bool // tables without a key that are captured already, by identity
-	last     shapes          // names at the end, once they are read
-	ready    bool            // the catalog is there
-	sealed   bool
-	instead  string    // what run is to execute in place of the statement
-	moment   time.Time // of all captures, when they are of one; zero: each has its own
+	s         *Store
+	meta      Meta
+	id        string
+	captures  []*capture
+	track     *tracker
+	whole     map[string]bool // tables without a key that are captured already, by identity
+	last      shapes          // names at the end, once they are read
+	ready     bool            // the catalog is there
+	sealed    bool
+	statement int       // the one under way
+	instead   string    // what run is to execute in place of the statement
+	moment    time.Time // of all captures, when they are of one; zero: each has its own
 }
 
 // Begin starts the captures of one migration in one direction. Nothing is written before the first capture.
@@ -67,6 +68,7 @@ func (c *Capturer) Captures() []Info {
 //
 // The transaction must be rolled back when it returns an error.
 func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st effects.Statement, run func() error) error {
+	c.statement = n
 	look := tx
 	if !c.s.db.Caps.TransactionalDDL {
 		// A first look at the catalog in the transaction would fix what it sees, and a table of ours that is made after could
@@ -77,6 +79,7 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	if st.Effects, err = c.s.normal(ctx, look, st.Effects); err != nil {
 		return err
 	}
+	c.note(st)
 	if err := c.track.before(ctx, look, st.Effects); err != nil {
 		return err
 	}
@@ -515,6 +518,17 @@ func (c *Capturer) settle(ctx context.Context, tx engine.Querier, x *capture) er
 		if err := c.unchain(ctx, tx, x); err != nil {
 			return err
 		}
+	}
+	if x.Moved {
+		var same []string
+		for i := range x.Key {
+			same = append(same, k(i)+" = "+o(i))
+		}
+		moved, err := number(ctx, tx, "count moved keys", fmt.Sprintf("SELECT count(*) FROM %s WHERE op = 'u' AND NOT (%s)", c.s.own(x.data()), all(same...)))
+		if err != nil {
+			return err
+		}
+		x.Still = moved == 0
 	}
 	rows, err := number(ctx, tx, "count captured rows", "SELECT count(*) FROM "+c.s.own(x.data()))
 	x.Rows = rows

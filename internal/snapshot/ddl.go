@@ -40,7 +40,8 @@ func (s *Store) make(ctx context.Context, q engine.Querier, what, table string, 
 		}
 		columns = append(columns, "PRIMARY KEY ("+key+")")
 	}
-	if !s.db.Caps.TransactionalDDL && !strings.Contains(table, "dbrollback_data_") { // a run that was cut off may have left one
+	lasts := strings.Contains(table, "dbrollback_data_") || s.db.Caps.TransactionalDDL && strings.Contains(table, "dbrollback_seal_")
+	if !lasts { // a run that was cut off between its transactions may have left one
 		if err := s.ddl(ctx, q, what, "DROP TABLE IF EXISTS "+table); err != nil {
 			return err
 		}

@@ -227,7 +227,7 @@ func (s *Store) facing(a, b *capture, live *engine.Table) (*compared, string) {
 			c.columns = append(c.columns, f.Name)
 			c.was, c.is = append(c.was, s.shown("d."+v(i), f)), append(c.is, s.shown("t."+v(j), b.Fields[j]))
 			if b.Fields[j].Decl == f.Decl {
-				was, is = append(was, "d."+v(i)), append(is, "t."+v(j))
+				was, is = append(was, s.image("d."+v(i), f)), append(is, s.image("t."+v(j), b.Fields[j]))
 			} else {
 				was, is = append(was, s.shown("d."+v(i), f)), append(is, s.shown("t."+v(j), b.Fields[j]))
 			}

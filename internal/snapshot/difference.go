@@ -124,10 +124,13 @@ func (x *Restoration) fit(l *lot) verify.Fit {
 	}
 	for i, c := range l.x.Fields {
 		kept := verify.Captured{Name: c.Name, Type: c.Type, Num: c.Num, Decl: c.Decl, Ref: "d." + v(i), Asked: x.asked(l, c)}
+		if j := columnIndex(l.live, x.r.column(l.live, c.Name)); j >= 0 && s.typed(l.live.Columns[j]) == c.Type {
+			kept.Type = l.live.Columns[j].Type
+		}
 		kept.Round = func(ref string) (string, string) {
 			j := columnIndex(l.live, x.r.column(l.live, c.Name))
 			now := l.live.Columns[j]
-			return ref, s.f.value(s.f.as(s.f.back(ref, c, now), now), field{Type: now.Type, Decl: c.Decl, Text: c.Text})
+			return ref, s.f.value(s.as(s.f.back(ref, c, now), now), field{Type: s.typed(now), Decl: c.Decl, Text: c.Text, Set: c.Set})
 		}
 		f.Columns = append(f.Columns, kept)
 	}
@@ -177,11 +180,14 @@ func (x *Restoration) differ(ctx context.Context, tx engine.Querier, l *lot) err
 	if err := x.fill(ctx, tx, l); err != nil {
 		return err
 	}
+	if err := s.indexed(ctx, tx, w.capture, k); err != nil {
+		return err
+	}
 	if l.entries.work {
 		if err := x.r.mark(ctx, tx, w, fmt.Sprintf("SELECT w.n, c.reason FROM %s c JOIN %s w ON w.n = c.n", s.own(l.entries.conflicts()), s.own(w.data()))); err != nil {
 			return err
 		}
-		if _, err := exec(ctx, tx, "compare "+l.name.String(), "DROP TABLE "+s.own(l.entries.conflicts())); err != nil {
+		if err := s.drop(ctx, tx, "compare "+l.name.String(), s.own(l.entries.conflicts())); err != nil {
 			return err
 		}
 		l.entries.work = false
@@ -203,17 +209,14 @@ func (x *Restoration) into(ctx context.Context, tx engine.Querier, l *lot, w *re
 	l.w, l.g = w, g
 	x.r.captures = append(x.r.captures, w)
 	names, decls := w.capture.columns()
-	defs := []string{"n bigint NOT NULL PRIMARY KEY"}
+	defs := []string{"n bigint NOT NULL"}
 	for i := range names {
 		defs = append(defs, names[i]+" "+decls[i])
 	}
 	if x.online {
 		defs = append(defs, "b "+s.f.hash) // how the row looked when it was compared
 	}
-	if _, err := exec(ctx, tx, "compare "+l.name.String(), "CREATE TABLE "+s.own(w.data())+" ("+list(defs)+")"); err != nil {
-		return err
-	}
-	return s.indexed(ctx, tx, w.data(), k, len(w.Key))
+	return s.desk(ctx, tx, "compare "+l.name.String(), w.capture, defs)
 }
 
 // look adds how a live row looks to what is written down of it, where that is asked for later.
@@ -235,7 +238,7 @@ func (x *Restoration) fill(ctx context.Context, tx engine.Querier, l *lot) error
 		values = append(values, "d."+n)
 	}
 	kept, now := x.r.images(g, g.fields, false)
-	differs := s.hash(now) + " <> " + s.hash(kept)
+	differs := s.differ(now, kept)
 	if w.Moved {
 		var same []string
 		for i := range w.Key {
@@ -273,7 +276,7 @@ func (x *Restoration) later(l *lot) string {
 	names, values := []string{"n", "op"}, []string{"-row_number() OVER ()", "'i'"}
 	for i, f := range w.Key {
 		now := l.live.Columns[columnIndex(l.live, g.name(i))]
-		names, values = append(names, k(i)), append(values, s.f.value("t."+s.q(now.Name), field{Type: now.Type, Decl: f.Decl, Text: f.Text}))
+		names, values = append(names, k(i)), append(values, s.f.value("t."+s.q(now.Name), field{Type: s.typed(now), Decl: f.Decl, Text: f.Text, Set: f.Set}))
 		if w.Moved {
 			names, values = append(names, o(i)), append(values, values[len(values)-1])
 		}
@@ -304,7 +307,7 @@ func (x *Restoration) wouldBe(l *lot) (from, inserted string) {
 		value := "t." + s.q(c.Name)
 		for _, i := range g.fields {
 			if x.r.column(l.live, l.w.Fields[i].Name) == c.Name {
-				value = s.f.as(s.f.back("d."+v(i), l.w.Fields[i], c), c)
+				value = s.as(s.f.back("d."+v(i), l.w.Fields[i], c), c)
 			}
 		}
 		columns = append(columns, value+" AS "+s.q(c.Name))

@@ -101,7 +101,7 @@ func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*targ
 			return Report{}, err
 		}
 	}
-	out := Report{Conflicts: append(overridden, conflicts...), Verified: true, Notes: r.notes}
+	out := Report{Conflicts: slices.Concat(overridden, r.won, conflicts), Verified: true, Notes: r.notes}
 	for _, n := range r.order {
 		out.Tables = append(out.Tables, *r.report[n])
 	}
@@ -170,6 +170,11 @@ func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*ta
 		if err := r.removed(ctx, tx, g, c); err != nil {
 			return err
 		}
+		if late := slices.DeleteFunc(slices.Clone(g.fields), func(i int) bool { return !slices.Contains(g.x.late, g.x.Fields[i].Name) }); len(late) > 0 {
+			if err := r.write(ctx, tx, g, late, true, false); err != nil {
+				return err
+			}
+		}
 		if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
 			return err
 		}
@@ -204,17 +209,21 @@ func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*ta
 	return nil
 }
 
-// removed marks captured values whose row the opposite direction itself removed: they have no place, and the row is in
-// the captures of that direction.
+// removed marks captured values that have no row to go to. The opposite direction removed it itself, and has captured it; or it is in
+// conflict with a newer capture of the same row, and stays out.
 func (r *Restorer) removed(ctx context.Context, tx engine.Querier, g *target, c *Capturer) error {
 	s, x := r.s, g.x
-	if x.Whole || c == nil || !slices.ContainsFunc(c.captures, func(y *capture) bool {
-		return y.Kind != Definition && (y.At.Name == x.Home.Name || y.Identity == identity(g.t)) && (y.Kind == Table || y.Kind == Kept || y.Ops)
-	}) {
+	if x.Whole {
 		return nil
 	}
+	reason := noRow
+	if c != nil && slices.ContainsFunc(c.captures, func(y *capture) bool {
+		return y.Kind != Definition && (y.At.Name == x.Home.Name || y.Identity == identity(g.t)) && (y.Kind == Table || y.Kind == Kept || y.Ops)
+	}) {
+		reason = removedByDown
+	}
 	missing := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal))
-	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", removedByDown, r.source(x), all(x.inserted(false), r.free(x), missing)))
+	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", reason, r.source(x), all(x.inserted(false), r.free(x), missing)))
 }
 
 // clear removes rows that the migration inserted and moves keys back. Where keys were moved this is done for all captures of a
@@ -247,7 +256,7 @@ func (r *Restorer) clear(ctx context.Context, tx engine.Querier, g *target, targ
 
 // moves tells whether the migration moved keys of a table.
 func (r *Restorer) moves(n engine.Name) bool {
-	return slices.ContainsFunc(r.captures, func(x *restoring) bool { return x.Home == n && x.Moved && x.Rows > 0 })
+	return slices.ContainsFunc(r.captures, func(x *restoring) bool { return x.Home == n && x.Moved && !x.Still && x.Rows > 0 })
 }
 
 // follow looks what became of rows whose keys the migration moved: a Down that moves them back itself is trusted when it

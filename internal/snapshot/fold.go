@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
@@ -58,7 +57,7 @@ func (w *folding) data() string { return w.s.own(w.f.data()) }
 
 // make makes room: the entries, the step that wrote each last, whether each is whole, and where its row stood in the beginning.
 func (w *folding) make(ctx context.Context, tx engine.Querier) error {
-	defs := []string{"n bigint NOT NULL PRIMARY KEY", "m int NOT NULL", "w int NOT NULL", "op char(1)"}
+	defs := []string{"n bigint NOT NULL", "m int NOT NULL", "w int NOT NULL", "op char(1)"}
 	for _, p := range []func(int) string{k, o} {
 		for i, f := range w.f.Key {
 			defs = append(defs, p(i)+" "+f.Decl)
@@ -67,25 +66,40 @@ func (w *folding) make(ctx context.Context, tx engine.Querier) error {
 	for i, f := range w.f.Fields {
 		defs = append(defs, v(i)+" "+f.Decl)
 	}
-	if _, err := exec(ctx, tx, "put captures together", "CREATE TABLE "+w.data()+" ("+list(defs)+")"); err != nil {
+	if err := w.s.desk(ctx, tx, "put captures together", w.f.capture, defs); err != nil {
 		return err
 	}
-	return w.s.indexed(ctx, tx, w.f.data(), o, len(w.f.Key))
+	return w.s.indexed(ctx, tx, w.f.capture, o)
 }
 
-// indexed makes an index over the key columns of one of our tables.
-func (s *Store) indexed(ctx context.Context, tx engine.Querier, table string, column func(int) string, n int) error {
+// desk makes a table of ours to work on. Where its indexes have to be made with it they are; see indexed.
+func (s *Store) desk(ctx context.Context, tx engine.Querier, what string, x *capture, defs []string) error {
+	if s.f.keyed {
+		defs = append(defs, mysqlIndex(x))
+	}
+	return s.make(ctx, tx, what, s.own(x.data()), defs, "n")
+}
+
+// indexed makes entries of a desk easy to find, by number and by key.
+func (s *Store) indexed(ctx context.Context, tx engine.Querier, x *capture, column func(int) string) error {
+	if s.f.keyed {
+		return nil
+	}
 	var columns []string
-	for i := range n {
+	for i := range x.Key {
 		columns = append(columns, column(i))
 	}
-	name := strings.Replace(table, "dbrollback_data_", "dbrollback_key_", 1)
-	_, err := exec(ctx, tx, "order a comparison", fmt.Sprintf("CREATE INDEX %s ON %s (%s)", s.q(name), s.own(table), list(columns)))
-	return err
+	for i, by := range []string{"n", list(columns)} {
+		name := fmt.Sprintf("dbrollback_key%d_%s", i, compact(x.ID))
+		if err := s.ddl(ctx, tx, "order a comparison", fmt.Sprintf("CREATE INDEX %s ON %s (%s)", s.q(name), s.own(x.data()), by)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// apart is how far apart the numbers of the steps' entries are.
-const apart = 1_000_000_000_000
+// stride is how far apart the numbers of the steps' entries are.
+const stride = 1_000_000_000_000
 
 // add puts the entries of one capture in.
 func (w *folding) add(ctx context.Context, tx engine.Querier, step int, x *restoring) error {
@@ -104,8 +118,8 @@ func (w *folding) add(ctx context.Context, tx engine.Querier, step int, x *resto
 	if x.Ops {
 		op = "d.op"
 	}
-	values := []string{fmt.Sprintf("%d + d.n", int64(step)*apart), fmt.Sprint(step), whole, op}
-	sets := []string{fmt.Sprintf("m = %d", step), "w = CASE WHEN " + op + " <> 'i' AND " + fmt.Sprint(x.Whole) + " THEN 1 ELSE f.w END", "op = CASE WHEN " + op + " = 'i' THEN 'i' ELSE 'u' END"}
+	values := []string{fmt.Sprintf("%d + d.n", int64(step)*stride), fmt.Sprint(step), whole, op}
+	sets := [][2]string{{"m", fmt.Sprint(step)}, {"w", "CASE WHEN " + op + " <> 'i' AND " + fmt.Sprint(x.Whole) + " THEN 1 ELSE f.w END"}, {"op", "CASE WHEN " + op + " = 'i' THEN 'i' ELSE 'u' END"}}
 	var same []string
 	for i := range f.Key {
 		names, values = append(names, k(i)), append(values, "d."+k(i))
@@ -113,7 +127,7 @@ func (w *folding) add(ctx context.Context, tx engine.Querier, step int, x *resto
 	}
 	for i := range f.Key {
 		names, values = append(names, o(i)), append(values, x.was("d", i))
-		sets = append(sets, fmt.Sprintf("%s = %s", o(i), x.was("d", i)))
+		sets = append(sets, [2]string{o(i), x.was("d", i)})
 	}
 	for i, c := range f.Fields {
 		names = append(names, v(i))
@@ -124,12 +138,12 @@ func (w *folding) add(ctx context.Context, tx engine.Querier, step int, x *resto
 				kept = s.f.back(kept, from, engine.Column{Type: c.Decl, Base: c.Decl, Portable: true})
 			}
 			values = append(values, kept)
-			sets = append(sets, fmt.Sprintf("%s = CASE WHEN %s = 'i' THEN f.%s ELSE %s END", v(i), op, v(i), kept))
+			sets = append(sets, [2]string{v(i), fmt.Sprintf("CASE WHEN %s = 'i' THEN f.%s ELSE %s END", op, v(i), kept)})
 			continue
 		}
 		now := "NULL"
 		if l := w.column(c); l >= 0 {
-			now = s.f.value("t."+s.q(w.live.Columns[l].Name), field{Type: w.live.Columns[l].Type, Decl: c.Decl, Text: c.Text})
+			now = s.f.value("t."+s.q(w.live.Columns[l].Name), field{Type: s.typed(w.live.Columns[l]), Decl: c.Decl, Text: c.Text, Set: c.Set})
 		}
 		values = append(values, now)
 	}
@@ -139,16 +153,16 @@ func (w *folding) add(ctx context.Context, tx engine.Querier, step int, x *resto
 		return err
 	}
 	if x.work { // before the keys move on
-		known := fmt.Sprintf("(f.m = %d AND f.n = %d + d.n OR f.m <> %d AND %s)", step, int64(step)*apart, step, all(same...))
+		known := fmt.Sprintf("(f.m = %d AND f.n = %d + d.n OR f.m <> %d AND %s)", step, int64(step)*stride, step, all(same...))
 		if err := w.r.mark(ctx, tx, f, fmt.Sprintf("SELECT f.n, c.reason FROM %s c JOIN %s d ON d.n = c.n JOIN %s f ON %s", s.own(x.conflicts()), data, w.data(), known)); err != nil {
 			return err
 		}
-		if _, err := exec(ctx, tx, "put captures together", "DROP TABLE "+s.own(x.conflicts())); err != nil {
+		if err := s.drop(ctx, tx, "put captures together", s.own(x.conflicts())); err != nil {
 			return err
 		}
 		x.work = false
 	}
-	_, err := exec(ctx, tx, "put captures together", fmt.Sprintf("UPDATE %s AS f SET %s FROM %s d WHERE %s AND f.m <> %d", w.data(), list(sets), data, all(same...), step))
+	_, err := exec(ctx, tx, "put captures together", s.update(w.data(), "f", sets, data+" d", all(append(same, fmt.Sprintf("f.m <> %d", step))...)))
 	return err
 }
 
@@ -174,7 +188,7 @@ func (w *folding) finish(ctx context.Context, tx engine.Querier) error {
 		}
 		gone := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, w.live), s.on(f.capture, w.live, "t", "f", name, k))
 		back := fmt.Sprintf("EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, w.live), s.on(f.capture, w.live, "t", "f", name, o))
-		if _, err := exec(ctx, tx, "put captures together", fmt.Sprintf("UPDATE %s AS f SET %s WHERE op <> 'i' AND %s AND %s", w.data(), list(sets), gone, back)); err != nil {
+		if _, err := exec(ctx, tx, "put captures together", fmt.Sprintf("UPDATE %s AS f SET %s WHERE f.op <> 'i' AND %s AND %s", w.data(), list(sets), gone, back)); err != nil {
 			return err
 		}
 	}

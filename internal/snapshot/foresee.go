@@ -126,26 +126,25 @@ func (x *Restoration) used(ctx context.Context, tx engine.Querier, l *lot) error
 		if child == nil {
 			continue
 		}
-		var on []string
-		for i, c := range fk.Columns {
-			on = append(on, fmt.Sprintf("c.%s = t.%s", s.q(c), s.q(fk.ParentColumns[i])))
-		}
-		on = append(on, x.stays(l, child, fk)...)
-		pointed := fmt.Sprintf("EXISTS (SELECT 1 FROM %s c WHERE %s)", s.f.from(s.db, child), all(on...))
-		changes := x.moved(l, fk)
-		if slices.ContainsFunc(x.lots, func(o *lot) bool { return o.live != nil && o.live.Name == child.Name }) {
-			changes = "" // the children come along
-		}
 		goes := w.inserted(true)
-		if changes != "" {
+		if changes := x.moved(l, fk); changes != "" {
 			goes = "(" + goes + " OR d.op = 'u' AND " + changes + ")"
 		}
 		if err := x.r.mark(ctx, tx, w, fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s t ON %s WHERE %s", usedSince, s.own(w.data()), s.f.from(s.db, l.live),
-			s.on(w.capture, l.live, "t", "d", g.name, k), all(goes, x.r.free(w), pointed))); err != nil {
+			s.on(w.capture, l.live, "t", "d", g.name, k), all(goes, x.r.free(w), x.pointed(l, child, fk)))); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// pointed is the condition that a row of another table points to one under the alias t, and goes on doing so.
+func (x *Restoration) pointed(l *lot, child *engine.Table, fk engine.ForeignKey) string {
+	var on []string
+	for i, c := range fk.Columns {
+		on = append(on, fmt.Sprintf("c.%s = t.%s", x.s.q(c), x.s.q(fk.ParentColumns[i])))
+	}
+	return fmt.Sprintf("EXISTS (SELECT 1 FROM %s c WHERE %s)", x.s.f.from(x.s.db, child), all(append(on, x.stays(l, child, fk)...)...))
 }
 
 // moved is the condition that restoring an entry changes what a foreign key points to; "" when it cannot.
@@ -282,6 +281,11 @@ func (x *Restoration) common(ctx context.Context, tx engine.Querier, l *lot) err
 	p.Locks = []Lock{}
 	if mode := x.s.f.locks(x.strong(l)); mode != "" {
 		p.Locks = append(p.Locks, Lock{Table: l.name.String(), Mode: mode})
+	}
+	if l == x.lots[0] {
+		for _, n := range x.taking() {
+			p.Locks = append(p.Locks, Lock{Table: n.String(), Mode: x.s.f.locks(false)})
+		}
 	}
 	return nil
 }

@@ -177,6 +177,7 @@ func (b *bench) tryBack(direction, script string, p snapshot.Policy) (snapshot.R
 		}
 		c := b.store.Begin(snapshot.Meta{Run: "test", Direction: direction, CreatedBy: "test", Migration: 1, Instead: true})
 		if r != nil {
+			r.Record(c)
 			err := b.end(s, q, func(q engine.Querier) error {
 				if err := r.Check(ctx, q); err != nil || b.db.Caps.TransactionalDDL || p != snapshot.Fail {
 					return err

@@ -26,9 +26,13 @@ func mysqlFlavour(kind engine.Kind) flavour {
 		back:      mysqlBack,
 		match:     mysqlMatch,
 		image:     mysqlImage,
-		text:      mysqlText,
-		typed:     func(c engine.Column) string { return c.Base },
-		from:      func(db *engine.DB, t *engine.Table) string { return db.Quote(t.Name) },
+		locks:     func(bool) string { return "rows, and the table against DDL" },
+		column: func(_ context.Context, _ engine.Querier, f field) (engine.Column, error) {
+			return engine.Column{Type: f.Type, Base: f.Type, Portable: true}, nil
+		},
+		text:  mysqlText,
+		typed: func(c engine.Column) string { return c.Base },
+		from:  func(db *engine.DB, t *engine.Table) string { return db.Quote(t.Name) },
 		size: func(ctx context.Context, q engine.Querier, table string) (int64, error) {
 			return number(ctx, q, "measure a capture", "SELECT max(data_length + index_length) FROM information_schema.tables WHERE table_schema = database() AND table_name = ?", strings.Trim(table, "`"))
 		},

@@ -67,7 +67,7 @@ func (x *Restoration) Begin(ctx context.Context, tx engine.Querier) (Position, e
 			if l.w.work {
 				continue
 			}
-			if _, err := exec(ctx, tx, "note conflicts", "CREATE TABLE "+x.s.own(l.w.conflicts())+" (n bigint NOT NULL, reason text NOT NULL)"); err != nil {
+			if err := x.s.make(ctx, tx, "note conflicts", x.s.own(l.w.conflicts()), []string{"n bigint NOT NULL", "reason varchar(40) NOT NULL"}, ""); err != nil {
 				return err
 			}
 			l.w.work = true
@@ -179,6 +179,9 @@ func (x *Restoration) batch(ctx context.Context, tx engine.Querier, c *Capturer,
 		return err
 	}
 	if _, err := exec(ctx, tx, "take the next batch", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s d WHERE %s", s.own(w.data()), columns, columns, s.own(l.w.data()), these)); err != nil {
+		return err
+	}
+	if err := s.indexed(ctx, tx, w.capture, k); err != nil {
 		return err
 	}
 	if err := y.write(ctx, tx, c); err != nil {

@@ -79,8 +79,24 @@ type captures struct {
 
 func (p *captures) held() []*held { return p.tables }
 
+// spread lays the rows of a kept table out as those of a copy; the table itself stays where it is.
+func (s *Store) spread(ctx context.Context, tx engine.Querier, kept *capture) (*capture, error) {
+	if err := s.sound(ctx, tx, kept); err != nil {
+		return nil, err
+	}
+	c := *kept
+	c.ID, c.Kind = newID(), Table
+	if err := s.room(ctx, tx, &c); err != nil {
+		return nil, err
+	}
+	return &c, s.fill(ctx, tx, &c, &engine.Table{Name: s.db.Own(kept.data()), Kind: "table"})
+}
+
 // usable tells whether a capture's data are there and sealed. One that was taken out of use is still what was there then.
 func (c *capture) usable() bool {
+	if c.Kind == Kept && c.Status == statusRestored {
+		return false // the rows are back in their place
+	}
 	return c.Kind != Definition && (c.Status == statusComplete || c.Status == statusRestored || c.Status == statusVoid)
 }
 
@@ -199,8 +215,8 @@ func (s *Store) hold(ctx context.Context, q engine.Querier, ask Ask, all, one []
 	if i := slices.IndexFunc(mine, func(r row) bool { return r.Home != mine[0].Home }); live == nil && n.Schema == "" && i >= 0 {
 		return nil, &AskError{Message: fmt.Sprintf("%s was captured in more than one schema: %s and %s", n, mine[0].Home, mine[i].Home), Hint: "name it with its schema"}
 	}
-	if live == nil {
-		n = mine[0].Home
+	if live == nil && n != mine[0].Home { // not in the search path, but captured under this name
+		return s.hold(ctx, q, ask, all, one, mine[0].Home)
 	}
 	var chosen []row
 	if one != nil {
@@ -221,7 +237,11 @@ func (s *Store) hold(ctx context.Context, q engine.Querier, ask Ask, all, one []
 			return nil, &NothingError{Message: fmt.Sprintf("the data of snapshot %s was dropped: it has expired", r.Snapshot), Have: had(mine), Hint: "dbrollback snapshot list shows what is left"}
 		}
 		if !r.usable() {
-			return nil, &NothingError{Message: fmt.Sprintf("snapshot %s was never finished", r.Snapshot), Have: had(mine), Hint: "dbrollback recover"}
+			why := "was never finished"
+			if r.Kind == Kept {
+				why = "held the table itself, which a rollback has put back"
+			}
+			return nil, &NothingError{Message: fmt.Sprintf("snapshot %s %s", r.Snapshot, why), Have: had(mine), Hint: "dbrollback snapshot list shows what else there is"}
 		}
 		h.captures = append(h.captures, r.capture)
 		if !ask.HasMigration && !r.Ops && r.Whole {
@@ -404,6 +424,12 @@ func (p *captures) has(ctx context.Context, q engine.Querier, ask Ask, n engine.
 func (p *captures) entries(ctx context.Context, tx engine.Querier, h *held) (*restoring, error) {
 	r := &Restorer{s: p.s, report: map[engine.Name]*TableReport{}}
 	for _, c := range h.captures {
+		if c.Kind == Kept {
+			var err error
+			if c, err = p.s.spread(ctx, tx, c); err != nil {
+				return nil, err
+			}
+		}
 		x := &restoring{capture: c}
 		x.Home = h.home
 		r.captures = append(r.captures, x)

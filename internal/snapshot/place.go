@@ -44,15 +44,29 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 			continue
 		}
 		c := come{x: x, t: t, fresh: identity(t) != x.table}
+		if c.fresh && !r.made(t, nil) {
+			c.fresh = false // it was there all along, under another name
+		}
 		for _, f := range x.Fields {
 			name := r.column(t, f.Name)
 			j := columnIndex(t, name)
-			if j >= 0 && (c.fresh || x.columns[name] != columnIdentity(t, t.Columns[j])) {
+			if j >= 0 && (c.fresh || x.columns[name] != columnIdentity(t, t.Columns[j]) && r.made(t, &t.Columns[j])) && akin(f.Type, t.Columns[j].Type) {
 				c.fields = append(c.fields, f.Name)
 			}
 		}
 		if len(c.fields) == 0 && !c.fresh {
 			x.look(t)
+			continue
+		}
+		if c.fresh && slices.ContainsFunc(x.Parents, r.moves) {
+			continue // its rows point to keys that are not back yet
+		}
+		if !c.fresh && r.moves(x.Home) {
+			x.look(t)
+			x.late = append(x.late, c.fields...)
+			continue // its rows are not back under their keys yet
+		}
+		if c.fresh && r.alien(x, t) {
 			continue
 		}
 		if c.fresh && (r.insertedInto(x.Home, rest) || t.Kind == "partitioned" && partitionsCome(rest) || r.moves(x.Home) && r.touchedBy(x.Home, rest)) {
@@ -93,10 +107,20 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 			if err != nil {
 				return err
 			}
+			var parents []*engine.Table
 			for _, g := range targets {
-				if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
-					return err
+				parents = append(parents, g.t)
+			}
+			err = r.early(ctx, tx, distinct(parents), rest, func() error {
+				for _, g := range targets {
+					if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
+						return err
+					}
 				}
+				return nil
+			})
+			if err != nil {
+				return err
 			}
 			// Parents before children: the order of the foreign keys, as they were.
 			slices.SortStableFunc(back, func(a, b come) int {
@@ -120,8 +144,8 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 				g := same[i]
 				if len(c.x.Key) == 0 {
 					// Rows without a key come back all together, when all their columns are there.
-					if (c.x.bag == nil || c.x.bag.same) && len(g.fields) == len(c.x.Fields) {
-						if err := r.putBag(ctx, tx, g, Keep, nil); err != nil {
+					if (c.x.bag == nil || c.x.bag.same) && r.complete(g) {
+						if err := r.early(ctx, tx, []*engine.Table{c.t}, rest, func() error { return r.putBag(ctx, tx, g, Keep, nil) }); err != nil {
 							return err
 						}
 					}
@@ -162,9 +186,45 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 	})
 }
 
+// made tells whether this run made a table, or a column of it, rather than renamed it. Before names matter nothing was renamed.
+func (r *Restorer) made(t *engine.Table, column *engine.Column) bool {
+	if r.capturer == nil || r.capturer.track.origin == nil {
+		return true
+	}
+	if column == nil {
+		return r.capturer.track.made(t)
+	}
+	return r.capturer.track.madeColumn(t, *column) && !r.capturer.track.given[place(t.Name.Name, column.Name)]
+}
+
+// complete tells whether each captured column is there, and not another one of its name.
+func (r *Restorer) complete(g *target) bool {
+	return len(g.fields) == len(g.x.Fields) && !slices.ContainsFunc(g.fields, func(i int) bool {
+		now := r.live(g, i)
+		return g.x.Fields[i].Seal == "" && !r.made(g.t, &now)
+	})
+}
+
+// alien finds a column that only bears the name of a captured one: a value of that type could not stand in it. The real one may
+// still come.
+func (r *Restorer) alien(x *restoring, t *engine.Table) bool {
+	return slices.ContainsFunc(x.Fields, func(f field) bool {
+		j := columnIndex(t, r.column(t, f.Name))
+		return j >= 0 && !akin(f.Type, t.Columns[j].Type)
+	})
+}
+
+// akin tells whether values of one type go into the other without being read anew.
+func akin(a, b string) bool {
+	a, b = strings.ToLower(bare(a)), strings.ToLower(bare(b))
+	texts := []string{"text", "character varying", "character", "varchar", "char"}
+	return a == b || slices.Contains(numeric, a) && slices.Contains(numeric, b) || slices.Contains(texts, a) && slices.Contains(texts, b)
+}
+
 // Settle puts back early what can be put back now. It is for a statement of Down that needs old data in places which
-// were there all along: a constraint that only they satisfy. Finish puts back whatever is overwritten after.
-func (r *Restorer) Settle(ctx context.Context, tx engine.Querier) error {
+// were there all along: a constraint that only they satisfy. Finish puts back whatever is overwritten after. rest are the
+// statements still to come.
+func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effects.Statement) error {
 	return r.s.pinned(ctx, tx, func() error {
 		var targets []*target
 		var tables []*engine.Table
@@ -199,14 +259,42 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier) error {
 				return err
 			}
 			cover(targets)
-			for _, g := range targets {
-				if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
-					return err
+			err = r.early(ctx, tx, tables, rest, func() error {
+				for _, g := range targets {
+					if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
+						return err
+					}
 				}
+				return nil
+			})
+			if err != nil {
+				return err
 			}
 			return lift(ctx)
 		})
 	})
+}
+
+// early puts data back into places that were there all along while statements are still to come: what stands there now would
+// never be seen by their captures, so it is captured first.
+func (r *Restorer) early(ctx context.Context, tx engine.Querier, tables []*engine.Table, rest []effects.Statement, write func() error) error {
+	c := r.capturer
+	if c == nil || !r.s.db.Caps.TransactionalDDL || !slices.ContainsFunc(rest, func(st effects.Statement) bool { return st.DestroysData() || st.Opaque() }) {
+		return write()
+	}
+	if err := c.origins(ctx, tx); err != nil {
+		return err
+	}
+	p := &planner{s: r.s, q: tx, track: c.track, tables: map[engine.Name]*engine.Table{}, seen: true}
+	for _, t := range tables {
+		if c.track.made(t) {
+			continue
+		}
+		if err := p.tree(ctx, t, action{kind: Rows, events: events{true, true, true}, moved: true, chain: true, lossy: true, reason: "put back early"}); err != nil {
+			return err
+		}
+	}
+	return c.guarded(ctx, tx, c.statement, &p.plan, write)
 }
 
 // write updates rows that are there, also in conflict if it says so, and inserts those that are not if it says so.
@@ -355,6 +443,9 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 				}
 				conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s p WHERE %s)", s.db.Quote(parent.Name), all(on...)))
 				for _, y := range r.tables() {
+					if !y.Whole && (!y.Moved || y.Still) {
+						continue // it brings no row back
+					}
 					if in, err := r.within(ctx, tx, y, parent.Name); err != nil {
 						return err
 					} else if !in {
@@ -372,6 +463,10 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 						continue
 					}
 					cond := []string{all(same...)}
+					if !y.Whole {
+						cond = append(cond, "y.op = 'u'", fmt.Sprintf("EXISTS (SELECT 1 FROM %s m WHERE %s)", s.db.Quote(parent.Name),
+							s.on(y.capture, parent, "m", "y", func(i int) string { return r.column(parent, y.Key[i].Name) }, k)))
+					}
 					if y.Ops {
 						cond = append(cond, "y.op <> 'i'")
 					}
@@ -380,7 +475,7 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 					}
 					conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(cond...)))
 				}
-				n, err := r.marked(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s d WHERE %s", parentGone, s.own(x.data()), all(conditions...)))
+				n, err := r.marked(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", parentGone, r.source(x), all(conditions...)))
 				if err != nil {
 					return err
 				}

@@ -184,17 +184,15 @@ func (p *planner) add(a *action) {
 			continue
 		}
 		if b.observed() != a.observed() || b.kind != a.kind {
-			// A copy of everything covers everything else that happens to the table in this statement.
-			if b.kind == Table && b.columns == nil {
-				return
+			// A copy of everything covers everything else that happens to the table in this statement; rows that it adds are found by
+			// comparing.
+			adds := len(a.table.Keys) > 0 && (p.s.db.Caps.TransactionalDDL && (a.observed() || b.observed()) || a.reduce || b.reduce)
+			if b.kind != Table || b.columns != nil {
+				a.kind, a.columns, a.events = Table, nil, events{}
+				a.strong = a.strong || b.strong
+				*b = *a
 			}
-			if a.kind != Table {
-				a.kind = Table
-				a.columns, a.events, a.reduce = nil, events{}, false
-			}
-			a.partitions = nil
-			a.strong = a.strong || b.strong
-			*b = *a
+			b.reduce, b.lossy, b.partitions = adds, true, nil
 			return
 		}
 		b.events.insert = b.events.insert || a.events.insert

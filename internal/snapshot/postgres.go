@@ -45,7 +45,10 @@ var postgresFlavour = flavour{
 		return ref + "::" + f.Decl
 	},
 	back: postgresBack,
-	as:   func(ref string, now engine.Column) string { return "(" + ref + ")::" + now.Type },
+	apart: func(a, b []string) string {
+		return "ROW(" + list(a) + ")::pg_catalog.record OPERATOR(pg_catalog.*<>) ROW(" + list(b) + ")::pg_catalog.record"
+	},
+	as: func(ref string, now engine.Column) string { return "(" + ref + ")::" + now.Type },
 	address: func(t *engine.Table) string {
 		if t.Kind == "partitioned" { // places are numbered in each partition
 			return "(t.tableoid::text || t.ctid::text)"

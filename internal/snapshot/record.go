@@ -13,6 +13,7 @@ type capture struct {
 	detail
 	position int // order within the snapshot
 
+	later  bool          // while capturing: a later statement of the migration concerns the table
 	live   *engine.Table // while capturing: the table as it was then
 	reduce bool          // while capturing: drop what the statement did not change
 	chain  bool          // while capturing: one row may be written more than once
@@ -35,6 +36,7 @@ type detail struct {
 	Whole     bool            `json:"whole"`             // Fields are all columns: a missing row can be inserted
 	Ops       bool            `json:"ops"`               // rows have an op: i(nserted), u(pdated), d(eleted)
 	Moved     bool            `json:"moved"`             // rows have an old key besides the one that locates them
+	Still     bool            `json:"still,omitempty"`   // of Moved: none of them differs
 	Seal      seal            `json:"seal"`              // how the places looked when the migration ended
 	Sequences []sequence      `json:"sequences"`         // where the generators of numbers stood
 	Parents   []engine.Name   `json:"parents"`           // tables that foreign keys of this one point to

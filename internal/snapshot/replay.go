@@ -39,9 +39,19 @@ func (x *Restoration) Apply(ctx context.Context, tx engine.Querier, c *Capturer)
 	return x.previews(), append(x.overridden, x.conflicts...), err
 }
 
-// hold locks the tables, and reads them again: until now they could change.
+// hold locks the tables, and reads them again: until now they could change. Where a row that goes would take rows of another table
+// along, or change them, that one is locked as well: nobody may write such a row between the look for them and the write.
 func (x *Restoration) hold(ctx context.Context, tx engine.Querier) error {
 	var weak, strong []*engine.Table
+	for _, n := range x.taking() {
+		t, err := x.r.inspect(ctx, tx, n)
+		if err != nil {
+			return err
+		}
+		if t != nil {
+			weak = append(weak, t)
+		}
+	}
 	for _, l := range x.lots {
 		switch {
 		case l.live == nil:
@@ -73,6 +83,25 @@ func (x *Restoration) hold(ctx context.Context, tx engine.Querier) error {
 		l.live, l.was.live = t, t
 	}
 	return nil
+}
+
+// taking lists the tables, others than those restored, of which a foreign key would delete or change rows along.
+func (x *Restoration) taking() []engine.Name {
+	var out []engine.Name
+	for _, l := range x.lots {
+		if l.live == nil || x.ask.Mode != Replace && !slices.ContainsFunc(l.was.captures, func(c *capture) bool { return c.Ops }) {
+			continue
+		}
+		for _, fk := range l.live.Referenced {
+			quiet := func(action string) bool { return action == "NO ACTION" || action == "RESTRICT" }
+			if quiet(fk.OnDelete) && quiet(fk.OnUpdate) || slices.Contains(out, fk.Table) ||
+				slices.ContainsFunc(x.lots, func(o *lot) bool { return o.live != nil && o.live.Name == fk.Table }) {
+				continue
+			}
+			out = append(out, fk.Table)
+		}
+	}
+	return out
 }
 
 // strong tells whether readers have to stay out as well: writing switches off something that only an exclusive lock can.
@@ -147,7 +176,7 @@ func (x *Restoration) write(ctx context.Context, tx engine.Querier, c *Capturer)
 	return nil
 }
 
-// changed marks rows whose referenced values are to change while rows of other tables point to them.
+// changed marks rows whose referenced values are to change while rows go on pointing to them.
 func (x *Restoration) changed(ctx context.Context, tx engine.Querier, l *lot) error {
 	s, w := x.s, l.w
 	for _, fk := range l.live.Referenced {
@@ -156,15 +185,11 @@ func (x *Restoration) changed(ctx context.Context, tx engine.Querier, l *lot) er
 		if err != nil {
 			return err
 		}
-		if changes == "" || child == nil || slices.ContainsFunc(x.lots, func(o *lot) bool { return o.live.Name == child.Name }) {
+		if changes == "" || child == nil {
 			continue
 		}
-		var on []string
-		for i, c := range fk.Columns {
-			on = append(on, fmt.Sprintf("c.%s = t.%s", s.q(c), s.q(fk.ParentColumns[i])))
-		}
 		if err := x.r.mark(ctx, tx, w, fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s t ON %s WHERE %s", usedSince, s.own(w.data()), s.f.from(s.db, l.live),
-			s.on(w.capture, l.live, "t", "d", l.g.name, k), all("d.op = 'u'", changes, x.r.free(w), fmt.Sprintf("EXISTS (SELECT 1 FROM %s c WHERE %s)", s.f.from(s.db, child), all(on...))))); err != nil {
+			s.on(w.capture, l.live, "t", "d", l.g.name, k), all("d.op = 'u'", changes, x.r.free(w), x.pointed(l, child, fk)))); err != nil {
 			return err
 		}
 	}
@@ -261,7 +286,7 @@ func (x *Restoration) save(ctx context.Context, tx engine.Querier, l *lot, c *Ca
 	for i, f := range y.Key {
 		live := l.live.Columns[columnIndex(l.live, f.At)]
 		now = append(now, s.f.value("t."+s.q(f.At), f))
-		after = append(after, s.f.value(s.f.as(s.f.back("d."+w.old(i), w.Key[i], live), live), f))
+		after = append(after, s.f.value(s.as(s.f.back("d."+w.old(i), w.Key[i], live), live), f))
 	}
 	for _, f := range y.Fields {
 		was, none = append(was, s.f.value("t."+s.q(f.At), f)), append(none, "NULL")
@@ -286,8 +311,7 @@ func (x *Restoration) save(ctx context.Context, tx engine.Querier, l *lot, c *Ca
 		y.Rows += n
 	}
 	if y.Rows == 0 {
-		_, err := exec(ctx, tx, "drop an empty capture", "DROP TABLE "+s.own(y.data()))
-		return err
+		return s.drop(ctx, tx, "drop an empty capture", s.own(y.data()))
 	}
 	return c.record(ctx, tx, y)
 }
@@ -310,7 +334,7 @@ func (x *Restoration) forget(ctx context.Context, tx engine.Querier) error {
 		}
 	}
 	for _, t := range drop {
-		if _, err := exec(ctx, tx, "forget the comparison", "DROP TABLE "+x.s.own(t)); err != nil {
+		if err := x.s.drop(ctx, tx, "forget the comparison", x.s.own(t)); err != nil {
 			return err
 		}
 	}

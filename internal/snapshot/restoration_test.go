@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -108,6 +109,9 @@ func (b *bench) restore(ask snapshot.Ask) restored {
 // clean looks for work tables that were left behind.
 func (b *bench) clean() {
 	b.t.Helper()
+	if !b.db.Caps.TransactionalDDL {
+		return // Prune drops them
+	}
 	query := "SELECT tablename FROM pg_tables WHERE schemaname = 'dbrollback'"
 	if b.db.Kind == engine.SQLite {
 		query = "SELECT name FROM sqlite_schema WHERE type = 'table'"
@@ -205,7 +209,7 @@ func TestRestoreModes(t *testing.T) {
 		if got, want := rows("t_before"), "1 10 b1, 2 20 b2, 3 30 b3, 4 40 b4"; got != want {
 			t.Errorf("copy:\n got %s\nwant %s", got, want)
 		}
-	})
+	}, everywhere...)
 }
 
 // TestRestoreOnline: batches, with writes of the application between the comparison and its batch: they are conflicts, whatever was
@@ -262,5 +266,68 @@ func TestRestoreOnline(t *testing.T) {
 		if _, err := b.tryOnline(snapshot.Ask{Snapshot: b.take("tree")}, 1, nil); !errors.As(err, &unsafe) {
 			t.Errorf("rows that point to themselves: %v", err)
 		}
-	})
+	}, everywhere...)
+}
+
+// TestDiff: what changed between two snapshots, and since one of them, row by row; with a key and without, with columns that came or
+// went.
+func TestDiff(t *testing.T) {
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, a integer, b varchar(20)); INSERT INTO t VALUES (1, 1, 'x'), (2, 2, NULL), (3, 3, '')",
+			"CREATE TABLE bag (a integer, b varchar(20)); INSERT INTO bag VALUES (1, 'x'), (1, 'x'), (2, NULL)")
+		first := b.take("t", "bag")
+		b.exec("UPDATE t SET b = '' WHERE id = 2; UPDATE t SET b = NULL WHERE id = 3; DELETE FROM t WHERE id = 1; INSERT INTO t VALUES (4, 4, 'new')",
+			"DELETE FROM bag; INSERT INTO bag VALUES (1, 'x'), (3, 'new'), (3, 'new')")
+		second := b.take("t", "bag")
+		b.exec("ALTER TABLE t ADD COLUMN c integer; ALTER TABLE t DROP COLUMN a; UPDATE t SET b = 'now' WHERE id = 4")
+		value := func(v *string) string {
+			if v == nil {
+				return "NULL"
+			}
+			return "'" + *v + "'"
+		}
+		diff := func(from, to string) string {
+			var out []string
+			ds, err := b.store.Diff(t.Context(), snapshot.DiffOptions{From: from, To: to, Samples: 1, Each: func(c snapshot.Change) error {
+				line := c.Kind[:3] + " " + c.Key
+				for _, x := range c.Cells {
+					line += " " + x.Column + ":" + value(x.Before) + ">" + value(x.After)
+				}
+				out = append(out, line)
+				return nil
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range ds {
+				out = append(out, fmt.Sprintf("+%d ~%d -%d %s", d.Inserted, d.Updated, d.Deleted, d.Note))
+			}
+			return strings.Join(out, "\n")
+		}
+		for _, tc := range []struct{ from, to, want string }{
+			{first, second, "upd id=2 b:NULL>''\nupd id=3 b:''>NULL\ndel id=1 id:'1'>NULL a:'1'>NULL b:'x'>NULL\nins id=4 id:NULL>'4' a:NULL>'4' b:NULL>'new'\n" +
+				"del a row a:'1'>NULL b:'x'>NULL\ndel a row a:'2'>NULL b:NULL>NULL\nins a row a:NULL>'3' b:NULL>'new'\nins a row a:NULL>'3' b:NULL>'new'\n+1 ~2 -1 \n+2 ~0 -2 "},
+			{second, first, "upd id=2 b:''>NULL\nupd id=3 b:NULL>''\ndel id=4 id:'4'>NULL a:'4'>NULL b:'new'>NULL\nins id=1 id:NULL>'1' a:NULL>'1' b:NULL>'x'\n" +
+				"del a row a:'3'>NULL b:'new'>NULL\ndel a row a:'3'>NULL b:'new'>NULL\nins a row a:NULL>'1' b:NULL>'x'\nins a row a:NULL>'2' b:NULL>NULL\n+1 ~2 -1 \n+2 ~0 -2 "},
+			{second, snapshot.Now, "upd id=4 b:'new'>'now'\n+0 ~1 -0 not compared, because only one side has them: a\n+0 ~0 -0 "},
+			{first, first, "+0 ~0 -0 \n+0 ~0 -0 "},
+		} {
+			got := strings.Split(diff(tc.from, tc.to), "\n")
+			want := strings.Split(tc.want, "\n")
+			slices.Sort(got)
+			slices.Sort(want)
+			if !slices.Equal(got, want) {
+				t.Errorf("from %s to %s:\n%s", tc.from, tc.to, testdb.Diff(strings.Join(want, "\n")+"\n", strings.Join(got, "\n")+"\n"))
+			}
+		}
+		b.up("UPDATE t SET b = 'up'")
+		rows := b.query("SELECT snapshot_id FROM " + b.db.Quote(b.db.Own("state_snapshots")) + " WHERE direction = 'up'")
+		if got := diff(rows[0], snapshot.Now); !strings.Contains(got, "it holds only b of the 3 row(s)") {
+			t.Errorf("a part: %s", got)
+		}
+		var ask *snapshot.AskError
+		if _, err := b.store.Diff(t.Context(), snapshot.DiffOptions{From: "nope", To: snapshot.Now}); !errors.As(err, &ask) {
+			t.Errorf("unknown: %v", err)
+		}
+	}, everywhere...)
 }

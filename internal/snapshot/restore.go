@@ -20,6 +20,7 @@ const (
 	parentGone    = "parent deleted"
 	usedSince     = "referenced since"
 	removedByDown = "deleted by the migration"
+	noRow         = "the row is not there"
 )
 
 // Restorer puts the captures of one migration in one direction back while the opposite direction runs, in the same
@@ -32,8 +33,14 @@ type Restorer struct {
 	report   map[engine.Name]*TableReport
 	order    []engine.Name
 	notes    []string
-	bare     bool // there is no transaction in which something could be tried
+	bare     bool      // there is no transaction in which something could be tried
+	capturer *Capturer // of the run that puts the captures back; see Record
+	won      []Conflict
 }
+
+// Record names the captures of the run that puts these back. What is put back before the run's last statement takes the place of
+// values that a statement still to come would capture: those are captured through c first.
+func (r *Restorer) Record(c *Capturer) { r.capturer = c }
 
 // restoring is a capture on its way back.
 type restoring struct {
@@ -44,7 +51,8 @@ type restoring struct {
 	cleared bool              // rows that it inserted are gone, keys that it moved are back
 	landed  bool              // Down moved the keys back itself
 	back    bool              // a kept table has taken its place again
-	final   string            // table of the keys that its rows had in the beginning, when older captures moved keys
+	final   string            // table of the keys that its rows had in the beginning, when captures of its table moved keys
+	late    []string          // columns that came back while its rows were not under their keys yet
 	bag     *bag              // of a table without a key
 	wrote   bool              // something of it was put back where it was sealed
 	placed  bool              // all that was gone of it was put back when its place came back
@@ -139,6 +147,9 @@ func (r *Restorer) Check(ctx context.Context, tx engine.Querier) error {
 		return nil
 	}
 	r.checked = true
+	if err := r.indexed(ctx); err != nil {
+		return err
+	}
 	if err := r.occupied(ctx, tx); err != nil {
 		return err
 	}
@@ -203,24 +214,28 @@ func sameKey(x, y *restoring) bool {
 	return x.Home == y.Home && len(x.Key) > 0 && slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Name == b.Name && a.Decl == b.Decl })
 }
 
-// finals works out which keys the rows of a capture had when the migration began, when older captures moved keys.
+// finals works out which keys the rows of a capture had when the migration began, when captures of its table moved keys. Rows that
+// the migration itself had inserted before (born) have none, and are not to come back.
 func (r *Restorer) finals(ctx context.Context, tx engine.Querier, x *restoring, older []*restoring) error {
+	if x.Rows == 0 || len(x.Key) == 0 || !r.moves(x.Home) {
+		return nil
+	}
 	s := r.s
 	var names, decls, from []string
 	for i, f := range x.Key {
-		names, decls, from = append(names, "f"+itoa(i+1)), append(decls, "f"+itoa(i+1)+" "+f.Decl), append(from, x.old(i))
+		names, decls, from = append(names, "f"+itoa(i+1)), append(decls, "f"+itoa(i+1)+" "+f.Decl), append(from, x.was("d", i))
 	}
 	for j := len(older) - 1; j >= 0; j-- {
 		m := older[j]
-		if !m.Moved || m.Rows == 0 || x.Rows == 0 || !sameKey(x, m) {
+		if !m.Moved && !m.Ops || m.Rows == 0 || !sameKey(x, m) {
 			continue
 		}
 		if x.final == "" {
 			x.final = s.own("dbrollback_last_" + compact(x.ID))
-			if err := s.make(ctx, tx, "follow keys", x.final, append([]string{"n bigint NOT NULL"}, decls...), "n"); err != nil {
+			if err := s.make(ctx, tx, "follow keys", x.final, append([]string{"n bigint NOT NULL", "born integer NOT NULL"}, decls...), "n"); err != nil {
 				return err
 			}
-			if _, err := exec(ctx, tx, "follow keys", fmt.Sprintf("INSERT INTO %s (n, %s) SELECT n, %s FROM %s", x.final, list(names), list(from), s.own(x.data()))); err != nil {
+			if _, err := exec(ctx, tx, "follow keys", fmt.Sprintf("INSERT INTO %s (n, born, %s) SELECT d.n, 0, %s FROM %s d", x.final, list(names), list(from), s.own(x.data()))); err != nil {
 				return err
 			}
 		}
@@ -230,7 +245,15 @@ func (r *Restorer) finals(ctx context.Context, tx engine.Querier, x *restoring, 
 			sets = append(sets, [2]string{names[i], "m." + o(i)})
 			on = append(on, fmt.Sprintf("m.%s = z.%s", k(i), names[i]))
 		}
-		if _, err := exec(ctx, tx, "follow keys", s.update(x.final, "z", sets, s.own(m.data())+" m", "m.op = 'u' AND "+all(on...))); err != nil {
+		if m.Ops {
+			if _, err := exec(ctx, tx, "follow keys", s.update(x.final, "z", [][2]string{{"born", "1"}}, s.own(m.data())+" m", "m.op = 'i' AND z.born = 0 AND "+all(on...))); err != nil {
+				return err
+			}
+		}
+		if !m.Moved {
+			continue
+		}
+		if _, err := exec(ctx, tx, "follow keys", s.update(x.final, "z", sets, s.own(m.data())+" m", "m.op = 'u' AND z.born = 0 AND "+all(on...))); err != nil {
 			return err
 		}
 	}
@@ -319,7 +342,11 @@ func (r *Restorer) mark(ctx context.Context, tx engine.Querier, x *restoring, qu
 func (r *Restorer) marked(ctx context.Context, tx engine.Querier, x *restoring, query string) (int64, error) {
 	work := r.s.own(x.conflicts())
 	if !x.work {
-		if err := r.s.make(ctx, tx, "note conflicts", work, []string{"n bigint NOT NULL", "reason varchar(40) NOT NULL"}, ""); err != nil {
+		columns := []string{"n bigint NOT NULL", "reason varchar(40) NOT NULL"}
+		if r.s.f.keyed {
+			columns = append(columns, "KEY dbrollback_k (n)")
+		}
+		if err := r.s.make(ctx, tx, "note conflicts", work, columns, ""); err != nil {
 			return 0, err
 		}
 	}

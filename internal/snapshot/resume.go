@@ -33,6 +33,11 @@ func (s *Store) Resume(ctx context.Context, q engine.Querier, id string, m Meta,
 		if len(r.Key) == 0 && r.Kind != Definition {
 			c.whole[r.Identity] = true
 		}
+		for n, st := range past.Statements {
+			for _, e := range st.Effects {
+				r.later = r.later || n+1 > r.Statement && c.concerns(e, r.capture)
+			}
+		}
 	}
 	return c, c.track.recall(ctx, q, past)
 }
@@ -130,6 +135,9 @@ func (t *tracker) recall(ctx context.Context, q engine.Querier, past Past) error
 		}
 	}
 	t.origin = now
+	for _, o := range now {
+		t.began = append(t.began, o.Name)
+	}
 	return nil
 }
 

@@ -33,7 +33,7 @@ func (r *Restorer) rotate(ctx context.Context, tx engine.Querier, g *target, ent
 		return 0, false, err
 	}
 	for _, q := range []string{
-		fmt.Sprintf("DELETE FROM %s AS t WHERE EXISTS (SELECT 1 FROM %s WHERE %s)", s.f.from(s.db, g.t), r.source(x), all(s.on(x.capture, g.t, "t", "d", g.name, x.goal), these)),
+		s.remove(s.f.from(s.db, g.t), "t", r.source(x), all(s.on(x.capture, g.t, "t", "d", g.name, x.goal), these)),
 		fmt.Sprintf("INSERT INTO %s (%s) %s SELECT %s FROM %s WHERE %s", s.db.Quote(g.t.Name), list(names), s.f.overriding, list(values), r.source(x), these),
 	} {
 		if n, err = exec(ctx, tx, "put back values of "+x.Home.String(), q); err != nil {

@@ -21,7 +21,7 @@ func TestComputedByDown(t *testing.T) {
 		if b.db.Caps.Schemas {
 			table = "public.u"
 		}
-		b.watch = snapshot.Watch{table: {"first", "last"}}
+		b.watch = snapshot.Watch{table: {{Reads: []string{"first", "last"}}}}
 		b.up("ALTER TABLE u ADD COLUMN first varchar(20); ALTER TABLE u ADD COLUMN last varchar(20); UPDATE u SET first = substr(name, 1, 3), last = substr(name, 5); ALTER TABLE u DROP COLUMN name")
 		b.exec("UPDATE u SET first = 'Rob' WHERE id = 2")
 		rep := b.down("ALTER TABLE u ADD COLUMN name varchar(20); UPDATE u SET name = first || ' ' || last; ALTER TABLE u DROP COLUMN first; ALTER TABLE u DROP COLUMN last", snapshot.Keep)

@@ -11,9 +11,12 @@ import (
 	"github.com/dbrollback/dbrollback/internal/verify"
 )
 
-// Watch names columns that the opposite direction's UPDATEs read, by "schema.table" ("table" where there are no
-// schemas): values that it computes from them are newer than a capture once they changed. "*" is the whole row.
-type Watch map[string][]string
+// Watch says, by "schema.table" ("table" where there are no schemas), what the opposite direction's UPDATEs compute: values
+// that come from columns which have changed since are newer than a capture.
+type Watch map[string][]Computed
+
+// Computed are columns that one UPDATE reads and those that it sets; "*" reads the whole row, and no column sets any.
+type Computed struct{ Reads, Sets []string }
 
 // Seal ends the captures of a migration, in its transaction: it records how the place of each captured row looks now, so
 // that writes made after the migration can be told apart, and sums the captured data. Nothing captured changes after.
@@ -26,12 +29,22 @@ func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) err
 		return c.supersede(ctx, tx)
 	}
 	return c.s.pinned(ctx, tx, func() error {
+		for _, x := range slices.Clone(c.captures) {
+			if err := c.newcomers(ctx, tx, x); err != nil {
+				return fmt.Errorf("capture what was inserted into %s: %w", x.Home, err)
+			}
+		}
 		for i, x := range c.captures {
 			if x.Kind != Definition {
 				if c.meta.Direction == Manual { // nobody changed anything: there is nothing to tell apart later
 					x.Seal.Mode = sealNone
-				} else if err := c.seal(ctx, tx, i, x, watch); err != nil {
-					return fmt.Errorf("seal the capture of %s: %w", x.Home, err)
+				} else if x.Seal.Mode == "" || c.touched(i, x) {
+					if err := c.unseal(ctx, tx, x); err != nil {
+						return err
+					}
+					if err := c.seal(ctx, tx, i, x, watch); err != nil {
+						return fmt.Errorf("seal the capture of %s: %w", x.Home, err)
+					}
 				}
 				if err := c.sum(ctx, tx, x); err != nil {
 					return fmt.Errorf("seal the capture of %s: %w", x.Home, err)
@@ -117,6 +130,12 @@ func (c *Capturer) now(ctx context.Context, tx engine.Querier, x *capture) (*eng
 		}
 	}
 	t, err := c.s.db.Inspect(ctx, tx, names[0])
+	if stand, ok := c.track.stands[strings.ToLower(x.Home.Name)]; ok && errors.Is(err, engine.ErrNoTable) {
+		// One that the migration made, that stood in its place and was renamed.
+		if t, err = c.s.db.Inspect(ctx, tx, stand); err == nil && !c.track.made(t) {
+			return nil, nil
+		}
+	}
 	if errors.Is(err, engine.ErrNoTable) {
 		return nil, nil
 	}
@@ -127,6 +146,47 @@ func (c *Capturer) now(ctx context.Context, tx engine.Querier, x *capture) (*eng
 		return nil, nil
 	}
 	return t, nil
+}
+
+// newcomers captures the keys of rows that the migration itself put into a table that took the place of a captured one: they are
+// not to stay when that one comes back.
+func (c *Capturer) newcomers(ctx context.Context, tx engine.Querier, x *capture) error {
+	if !c.s.db.Caps.TransactionalDDL || x.Kind != Table || x.Ops || len(x.Key) == 0 {
+		return nil
+	}
+	t, err := c.now(ctx, tx, x)
+	if err != nil || t == nil || !c.track.made(t) || len(t.Keys) == 0 {
+		return err
+	}
+	y, err := c.prepare(ctx, tx, x.Statement, &action{kind: Rows, table: t, events: events{insert: true}, reason: "made anew"})
+	if err != nil {
+		return err
+	}
+	y.Home, y.Info.Table, y.Key = x.Home, x.Info.Table, slices.Clone(x.Key)
+	var keys, values []string
+	for i, f := range x.Key {
+		j := columnIndex(t, f.Name)
+		if j < 0 || y.Kind != Rows || len(t.Keys[0].Columns) != len(x.Key) {
+			break
+		}
+		if decl, text := c.s.f.store(t.Columns[j]); decl != f.Decl || text != f.Text {
+			break
+		}
+		y.Key[i].At, y.Key[i].Num = t.Columns[j].Name, columnIdentity(t, t.Columns[j])
+		keys, values = append(keys, k(i)), append(values, c.s.f.value("t."+c.s.q(t.Columns[j].Name), f))
+	}
+	if len(keys) == len(x.Key) {
+		y.Rows, err = exec(ctx, tx, "compare keys", fmt.Sprintf("INSERT INTO %s (op, %s) SELECT 'i', %s FROM %s t WHERE NOT EXISTS (SELECT 1 FROM %s d WHERE %s)",
+			c.s.own(y.data()), list(keys), list(values), c.s.f.from(c.s.db, t), c.s.own(x.data()), c.s.on(x, t, "t", "d", func(i int) string { return x.Key[i].Name }, k)))
+		if err != nil {
+			return err
+		}
+	}
+	if y.Rows == 0 {
+		_, err := exec(ctx, tx, "drop an empty capture", "DROP TABLE "+c.s.own(y.data()))
+		return err
+	}
+	return c.record(ctx, tx, y)
 }
 
 // nameNow finds what a captured column is called in t; "" when it is gone. A column of the same name counts when the
@@ -152,7 +212,15 @@ func (c *Capturer) nameNow(x *capture, t *engine.Table, f field) string {
 			}
 		}
 	}
-	if i := columnIndex(t, f.Name); i >= 0 && !t.Columns[i].Generated {
+	now, renamed := c.track.names[strings.ToLower(x.Home.Name)][strings.ToLower(f.Name)]
+	if renamed && now != "" {
+		for _, col := range t.Columns {
+			if c.s.sameName(col.Name, now) && !col.Generated {
+				return col.Name
+			}
+		}
+	}
+	if i := columnIndex(t, f.Name); i >= 0 && !t.Columns[i].Generated && !(renamed && len(x.Key) == 0) {
 		return t.Columns[i].Name
 	}
 	return ""
@@ -201,16 +269,28 @@ func (c *Capturer) seal(ctx context.Context, tx engine.Querier, index int, x *ca
 		x.Seal.Key = append(x.Seal.Key, x.Key[i].Seal)
 	}
 	if dropped {
-		for _, w := range watch[t.Name.String()] {
-			for _, col := range t.Columns {
-				if (w == "*" || c.s.sameName(col.Name, w)) && !slices.Contains(x.Seal.Columns, col.Name) {
-					x.Seal.Columns = append(x.Seal.Columns, col.Name)
-					x.Seal.Watched = true
-				}
+		c.watch(x, t, watch[t.Name.String()])
+	}
+	return c.sealRows(ctx, tx, index, x, t)
+}
+
+// watch adds to what a seal covers the columns from which values of dropped ones are computed.
+func (c *Capturer) watch(x *capture, t *engine.Table, computed []Computed) {
+	for _, w := range computed {
+		concerns := len(w.Sets) == 0 || slices.ContainsFunc(x.Fields, func(f field) bool {
+			return f.Seal == "" && slices.ContainsFunc(w.Sets, func(n string) bool { return c.s.sameName(f.Name, n) })
+		})
+		if !concerns {
+			continue
+		}
+		for _, col := range t.Columns {
+			reads := slices.ContainsFunc(w.Reads, func(n string) bool { return n == "*" || c.s.sameName(col.Name, n) })
+			if reads && !slices.Contains(x.Seal.Columns, col.Name) {
+				x.Seal.Columns = append(x.Seal.Columns, col.Name)
+				x.Seal.Watched = true
 			}
 		}
 	}
-	return c.sealRows(ctx, tx, index, x, t)
 }
 
 // sameName compares column names as the engine does.

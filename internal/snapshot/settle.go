@@ -2,7 +2,9 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
@@ -136,17 +138,33 @@ func (c *Capturer) part(ctx context.Context, tx engine.Querier, x *capture) erro
 	return nil
 }
 
-// reduce keeps of a copy of all rows those that the statement changed or removed, and adds those that it inserted.
+// reduce keeps of a copy of all rows those that the statement changed or removed, and adds those that it inserted. Of a table that
+// is another one now nothing is taken off; of one that lost a column all rows are changed.
 func (c *Capturer) reduce(ctx context.Context, tx engine.Querier, x *capture) error {
 	if c.s.f.reduce != nil {
 		return c.s.f.reduce(ctx, c, tx, x)
 	}
+	t, err := c.s.db.Inspect(ctx, tx, x.At)
+	if errors.Is(err, engine.ErrNoTable) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if identity(t) != x.Identity && t.OID != 0 || slices.ContainsFunc(x.Key, func(f field) bool { return columnIndex(t, f.At) < 0 }) {
+		return nil
+	}
 	data := c.s.own(x.data())
-	from := c.s.f.from(c.s.db, x.live)
+	from := c.s.f.from(c.s.db, t)
 	at := func(i int) string { return x.Key[i].At }
-	on := c.s.on(x, x.live, "t", "d", at, k)
+	on := c.s.on(x, t, "t", "d", at, k)
 	var kept, live []string
+	whole := true
 	for i, f := range x.Fields {
+		j := columnIndex(t, f.At)
+		if whole = whole && j >= 0 && c.s.typed(t.Columns[j]) == f.Type; !whole {
+			break
+		}
 		kept = append(kept, c.s.image("d."+v(i), f))
 		live = append(live, c.s.image(c.s.f.value("t."+c.s.q(f.At), f), f))
 	}
@@ -155,11 +173,14 @@ func (c *Capturer) reduce(ctx context.Context, tx engine.Querier, x *capture) er
 		keys = append(keys, k(i))
 		values = append(values, c.s.f.value("t."+c.s.q(f.At), f))
 	}
-	for _, q := range []string{
+	queries := []string{
 		fmt.Sprintf("INSERT INTO %[1]s (op, %[2]s) SELECT 'i', %[3]s FROM %[4]s t WHERE NOT EXISTS (SELECT 1 FROM %[1]s d WHERE %[5]s)", data, list(keys), list(values), from, on),
-		fmt.Sprintf("DELETE FROM %[1]s WHERE op = 'u' AND n IN (SELECT d.n FROM %[1]s d JOIN %[2]s t ON %[3]s WHERE %[4]s = %[5]s)", data, from, on, c.s.hash(kept), c.s.hash(live)),
 		fmt.Sprintf("UPDATE %[1]s SET op = 'd' WHERE op = 'u' AND n IN (SELECT d.n FROM %[1]s d WHERE NOT EXISTS (SELECT 1 FROM %[2]s t WHERE %[3]s))", data, from, on),
-	} {
+	}
+	if whole {
+		queries = append(queries, fmt.Sprintf("DELETE FROM %[1]s WHERE op = 'u' AND n IN (SELECT d.n FROM %[1]s d JOIN %[2]s t ON %[3]s WHERE %[4]s = %[5]s)", data, from, on, c.s.hash(kept), c.s.hash(live)))
+	}
+	for _, q := range queries {
 		if _, err := exec(ctx, tx, "reduce the capture of "+x.At.String(), q); err != nil {
 			return err
 		}

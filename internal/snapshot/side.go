@@ -26,11 +26,14 @@ func (x *Restoration) aside(ctx context.Context, tx engine.Querier) (l *lot, int
 	} else if !errors.Is(err, engine.ErrNoTable) {
 		return nil, into, nil, err
 	}
-	l.entries = &restoring{capture: l.was.captures[0]}
-	if len(l.was.captures) > 1 {
+	if len(l.was.captures) == 1 && l.was.captures[0].Kind != Kept {
+		l.entries = &restoring{capture: l.was.captures[0]}
+	} else {
 		alone := *l.was // what was not captured is not taken from the rows of now: they may have changed
 		alone.live = nil
-		l.preview.Notes = append(l.preview.Notes, "what was not captured of a row is NULL in the copy")
+		if !l.was.whole() {
+			l.preview.Notes = append(l.preview.Notes, "what was not captured of a row is NULL in the copy")
+		}
 		if l.entries, err = x.from.entries(ctx, tx, &alone); err != nil {
 			return nil, into, nil, err
 		}

@@ -50,6 +50,23 @@ func (s *Store) typed(c engine.Column) string {
 	return s.f.typed(c)
 }
 
+// differ is the condition that two rows, given by their images, are not the same by bytes.
+func (s *Store) differ(a, b []string) string {
+	exact := s.hash(a) + " <> " + s.hash(b)
+	if s.f.apart == nil {
+		return exact
+	}
+	return s.f.apart(a, b) + " AND " + exact
+}
+
+// as makes a value, as back gives it, exactly one of the live column's type.
+func (s *Store) as(ref string, now engine.Column) string {
+	if s.f.as == nil {
+		return ref
+	}
+	return s.f.as(ref, now)
+}
+
 // kept describes how the values of a live column are kept.
 func (s *Store) kept(c engine.Column) field {
 	f := field{Name: c.Name, At: c.Name, Type: s.typed(c)}

@@ -59,7 +59,7 @@ type flavour struct {
 	value func(ref string, f field) string
 	// back turns a kept value into what the live column takes.
 	back func(ref string, f field, now engine.Column) string
-	// as makes a value, as back gives it, exactly one of the live column's type: cut or rounded where that cuts or rounds.
+	// as makes a value, as back gives it, exactly one of the live column's type: cut or rounded where that cuts or rounds; nil: as it is.
 	as func(ref string, now engine.Column) string
 	// column gives the column of a copy that takes a captured value: of the type it had, or of the form it is kept in when that type is gone.
 	column func(ctx context.Context, q engine.Querier, f field) (engine.Column, error)
@@ -92,6 +92,9 @@ type flavour struct {
 	nothing string
 	// lasting: session settings outlive the transaction that made them.
 	lasting bool
+	// apart tells cheaply that two rows of equal types may differ: false only when their bytes are the same; nil: nothing is cheaper
+	// than their hashes.
+	apart func(a, b []string) string
 	// image is what of a kept value goes into a hash; nil: the value.
 	image func(ref string, f field) string
 	// concat joins texts; nil: ||.

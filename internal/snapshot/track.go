@@ -54,6 +54,12 @@ type tracker struct {
 	// Before origin is read: what was made so far, by name. Nothing was renamed until then.
 	tables  []engine.Name
 	columns []madeColumn
+	stands  map[string]engine.Name // by the name that a table had: the one that it was given instead
+	began   []engine.Name          // all tables, when the migration began
+	// names: by the name that a table had in the beginning, in small letters, and by that of its column: what the column is called
+	// now, be it in a table that was made in the place of the first; "" when it was dropped. What is not there kept its name.
+	names map[string]map[string]string
+	given map[string]bool // "table.column", in small letters: names of now that a column was given by a rename
 }
 
 type madeColumn struct {
@@ -90,6 +96,9 @@ func (t *tracker) elsewhere(x *engine.Table) bool { return x.Name.Schema != "" &
 func (t *tracker) home(x *engine.Table) engine.Name {
 	if o, ok := t.origin[identity(x)]; ok {
 		return o.Name
+	}
+	if n, ok := t.beganAs(x.Name.Name); ok { // it was made anew in the place of one that was renamed
+		return n
 	}
 	return x.Name
 }
@@ -145,6 +154,9 @@ func (t *tracker) read(ctx context.Context, q engine.Querier) error {
 		} else if !errors.Is(err, engine.ErrNoTable) {
 			return err
 		}
+	}
+	for _, o := range t.origin {
+		t.began = append(t.began, o.Name)
 	}
 	for _, m := range t.columns {
 		x, err := t.s.db.Inspect(ctx, q, m.table)
@@ -205,6 +217,16 @@ func (t *tracker) key(n engine.Name) string {
 
 // after follows a statement's renames where identities are names, and forgets what is gone.
 func (t *tracker) after(es []effects.Effect, named bool) {
+	for _, e := range es {
+		switch e.Kind {
+		case effects.RenameTable:
+			t.renamed(engine.Name{Schema: e.Table.Schema, Name: e.Table.Name}, e.NewName.Name)
+		case effects.RenameColumn, effects.DropColumn:
+			for _, c := range e.Columns {
+				t.renamedColumn(e.Table.Name, c, e.NewName.Name)
+			}
+		}
+	}
 	if t.origin == nil || !named {
 		return
 	}
@@ -234,3 +256,59 @@ func (t *tracker) after(es []effects.Effect, named bool) {
 		}
 	}
 }
+
+// renamed follows tables from name to name.
+func (t *tracker) renamed(from engine.Name, to string) {
+	if t.stands == nil {
+		t.stands = map[string]engine.Name{}
+	}
+	now := engine.Name{Schema: from.Schema, Name: to}
+	for was, n := range t.stands {
+		if strings.EqualFold(n.Name, from.Name) {
+			t.stands[was] = now
+		}
+	}
+	t.stands[strings.ToLower(from.Name)] = now
+}
+
+// beganAs gives the name that the table of a name of now had when the migration began, by the renames alone.
+func (t *tracker) beganAs(name string) (engine.Name, bool) {
+	for _, n := range t.began {
+		if now, ok := t.stands[strings.ToLower(n.Name)]; ok && strings.EqualFold(now.Name, name) {
+			return n, true
+		}
+	}
+	return engine.Name{}, false
+}
+
+// renamedColumn follows a column to another name, or to none.
+func (t *tracker) renamedColumn(now, from, to string) {
+	table := now
+	if n, ok := t.beganAs(table); ok {
+		table = n.Name
+	}
+	if t.names == nil {
+		t.names, t.given = map[string]map[string]string{}, map[string]bool{}
+	}
+	delete(t.given, place(now, from))
+	if to != "" {
+		t.given[place(now, to)] = true
+	}
+	table, from = strings.ToLower(table), strings.ToLower(from)
+	columns := t.names[table]
+	if columns == nil {
+		columns = map[string]string{}
+		t.names[table] = columns
+	}
+	for was, now := range columns {
+		if strings.EqualFold(now, from) {
+			columns[was] = to
+			return
+		}
+	}
+	if _, another := columns[from]; !another {
+		columns[from] = to
+	}
+}
+
+func place(table, column string) string { return strings.ToLower(table + "." + column) }

@@ -227,6 +227,34 @@ func TestCompareRows(t *testing.T) {
 	}, everywhere...)
 }
 
+// Rows without a key are told apart by a column that tells them apart.
+func TestCompareRowsWithoutKey(t *testing.T) {
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		testdb.Exec(t, dsn, "CREATE TABLE t (same int, id varchar(9), v int)", "INSERT INTO t VALUES (1, 'a', 1), (1, 'b', 2), (1, 'c', 3)",
+			"CREATE TABLE twins (v int)", "INSERT INTO twins VALUES (1), (1), (2)")
+		db, err := engine.Open(t.Context(), dsn, engine.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		read := func(name string) *RowSet {
+			s, err := ReadRows(t.Context(), db, db, engine.Name{Name: name})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		keyless, twins := read("t"), read("twins")
+		testdb.Exec(t, dsn, "UPDATE t SET v = v + 10", "DELETE FROM t WHERE id = 'c'", "UPDATE twins SET v = 3 WHERE v = 2")
+		if d := keyless.Compare(read("t")); fmt.Sprint(d) != "{3 1 0 [{v 2 2}]}" {
+			t.Errorf("%+v", d)
+		}
+		if d := twins.Compare(read("twins")); fmt.Sprint(d) != "{3 1 1 []}" {
+			t.Errorf("%+v", d)
+		}
+	}, everywhere...)
+}
+
 func TestSample(t *testing.T) {
 	for _, expr := range []string{`^[a-z]+$`, `^\d{4}-\d{2}$`, `^(new|old)$`, `^#[0-9a-fA-F]{6}$`, `^[A-Z]{2}[0-9]+(-[a-z]*)?$`, `^.{3,5}$`} {
 		if s, ok := sample(expr, 3); !ok {

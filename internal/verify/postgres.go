@@ -36,8 +36,13 @@ type postgresQuery struct {
 	Others bool // named tables, and every view
 	// What the tables use that most do not; without it the statement is a third as long, and as fast.
 	Rare, Sequences bool
-	Version         int
+	// Of the rest: what the open transaction made or changed, or what has one of the names in the setting.
+	Own, Named bool
+	Version    int
 }
+
+// Part tells whether the statement for the rest reads a part of it.
+func (p postgresQuery) Part() bool { return p.Own || p.Named }
 
 //go:embed postgres_digest.sql
 var postgresDigest string
@@ -137,6 +142,11 @@ func (p postgres) read(ctx context.Context, q engine.Querier, f Fingerprint, que
 	if err := q.QueryRowContext(ctx, text, engine.Prepared(p.db)...).Scan(&objects, &path); err != nil {
 		return err
 	}
+	return f.decode(objects)
+}
+
+// decode adds the objects of an answer.
+func (f Fingerprint) decode(objects []byte) error {
 	var rows []postgresRow
 	if err := json.Unmarshal(objects, &rows); err != nil {
 		return fmt.Errorf("read the catalog's answer: %w", err)

@@ -1,7 +1,13 @@
 WITH
+{{- if .Own}}
+me AS MATERIALIZED (SELECT pg_current_xact_id()::xid AS x),
+{{- end}}
+{{- if .Named}}
+named AS MATERIALIZED (SELECT unnest(current_setting('dbrollback.scope')::text[]) AS n),
+{{- end}}
 path AS MATERIALIZED (SELECT current_setting('search_path') AS old, set_config('search_path', 'pg_catalog', true) AS new),
 nsp AS MATERIALIZED (
-    SELECT n.oid, n.nspname, n.nspowner, n.nspacl FROM path, pg_catalog.pg_namespace n
+    SELECT n.oid, n.nspname, n.nspowner, n.nspacl{{if .Part}}, n.xmin AS made{{end}} FROM path, pg_catalog.pg_namespace n
     WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'dbrollback')
       AND n.nspname NOT LIKE 'pg\_temp\_%' AND n.nspname NOT LIKE 'pg\_toast\_temp\_%'
 ),
@@ -12,14 +18,14 @@ typ AS MATERIALIZED (
     FROM nsp n JOIN pg_catalog.pg_type t ON t.typnamespace = n.oid AND t.typtype IN ('e', 'd', 'c', 'r', 'b')
     WHERE t.oid >= 16384 AND (t.typtype <> 'c' OR EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = t.typrelid AND c.relkind = 'c'))
       AND NOT (t.typtype = 'b' AND t.typelem <> 0 AND t.typlen = -1 AND EXISTS (SELECT FROM pg_catalog.pg_type e WHERE e.typarray = t.oid))
-      AND (1247, t.oid) NOT IN (SELECT m.classid, m.objid FROM member m)
+      AND (1247, t.oid) NOT IN (SELECT m.classid, m.objid FROM member m){{if .Own}} AND t.xmin = (SELECT x FROM me){{end}}{{if .Named}} AND t.typname IN (SELECT n FROM named){{end}}
 ),
 fun AS MATERIALIZED (
     SELECT p.oid, p.prokind, p.proowner, p.proacl, format('%I.%I(%s)', n.nspname, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid)) AS q,
            CASE p.prokind WHEN 'p' THEN 'PROCEDURE' WHEN 'a' THEN 'AGGREGATE' ELSE 'FUNCTION' END AS word, n.nspname, p.proname
     FROM nsp n JOIN pg_catalog.pg_proc p ON p.pronamespace = n.oid
     WHERE p.oid >= 16384 AND p.proname NOT LIKE 'dbrollback\_%' AND (1255, p.oid) NOT IN (SELECT m.classid, m.objid FROM member m)
-      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'i')
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'i'){{if .Own}} AND p.xmin = (SELECT x FROM me){{end}}{{if .Named}} AND p.proname IN (SELECT n FROM named){{end}}
 ),
 -- Sequences that no column owns; the others come with their tables.
 seq AS MATERIALIZED (
@@ -29,17 +35,17 @@ seq AS MATERIALIZED (
     FROM nsp n JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relkind = 'S' JOIN pg_catalog.pg_sequence s ON s.seqrelid = c.oid
     WHERE (1259, c.oid) NOT IN (SELECT m.classid, m.objid FROM member m)
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i')
-                      AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjsubid > 0)
+                      AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjsubid > 0){{if .Own}} AND c.xmin = (SELECT x FROM me){{end}}{{if .Named}} AND c.relname IN (SELECT n FROM named){{end}}
 ),
 obj(class, id, sub, ident, kind, name, def, mk, alt, rm, rank, owner) AS MATERIALIZED (
     SELECT 'pg_catalog.pg_namespace'::regclass::oid, n.oid, 0, 'SCHEMA ' || quote_ident(n.nspname), 'schema', quote_ident(n.nspname), 'SCHEMA',
            ARRAY['CREATE SCHEMA ' || quote_ident(n.nspname)], NULL::text[], ARRAY['DROP SCHEMA ' || quote_ident(n.nspname)], 10, n.nspowner
-    FROM nsp n
+    FROM nsp n{{if .Own}} WHERE n.made = (SELECT x FROM me){{end}}{{if .Named}} WHERE n.nspname IN (SELECT n FROM named){{end}}
     UNION ALL
     SELECT 'pg_catalog.pg_extension'::regclass, e.oid, 0, 'EXTENSION ' || quote_ident(e.extname), 'extension', quote_ident(e.extname),
            format('SCHEMA %I VERSION %L', n.nspname, e.extversion),
            ARRAY[format('CREATE EXTENSION %I SCHEMA %I VERSION %L', e.extname, n.nspname, e.extversion)], NULL, ARRAY['DROP EXTENSION ' || quote_ident(e.extname)], 15, NULL
-    FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.oid >= 16384
+    FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.oid >= 16384{{if .Own}} AND e.xmin = (SELECT x FROM me){{end}}{{if .Named}} AND e.extname IN (SELECT n FROM named){{end}}
     UNION ALL
     SELECT 'pg_catalog.pg_type'::regclass, t.oid, 0, t.word || ' ' || t.q,
            CASE t.typtype WHEN 'e' THEN 'enum' WHEN 'd' THEN 'domain' WHEN 'c' THEN 'composite' WHEN 'r' THEN 'range' ELSE 'type' END, t.q, d.def,
@@ -113,7 +119,7 @@ obj(class, id, sub, ident, kind, name, def, mk, alt, rm, rank, owner) AS MATERIA
         {{else}}CASE WHEN co.collprovider = 'i' THEN 'LOCALE = ' || quote_literal(co.collcollate) END,{{end}}
         CASE WHEN co.collprovider = 'c' THEN format('LC_COLLATE = %L, LC_CTYPE = %L', co.collcollate, co.collctype) END,
         CASE WHEN NOT co.collisdeterministic THEN 'DETERMINISTIC = false' END) AS def) d
-    WHERE (3456, co.oid) NOT IN (SELECT m.classid, m.objid FROM member m)
+    WHERE (3456, co.oid) NOT IN (SELECT m.classid, m.objid FROM member m){{if .Own}} AND co.xmin = (SELECT x FROM me){{end}}{{if .Named}} AND co.collname IN (SELECT n FROM named){{end}}
     UNION ALL
     SELECT 'pg_catalog.pg_publication'::regclass, p.oid, 0, 'PUBLICATION ' || quote_ident(p.pubname), 'publication', quote_ident(p.pubname), d.def,
            ARRAY[format('CREATE PUBLICATION %I%s', p.pubname, d.def)], NULL, ARRAY['DROP PUBLICATION ' || quote_ident(p.pubname)], 112, p.pubowner
@@ -123,7 +129,7 @@ obj(class, id, sub, ident, kind, name, def, mk, alt, rm, rank, owner) AS MATERIA
                      JOIN pg_catalog.pg_namespace n ON n.oid = pn.pnnspid WHERE pn.pnpubid = p.oid), '')
         {{- end}}
         || format(' WITH (publish = %L, publish_via_partition_root = %L)', concat_ws(', ', CASE WHEN p.pubinsert THEN 'insert' END, CASE WHEN p.pubupdate THEN 'update' END,
-               CASE WHEN p.pubdelete THEN 'delete' END, CASE WHEN p.pubtruncate THEN 'truncate' END), p.pubviaroot::text) AS def) d
+               CASE WHEN p.pubdelete THEN 'delete' END, CASE WHEN p.pubtruncate THEN 'truncate' END), p.pubviaroot::text) AS def) d{{if .Own}} WHERE p.xmin = (SELECT x FROM me){{end}}{{if .Named}} WHERE p.pubname IN (SELECT n FROM named){{end}}
     UNION ALL
     SELECT 'pg_catalog.pg_event_trigger'::regclass, e.oid, 0, 'EVENT TRIGGER ' || quote_ident(e.evtname), 'event trigger', quote_ident(e.evtname), d.def || s.state,
            ARRAY[d.def] || CASE WHEN s.state <> '' THEN ARRAY[format('ALTER EVENT TRIGGER %I%s', e.evtname, s.state)] ELSE '{}' END, NULL,
@@ -132,7 +138,7 @@ obj(class, id, sub, ident, kind, name, def, mk, alt, rm, rank, owner) AS MATERIA
     CROSS JOIN LATERAL (SELECT format('CREATE EVENT TRIGGER %I ON %s%s EXECUTE FUNCTION %s()', e.evtname, e.evtevent,
         (SELECT ' WHEN TAG IN (' || string_agg(quote_literal(t), ', ' ORDER BY t) || ')' FROM unnest(e.evttags) t), e.evtfoid::regproc) AS def) d
     CROSS JOIN LATERAL (SELECT CASE e.evtenabled WHEN 'D' THEN ' DISABLE' WHEN 'R' THEN ' ENABLE REPLICA' WHEN 'A' THEN ' ENABLE ALWAYS' ELSE '' END AS state) s
-    WHERE (3466, e.oid) NOT IN (SELECT m.classid, m.objid FROM member m)
+    WHERE (3466, e.oid) NOT IN (SELECT m.classid, m.objid FROM member m){{if .Own}} AND e.xmin = (SELECT x FROM me){{end}}{{if .Named}} AND e.evtname IN (SELECT n FROM named){{end}}
     UNION ALL
     SELECT 'pg_catalog.pg_foreign_server'::regclass, s.oid, 0, 'SERVER ' || quote_ident(s.srvname), 'server', quote_ident(s.srvname), d.def,
            ARRAY[format('CREATE SERVER %I%s', s.srvname, d.def)], NULL, ARRAY['DROP SERVER ' || quote_ident(s.srvname)], 37, s.srvowner
@@ -140,7 +146,7 @@ obj(class, id, sub, ident, kind, name, def, mk, alt, rm, rank, owner) AS MATERIA
     CROSS JOIN LATERAL (SELECT concat(' TYPE ' || quote_literal(s.srvtype), ' VERSION ' || quote_literal(s.srvversion), format(' FOREIGN DATA WRAPPER %I', w.fdwname),
         -- An option may be a secret: it shows that it changed, not what it is.
         ' OPTIONS (' || (SELECT string_agg(format('%I %L', o.option_name, CASE WHEN o.option_name ~* 'pass|secret|token|key' THEN 'md5:' || md5(o.option_value) ELSE o.option_value END), ', ' ORDER BY o.option_name)
-                         FROM pg_catalog.pg_options_to_table(s.srvoptions) o) || ')') AS def) d
+                         FROM pg_catalog.pg_options_to_table(s.srvoptions) o) || ')') AS def) d{{if .Own}} WHERE s.xmin = (SELECT x FROM me){{end}}{{if .Named}} WHERE s.srvname IN (SELECT n FROM named){{end}}
     UNION ALL
     SELECT 'pg_catalog.pg_foreign_data_wrapper'::regclass, w.oid, 0, 'FOREIGN DATA WRAPPER ' || quote_ident(w.fdwname), 'foreign data wrapper', quote_ident(w.fdwname), d.def,
            ARRAY[format('CREATE FOREIGN DATA WRAPPER %I %s', w.fdwname, d.def)], NULL, ARRAY['DROP FOREIGN DATA WRAPPER ' || quote_ident(w.fdwname)], 36, w.fdwowner
@@ -149,7 +155,8 @@ obj(class, id, sub, ident, kind, name, def, mk, alt, rm, rank, owner) AS MATERIA
                               CASE WHEN w.fdwvalidator = 0 THEN 'NO VALIDATOR' ELSE 'VALIDATOR ' || w.fdwvalidator::regproc END,
                               'OPTIONS (' || (SELECT string_agg(format('%I %L', o.option_name, o.option_value), ', ' ORDER BY o.option_name)
                                               FROM pg_catalog.pg_options_to_table(w.fdwoptions) o) || ')') AS def) d
-    WHERE (2328, w.oid) NOT IN (SELECT m.classid, m.objid FROM member m)
+    WHERE (2328, w.oid) NOT IN (SELECT m.classid, m.objid FROM member m){{if .Own}} AND w.xmin = (SELECT x FROM me){{end}}{{if .Named}} AND w.fdwname IN (SELECT n FROM named){{end}}
+    {{- if not .Part}}
     UNION ALL
     -- The rest by name only: that it is there, not what it looks like.
     SELECT 0, x.id, -1, NULL, x.kind, pg_catalog.pg_describe_object(x.class, x.id, 0), x.kind, NULL, NULL, NULL, 45, NULL
@@ -164,6 +171,7 @@ obj(class, id, sub, ident, kind, name, def, mk, alt, rm, rank, owner) AS MATERIA
     UNION ALL
     SELECT 0, d.oid, -1, NULL, 'default privileges', concat_ws(' ', pg_catalog.pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype::text), d.defaclacl::text, NULL, NULL, NULL, 132, NULL
     FROM pg_catalog.pg_default_acl d LEFT JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace
+    {{- end}}
 ),
 acl(target, part, name, sch, tab, acl, base, rank) AS (
     SELECT regexp_replace(o.ident, '^AGGREGATE', 'FUNCTION'), '', o.name, NULL::name, NULL::name, a.acl, a.base, 130

@@ -99,6 +99,44 @@ func ReadPlain(db *engine.DB, n engine.Name, parts Parts, p *Plain) (engine.Step
 	return engine.Step{What: "read " + n.String(), SQL: text, Args: []any{db.Quote(n)}, Into: []any{&plainScan{p, parts}, &path}}, true
 }
 
+// ReadMade gives the statement that reads into f the types, domains, functions, sequences, schemas and extensions that
+// the open transaction made or replaced; ReadNamed those that stand under these names, whatever their schemas and
+// arguments. Other kinds may be among them; that they are all there is promised of these.
+func ReadMade(db *engine.DB, f Fingerprint) ([]engine.Step, error) {
+	return readOthers(postgresQuery{Rest: true, Own: true, Version: db.Version}, f)
+}
+
+// ReadNamed is described with ReadMade.
+func ReadNamed(db *engine.DB, names []string, f Fingerprint) ([]engine.Step, error) {
+	quoted := make([]string, len(names))
+	for i, n := range names {
+		quoted[i] = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(n) + `"`
+	}
+	var set string
+	steps, err := readOthers(postgresQuery{Rest: true, Named: true, Version: db.Version}, f)
+	return append([]engine.Step{{What: "read the catalog", SQL: "SELECT set_config('dbrollback.scope', $1, false)", Args: []any{"{" + strings.Join(quoted, ",") + "}"}, Into: []any{&set}}}, steps...), err
+}
+
+func readOthers(query postgresQuery, f Fingerprint) ([]engine.Step, error) {
+	text, err := query.text()
+	var path string
+	return []engine.Step{{What: "read the catalog", SQL: text, Into: []any{fingerprintScan(f), &path}}}, err
+}
+
+// fingerprintScan reads objects.
+type fingerprintScan Fingerprint
+
+// Scan implements sql.Scanner.
+func (f fingerprintScan) Scan(from any) error {
+	switch x := from.(type) {
+	case []byte:
+		return Fingerprint(f).decode(x)
+	case string:
+		return Fingerprint(f).decode([]byte(x))
+	}
+	return fmt.Errorf("read the catalog's answer: %T", from)
+}
+
 // plainScan reads the statement's answer.
 type plainScan struct {
 	p     *Plain

@@ -110,6 +110,9 @@ func (s *RowSet) Compare(after *RowSet) RowsDiff {
 		return d
 	}
 	d := RowsDiff{Of: len(s.rows)}
+	if len(s.key) == 0 {
+		s.key = s.telling(after)
+	}
 	keyed := len(s.key) > 0 && !slices.ContainsFunc(s.key, func(c string) bool { return !slices.Contains(after.Columns, c) })
 	at := map[string][][]string{}
 	for _, r := range after.rows {
@@ -148,6 +151,32 @@ func (s *RowSet) Compare(after *RowSet) RowsDiff {
 		}
 	}
 	return d
+}
+
+// telling finds a column of a table without a key by which its rows can be told apart all the same, before and after.
+func (s *RowSet) telling(after *RowSet) []string {
+	distinct := func(t *RowSet, i int) bool {
+		seen := map[string]bool{}
+		for _, r := range t.rows {
+			if null(r[i]) || seen[r[i]] {
+				return false
+			}
+			seen[r[i]] = true
+		}
+		return true
+	}
+	for i, c := range s.Columns {
+		j := slices.Index(after.Columns, c)
+		if j < 0 || !distinct(s, i) || !distinct(after, j) {
+			continue
+		}
+		for _, r := range s.rows {
+			if slices.ContainsFunc(after.rows, func(a []string) bool { return a[j] == r[i] }) {
+				return []string{c}
+			}
+		}
+	}
+	return nil
 }
 
 // identify is what a row is told by: its key, or all columns that both sides have.

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
@@ -83,11 +84,60 @@ func (t *sqliteTable) add(sql string, tokens []engine.SQLiteToken) {
 		t.constraints = append(t.constraints, e)
 		return
 	}
-	e.name, e.definition = tokens[0].Name, joined(tokens[1:])
+	e.name, e.definition = tokens[0].Name, columnDefinition(tokens[1:])
 	if tokens[0].Name == "" { // 'name' in single quotes is accepted, too
 		e.name = strings.Trim(tokens[0].Text, "'")
 	}
 	t.columns = append(t.columns, e)
+}
+
+// columnConstraints are the words that a column's constraints begin with.
+var columnConstraints = []string{"CONSTRAINT", "PRIMARY", "NOT", "NULL", "UNIQUE", "CHECK", "DEFAULT", "COLLATE", "REFERENCES", "GENERATED", "AS"}
+
+// columnDefinition is a column's type and its constraints, in an order that does not depend on that of the text, and without
+// those that say nothing: NULL and DEFAULT NULL.
+func columnDefinition(tokens []engine.SQLiteToken) string {
+	var parts []string
+	typed := len(tokens) > 0 && (tokens[0].Quoted || !slices.Contains(columnConstraints, tokens[0].Text)) // a column may have no type
+	depth, start, last := 0, 0, ""
+	cut := func(end int) {
+		if text := joined(tokens[start:end]); text != "" && (typed && start == 0 || text != "NULL" && text != "DEFAULT NULL") {
+			parts = append(parts, text)
+		}
+		start = end
+	}
+	for i, t := range tokens {
+		word := ""
+		if !t.Quoted {
+			word = t.Text
+		}
+		begins := depth == 0 && slices.Contains(columnConstraints, word)
+		switch {
+		case word == "NULL" && (last == "NOT" || last == "DEFAULT" || last == "SET"): // of these
+			begins = false
+		case word == "DEFAULT" && last == "SET", word == "NOT" && i+1 < len(tokens) && tokens[i+1].Text == "DEFERRABLE": // of REFERENCES
+			begins = false
+		case word == "AS" && last == "ALWAYS", last == "CONSTRAINT", i > 1 && tokens[i-2].Text == "CONSTRAINT" && !tokens[i-2].Quoted:
+			begins = false
+		}
+		if begins {
+			cut(i)
+		}
+		switch word {
+		case "(":
+			depth++
+		case ")":
+			depth--
+		}
+		last = word
+	}
+	cut(len(tokens))
+	kind := ""
+	if typed {
+		kind, parts = parts[0], parts[1:]
+	}
+	slices.Sort(parts)
+	return strings.TrimSpace(kind + " " + strings.Join(parts, " "))
 }
 
 func joined(tokens []engine.SQLiteToken) string {

@@ -101,6 +101,10 @@ func Take(ctx context.Context, db *engine.DB, q engine.Querier, s Scope) (Finger
 	return withoutOurs(db, f), nil
 }
 
+// ByName tells whether a Scope of named tables gives all that hangs on them, triggers, policies, rules and comments too, and
+// takes the names of views as well.
+func ByName(db *engine.DB) bool { return db.Kind == engine.Postgres }
+
 func withoutOurs(db *engine.DB, f Fingerprint) Fingerprint {
 	for key, o := range f {
 		if o.Table.Name != "" && db.Mine(o.Table) {
