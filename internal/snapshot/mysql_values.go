@@ -291,3 +291,27 @@ func mysqlMade(expr string, f field) string {
 	}
 	return expr
 }
+
+// mysqlAkin tells whether a value of one type could stand in a column of another.
+func mysqlAkin(a, b string) bool {
+	x, y := mysqlTyped(a), mysqlTyped(b)
+	group := func(t mysqlType) string {
+		switch t.family() {
+		case wholeNumber, floating, fixed:
+			return "number"
+		case letters, label, labels:
+			return "text"
+		case bytes:
+			return "bytes"
+		case shape:
+			return "shape"
+		case moment:
+			return "time"
+		}
+		if t.kind == "date" || t.kind == "datetime" {
+			return "time"
+		}
+		return t.kind
+	}
+	return group(x) == group(y)
+}
