@@ -9,7 +9,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/migrate"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 )
@@ -172,18 +171,4 @@ func runRestore(ctx context.Context, s *session, o restoreOptions) error {
 		err = werr
 	}
 	return err
-}
-
-// tableName spells a table as --table reads it.
-func tableName(n engine.Name) string {
-	quote := func(s string) string {
-		if strings.ContainsAny(s, `.,"`) || strings.TrimSpace(s) != s {
-			return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
-		}
-		return s
-	}
-	if n.Schema == "" {
-		return quote(n.Name)
-	}
-	return quote(n.Schema) + "." + quote(n.Name)
 }

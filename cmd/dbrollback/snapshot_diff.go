@@ -111,12 +111,12 @@ func (s *session) streamDiff(ctx context.Context, store *snapshot.Store, o diffO
 			if err != nil {
 				return err
 			}
-			if !first {
-				out.WriteByte(',')
+			comma := ","
+			if first {
+				comma = ""
 			}
 			first = false
-			out.WriteString("\n  ")
-			_, err = out.Write(b)
+			_, err = fmt.Fprintf(out, "%s\n  %s", comma, b)
 			return err
 		}
 		end = func() error { _, err := out.WriteString("\n]}\n"); return err }

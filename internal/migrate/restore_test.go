@@ -134,7 +134,7 @@ func TestRestoreMoments(t *testing.T) {
 		if err := audit.New(f.db).Verify(context.Background(), f.db); err != nil {
 			t.Error(err)
 		}
-	})
+	}, everywhere...)
 }
 
 // TestTwoRestoresAtOnce: one waits for the other; the table is as it was.
@@ -168,7 +168,7 @@ func TestTwoRestoresAtOnce(t *testing.T) {
 		if got := f.dump(); got != was {
 			t.Errorf("not as it was:\n%s", testdb.Diff(was, got))
 		}
-	})
+	}, everywhere...)
 }
 
 // TestRestoreUnderWriters: writers change rows all through a restore. A row ends as it was captured, or as a write that was acknowledged
@@ -239,7 +239,7 @@ func TestRestoreUnderWriters(t *testing.T) {
 						t.Errorf("row %d is %s, acknowledged last was %d", i, row, acked[i])
 					}
 				}
-			})
+			}, everywhere...)
 		})
 	}
 }

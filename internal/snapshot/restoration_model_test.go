@@ -295,8 +295,8 @@ func modelCase(b *bench, rng *rand.Rand, n int) {
 			delete(row, old)
 		}
 	}
-	later := model{}
 	now := m.read(b, "t", columns, "")
+	later := now
 	if ask.Where != "" {
 		later = m.read(b, "t", columns, ask.Where)
 		b.exec("DROP TABLE IF EXISTS aside")
@@ -304,8 +304,6 @@ func modelCase(b *bench, rng *rand.Rand, n int) {
 		for k := range m.read(b, "aside", m.key, ask.Where) {
 			then[k] = was[k]
 		}
-	} else {
-		later = now
 	}
 	if ask.Mode == snapshot.Merge && rng.IntN(3) == 0 {
 		for _, c := range columns[len(m.key):] {
