@@ -277,6 +277,9 @@ func (x *restoring) goal(i int) string {
 
 // attempt runs a statement so that it can be tried in another way when it fails.
 func (r *Restorer) attempt(ctx context.Context, tx engine.Querier, what, query string) (int64, error) {
+	if r.bare {
+		return exec(ctx, tx, what, query)
+	}
 	if _, err := tx.ExecContext(ctx, "SAVEPOINT dbrollback_put"); err != nil {
 		return 0, fmt.Errorf("%s: %w", what, err)
 	}

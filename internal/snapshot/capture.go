@@ -332,7 +332,7 @@ func (c *Capturer) describe(ctx context.Context, tx engine.Querier, n int, a *ac
 			CapturedAt: c.at(), Status: statusCapturing, CreatedBy: c.meta.CreatedBy, ExpiresAt: c.meta.Expires,
 		},
 		detail: detail{Home: c.track.home(t), Identity: identity(t), At: t.Name, Shape: t},
-		live:   t, events: a.events, reduce: a.reduce, chain: a.chain, named: a.named,
+		live:   t, events: a.events, reduce: a.reduce, chain: a.chain, named: a.named, parts: a.partitions,
 	}
 	x.Info.Table = x.Home.String()
 	x.Location = c.s.db.Own(x.data()).String()
@@ -362,6 +362,9 @@ func (c *Capturer) describe(ctx context.Context, tx engine.Querier, n int, a *ac
 		}
 		x.Fields = append(x.Fields, c.field(t, col))
 		x.Columns = append(x.Columns, c.track.homeColumn(t, col))
+	}
+	if c.s.f.keyed {
+		mysqlFit(x)
 	}
 	for _, fk := range t.ForeignKeys {
 		if fk.Parent != t.Name && !slices.Contains(x.Parents, fk.Parent) {
@@ -459,12 +462,15 @@ func (s *Store) fill(ctx context.Context, tx engine.Querier, x *capture, t *engi
 	for _, f := range x.Fields {
 		values = append(values, s.f.value(x.t()+"."+s.q(f.At), f))
 	}
-	locking := s.f.locking
+	locking, part := s.f.locking, ""
+	if x.parts != nil {
+		part = " PARTITION (" + s.db.Idents(x.parts) + ")"
+	}
 	if x.suffix != "" {
 		locking = "" // the table itself is locked
 	}
 	rows, err := exec(ctx, tx, "capture "+x.At.String(), "INSERT INTO "+s.own(x.data())+" ("+list(names)+") SELECT "+list(values)+
-		" FROM "+s.live(x, t)+locking)
+		" FROM "+s.live(x, t)+part+locking)
 	x.Rows = rows
 	return err
 }

@@ -14,6 +14,9 @@ import (
 // out of its tables from before the capture until the statement has run. Each step is there at once: the capture and
 // its row in the catalog before the statement begins.
 func (c *Capturer) underLock(ctx context.Context, q engine.Querier, n int, p *plan, run func() error) (err error) {
+	if err := c.lockable(ctx, q, p.actions); err != nil {
+		return err
+	}
 	actions := slices.DeleteFunc(slices.Clone(p.actions), func(a *action) bool { return len(a.table.Keys) == 0 && c.whole[identity(a.table)] })
 	var made []*capture
 	for i, a := range actions {
@@ -26,6 +29,10 @@ func (c *Capturer) underLock(ctx context.Context, q engine.Querier, n int, p *pl
 			c.whole[identity(a.table)] = true
 		}
 		made = append(made, x)
+	}
+	// A transaction that is open is ended by LOCK TABLES, but not before the server has refused some tables in it.
+	if _, err := exec(ctx, q, "lock before capture", "COMMIT"); err != nil {
+		return err
 	}
 	if err := c.lockTables(ctx, q, p, made); err != nil {
 		return err
@@ -69,6 +76,24 @@ func (c *Capturer) underLock(ctx context.Context, q engine.Querier, n int, p *pl
 		}
 		return nil
 	})
+}
+
+// lockable refuses tables that MySQL does not let anybody lock together with ours, which take part in transactions.
+func (c *Capturer) lockable(ctx context.Context, q engine.Querier, actions []*action) error {
+	i := slices.IndexFunc(actions, func(a *action) bool { return a.table.Engine != "" && a.table.Engine != "InnoDB" })
+	if i < 0 || c.s.db.Kind != engine.MySQL {
+		return nil
+	}
+	var mode string
+	if err := q.QueryRowContext(ctx, "SELECT @@GLOBAL.enforce_gtid_consistency").Scan(&mode); err != nil {
+		return fmt.Errorf("read settings: %w", err)
+	}
+	if mode != "ON" && mode != "1" {
+		return nil
+	}
+	t := actions[i].table
+	return &LossError{Object: t.Name.String(), Reason: "it is a table of " + t.Engine + ", which the server does not let a statement use beside one with transactions (enforce_gtid_consistency)",
+		Hint: "make it ENGINE=InnoDB in a migration before this one, or accept the loss: -- +dbrollback no-capture: <reason>"}
 }
 
 // beside lists the tables that new foreign keys point to: they have to be locked as well.

@@ -39,13 +39,12 @@ func mysqlReached(ctx context.Context, p *planner, t *engine.Table, ev events) (
 
 // mysqlReach collects the tables that texts name.
 type mysqlReach struct {
-	p        *planner
-	texts    map[string][]string // of routines and views, by name in lower case
-	all      []engine.Name
-	schemas  []string
-	database string
-	seen     map[string]bool
-	tables   []engine.Name
+	p       *planner
+	texts   map[string][]string // of routines and views, by name in lower case
+	all     []engine.Name
+	schemas []string
+	seen    map[string]bool
+	tables  []engine.Name
 }
 
 // load reads the names of all tables, and the texts of routines and views.

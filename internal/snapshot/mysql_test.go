@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -456,5 +457,55 @@ func TestMySQLMend(t *testing.T) {
 			t.Fatal(err)
 		}
 		same(t, "triggers", before, triggers())
+	}, mysqls...)
+}
+
+// TestMySQLEngines: tables that take part in no transaction are captured under a lock.
+func TestMySQLEngines(t *testing.T) {
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		b := newBench(t, dsn)
+		kinds := []string{"MyISAM", "MEMORY"}
+		if b.db.Kind == engine.MariaDB {
+			kinds = append(kinds, "Aria")
+		}
+		for _, kind := range kinds {
+			create := "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, v varchar(20)) ENGINE = " + kind
+			b.exec("DROP TABLE IF EXISTS t", create, "INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')")
+			if b.db.Kind == engine.MySQL && b.query("SELECT @@GLOBAL.enforce_gtid_consistency")[0] == "ON" {
+				before := b.rows()
+				for _, up := range []string{"UPDATE t SET v = 'x' WHERE id = 1", "DROP TABLE t", "ALTER TABLE t DROP COLUMN v"} {
+					var loss *snapshot.LossError
+					if _, err := b.tryUp(up); !errors.As(err, &loss) {
+						t.Errorf("%s: %v", up, err)
+					}
+				}
+				same(t, "after the refusals", before, b.rows())
+				continue
+			}
+			b.roundTrip("UPDATE t SET v = 'x' WHERE id = 1; DELETE FROM t WHERE id = 2; INSERT INTO t VALUES (9, 'new'); REPLACE INTO t VALUES (3, 'r')", "SELECT 1")
+			b.roundTrip("ALTER TABLE t DROP COLUMN v", "ALTER TABLE t ADD COLUMN v varchar(20)")
+			b.roundTrip("DROP TABLE t", create)
+			b.roundTrip("TRUNCATE t", "SELECT 1")
+		}
+	}, mysqls...)
+}
+
+// TestMySQLWide: rows that are as wide as the server takes them are captured.
+func TestMySQLWide(t *testing.T) {
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		b := newBench(t, dsn)
+		for _, c := range []struct {
+			columns    int
+			definition string
+		}{{28, "varchar(255) CHARACTER SET latin1"}, {60, "varchar(255) CHARACTER SET utf8mb4"}, {110, "varchar(15) CHARACTER SET utf8mb4"}, {180, "text CHARACTER SET utf8mb4"}} {
+			var defs, names, values []string
+			for i := range c.columns {
+				defs, names, values = append(defs, fmt.Sprintf("c%d %s", i, c.definition)), append(names, fmt.Sprintf("c%d = 'y'", i)), append(values, fmt.Sprintf("'é%d'", i))
+			}
+			create := "CREATE TABLE t (id varchar(200) CHARACTER SET utf8mb4 NOT NULL PRIMARY KEY, " + strings.Join(defs, ", ") + ")"
+			b.exec("DROP TABLE IF EXISTS t", create, "INSERT INTO t VALUES ('a', "+strings.Join(values, ", ")+")")
+			b.roundTrip("UPDATE t SET "+strings.Join(names, ", "), "SELECT 1")
+			b.roundTrip("DELETE FROM t", "SELECT 1")
+		}
 	}, mysqls...)
 }

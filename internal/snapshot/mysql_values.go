@@ -92,9 +92,49 @@ func (t mysqlType) family() int {
 	return other
 }
 
-// mysqlLongest is the length in bytes up to which text is kept in the row: rows have a limit, and the user's keys
-// stand twice in ours.
-const mysqlLongest = 1020
+// Text is kept in the row up to mysqlLongest bytes. What is longer than mysqlInline and may be shorter than 256 counts
+// in full towards InnoDB's limit of a row, in which the user's keys stand twice: so none is between the two.
+const mysqlLongest, mysqlInline = 1020, 40
+
+func mysqlBytes(length int) string {
+	switch {
+	case length <= 0 || length > mysqlLongest:
+		return "longblob"
+	case length > mysqlInline:
+		length = max(length, 256)
+	}
+	return fmt.Sprintf("varbinary(%d)", length)
+}
+
+// mysqlFit keeps more of a wide row's texts outside of it: all columns together have a limit of 65,535 bytes.
+func mysqlFit(x *capture) {
+	sum, all := 0, [][]field{x.Key, x.Key, x.Fields} // keys that move are there twice
+	for _, fields := range all {
+		for _, f := range fields {
+			length := 9
+			_, _ = fmt.Sscanf(f.Decl, "varbinary(%d)", &length)
+			sum += length
+		}
+	}
+	if sum < 32000 {
+		return
+	}
+	for _, fields := range all[1:] {
+		for i, f := range fields {
+			var length int
+			if _, err := fmt.Sscanf(f.Decl, "varbinary(%d)", &length); err == nil && length > mysqlInline {
+				fields[i].Decl = "longblob"
+			}
+		}
+	}
+}
+
+// mysqlWidth is the number of bytes of the longest character of a set; those that are missing have four at most.
+var mysqlWidth = map[string]int{
+	"latin1": 1, "ascii": 1, "latin2": 1, "latin5": 1, "latin7": 1, "cp1250": 1, "cp1251": 1, "cp1256": 1, "cp1257": 1, "cp850": 1, "cp852": 1, "cp866": 1,
+	"koi8r": 1, "koi8u": 1, "greek": 1, "hebrew": 1, "tis620": 1, "macroman": 1, "macce": 1, "hp8": 1, "dec8": 1, "swe7": 1, "keybcs2": 1, "geostd8": 1, "armscii8": 1, "binary": 1,
+	"ucs2": 2, "gbk": 2, "big5": 2, "sjis": 2, "cp932": 2, "euckr": 2, "gb2312": 2, "utf8": 3, "utf8mb3": 3, "ujis": 3, "eucjpms": 3,
+}
 
 // mysqlStore is the type that a column's values are kept as.
 func mysqlStore(c engine.Column) string {
@@ -113,17 +153,15 @@ func mysqlStore(c engine.Column) string {
 		return "decimal" + t.args
 	case letters:
 		if t.kind == "tinytext" {
-			length = 255
+			return mysqlBytes(255)
 		}
-		if length *= 4; length > 0 && length <= mysqlLongest {
-			return fmt.Sprintf("varbinary(%d)", length)
+		width := mysqlWidth[t.charset]
+		if width == 0 {
+			width = 4
 		}
-		return "longblob"
+		return mysqlBytes(length * width)
 	case bytes:
-		if length > 0 && length <= mysqlLongest {
-			return fmt.Sprintf("varbinary(%d)", length)
-		}
-		return "longblob"
+		return mysqlBytes(length)
 	case moment:
 		return "decimal(20,6)"
 	case shape:
@@ -252,4 +290,28 @@ func mysqlMade(expr string, f field) string {
 		return "CAST(UNIX_TIMESTAMP(" + expr + ") AS DECIMAL(20,6))"
 	}
 	return expr
+}
+
+// mysqlAkin tells whether a value of one type could stand in a column of another.
+func mysqlAkin(a, b string) bool {
+	x, y := mysqlTyped(a), mysqlTyped(b)
+	group := func(t mysqlType) string {
+		switch t.family() {
+		case wholeNumber, floating, fixed:
+			return "number"
+		case letters, label, labels:
+			return "text"
+		case bytes:
+			return "bytes"
+		case shape:
+			return "shape"
+		case moment:
+			return "time"
+		}
+		if t.kind == "date" || t.kind == "datetime" {
+			return "time"
+		}
+		return t.kind
+	}
+	return group(x) == group(y)
 }

@@ -50,7 +50,7 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 		for _, f := range x.Fields {
 			name := r.column(t, f.Name)
 			j := columnIndex(t, name)
-			if j >= 0 && (c.fresh || x.columns[name] != columnIdentity(t, t.Columns[j]) && r.made(t, &t.Columns[j])) && akin(f.Type, t.Columns[j].Type) {
+			if j >= 0 && (c.fresh || x.columns[name] != columnIdentity(t, t.Columns[j]) && r.made(t, &t.Columns[j])) && r.s.akin(f.Type, r.s.typed(t.Columns[j])) {
 				c.fields = append(c.fields, f.Name)
 			}
 		}
@@ -210,12 +210,15 @@ func (r *Restorer) complete(g *target) bool {
 func (r *Restorer) alien(x *restoring, t *engine.Table) bool {
 	return slices.ContainsFunc(x.Fields, func(f field) bool {
 		j := columnIndex(t, r.column(t, f.Name))
-		return j >= 0 && !akin(f.Type, t.Columns[j].Type)
+		return j >= 0 && !r.s.akin(f.Type, r.s.typed(t.Columns[j]))
 	})
 }
 
 // akin tells whether values of one type go into the other without being read anew.
-func akin(a, b string) bool {
+func (s *Store) akin(a, b string) bool {
+	if s.f.typed != nil {
+		return mysqlAkin(a, b)
+	}
 	a, b = strings.ToLower(bare(a)), strings.ToLower(bare(b))
 	texts := []string{"text", "character varying", "character", "varchar", "char"}
 	return a == b || slices.Contains(numeric, a) && slices.Contains(numeric, b) || slices.Contains(texts, a) && slices.Contains(texts, b)

@@ -31,8 +31,10 @@ type action struct {
 	keysOnly bool
 	whole    bool
 	effect   *effects.Effect // what the statement itself does to the table, when that is one thing
-	cascade  bool            // foreign keys carry the statement on to the table
-	twice    bool            // the statement does several things to the table
+	// partitions are those of the table whose rows go; nil: all rows.
+	partitions []string
+	cascade    bool // foreign keys carry the statement on to the table
+	twice      bool // the statement does several things to the table
 }
 
 func (a *action) observed() bool { return a.events != (events{}) }
@@ -140,11 +142,19 @@ func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 		return p.columns(ctx, t, e)
 	case effects.DetachPartition: // EXCHANGE
 		return p.exchange(t)
-	case effects.DropTable, effects.DropPartition:
+	case effects.DropPartition:
+		if p.parted(t, e) {
+			return p.partition(t, e)
+		}
+		return p.whole(ctx, t, e.Cascade, fmt.Sprintf("%s drops the table", e.Kind))
+	case effects.DropTable:
 		return p.whole(ctx, t, e.Cascade, fmt.Sprintf("%s drops the table", e.Kind))
 	case effects.Truncate:
 		if p.s.f.choose != nil && strings.HasPrefix(e.Detail, "EXCHANGE") {
 			return p.exchange(t)
+		}
+		if p.parted(t, e) {
+			return p.partition(t, e)
 		}
 		return p.truncate(ctx, t, e.Cascade)
 	}
@@ -176,13 +186,13 @@ func (p *planner) add(a *action) {
 		if b.observed() != a.observed() || b.kind != a.kind {
 			// A copy of everything covers everything else that happens to the table in this statement; rows that it adds are found by
 			// comparing.
-			adds := p.s.db.Caps.TransactionalDDL && len(a.table.Keys) > 0 && (a.observed() || b.observed() || a.reduce || b.reduce)
+			adds := len(a.table.Keys) > 0 && (p.s.db.Caps.TransactionalDDL && (a.observed() || b.observed()) || a.reduce || b.reduce)
 			if b.kind != Table || b.columns != nil {
 				a.kind, a.columns, a.events = Table, nil, events{}
 				a.strong = a.strong || b.strong
 				*b = *a
 			}
-			b.reduce, b.lossy = adds, true
+			b.reduce, b.lossy, b.partitions = adds, true, nil
 			return
 		}
 		b.events.insert = b.events.insert || a.events.insert
@@ -190,6 +200,11 @@ func (p *planner) add(a *action) {
 		b.events.remove = b.events.remove || a.events.remove
 		b.moved, b.chain, b.strong, b.lossy = b.moved || a.moved, b.chain || a.chain, b.strong || a.strong, b.lossy || a.lossy
 		b.reduce = b.reduce || a.reduce
+		if a.partitions == nil || b.partitions == nil {
+			b.partitions = nil
+		} else {
+			b.partitions = append(b.partitions, a.partitions...)
+		}
 		b.hung, b.cascade, b.twice = b.hung || a.hung, b.cascade || a.cascade, b.twice || a.twice || a.effect != nil && b.effect != nil
 		if b.effect == nil {
 			b.effect = a.effect
@@ -288,6 +303,17 @@ func (p *planner) whole(ctx context.Context, t *engine.Table, cascade bool, reas
 	return p.children(ctx, t, func(child *engine.Table) error {
 		return p.whole(ctx, child, true, reason+" with those that inherit from it")
 	})
+}
+
+// parted tells whether a statement takes the rows of one partition, which are known by a key.
+func (p *planner) parted(t *engine.Table, e effects.Effect) bool {
+	return e.Object.Kind == "partition" && len(t.Keys) > 0 && slices.ContainsFunc(t.Partitions, func(n string) bool { return strings.EqualFold(n, e.Object.Name.Name) })
+}
+
+// partition plans a statement that takes the rows of a partition, on MySQL and MariaDB.
+func (p *planner) partition(t *engine.Table, e effects.Effect) error {
+	p.add(&action{kind: Rows, table: t, partitions: []string{e.Object.Name.Name}, strong: true, lossy: true, reason: string(e.Kind)})
+	return nil
 }
 
 // exchange plans the exchange of a partition for a table: rows of each go to the other.

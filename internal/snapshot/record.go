@@ -19,6 +19,7 @@ type capture struct {
 	chain  bool          // while capturing: one row may be written more than once
 	events events        // while capturing: what to record
 	named  *named        // while capturing: how the rows can be asked for
+	parts  []string      // while capturing: the partitions whose rows are copied; nil: all
 	suffix string        // while capturing: of the names t and d
 }
 

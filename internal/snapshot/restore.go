@@ -33,6 +33,7 @@ type Restorer struct {
 	report   map[engine.Name]*TableReport
 	order    []engine.Name
 	notes    []string
+	bare     bool      // there is no transaction in which something could be tried
 	capturer *Capturer // of the run that puts the captures back; see Record
 	won      []Conflict
 }

@@ -123,6 +123,12 @@ func (r *Restorer) ready(ctx context.Context, tx engine.Querier, tables []*engin
 	if err != nil {
 		return err
 	}
+	r.bare = slices.ContainsFunc(tables, func(t *engine.Table) bool { return t.Engine != "" && t.Engine != "InnoDB" })
+	if r.bare { // tables that take part in no transaction may be refused in one
+		if _, err := exec(ctx, tx, "put back", "COMMIT"); err != nil {
+			return err
+		}
+	}
 	err = f()
 	return errors.Join(err, done(ctx, err))
 }
