@@ -59,6 +59,7 @@ var mysqlAnswers = map[uint16]mysqlAnswer{
 	3819: {Constraint, hintRow}, 4025: {Constraint, hintRow}, 3140: {Constraint, "the text is no JSON"},
 	1526: {Constraint, "no partition takes the value: add one first"},
 	3750: {Unsupported, hintPrimKey},
+	1785: {Unknown, "the table is not InnoDB's, and this server keeps such ones out of everything that belongs together: ALTER TABLE … ENGINE = InnoDB, in a migration before this one"},
 	1235: {Unsupported, ""},
 	4161: {Syntax, "a type that this server does not know"},
 }

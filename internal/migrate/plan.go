@@ -189,9 +189,7 @@ func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migrat
 			switch {
 			case opaque && !pm.Transactional:
 				if !mig.declares(dir, st) {
-					pm.Reasons = append(pm.Reasons, Refusal{File: st.File, Line: st.Line, Column: st.Column,
-						Message: "what this statement touches cannot be told from its text, and it runs outside a transaction, so it cannot be rehearsed",
-						Hint:    "name the tables in front of it: -- +dbrollback affects: schema.table, …"})
+					pm.Reasons = append(pm.Reasons, notTold(st))
 				}
 			case opaque && !rehearse:
 				step.Notes = append(step.Notes, "will be rehearsed in a savepoint, to see what it touches")
@@ -220,6 +218,25 @@ func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migrat
 		pm.Verdict = Irreversible
 	}
 	return pm, nil
+}
+
+// notTold refuses a statement that nobody understands and that cannot be tried.
+func notTold(st Statement) Refusal {
+	r := Refusal{
+		File: st.File, Line: st.Line, Column: st.Column,
+		Message: "what this statement touches cannot be told from its text, and it runs outside a transaction, so it cannot be rehearsed",
+		Hint:    "name the tables in front of it: -- +dbrollback affects: table, …",
+	}
+	if st.ParseError != "" {
+		r.Message = "this statement is " + st.ParseError + ", and it runs outside a transaction, so it cannot be rehearsed to see what it touches"
+		r.Hint = "correct it; or, when the server knows more, name the tables that it touches in front of it: -- +dbrollback affects: table, …"
+		if line, column := effects.Position(st.SQL, st.ErrorOffset); line > 1 {
+			r.Line, r.Column = st.Line+line-1, column
+		} else {
+			r.Column += column - 1
+		}
+	}
+	return r
 }
 
 func (pm *PlanMigration) raise(v Verdict) {

@@ -72,7 +72,11 @@ func (w *work) journalled(ctx context.Context) error {
 func (w *work) steps(ctx context.Context, i int) error {
 	for ; i < len(w.stmts); i++ {
 		run := w.together
-		if w.commits(w.stmts[i]) {
+		apart, err := w.untaken(ctx, w.r.s, w.stmts[i])
+		if err != nil {
+			return w.stopped(ctx, i, err)
+		}
+		if apart || w.commits(w.stmts[i]) {
 			run = w.alone
 		}
 		if err := run(ctx, i); err != nil {
@@ -92,13 +96,10 @@ func (w *work) commits(st Statement) bool {
 	return st.Autocommit || st.ImplicitCommit && !st.Opaque() && !w.r.m.db.Caps.TransactionalDDL
 }
 
-// doubtful tells whether a statement may have written rows though its transaction was rolled back.
-func (w *work) doubtful(ctx context.Context, q engine.Querier, st Statement) (bool, error) {
+// untaken tells whether a statement writes rows of a table that takes nothing back.
+func (w *work) untaken(ctx context.Context, q engine.Querier, st Statement) (bool, error) {
 	if w.r.m.db.Caps.TransactionalDDL {
 		return false, nil
-	}
-	if st.ImplicitCommit {
-		return true, nil
 	}
 	for _, e := range st.Effects {
 		if e.Table.Name == "" || !e.Changes() {
@@ -108,8 +109,8 @@ func (w *work) doubtful(ctx context.Context, q engine.Querier, st Statement) (bo
 		switch {
 		case errors.Is(err, engine.ErrNoTable):
 		case err != nil:
-			return false, err
-		case t.Kind != "view" && t.Engine != "" && !t.Transactional():
+			return false, w.located(st, err)
+		case t.Kind != "view" && !t.Transactional():
 			w.r.warnOnce(fmt.Sprintf("%s is a table of %s, which is not crash-safe and takes nothing back: after a crash its rows may need a person", t.Name, t.Engine))
 			return true, nil
 		}
@@ -142,11 +143,7 @@ func (w *work) together(ctx context.Context, i int) error {
 	if err := w.sets(ctx, st); err != nil {
 		return err
 	}
-	doubt, err := w.doubtful(ctx, s, st)
-	if err != nil {
-		return w.located(st, err)
-	}
-	if doubt {
+	if st.ImplicitCommit && !w.r.m.db.Caps.TransactionalDDL { // it may commit half-way
 		note, err := w.look(ctx, s, st)
 		if err != nil {
 			return err
@@ -155,7 +152,7 @@ func (w *work) together(ctx context.Context, i int) error {
 			return err
 		}
 	}
-	err = s.Steady(ctx, func(tx *sql.Tx) error {
+	err := s.Steady(ctx, func(tx *sql.Tx) error {
 		if err := w.statement(ctx, tx, i); err != nil {
 			return err
 		}
