@@ -19,8 +19,9 @@ func (p *program) recoverCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "recover",
 		Usage: "finish, or undo, a run that was cut off",
-		Description: `A run is cut off when the program or the server was killed within a migration that runs outside a
-transaction. dbrollback status shows whether there is one.`,
+		Description: `A run is cut off when the program or the server was killed, or a statement failed, within a migration that is
+not one transaction: on MySQL and MariaDB, or under NO TRANSACTION. dbrollback status shows whether there is one.
+docs/atomicity.md says how it is told what took effect.`,
 		Flags:  []cli.Flag{&cli.BoolFlag{Name: "abort", Usage: "undo the unfinished run instead of finishing it"}},
 		Action: action(p, readRecover, runRecover),
 	}
