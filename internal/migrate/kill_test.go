@@ -84,6 +84,7 @@ func TestKilledAtAnyInstant(t *testing.T) {
 		{"one transaction", tenStatements, testdb.Engines()},
 		{"dropped table", keepsTable, []testdb.Engine{testdb.OnPostgres}},
 		{"no transaction", alone, []testdb.Engine{testdb.OnPostgres}},
+		{"step by step", mixed, family},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			testdb.Each(t, func(t *testing.T, dsn string) {
@@ -92,6 +93,7 @@ func TestKilledAtAnyInstant(t *testing.T) {
 					t.Fatal(err)
 				}
 				fill(t, dsn)
+				fillVisits(t, dsn)
 				run := func(kill time.Duration, args ...string) testdb.Result {
 					return testdb.Run(t, testdb.Command{Args: append(args, "--dsn", dsn, "--dir", dir, "--yes"), KillAfter: kill})
 				}
@@ -172,27 +174,55 @@ func settle(t *testing.T, dsn string, run func(time.Duration, ...string) testdb.
 	}
 }
 
+// fillVisits makes the table of visits, which mixed empties.
+func fillVisits(t *testing.T, dsn string) {
+	t.Helper()
+	testdb.Exec(t, dsn, "CREATE TABLE visits (id integer PRIMARY KEY, page varchar(40))", "INSERT INTO visits SELECT id, name FROM people WHERE id < 200")
+}
+
 // TestServerGoesAway: the server is killed, or throws the connection out, at random instants of up and rollback. The program
-// says so in one line, and the database is exactly as before or as after.
+// says so in one line, and the database is exactly as before or as after, or recover makes it so.
 func TestServerGoesAway(t *testing.T) {
 	t.Parallel()
-	server := testdb.PrivatePostgres(t)
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		goesAway(t, testdb.PrivatePostgres(t), tenStatements, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dbrollback' AND datname = current_database()")
+	})
+	const others = "SELECT concat('KILL ', id) FROM information_schema.processlist WHERE db = database() AND id <> connection_id()"
+	t.Run("mariadb", func(t *testing.T) {
+		t.Parallel()
+		goesAway(t, testdb.PrivateMariaDB(t), mixed, others)
+	})
+	t.Run("mysql", func(t *testing.T) {
+		t.Parallel()
+		goesAway(t, testdb.PrivateMySQL(t), mixed, others)
+	})
+}
+
+// goesAway harms the runs of a migration. end ends all other connections to a database, or gives the statements that do.
+func goesAway(t *testing.T, server *testdb.Server, text, end string) {
+	t.Helper()
 	for _, c := range []struct {
 		name string
 		harm func(t *testing.T, dsn string)
 	}{
 		{"connection ended", func(t *testing.T, dsn string) {
-			testdb.Query(t, dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dbrollback' AND datname = current_database()")
+			for _, kill := range testdb.Query(t, dsn, end) {
+				if strings.HasPrefix(kill, "KILL") {
+					_, _ = testdb.Open(t, dsn).Exec(kill) // it may have ended by itself
+				}
+			}
 		}},
 		{"server killed", func(*testing.T, string) { server.Kill(); server.Restart() }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dsn := server.Database()
 			dir := t.TempDir()
-			if err := os.WriteFile(filepath.Join(dir, "00001_change.sql"), []byte(tenStatements), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, "00001_change.sql"), []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			fill(t, dsn)
+			fillVisits(t, dsn)
 			command := func(verb string) testdb.Command {
 				return testdb.Command{Args: []string{verb, "--dsn", dsn, "--dir", dir, "--yes", "--no-progress"}}
 			}

@@ -261,6 +261,9 @@ func (w *work) drop(ctx context.Context, c *snapshot.Capturer, q engine.Querier,
 	for _, stmt := range o.Drop {
 		st.SQL = stmt
 		err := c.Statement(ctx, q, n, st, func() error {
+			if instead := c.Instead(); instead != "" {
+				stmt = instead
+			}
 			if _, err := q.ExecContext(ctx, stmt); err != nil {
 				return fmt.Errorf("take back %s %s: %w", o.Kind, o.Name, err)
 			}
