@@ -139,6 +139,9 @@ func (r *Restorer) Check(ctx context.Context, tx engine.Querier) error {
 		return nil
 	}
 	r.checked = true
+	if err := r.indexed(ctx); err != nil {
+		return err
+	}
 	if err := r.occupied(ctx, tx); err != nil {
 		return err
 	}
@@ -319,7 +322,11 @@ func (r *Restorer) mark(ctx context.Context, tx engine.Querier, x *restoring, qu
 func (r *Restorer) marked(ctx context.Context, tx engine.Querier, x *restoring, query string) (int64, error) {
 	work := r.s.own(x.conflicts())
 	if !x.work {
-		if err := r.s.make(ctx, tx, "note conflicts", work, []string{"n bigint NOT NULL", "reason varchar(40) NOT NULL"}, ""); err != nil {
+		columns := []string{"n bigint NOT NULL", "reason varchar(40) NOT NULL"}
+		if r.s.f.keyed {
+			columns = append(columns, "KEY dbrollback_k (n)")
+		}
+		if err := r.s.make(ctx, tx, "note conflicts", work, columns, ""); err != nil {
 			return 0, err
 		}
 	}
