@@ -37,7 +37,9 @@ type Capturer struct {
 	last     shapes          // names at the end, once they are read
 	ready    bool            // the catalog is there
 	sealed   bool
-	instead  string    // what run is to execute in place of the statement
+	instead  string // what run is to execute in place of the statement
+	rest     []effects.Statement
+	watching func(context.Context, engine.Querier) Watch
 	moment   time.Time // of all captures, when they are of one; zero: each has its own
 }
 
@@ -268,7 +270,10 @@ func (c *Capturer) guarded(ctx context.Context, tx engine.Querier, n int, p *pla
 		if err := check(ctx); err != nil {
 			return err
 		}
-		return c.keep(ctx, tx, made)
+		if err := c.keep(ctx, tx, made); err != nil {
+			return err
+		}
+		return c.early(ctx, tx, p)
 	})
 }
 

@@ -30,6 +30,7 @@ func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) err
 			if x.Kind != Definition {
 				if c.meta.Direction == Manual { // nobody changed anything: there is nothing to tell apart later
 					x.Seal.Mode = sealNone
+				} else if x.Seal.Mode != "" { // in the transaction of its statement
 				} else if err := c.seal(ctx, tx, i, x, watch); err != nil {
 					return fmt.Errorf("seal the capture of %s: %w", x.Home, err)
 				}
