@@ -107,6 +107,14 @@ func runCreate(ctx context.Context, s *session, o createOptions) error {
 // upScript is the SQL of an Up section, and what to call where it came from.
 type upScript struct{ text, from string }
 
+// at is a place in the script, as a message begins with it.
+func (u upScript) at(line, column int) string {
+	if u.from == "--up" || u.from == "stdin" {
+		return fmt.Sprintf("%s: %d:%d: ", u.from, line, column)
+	}
+	return fmt.Sprintf("%s:%d:%d: ", u.from, line, column)
+}
+
 // upText reads the SQL of the Up section from where it is said to be; "" is none.
 func (s *session) upText(o createOptions) (upScript, error) {
 	switch {
