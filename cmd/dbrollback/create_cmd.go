@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -69,9 +71,11 @@ func runCreate(ctx context.Context, s *session, o createOptions) error {
 	if o.Engine != "" {
 		dialect = effects.Dialect(o.Engine)
 	}
-	files, err := s.files(false, dialect) // none: the folder begins with this migration
-	if err != nil {
-		return err
+	var files fs.FS // none: the folder begins with this migration
+	if _, err := os.Stat(s.Dir); !errors.Is(err, fs.ErrNotExist) {
+		if files, err = s.files(true, dialect); err != nil {
+			return err
+		}
 	}
 	if f, ok := files.(*folder.Folder); ok && f.Format != folder.Goose {
 		return &usageError{message: fmt.Sprintf("%s is a folder of %s, and create writes goose files", s.Dir, f.Format), hint: "dbrollback import makes goose files of it"}
