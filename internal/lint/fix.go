@@ -12,6 +12,9 @@ type Fixed struct {
 	File string
 	Text string
 	Left []Diagnostic // what is still found about undoing it
+
+	Drafted string // what Down lacked
+	Top     bool   // it belongs at the top of the Down that is there, not at its end
 }
 
 // Fix writes missing Down sections and missing statements of Down, for the findings that neither configuration nor
@@ -58,7 +61,7 @@ func (p *Pass) fix(parse func(*Migration, string) (*Migration, error)) (*Fixed, 
 		return nil, nil
 	}
 	var best *Fixed
-	for _, text := range place(p.Migration.Text, drafted) {
+	for i, text := range place(p.Migration.Text, drafted) {
 		m, err := parse(p.Migration, text)
 		if err != nil {
 			return nil, err
@@ -69,7 +72,7 @@ func (p *Pass) fix(parse func(*Migration, string) (*Migration, error)) (*Fixed, 
 		again.judge()
 		left := slices.DeleteFunc(again.found(), func(d Diagnostic) bool { return !undoing(d) })
 		if len(left) < len(found) && (best == nil || len(left) < len(best.Left)) {
-			best = &Fixed{File: p.Migration.File, Text: text, Left: left}
+			best = &Fixed{File: p.Migration.File, Text: text, Left: left, Drafted: drafted, Top: i == 0}
 		}
 	}
 	return best, nil
