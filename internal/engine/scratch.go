@@ -162,7 +162,7 @@ func (s *Scratch) Drop(ctx context.Context, name string) error {
 
 // Close drops every database that is left and lets go of the place. It works on after ctx of the run has ended.
 func (s *Scratch) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	s.mu.Lock()
 	left := append([]string(nil), s.names...)

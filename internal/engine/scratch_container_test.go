@@ -23,7 +23,7 @@ func TestScratchContainer(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), ScratchPrefix+"x")
 			log := filepath.Join(t.TempDir(), "log")
 			bin := t.TempDir()
-			if err := os.WriteFile(filepath.Join(bin, "docker"), []byte(docker), 0o700); err != nil { //nolint:gosec // a program
+			if err := os.WriteFile(filepath.Join(bin, "docker"), []byte(docker), 0o700); err != nil {
 				t.Fatal(err)
 			}
 			t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))

@@ -33,7 +33,7 @@ type ownKind struct {
 // containerImage is how a server runs in a container.
 type containerImage struct {
 	name, port string
-	password   string   // environment variable that sets the account's password
+	variable   string   // of the environment, that sets the password of the account
 	env        []string // others
 	command    []string
 	scheme     string
@@ -47,7 +47,7 @@ func ownKinds(kind Kind) (ownKind, bool) {
 	case Postgres:
 		return ownKind{
 			title: "PostgreSQL", programs: postgresPrograms, start: startPostgres, hint: "initdb, postgres",
-			image: containerImage{name: "postgres:17", port: "5432", password: "POSTGRES_PASSWORD", env: []string{"POSTGRES_INITDB_ARGS=--locale=C -E UTF8"},
+			image: containerImage{name: "postgres:17", port: "5432", variable: "POSTGRES_PASSWORD", env: []string{"POSTGRES_INITDB_ARGS=--locale=C -E UTF8"},
 				command: []string{"postgres", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_locks_per_transaction=1024"},
 				scheme:  "postgres", user: "postgres", db: "postgres", params: "sslmode=disable"},
 		}, true
@@ -55,7 +55,7 @@ func ownKinds(kind Kind) (ownKind, bool) {
 		return ownKind{
 			title: "MariaDB", programs: func() string { return mysqlBin(MariaDB) }, hint: "mariadbd, mariadb-install-db",
 			start: func(ctx context.Context, dir, bin string) (*server, error) { return startMySQL(ctx, MariaDB, dir, bin) },
-			image: containerImage{name: "mariadb:11.8", port: "3306", password: "MARIADB_ROOT_PASSWORD",
+			image: containerImage{name: "mariadb:11.8", port: "3306", variable: "MARIADB_ROOT_PASSWORD",
 				command: []string{"mariadbd", "--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--default-time-zone=+00:00"},
 				scheme:  "mariadb", user: "root", db: "mysql"},
 		}, true
@@ -63,7 +63,7 @@ func ownKinds(kind Kind) (ownKind, bool) {
 		return ownKind{
 			title: "MySQL", programs: func() string { return mysqlBin(MySQL) }, hint: "mysqld",
 			start: func(ctx context.Context, dir, bin string) (*server, error) { return startMySQL(ctx, MySQL, dir, bin) },
-			image: containerImage{name: "mysql:8.4", port: "3306", password: "MYSQL_ROOT_PASSWORD",
+			image: containerImage{name: "mysql:8.4", port: "3306", variable: "MYSQL_ROOT_PASSWORD",
 				command: []string{"mysqld", "--skip-log-bin", "--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--default-time-zone=+00:00"},
 				scheme:  "mysql", user: "root", db: "mysql"},
 		}, true
@@ -241,7 +241,7 @@ func startContainer(ctx context.Context, dir string, own ownKind) (*server, erro
 		return nil, err
 	}
 	run := exec.CommandContext(ctx, "docker", image.arguments(name)...)
-	run.Env = append(os.Environ(), image.password+"="+password)
+	run.Env = append(os.Environ(), image.variable+"="+password)
 	if out, err := run.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("start %s in a container: %w: %s", own.title, err, strings.TrimSpace(string(out)))
 	}
@@ -260,7 +260,7 @@ func startContainer(ctx context.Context, dir string, own ownKind) (*server, erro
 
 // arguments of docker; the password is in the environment, where other accounts do not see it.
 func (i containerImage) arguments(name string) []string {
-	out := []string{"run", "--detach", "--rm", "--name", name, "--publish", "127.0.0.1::" + i.port, "--env", i.password}
+	out := []string{"run", "--detach", "--rm", "--name", name, "--publish", "127.0.0.1::" + i.port, "--env", i.variable}
 	for _, e := range i.env {
 		out = append(out, "--env", e)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -24,7 +25,7 @@ type prover struct {
 	twin    twin
 	applied []*Migration // to the trunk
 	empty   verify.Fingerprint
-	state   verify.Fingerprint // of all of the trunk; nil when not known
+	state   verify.Fingerprint // of all of the trunk as it is; nil when not known
 	watched bool               // there are event triggers
 	failed  []string           // files whose Up did not apply
 	report  *ProofReport
@@ -109,16 +110,14 @@ func (p *prover) migration(ctx context.Context, m *Migration) (*Proof, error) {
 		return p.upFails(proof, next), nil
 	}
 	p.applied = append(p.applied, m)
-	if !judged || p.twin.mended { // what was seen of a copy that was put together is not quite what was seen of the trunk
-		p.state = nil
-	}
+	p.state = nil
 	if !judged {
 		return nil, nil
 	}
 	return proof, nil
 }
 
-// judge fills the proof; the trunk stays as it is, and p.state becomes what it will be once Up is applied.
+// judge fills the proof; the trunk stays as it is.
 func (p *prover) judge(ctx context.Context, m *Migration, proof *Proof) error {
 	var t *trial
 	try := func(s stage) (err error) {
@@ -150,10 +149,7 @@ func (p *prover) judge(ctx context.Context, m *Migration, proof *Proof) error {
 			return err
 		}
 	}
-	p.state = nil
-	if t.reach.all {
-		p.state = t.after
-	}
+	p.state = nil // Up need not do the same again: a view may hold the time at which it was made
 	p.twin.steps = []step{{t.before, m, Up}}
 	return nil
 }
@@ -239,8 +235,12 @@ func (p *prover) outcome(ctx context.Context, err error) (*ProofError, error) {
 		}
 		out.Message, out.Hint = e.Message, cmp.Or(lacking(e), e.Hint)
 	}
+	out.Message = scratchNames.ReplaceAllString(out.Message, "")
 	return out, nil
 }
+
+// scratchNames are what MySQL puts before the names of tables: another database in each run, and none of the reader's.
+var scratchNames = regexp.MustCompile("`?" + engine.ScratchPrefix + `[0-9a-f]{16}_\d+` + "`?\\.")
 
 // rehearsable says whether up, down and up can be tried in one transaction.
 func (p *prover) rehearsable(m *Migration) bool {

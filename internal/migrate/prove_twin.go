@@ -17,9 +17,8 @@ import (
 // Most migrations come back by their own Down, or follow by their own Up. What is left after a bad one is mended table
 // by table; when that does not lead to the very schema, all Ups so far are run again.
 type twin struct {
-	t      *trunk
-	steps  []step
-	mended bool
+	t     *trunk
+	steps []step
 }
 
 // step leads the twin to where the trunk is, from the schema of another moment.
@@ -77,7 +76,6 @@ func (p *prover) followTwin(ctx context.Context) error {
 // mendTwin makes anew what differs from the trunk.
 func (p *prover) mendTwin(ctx context.Context) error {
 	t := p.twin.t
-	p.twin.mended = true
 	now, err := t.take(ctx, everything)
 	if err != nil {
 		return err
@@ -217,6 +215,6 @@ func (p *prover) dropTwin() error {
 		return nil
 	}
 	err := p.twin.t.close()
-	p.twin.t, p.twin.mended = nil, false
+	p.twin.t = nil
 	return err
 }
