@@ -121,8 +121,12 @@ func TestGuardRollsBack(t *testing.T) {
 				}
 				g.asBefore("3 consecutive failed checks: http " + health + ": ")
 				g.asBefore(c.reason)
-				if response, err := http.Get(health); err != nil || response.StatusCode != 200 { //nolint:noctx,bodyclose // a test's own
-					t.Errorf("the shop afterwards: %v", err)
+				response, err := http.Get(health)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _ = response.Body.Close(); response.StatusCode != 200 {
+					t.Errorf("the shop afterwards: status %d", response.StatusCode)
 				}
 			})
 		})
