@@ -52,6 +52,7 @@ type config struct {
 	environments map[string]section
 	lint         lintConfig
 	guard        guardConfig
+	strategy     *strategy // nil when there is none
 }
 
 // names lists the environments, sorted.
@@ -120,7 +121,7 @@ func parseConfig(path string, b []byte) (*config, error) {
 	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
 		return c, nil
 	}
-	known := append(keyNames(), "environments", "lint", "guard")
+	known := append(keyNames(), "environments", "lint", "guard", "deployment_strategy")
 	err = c.each(file.Docs[0].Body, known, func(key string, value ast.Node) error {
 		switch key {
 		case "environments":
@@ -129,6 +130,8 @@ func parseConfig(path string, b []byte) (*config, error) {
 			return c.readLint(value)
 		case "guard":
 			return c.readGuard(value)
+		case "deployment_strategy":
+			return c.readStrategy(value)
 		}
 		return c.read(c.top, key, value)
 	})

@@ -142,7 +142,7 @@ func (p *program) runGuard(c *cli.Context) error {
 
 // guarded is what runs instead of up.
 func (s *session) guarded(ctx context.Context, outer *cli.Context, up upOptions) error {
-	o, err := readGuard(guardValues{cli: outer, getenv: s.Getenv, file: s.Guard})
+	o, err := readGuard(guardValues{cli: outer, getenv: s.Getenv, file: s.Guard}, s.Strategy)
 	if err == nil {
 		err = o.Validate()
 	}
@@ -155,7 +155,7 @@ func (s *session) guarded(ctx context.Context, outer *cli.Context, up upOptions)
 	return (&guarding{s: s, o: o, up: up, clock: guard.System{}}).run(ctx)
 }
 
-func readGuard(v guardValues) (guardOptions, error) {
+func readGuard(v guardValues, canary *strategy) (guardOptions, error) {
 	o := guardOptions{
 		health: v.list("health"), commands: v.list("probe"), assertions: v.list("assert"), ca: v.text("health-ca", ""),
 		prometheus: v.text("prometheus", ""), prometheusURL: v.text("prometheus-url", ""), onConflict: v.text("on-conflict", "keep"),
@@ -164,6 +164,10 @@ func readGuard(v guardValues) (guardOptions, error) {
 	}
 	wrong := func(name string, err error) error {
 		return &usageError{message: fmt.Sprintf("--%s: %v", name, err), hint: "dbrollback guard --help"}
+	}
+	rate := "5"
+	if canary != nil && canary.errorRate != "" {
+		rate = canary.errorRate
 	}
 	interval := v.text("check-interval", "30s")
 	timeout := "10s"
@@ -186,8 +190,11 @@ func readGuard(v guardValues) (guardOptions, error) {
 	if o.policy.Threshold, err = parseCount(v.text("failure-threshold", "5")); err != nil {
 		return o, wrong("failure-threshold", err)
 	}
-	if o.errorRate, err = strconv.ParseFloat(v.text("auto-rollback-on-error-rate", "5"), 64); err != nil {
-		return o, wrong("auto-rollback-on-error-rate", fmt.Errorf("%q is no number", v.text("auto-rollback-on-error-rate", "5")))
+	if o.errorRate, err = strconv.ParseFloat(v.text("auto-rollback-on-error-rate", rate), 64); err != nil {
+		return o, wrong("auto-rollback-on-error-rate", fmt.Errorf("%q is no number", v.text("auto-rollback-on-error-rate", rate)))
+	}
+	if canary != nil { // each step is a watch of its own
+		o.policy.For = canary.interval
 	}
 	if text := v.text("health-body", ""); text != "" {
 		if o.body, err = regexp.Compile(text); err != nil {

@@ -169,7 +169,7 @@ func (g *guarding) resumes(ctx context.Context, last *guard.Record) (bool, error
 		began = last.Started
 	}
 	switch {
-	case g.clock.Now().Sub(began) > 2*last.Policy.For:
+	case g.clock.Now().Sub(began) > 2*last.Policy.For && g.clock.Now().Sub(last.Seen.Last) > 2*last.Policy.For:
 		last.Reason = "its guard was gone until long after its time"
 	case last.State == guard.Watching && now != last.To:
 		last.Reason = fmt.Sprintf("somebody brought the database to version %d", now)
@@ -295,7 +295,13 @@ func (g *guarding) mine(ok bool, err error) error {
 }
 
 func (g *guarding) observe(ctx context.Context) error {
-	seen, verdict, err := g.watch.Run(ctx, g.rec.Seen)
+	look := func() (guard.Progress, guard.Verdict, error) { return g.watch.Run(ctx, g.rec.Seen) }
+	why := g.o.policy.Why
+	if g.s.Strategy != nil {
+		look = func() (guard.Progress, guard.Verdict, error) { return g.canary(ctx) }
+		why = func(seen guard.Progress) string { return seen.Reason }
+	}
+	seen, verdict, err := look()
 	g.rec.Seen = seen
 	if err != nil {
 		g.s.out.note("the watch is not over: the same command line goes on with it")
@@ -303,7 +309,7 @@ func (g *guarding) observe(ctx context.Context) error {
 	}
 	switch verdict {
 	case guard.RollBack:
-		g.rec.Reason = g.o.policy.Why(seen)
+		g.rec.Reason = why(seen)
 		return g.decide(ctx)
 	case guard.Blind:
 		g.rec.Reason = "nothing was learnt about the service: " + orElse(seen.Reason, "no probe could be asked")
@@ -356,6 +362,9 @@ const rollbackTries = 20
 // rollback goes back to the version before the watch. It names that version, so that done twice it is done once.
 func (g *guarding) rollback(ctx context.Context) error {
 	g.s.out.note("rolling back to version %d: %s", g.rec.From, g.rec.Reason)
+	if err := g.divert(ctx); err != nil {
+		return err
+	}
 	var res *migrate.Result
 	var err error
 	for try := 1; ; try++ {

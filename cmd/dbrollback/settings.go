@@ -36,6 +36,7 @@ type settings struct {
 	ConfigPath       string
 	Lint             lintConfig
 	Guard            guardConfig
+	Strategy         *strategy
 }
 
 // resolver looks one setting up in every place, in order of precedence.
@@ -58,7 +59,7 @@ func resolve(c *cli.Context, getenv func(string) string) (*settings, error) {
 	if r.file, err = readConfig(r.text("config", "")); err != nil {
 		return nil, err
 	}
-	s.ConfigPath, s.Lint, s.Guard = r.file.path, r.file.lint, r.file.guard
+	s.ConfigPath, s.Lint, s.Guard, s.Strategy = r.file.path, r.file.lint, r.file.guard, r.file.strategy
 	if s.Env = r.text("env", ""); s.Env != "" {
 		env, ok := r.file.environments[s.Env]
 		if !ok {

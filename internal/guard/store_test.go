@@ -75,5 +75,5 @@ func TestStore(t *testing.T) {
 		if err := s.Save(t.Context(), r); !errors.Is(err, ErrTaken) {
 			t.Errorf("saved over another guard's: %v", err)
 		}
-	})
+	}, testdb.OnPostgres, testdb.OnSQLite, testdb.OnMariaDB, testdb.OnMySQL)
 }

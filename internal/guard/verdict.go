@@ -79,6 +79,7 @@ const (
 // Progress is what was seen so far. It is all that the verdict depends on, and what is kept in the catalog.
 type Progress struct {
 	Since       time.Time `json:"since"` // when the migrations were applied
+	Step        int       `json:"step"`  // of a gradual rollout, from 0
 	Rounds      int       `json:"rounds"`
 	Healthy     int       `json:"healthy"`
 	Failed      int       `json:"failed"`

@@ -161,7 +161,7 @@ func TestDrillInPlace(t *testing.T) {
 					t.Errorf("phases: %s, want %s", phases(r), want)
 				}
 				f.same(before, f.dump(), "after the drill")
-			})
+			}, testdb.OnPostgres, testdb.OnSQLite, testdb.OnMariaDB, testdb.OnMySQL)
 		})
 	}
 }

@@ -105,7 +105,7 @@ func TestReleaseTagAndList(t *testing.T) {
 		f.states(map[string]string{"v1": "reachable 1", "v2": "current 0", "moving": "current 0"})
 		f.rollback(migrate.RollbackRequest{Steps: 1})
 		f.states(map[string]string{"v1": "current 0", "v2": "not applied 0", "moving": "not applied 0"})
-	})
+	}, testdb.OnPostgres, testdb.OnSQLite, testdb.OnMariaDB, testdb.OnMySQL)
 }
 
 func (f *fixture) states(want map[string]string) {
