@@ -64,7 +64,7 @@ func TestScripts(t *testing.T) {
 					Condition:           func(name string) (bool, error) { return name == string(on), nil },
 					Setup:               func(e *testscript.Env) error { return setup(e, env) },
 					Cmds: map[string]func(*testscript.TestScript, bool, []string){
-						"exits": exits, "sql": runSQL, "rows": rows, "json": jsonValue, "install": install, "hold": hold, "until": until,
+						"exits": exits, "sql": runSQL, "rows": rows, "json": jsonValue, "install": install, "hold": hold, "write": write, "until": until,
 					},
 				})
 			})
@@ -154,6 +154,15 @@ func hold(ts *testscript.TestScript, _ bool, args []string) {
 		lock = "LOCK TABLES " + args[0] + " WRITE"
 	}
 	_, err = tx.Exec(lock)
+	ts.Check(err)
+}
+
+// write begins to write to the SQLite file of $DSN, and does not end before the script does.
+func write(ts *testscript.TestScript, _ bool, _ []string) {
+	db := scriptDB(ts)
+	db.SetMaxOpenConns(1)
+	ts.Defer(func() { _ = db.Close() })
+	_, err := db.Exec("BEGIN IMMEDIATE")
 	ts.Check(err)
 }
 

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"syscall"
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -84,6 +85,11 @@ func AsError(err error) (*Error, bool) {
 		return &Error{Class: Unreachable, Message: dialReason(connect), Err: err}, true
 	}
 	var netErr net.Error
+	if errors.As(err, &netErr) {
+		if _, bare := netErr.(syscall.Errno); bare {
+			return nil, false // of a file: what comes from the network is wrapped
+		}
+	}
 	if errors.As(err, &netErr) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || pgconn.SafeToRetry(err) ||
 		errors.Is(err, mysql.ErrInvalidConn) {

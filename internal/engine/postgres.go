@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -315,8 +316,12 @@ func postgresError(pg *pgconn.PgError, err error) *Error {
 	case strings.HasPrefix(code, "28"):
 		e.Class = Auth
 		e.Hint = "check user and password of the URL, and the server's pg_hba.conf"
-	case code == "53100" || code == "53400":
+	case code == "53100" || code == "53400" || code == "XX000" && slices.Contains([]string{"mdextend", "mdzeroextend", "BufFileDumpBuffer"}, pg.Routine):
+		// The last of them is a limit on the size of the server's files, for which there is no code.
 		e.Class = DiskFull
+		if e.Hint == "" {
+			e.Hint = "make room on the server's disk, or raise its limit, then run again"
+		}
 	case code == "53300" || code == "57P03":
 		e.Class = Unreachable
 	case gone(code):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -101,12 +102,40 @@ func (w *work) repair(ctx context.Context, tx engine.Querier, which func(verify.
 	if err != nil {
 		return fmt.Errorf("fingerprint: %w", err)
 	}
-	for _, stmt := range verify.Repair(filter(w.undo.side(false), which), filter(w.undo.only(now), which)) {
+	want := filter(w.undo.side(false), which)
+	for key, o := range want { // one whose name the engine made up may be there under another that it made up
+		if _, there := now[key]; !there && o.Generated && slices.ContainsFunc(slices.Collect(maps.Values(now)), func(n verify.Object) bool {
+			return n.Generated && n.Kind == o.Kind && n.Table == o.Table && n.Definition == o.Definition
+		}) {
+			delete(want, key)
+		}
+	}
+	for _, stmt := range slices.Concat(verify.Repair(want, filter(w.undo.only(now), which)), w.leftDefaults(filter(now, which))) {
 		if _, err := tx.ExecContext(ctx, stmt); err != nil {
 			return fmt.Errorf("put back what %s of migration %d left out (%s): %w", w.r.dir, w.mig.Version, headline(stmt), err)
 		}
 	}
 	return nil
+}
+
+// leftDefaults takes off defaults that a column has only because it had to be made again with one: NOT NULL wants a value for
+// the rows that are there, until theirs are back.
+func (w *work) leftDefaults(now verify.Fingerprint) []string {
+	var out []string
+	was := w.undo.side(false)
+	for key, o := range now {
+		if _, before := was[key]; o.Kind != "default" || before {
+			continue
+		}
+		if _, other := w.before[key]; other {
+			continue
+		}
+		if _, column := was[verify.Object{Kind: "column", Name: o.Name}.Key()]; column {
+			out = append(out, o.Drop...)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // watch lists, per table, the columns from which the opposite direction computes values: a row in which they have

@@ -187,6 +187,9 @@ func (s *source) read(ctx context.Context, version int64) (*unparsed, error) {
 			m.DownFile = s.path(files[1])
 		}
 	}
+	if strings.TrimSpace(text) == "" {
+		return nil, &StatementError{File: m.File, Line: 1, Column: 1, Err: errors.New("the file is empty; it has to begin with -- +goose Up")}
+	}
 	if bad := invalidUTF8(text); bad >= 0 {
 		line, col := effects.Position(text, bad)
 		return nil, &StatementError{File: m.File, Line: line, Column: col, Err: errors.New("invalid UTF-8; save the file as UTF-8")}
@@ -194,16 +197,20 @@ func (s *source) read(ctx context.Context, version int64) (*unparsed, error) {
 	if len(text) >= 3 && text[:3] == "\xef\xbb\xbf" {
 		return nil, &StatementError{File: m.File, Line: 1, Column: 1, Err: errors.New("the file begins with a byte order mark; save it as UTF-8 without one")}
 	}
+	if bad := strings.IndexByte(text, 0); bad >= 0 {
+		line, col := effects.Position(text, bad)
+		return nil, &StatementError{File: m.File, Line: line, Column: col, Err: errors.New("a NUL byte, which no SQL can have; write the value in another way")}
+	}
 	if m.Notes, err = effects.AnnotationsIn(s.dialect, text); err != nil {
 		return nil, fmt.Errorf("%s: %w", m.File, err)
 	}
 	up, tx, err := s.record(ctx, version, true)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", m.File, err)
+		return nil, &StatementError{File: m.File, Line: 1, Column: 1, Err: err}
 	}
 	down, _, err := s.record(ctx, version, false)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", m.File, err)
+		return nil, &StatementError{File: m.File, Line: 1, Column: 1, Err: err}
 	}
 	m.Transactional = tx
 	if line := downMark(text); line > 0 {
@@ -258,7 +265,11 @@ func (s *source) record(ctx context.Context, version int64, up bool) (stmts []st
 func parseError(err error) error {
 	var partial *goose.PartialError
 	if errors.As(err, &partial) {
-		return partial.Err
+		err = partial.Err
+	}
+	// The innermost error says it; the ones around it name the file, the type and the version once more.
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
 	}
 	return err
 }

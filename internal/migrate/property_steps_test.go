@@ -308,6 +308,7 @@ func (w *world) draw() (step, bool) {
 			return step{}, false
 		}
 		name, c := w.name("k"), pick(w.rng, free)
+		t.rigid = true
 		if w.chance(50) {
 			return step{up: []string{"UPDATE " + t.name + " SET " + c + " = coalesce(" + c + ", 0)", "ALTER TABLE " + t.name + " ALTER COLUMN " + c + " SET NOT NULL"}, down: []string{"ALTER TABLE " + t.name + " ALTER COLUMN " + c + " DROP NOT NULL"}, effect: stay}, true
 		}

@@ -42,6 +42,7 @@ type Server struct {
 
 	program  program
 	settings []string
+	quota    int64      // bytes that a file may have; 0: no limit
 	t        testing.TB // nil for the shared server
 	pid      int
 	process  *child
@@ -86,6 +87,9 @@ func (s *Server) start() error {
 	}
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command(s.program.bin, append(s.program.args(s), s.settings...)...)
+	if s.quota > 0 { // counted in blocks of 512 bytes
+		cmd = exec.Command("/bin/sh", append([]string{"-c", `ulimit -S -f "$0" && exec "$@"`, strconv.FormatInt(s.quota/512, 10), s.program.bin}, cmd.Args[1:]...)...)
+	}
 	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, filepath.Dir(s.Dir)
 	process, err := spawn(cmd, s.program.as, s.program.death)
 	if err != nil {
@@ -156,6 +160,14 @@ func (s *Server) kill() error {
 		}
 		time.Sleep(time.Millisecond)
 	}
+}
+
+// Quota starts the server again so that it cannot make any file larger than so many bytes, as on a disk that is full; 0 takes the
+// limit off. A size within a page makes it fail as a full disk does, in the middle of a write.
+func (s *Server) Quota(size int64) {
+	s.t.Helper()
+	s.quota = size
+	s.Restart()
 }
 
 // Stop ends the server in good order; open transactions are rolled back.
