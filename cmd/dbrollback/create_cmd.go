@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -69,9 +71,11 @@ func runCreate(ctx context.Context, s *session, o createOptions) error {
 	if o.Engine != "" {
 		dialect = effects.Dialect(o.Engine)
 	}
-	files, err := s.files(false, dialect) // none: the folder begins with this migration
-	if err != nil {
-		return err
+	var files fs.FS // none: the folder begins with this migration
+	if _, err := os.Stat(s.Dir); !errors.Is(err, fs.ErrNotExist) {
+		if files, err = s.files(true, dialect); err != nil {
+			return err
+		}
 	}
 	if f, ok := files.(*folder.Folder); ok && f.Format != folder.Goose {
 		return &usageError{message: fmt.Sprintf("%s is a folder of %s, and create writes goose files", s.Dir, f.Format), hint: "dbrollback import makes goose files of it"}
@@ -106,6 +110,14 @@ func runCreate(ctx context.Context, s *session, o createOptions) error {
 
 // upScript is the SQL of an Up section, and what to call where it came from.
 type upScript struct{ text, from string }
+
+// at is a place in the script, as a message begins with it.
+func (u upScript) at(line, column int) string {
+	if u.from == "--up" || u.from == "stdin" {
+		return fmt.Sprintf("%s: %d:%d: ", u.from, line, column)
+	}
+	return fmt.Sprintf("%s:%d:%d: ", u.from, line, column)
+}
 
 // upText reads the SQL of the Up section from where it is said to be; "" is none.
 func (s *session) upText(o createOptions) (upScript, error) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io/fs"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
@@ -60,11 +59,11 @@ func (s *session) draftMigration(ctx context.Context, files fs.FS, dialect effec
 	for i, st := range statements {
 		if st.ParseError != "" {
 			line, column := effects.Position(up.text, st.Offset+st.ErrorOffset)
-			return "", &usageError{message: fmt.Sprintf("%s:%d:%d: %s", up.from, line, column, st.ParseError), hint: "is it the SQL of " + string(dialect) + "? Name the database with --dsn, or its engine with --engine"}
+			return "", &usageError{message: up.at(line, column) + st.ParseError, hint: "is it the SQL of " + string(dialect) + "? Name the database with --dsn, or its engine with --engine"}
 		}
 		if st.Transaction() {
 			line, column := effects.Position(up.text, st.Offset)
-			return "", &usageError{message: fmt.Sprintf("%s:%d:%d: a migration must not control its own transaction", up.from, line, column), hint: "leave it out: each migration runs in one transaction"}
+			return "", &usageError{message: up.at(line, column) + "a migration must not control its own transaction", hint: "leave it out: each migration runs in one transaction"}
 		}
 		draft[i] = lint.Statement{Statement: st}
 		single = single && !st.Autocommit

@@ -106,6 +106,14 @@ func runLint(ctx context.Context, s *session, o lintOptions) error {
 			if migrations, err = s.lintFix(ctx, f, migrations, options); err != nil {
 				return err
 			}
+			if f.content.Placed { // places are those of the new files
+				if _, err := s.lintOpen(f, dialect); err != nil {
+					return err
+				}
+				if migrations, err = s.lintFolder(ctx, f, dialect, o); err != nil {
+					return err
+				}
+			}
 		}
 		report.Add(lint.Run(migrations, options))
 	}
@@ -280,9 +288,6 @@ func (s *session) editedVersions(ctx context.Context, f *lintFolder, o lintOptio
 
 // lintFix writes the fixed files and reads them again.
 func (s *session) lintFix(ctx context.Context, f *lintFolder, migrations []*lint.Migration, o lint.Options) ([]*lint.Migration, error) {
-	if f.content.Placed {
-		return nil, &usageError{message: fmt.Sprintf("--fix writes goose files, and %s is a folder of %s", f.dir, f.content.Format), hint: "dbrollback import makes goose files of it"}
-	}
 	parse := func(m *lint.Migration, text string) (*lint.Migration, error) {
 		return reread(ctx, o.Engine, m, text)
 	}
@@ -291,16 +296,21 @@ func (s *session) lintFix(ctx context.Context, f *lintFolder, migrations []*lint
 		return nil, err
 	}
 	for _, x := range fixed {
-		if err := replaceFile(x.File, x.Text); err != nil {
-			return nil, fmt.Errorf("write %s: %w", x.File, err)
-		}
-		s.out.note("fixed: %s; read it before you commit it, and try it with: dbrollback verify", x.File)
-		for i, m := range migrations {
-			if m.File == x.File {
-				if migrations[i], err = parse(m, x.Text); err != nil {
-					return nil, err
-				}
+		i := slices.IndexFunc(migrations, func(m *lint.Migration) bool { return m.File == x.File })
+		file, text := x.File, x.Text
+		if f.content.Placed {
+			name := f.content.Migrations[i].Name
+			if file, text, err = f.content.WithDown(name, x.Drafted, x.Top); err != nil {
+				return nil, err
 			}
+			file = filepath.Join(f.dir, file)
+		}
+		if err := replaceFile(file, text); err != nil {
+			return nil, fmt.Errorf("write %s: %w", file, err)
+		}
+		s.out.note("fixed: %s; read it before you commit it, and try it with: dbrollback verify", file)
+		if migrations[i], err = parse(migrations[i], x.Text); err != nil {
+			return nil, err
 		}
 	}
 	if len(fixed) == 0 {
@@ -309,10 +319,10 @@ func (s *session) lintFix(ctx context.Context, f *lintFolder, migrations []*lint
 	return migrations, nil
 }
 
-// reread reads a text as if it stood in the migration's file.
+// reread reads a goose text as if it stood in the migration's file.
 func reread(ctx context.Context, dialect effects.Dialect, m *lint.Migration, text string) (*lint.Migration, error) {
-	dir, base := filepath.Split(m.File)
-	loaded, err := migrate.Load(ctx, fstest.MapFS{base: {Data: []byte(text)}}, filepath.Clean(dir), dialect)
+	name := fmt.Sprintf("%05d_fixed.sql", m.Version)
+	loaded, err := migrate.Load(ctx, fstest.MapFS{name: {Data: []byte(text)}}, "", dialect)
 	if err != nil {
 		return nil, err
 	}
@@ -320,14 +330,25 @@ func reread(ctx context.Context, dialect effects.Dialect, m *lint.Migration, tex
 		return nil, fmt.Errorf("%s is no migration any more", m.File)
 	}
 	out := judged(loaded)[0]
+	out.File, out.DownFile, out.Converted = m.File, m.DownFile, m.Converted
+	for _, list := range [][]lint.Statement{out.Up, out.Down} {
+		for i := range list {
+			list[i].File = m.File
+		}
+	}
 	out.Skip, out.Old, out.Edited, out.HasDown = m.Skip, m.Old, m.Edited, true
 	return out, nil
 }
 
-// replaceFile writes a file in one step, with the permissions that it had.
+// replaceFile writes a file in one step, with the permissions that it had when it was there.
 func replaceFile(path, text string) error {
-	info, err := os.Stat(path)
-	if err != nil {
+	mode := fs.FileMode(0o644)
+	if info, err := os.Stat(path); err == nil {
+		mode = info.Mode().Perm()
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".lint-*")
@@ -335,7 +356,7 @@ func replaceFile(path, text string) error {
 		return err
 	}
 	_, err = tmp.WriteString(text)
-	err = errors.Join(err, tmp.Chmod(info.Mode().Perm()), tmp.Close())
+	err = errors.Join(err, tmp.Chmod(mode), tmp.Close())
 	if err == nil {
 		err = os.Rename(tmp.Name(), path)
 	}

@@ -223,6 +223,8 @@ type reader struct {
 	dialect effects.Dialect
 	left    []string
 	project string
+
+	sqitchDirs [2]string // of deploy and revert scripts
 }
 
 func (r *reader) path(name string) string {

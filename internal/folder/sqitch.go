@@ -34,6 +34,7 @@ func (r *reader) sqitch() ([]*script, error) {
 	if conf == nil {
 		conf = &sqitchConfig{plan: planFile, deploy: "deploy", revert: "revert", extension: "sql"}
 	}
+	r.sqitchDirs = [2]string{conf.deploy, conf.revert}
 	changes, err := r.sqitchPlan(conf.plan)
 	if err != nil {
 		return nil, err
@@ -64,6 +65,11 @@ func (r *reader) sqitch() ([]*script, error) {
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+// revert is the script that takes back what a deploy script does.
+func (r *reader) revert(deploy string) string {
+	return r.sqitchDirs[1] + strings.TrimPrefix(deploy, r.sqitchDirs[0])
 }
 
 // sqitchConf reads sqitch.conf, when there is one that says where the plan is and it is there.

@@ -122,12 +122,16 @@ func statement(b *strings.Builder, sql, behind string) {
 
 // onLine gives what stands behind a statement on its line, as a comment, and how far that reaches.
 func onLine(text string) (string, int) {
-	line, _, _ := strings.Cut(text, "\n")
+	line, _, more := strings.Cut(text, "\n")
 	rest := strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), ";"))
-	if rest == "" {
-		return "", len(line)
+	end := len(line)
+	if more {
+		end++
 	}
-	return asComment(rest), len(line)
+	if rest == "" {
+		return "", end
+	}
+	return asComment(rest), end
 }
 
 func asComment(line string) string {

@@ -36,7 +36,7 @@ func draft(changes []change, after *Model) string {
 		if c.first {
 			s.order = len(after.played.order) + 1
 		}
-		if len(c.undo) == 0 {
+		if strings.Join(c.undo, "") == "" {
 			s.text = "-- " + c.entity + ": say here how it is brought back\n"
 		} else {
 			s.text = script(c.undo)

@@ -12,6 +12,9 @@ type Fixed struct {
 	File string
 	Text string
 	Left []Diagnostic // what is still found about undoing it
+
+	Drafted string // what Down lacked
+	Top     bool   // it belongs at the top of the Down that is there, not at its end
 }
 
 // Fix writes missing Down sections and missing statements of Down, for the findings that neither configuration nor
@@ -51,11 +54,14 @@ func (p *Pass) fix(parse func(*Migration, string) (*Migration, error)) (*Fixed, 
 	}
 	missing := slices.DeleteFunc(slices.Clone(p.changes), func(c change) bool { return c.verdict > changed || p.addedValue(c) })
 	drafted := draft(missing, p.After)
+	if len(p.changes) == 0 && len(p.Migration.Down) == 0 && onlyCaptured(p.Migration.Up) {
+		drafted = "-- Nothing to write: the rows that Up changes are captured and come back by themselves.\nSELECT 1;\n"
+	}
 	if !drafts(drafted) {
 		return nil, nil
 	}
 	var best *Fixed
-	for _, text := range place(p.Migration.Text, drafted) {
+	for i, text := range place(p.Migration.Text, drafted) {
 		m, err := parse(p.Migration, text)
 		if err != nil {
 			return nil, err
@@ -66,7 +72,7 @@ func (p *Pass) fix(parse func(*Migration, string) (*Migration, error)) (*Fixed, 
 		again.judge()
 		left := slices.DeleteFunc(again.found(), func(d Diagnostic) bool { return !undoing(d) })
 		if len(left) < len(found) && (best == nil || len(left) < len(best.Left)) {
-			best = &Fixed{File: p.Migration.File, Text: text, Left: left}
+			best = &Fixed{File: p.Migration.File, Text: text, Left: left, Drafted: drafted, Top: i == 0}
 		}
 	}
 	return best, nil

@@ -37,6 +37,7 @@ func TestFix(t *testing.T) {
 		{"renames", goose("ALTER TABLE users RENAME TO people;\nALTER TABLE people RENAME COLUMN age TO years;", ""),
 			"ALTER TABLE people RENAME TO users|RENAME COLUMN years TO age"},
 		{"a function", goose("CREATE FUNCTION f() RETURNS int AS 'SELECT 1' LANGUAGE sql;", ""), "DROP FUNCTION f()"},
+		{"rows alone", "-- +goose Up\nUPDATE users SET age = 1;\n", "-- +goose Down|SELECT 1;"},
 		{"parents come back first", "-- +goose Up\nDROP TABLE kids;\nDROP TABLE users;\n", "CREATE TABLE users|CREATE TABLE kids"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -20,7 +20,7 @@ func FuzzLint(f *testing.F) {
 		f.Add(seed[0], seed[1], seed[2])
 	}
 	f.Fuzz(func(t *testing.T, before, up, down string) {
-		for _, d := range []effects.Dialect{effects.Postgres, effects.SQLite} {
+		for _, d := range []effects.Dialect{effects.Postgres, effects.SQLite, effects.MySQL} {
 			ms := fuzzed(d, before, up, down)
 			if ms == nil {
 				return

@@ -33,6 +33,8 @@ var right = []struct {
 		"CREATE FUNCTION f(int4) RETURNS text LANGUAGE sql AS 'SELECT 1';\nCREATE TABLE t (id int PRIMARY KEY);\nALTER TABLE t ADD COLUMN a text DEFAULT f(1);",
 		"CREATE OR REPLACE FUNCTION f(int4) RETURNS text LANGUAGE sql AS 'SELECT 2';",
 		"CREATE OR REPLACE FUNCTION f(int4) RETURNS text LANGUAGE sql AS 'SELECT 1';"},
+	{"rows alone, and a Down without a statement", effects.Postgres,
+		"CREATE TABLE t (id int PRIMARY KEY, a int);", "UPDATE t SET a = 2 WHERE a = 1;", ""},
 }
 
 func TestRightDowns(t *testing.T) {

@@ -49,7 +49,8 @@ func noDown(p *Pass) {
 	if first == nil || p.irreversible() || does(p.Migration.Down) != nil {
 		return
 	}
-	if len(p.Migration.Down) > 0 && !p.options.NoCapture && onlyCaptured(p.Migration.Up) {
+	rows := !p.options.NoCapture && onlyCaptured(p.Migration.Up)
+	if rows && len(p.Migration.Down) > 0 {
 		return // the rows come back by themselves, and somebody said that there is nothing to write
 	}
 	message := "no Down section: this migration cannot be undone"
@@ -58,6 +59,13 @@ func noDown(p *Pass) {
 		message = "the Down section changes nothing: this migration cannot be undone"
 	case p.Migration.HasDown:
 		message = "the Down section is empty: this migration cannot be undone"
+	}
+	if rows {
+		// Nothing of the schema is in danger, and captures would give the rows back; goose takes a Down without a
+		// statement for none, so it has to have one.
+		p.reportAt("up", first, "the Down has no statement, so that nothing takes back the rows that Up changes", "SELECT 1;")
+		p.out[len(p.out)-1].Severity = Warning
+		return
 	}
 	p.reportAt("up", first, message, strings.TrimSpace(draft(p.changes, p.After)))
 }

@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
@@ -203,10 +204,16 @@ func (d *differ) constraintSQL(c *Constraint) string {
 }
 
 func (d *differ) addConstraint(table effects.Name, c *Constraint) string {
+	if d.before.dialect == effects.SQLite {
+		return "" // the table has to be built anew
+	}
 	return "ALTER TABLE " + d.name(table) + " ADD " + d.constraintSQL(c)
 }
 
 func (d *differ) dropConstraint(table effects.Name, c *Constraint) string {
+	if d.before.dialect == effects.SQLite {
+		return ""
+	}
 	s := "ALTER TABLE " + d.name(table) + " DROP "
 	if d.mysql() {
 		switch c.Kind {
@@ -319,11 +326,18 @@ func (d *differ) createTable(t *Table) []string {
 
 func (d *differ) tableSQL(t *Table) string {
 	var lines []string
+	inline := map[*Constraint]bool{}
 	for i := range t.Columns {
-		lines = append(lines, d.columnSQL(&t.Columns[i]))
+		line := d.columnSQL(&t.Columns[i])
+		if d.before.dialect == effects.SQLite {
+			line = d.sqliteColumn(t, &t.Columns[i], inline)
+		}
+		lines = append(lines, line)
 	}
 	for i := range t.Constraints {
-		lines = append(lines, d.constraintSQL(&t.Constraints[i]))
+		if c := &t.Constraints[i]; !inline[c] {
+			lines = append(lines, d.constraintSQL(c))
+		}
 	}
 	if d.mysql() {
 		for i := range t.Indexes {
@@ -343,6 +357,57 @@ func (d *differ) tableSQL(t *Table) string {
 	}
 	return s
 }
+
+// sqliteColumn writes a column with the constraints that were written with it: SQLite keeps the text, and only there can
+// a column be AUTOINCREMENT. Those it writes are marked as inline.
+func (d *differ) sqliteColumn(t *Table, c *Column, inline map[*Constraint]bool) string {
+	s := strings.TrimSpace(d.ident(c.Name) + " " + c.Type)
+	add := func(kind, text string) {
+		i := slices.IndexFunc(t.Constraints, func(x Constraint) bool {
+			return x.Kind == kind && x.Generated && len(x.Columns) == 1 && strings.EqualFold(x.Columns[0], c.Name)
+		})
+		if i >= 0 && !inline[&t.Constraints[i]] {
+			inline[&t.Constraints[i]] = true
+			s += text
+		}
+	}
+	if c.PrimaryKey {
+		add("primary key", " PRIMARY KEY"+pick(c.Serial, " AUTOINCREMENT", ""))
+	}
+	if c.NotNull && !c.PrimaryKey {
+		s += " NOT NULL"
+	}
+	if c.Unique {
+		add("unique", " UNIQUE")
+	}
+	if c.HasDefault && c.Default != "" {
+		s += " DEFAULT " + c.Default
+	}
+	if c.Collation != "" {
+		s += " COLLATE " + d.collation(c.Collation)
+	}
+	if c.Generated {
+		s += " GENERATED ALWAYS AS (" + c.Expression + ") " + pick(c.Stored, "STORED", "VIRTUAL")
+	}
+	for _, own := range c.Constraints {
+		for i := range t.Constraints {
+			x := &t.Constraints[i]
+			switch {
+			case inline[x] || x.Kind != own.Kind || !x.Generated:
+			case x.Kind == "check" && d.before.sameExpressions(x.Expression, own.Expression):
+				inline[x] = true
+				s += " CHECK (" + x.Expression + ")"
+			case x.Kind == "foreign key" && len(x.Columns) == 1 && strings.EqualFold(x.Columns[0], c.Name):
+				inline[x] = true
+				s += strings.TrimPrefix(d.constraintSQL(x), "FOREIGN KEY ("+d.names(x.Columns)+")")
+			}
+		}
+	}
+	return s
+}
+
+// sameExpressions compares two expressions of one dialect.
+func (m *Model) sameExpressions(a, b string) bool { return sameText(m.dialect, a, b) }
 
 // hangers are the comments, row security, triggers and policies of a table.
 func (d *differ) hangers(t *Table) []string {

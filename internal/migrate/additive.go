@@ -16,9 +16,9 @@ import (
 	"github.com/dbrollback/dbrollback/internal/verify"
 )
 
-// Most migrations only add: a table, a column, an index, a constraint. What such a one changes follows from its text, so
-// it is not compared with all that hangs on its tables; each table is read once, after the statements, and what
-// is new there must be exactly what the text announces. Whatever else shows (another session's change, a statement that did more
+// Most migrations only add: a table, a column, an index, a constraint; or they write rows. What such a one changes of
+// definitions follows from its text, so it is not compared with all that hangs on its tables; each table is read once, after
+// the statements, and what is new there must be exactly what the text announces. Whatever else shows (another session's change, a statement that did more
 // than its text says) rolls the migration back and runs it again the long way.
 
 // errSurprise: an additive migration did not do what its text announces.
@@ -28,6 +28,7 @@ var errSurprise = errors.New("more has changed than the migration says")
 type additive struct {
 	names    []engine.Name // its tables, as the text spells them
 	created  map[engine.Name]bool
+	written  map[engine.Name]bool // rows of theirs are
 	trusted  map[engine.Name]bool // created ones of which more is done than is announced: they must be new indeed
 	looked   map[engine.Name]bool // tables to be read before, too: the text alone does not tell what changes
 	adds     []announced
@@ -50,7 +51,7 @@ func (w *work) additive() *additive {
 	if _, can := verify.ReadPlain(w.r.m.db, engine.Name{}, verify.All, nil); !can {
 		return nil
 	}
-	a := &additive{created: map[engine.Name]bool{}, trusted: map[engine.Name]bool{}, looked: map[engine.Name]bool{}}
+	a := &additive{written: map[engine.Name]bool{}, created: map[engine.Name]bool{}, trusted: map[engine.Name]bool{}, looked: map[engine.Name]bool{}}
 	for _, st := range w.stmts {
 		for _, e := range st.Effects {
 			if !a.effect(e) {
@@ -126,6 +127,9 @@ func (a *additive) known(e effects.Effect, n engine.Name) bool {
 			a.alters = append(a.alters, announced{n, kind, c})
 		}
 		return true
+	case effects.Insert, effects.Update, effects.Delete, effects.Upsert, effects.Replace, effects.Merge:
+		a.written[n] = true // no definition changes
+		return !e.Cascade && n.Name != ""
 	case effects.Create:
 		if e.Object.Kind == "index" && n.Name != "" {
 			a.announce(n, "index", e.Object.Name.Name)
@@ -176,7 +180,7 @@ func (a *additive) announce(n engine.Name, kind, name string) {
 
 // parts are those of a table that the migration adds to.
 func (a *additive) parts(n engine.Name) verify.Parts {
-	if a.created[n] {
+	if a.created[n] || a.written[n] {
 		return verify.All
 	}
 	var p verify.Parts
@@ -271,7 +275,11 @@ func (w *work) add(ctx context.Context, tx *sql.Tx, a *additive) error {
 	if err := w.capturer.Definitions(ctx, tx, len(w.stmts), ch.destroyed()); err != nil {
 		return err
 	}
-	if err := w.capturer.Seal(ctx, tx, snapshot.Watch{}); err != nil {
+	watch := snapshot.Watch{}
+	if len(w.capturer.Captures()) > 0 {
+		watch = w.watch(ctx, tx)
+	}
+	if err := w.capturer.Seal(ctx, tx, watch); err != nil {
 		return err
 	}
 	w.captures = w.capturer.Captures()

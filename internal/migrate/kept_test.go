@@ -324,3 +324,18 @@ func TestKeptTableIsPruned(t *testing.T) {
 		"INSERT INTO orders SELECT * FROM other")
 	f.same(before, f.dump(), "the neighbour after its rollback")
 }
+
+// TestKeptTableOutsideTransactions: each statement of a migration that cannot be one transaction keeps what it drops.
+func TestKeptTableOutsideTransactions(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, testdb.Postgres(t), people, map[string]string{"00001_a.sql": "-- +goose NO TRANSACTION\n" + migration(
+		"CREATE INDEX CONCURRENTLY people_name ON people (name);\nDROP TABLE orders;\nDROP INDEX CONCURRENTLY people_score;",
+		"CREATE INDEX CONCURRENTLY people_score ON people (score);\nCREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2));\nDROP INDEX CONCURRENTLY people_name;")})
+	before := f.dump()
+	f.up()
+	if got := f.kinds(); got != "kept orders complete" {
+		t.Errorf("captured %s", got)
+	}
+	f.rollback(migrate.RollbackRequest{Steps: 1})
+	f.same(before, f.dump(), "after the rollback")
+}

@@ -113,7 +113,7 @@ func newSource(files fs.FS, dir string, dialect effects.Dialect) (*source, error
 }
 
 func (s *source) path(name string) string {
-	if s.dir == "" {
+	if s.dir == "" || s.dir == "." {
 		return name
 	}
 	return s.dir + "/" + name

@@ -174,7 +174,7 @@ func (p *prover) judgeData(ctx context.Context, m *Migration, t *trial, proof *P
 		proof.Data, proof.Notes = rows.data, append(proof.Notes, rows.notes...)
 		switch {
 		case proof.Verdict == ProofWrong:
-		case t.noDown && len(rows.data) > 0:
+		case t.noDown && len(m.Down) == 0 && len(rows.data) > 0: // a Down that says SELECT 1 leaves the rows to the captures
 			proof.Verdict = ProofNoDown
 		case rows.down != nil:
 			proof.Verdict, proof.Error = ProofData, rows.down

@@ -40,6 +40,9 @@ type Capturer struct {
 	statement int       // the one under way
 	instead   string    // what run is to execute in place of the statement
 	moment    time.Time // of all captures, when they are of one; zero: each has its own
+	// What is still to come, and what to watch of it; see Ahead.
+	rest     []effects.Statement
+	watching func(context.Context, engine.Querier) Watch
 }
 
 // Begin starts the captures of one migration in one direction. Nothing is written before the first capture.
@@ -271,7 +274,10 @@ func (c *Capturer) guarded(ctx context.Context, tx engine.Querier, n int, p *pla
 		if err := check(ctx); err != nil {
 			return err
 		}
-		return c.keep(ctx, tx, made)
+		if err := c.keep(ctx, tx, made); err != nil {
+			return err
+		}
+		return c.early(ctx, tx, p)
 	})
 }
 

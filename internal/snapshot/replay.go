@@ -19,24 +19,56 @@ func (x *Restoration) Apply(ctx context.Context, tx engine.Querier, c *Capturer)
 		if x.ask.Mode == Copy {
 			return x.copy(ctx, tx)
 		}
-		if err := x.hold(ctx, tx); err != nil {
-			return err
-		}
-		if err := x.compare(ctx, tx); err != nil {
-			return err
-		}
-		if err := x.write(ctx, tx, c); err != nil {
-			return err
-		}
-		if err := x.report(ctx, tx); err != nil {
-			return err
-		}
-		return x.forget(ctx, tx)
+		return x.ready(ctx, tx, func() error {
+			if err := x.hold(ctx, tx); err != nil {
+				return err
+			}
+			if err := x.compare(ctx, tx); err != nil {
+				return err
+			}
+			if err := x.write(ctx, tx, c); err != nil {
+				return err
+			}
+			if err := x.report(ctx, tx); err != nil {
+				return err
+			}
+			if err := x.forget(ctx, tx); err != nil {
+				return err
+			}
+			return c.Seal(ctx, tx, nil)
+		})
 	})
-	if err == nil {
-		err = c.Seal(ctx, tx, nil)
-	}
 	return x.previews(), append(x.overridden, x.conflicts...), err
+}
+
+// ready runs f with the tables prepared for rows that come back. On MySQL, where a table has triggers, the transaction is
+// committed when f is done, because what was done to them cannot be taken back in any other way.
+func (x *Restoration) ready(ctx context.Context, tx engine.Querier, f func() error) error {
+	if x.s.f.ready == nil {
+		return f()
+	}
+	var tables []*engine.Table
+	var old []sequence
+	for _, l := range x.lots {
+		if l.live == nil {
+			continue
+		}
+		tables = append(tables, l.live)
+		for _, c := range l.was.captures {
+			for _, q := range c.Sequences {
+				if q.Name == c.At {
+					q.Name = l.live.Name
+				}
+				old = append(old, q)
+			}
+		}
+	}
+	done, err := x.s.f.ready(ctx, x.s, tx, distinct(tables), old)
+	if err != nil {
+		return err
+	}
+	err = f()
+	return errors.Join(err, done(ctx, err))
 }
 
 // hold locks the tables, and reads them again: until now they could change. Where a row that goes would take rows of another table

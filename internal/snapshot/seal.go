@@ -38,7 +38,7 @@ func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) err
 			if x.Kind != Definition {
 				if c.meta.Direction == Manual { // nobody changed anything: there is nothing to tell apart later
 					x.Seal.Mode = sealNone
-				} else if x.Seal.Mode == "" || c.touched(i, x) {
+				} else if x.Seal.Mode == "" || c.s.db.Caps.TransactionalDDL && c.touched(i, x) {
 					if err := c.unseal(ctx, tx, x); err != nil {
 						return err
 					}
