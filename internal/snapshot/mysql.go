@@ -64,22 +64,49 @@ func mysqlFlavour(kind engine.Kind) flavour {
 // can be in a column can be put there.
 const mysqlModes = "STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_BACKSLASH_ESCAPES,NO_ENGINE_SUBSTITUTION"
 
-// pin fixes sql_mode and time zone; they are the session's, so unpin has to put them back whatever happens.
+// mysqlPins are the settings of the session while we read and write values, whatever the migration has set.
+var mysqlPins = [][2]string{
+	{"sql_mode", mysqlModes},
+	{"time_zone", "+00:00"},
+	{"unique_checks", "1"},    // else a value may come to stand twice in a unique index
+	{"sql_safe_updates", "0"}, // refuses to write by a join
+	{"sql_big_selects", "1"},
+	{"character_set_client", "utf8mb4"}, // what this program sends
+	{"collation_connection", "utf8mb4_general_ci"},
+	{"character_set_results", "utf8mb4"},
+}
+
+// pin fixes settings; they are the session's, so unpin has to put them back whatever happens.
 func (d mysqlDialect) pin(ctx context.Context, q engine.Querier) (func(context.Context) error, error) {
-	var mode, zone string
-	if err := q.QueryRowContext(ctx, "SELECT @@SESSION.sql_mode, @@SESSION.time_zone").Scan(&mode, &zone); err != nil {
+	reads, was, into := make([]string, len(mysqlPins)), make([]string, len(mysqlPins)), make([]any, len(mysqlPins))
+	for i, p := range mysqlPins {
+		reads[i], into[i] = "coalesce(@@SESSION."+p[0]+", 'binary')", &was[i] // NULL means as it is
+	}
+	if err := q.QueryRowContext(ctx, "SELECT "+list(reads)).Scan(into...); err != nil {
 		return nil, fmt.Errorf("read settings: %w", err)
 	}
-	set := func(ctx context.Context, mode, zone string) error {
-		if _, err := q.ExecContext(ctx, "SET SESSION sql_mode = '"+mode+"', SESSION time_zone = '"+zone+"'"); err != nil {
+	set := func(ctx context.Context, value func(int) string) error {
+		var sets []string
+		for i, p := range mysqlPins {
+			if was[i] != p[1] {
+				sets = append(sets, "SESSION "+p[0]+" = '"+value(i)+"'")
+				if strings.IndexByte("01", p[1][0]) >= 0 && len(p[1]) == 1 { // these are numbers
+					sets[len(sets)-1] = "SESSION " + p[0] + " = " + value(i)
+				}
+			}
+		}
+		if len(sets) == 0 {
+			return nil
+		}
+		if _, err := q.ExecContext(ctx, "SET "+list(sets)); err != nil {
 			return fmt.Errorf("fix settings: %w", err)
 		}
 		return nil
 	}
-	if err := set(ctx, mysqlModes, "+00:00"); err != nil {
+	if err := set(ctx, func(i int) string { return mysqlPins[i][1] }); err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context) error { return set(ctx, mode, zone) }, nil
+	return func(ctx context.Context) error { return set(ctx, func(i int) string { return was[i] }) }, nil
 }
 
 func (d mysqlDialect) shapes(ctx context.Context, q engine.Querier) (shapes, error) {

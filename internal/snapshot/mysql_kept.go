@@ -156,7 +156,7 @@ func (c *Capturer) renamed(ctx context.Context, q engine.Querier, n int, p *plan
 	defer func() { c.instead = "" }()
 	if err := run(); err != nil {
 		calm := context.WithoutCancel(ctx)
-		if c.untouched(calm, q, p.actions) && !slices.ContainsFunc(c.captures[had:], func(x *capture) bool { return !c.s.missing(calm, q, c.s.db.Own(x.data())) }) {
+		if c.untouched(calm, p.actions) && !slices.ContainsFunc(c.captures[had:], func(x *capture) bool { return !c.s.missing(calm, q, c.s.db.Own(x.data())) }) {
 			return errors.Join(err, c.unrecord(calm, q, had))
 		}
 		return err

@@ -43,7 +43,7 @@ func (c *Capturer) underLock(ctx context.Context, q engine.Querier, n int, p *pl
 		}
 	}()
 	for _, a := range p.actions {
-		if err := c.stands(ctx, q, a.table); err != nil {
+		if err := c.stands(ctx, a.table); err != nil {
 			return err
 		}
 	}
@@ -63,7 +63,7 @@ func (c *Capturer) underLock(ctx context.Context, q engine.Querier, n int, p *pl
 		return errors.Join(err, c.unrecord(context.WithoutCancel(ctx), q, had))
 	}
 	if err := run(); err != nil {
-		if c.untouched(context.WithoutCancel(ctx), q, p.actions) {
+		if c.untouched(context.WithoutCancel(ctx), p.actions) {
 			return errors.Join(err, c.unrecord(context.WithoutCancel(ctx), q, had))
 		}
 		return err
@@ -163,8 +163,8 @@ func (c *Capturer) lockTables(ctx context.Context, q engine.Querier, p *plan, ma
 
 // untouched tells whether a statement that failed left its tables in their shape; whether it did is not known when the
 // connection is gone.
-func (c *Capturer) untouched(ctx context.Context, q engine.Querier, actions []*action) bool {
-	return !slices.ContainsFunc(actions, func(a *action) bool { return c.stands(ctx, q, a.table) != nil || a.reduce })
+func (c *Capturer) untouched(ctx context.Context, actions []*action) bool {
+	return !slices.ContainsFunc(actions, func(a *action) bool { return c.stands(ctx, a.table) != nil || a.reduce })
 }
 
 // unrecord takes captures out of the catalog again, from the i-th on: their statement did nothing.

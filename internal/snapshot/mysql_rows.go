@@ -203,7 +203,7 @@ func (c *Capturer) ask(ctx context.Context, tx engine.Querier, p *plan, made []*
 		return nil, errors.Join(err, c.startClock(ctx, tx, p))
 	}
 	for _, x := range made { // columns may have come between the plan and the lock
-		if err := c.stands(ctx, tx, x.live); err != nil {
+		if err := c.stands(ctx, x.live); err != nil {
 			return nil, err
 		}
 	}
@@ -248,9 +248,10 @@ func (c *Capturer) landed(ctx context.Context, tx engine.Querier, x *capture) er
 	})
 }
 
-// stands makes sure that a table still has the shape that a capture was planned for.
-func (c *Capturer) stands(ctx context.Context, q engine.Querier, t *engine.Table) error {
-	now, err := c.s.db.Inspect(ctx, q, t.Name)
+// stands makes sure that a table still has the shape that a capture was planned for. It is asked on another connection, as the plan
+// was: the session may spell names in its own character set.
+func (c *Capturer) stands(ctx context.Context, t *engine.Table) error {
+	now, err := c.s.db.Inspect(ctx, c.s.db, t.Name)
 	if err != nil {
 		return err
 	}

@@ -509,3 +509,24 @@ func TestMySQLWide(t *testing.T) {
 		}
 	}, mysqls...)
 }
+
+// TestMySQLSettings: what a migration sets for its session changes neither what is captured nor how it comes back, and is the
+// session's again afterwards.
+func TestMySQLSettings(t *testing.T) {
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, v varchar(20) CHARACTER SET utf8mb4, moment timestamp NULL); INSERT INTO t VALUES (1, 'é€😀', '2020-10-25 00:30:00'), (2, 'b', '2020-10-25 01:30:00')",
+			"CREATE TABLE seen (n integer NOT NULL AUTO_INCREMENT PRIMARY KEY, mode varchar(300), zone varchar(40), checks integer, safe integer, client varchar(40), coll varchar(60))")
+		b.exec("CREATE TABLE first LIKE seen")
+		const note = "INSERT INTO %s (mode, zone, checks, safe, client, coll) SELECT @@SESSION.sql_mode, @@SESSION.time_zone, @@SESSION.unique_checks, @@SESSION.sql_safe_updates, @@SESSION.character_set_client, @@SESSION.collation_connection"
+		const set = "SET NAMES latin1; SET SESSION sql_mode = 'ANSI_QUOTES,NO_ZERO_DATE,STRICT_ALL_TABLES,PIPES_AS_CONCAT', SESSION time_zone = '-03:00', SESSION unique_checks = 0, SESSION sql_safe_updates = 1; "
+		before := b.query("SELECT hex(concat_ws('|', id, v, unix_timestamp(moment))) FROM t ORDER BY id")
+		b.up(set + fmt.Sprintf(note, "first") + "; UPDATE t SET v = \"v\" || 'x' WHERE id = 1; DELETE FROM t WHERE id = 2; " + fmt.Sprintf(note, "seen"))
+		if first, seen := b.query("SELECT concat_ws('|', mode, zone, checks, safe, client, coll) FROM first"), b.query("SELECT concat_ws('|', mode, zone, checks, safe, client, coll) FROM seen"); len(first) != 1 || len(seen) != 1 || first[0] != seen[0] {
+			t.Errorf("settings: %v, then %v", first, seen)
+		}
+		b.down(set+"SELECT 1", snapshot.Keep)
+		if after := b.query("SELECT hex(concat_ws('|', id, v, unix_timestamp(moment))) FROM t ORDER BY id"); strings.Join(after, " ") != strings.Join(before, " ") {
+			t.Errorf("after rollback %v instead of %v", after, before)
+		}
+	}, mysqls...)
+}

@@ -25,7 +25,7 @@ func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) err
 		return nil
 	}
 	c.sealed = true
-	if len(c.captures) == 0 {
+	if len(c.captures) == 0 && !c.s.f.lasting {
 		return c.supersede(ctx, tx)
 	}
 	return c.s.pinned(ctx, tx, func() error {
