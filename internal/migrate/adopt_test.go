@@ -82,7 +82,7 @@ func (f foreign) open(t *testing.T, d effects.Dialect) *folder.Folder {
 func TestAdopt(t *testing.T) {
 	for _, f := range foreigners() {
 		t.Run(string(f.format), func(t *testing.T) {
-			testdb.Each(t, func(t *testing.T, dsn string) { testAdopt(t, dsn, f) })
+			testdb.Each(t, func(t *testing.T, dsn string) { testAdopt(t, dsn, f) }, testdb.Everywhere()...)
 		})
 	}
 }
@@ -165,7 +165,7 @@ func TestAdoptRefuses(t *testing.T) {
 				refused(f.strange, "for which the folder has no file")
 				_, err = m.Adopt(t.Context(), migrate.AdoptRequest{Folder: from, Table: "elsewhere"})
 				wantRefused(t, err, "there is no table elsewhere")
-			})
+			}, testdb.Everywhere()...)
 		})
 	}
 }
