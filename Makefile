@@ -55,6 +55,10 @@ race: servers ## the packages with concurrency under the race detector
 kill: servers ## hundreds of kills (KILLS=300) at random instants of up and rollback
 	KILLS=$${KILLS:-300} go test -count=1 -timeout 90m -run TestKilledAtAnyInstant -v ./internal/migrate
 
+.PHONY: property
+property: servers ## random migrations, writes and rollbacks (CASES=2000), judged by a reference model; SEED=n repeats one
+	CASES=$${CASES:-2000} go test -count=1 -timeout 120m -run TestAnyMigration -v ./internal/migrate
+
 .PHONY: bench
 bench: servers ## ratios against peers and the server's own limits (ROWS=2000000 for large tables)
 	go test -run '^$$' -bench . -benchtime 1x -timeout 90m ./bench

@@ -125,7 +125,6 @@ type judgement struct {
 	where     *whereTable
 	policy    snapshot.Policy
 	conflicts []snapshot.Conflict
-	loose     bool // some value may be taken, some parent may be gone
 	bad       []string
 }
 

@@ -336,10 +336,10 @@ func (w *world) values(t *genTable, i int, tag string, u int) []string {
 	var out []string
 	for _, name := range t.insertable() {
 		c := *t.column(name)
-		switch {
-		case c.name == "tag":
+		switch c.name {
+		case "tag":
 			out = append(out, "'"+tag+"'")
-		case c.name == "pid":
+		case "pid":
 			if i <= 2 || w.chance(20) {
 				out = append(out, "NULL")
 			} else if t.parent == t.name {
@@ -347,17 +347,17 @@ func (w *world) values(t *genTable, i int, tag string, u int) []string {
 			} else {
 				out = append(out, fmt.Sprintf("(SELECT id FROM %s WHERE id >= %d ORDER BY id LIMIT 1)", t.parent, w.rng.IntN(6)))
 			}
-		case c.name == "u":
+		case "u":
 			if w.chance(15) {
 				out = append(out, "NULL")
 			} else {
 				out = append(out, fmt.Sprint(u))
 			}
-		case c.name == "id" || c.name == "x":
+		case "id", "x":
 			out = append(out, fmt.Sprint(i))
-		case c.name == "y":
+		case "y":
 			out = append(out, fmt.Sprintf("'k%d'", i))
-		case c.name == "rev":
+		case "rev":
 			out = append(out, "0")
 		default:
 			out = append(out, w.literal(c))

@@ -384,7 +384,7 @@ func (p *proving) prove(c *trial) error {
 	if err := restocked(later, p.read()); err != nil && c.split == len(c.steps) {
 		return fmt.Errorf("up again: %w", err)
 	}
-	if res, err = p.rollback(c, snapshot.Fail); err != nil {
+	if _, err = p.rollback(c, snapshot.Fail); err != nil {
 		return fmt.Errorf("rollback again: %w", err)
 	}
 	if again := p.picture(); again != back {

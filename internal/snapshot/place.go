@@ -326,6 +326,9 @@ func (r *Restorer) write(ctx context.Context, tx engine.Querier, g *target, fiel
 // insertedInto tells whether a statement still to come inserts rows into a table.
 func (r *Restorer) insertedInto(n engine.Name, rest []effects.Statement) bool {
 	for _, st := range rest {
+		if st.Opaque() && strings.Contains(strings.ToLower(st.SQL), strings.ToLower(n.Name)) {
+			return true // it may
+		}
 		for _, e := range st.Effects {
 			switch e.Kind {
 			case effects.Insert, effects.Upsert, effects.Merge, effects.Replace:

@@ -14,6 +14,11 @@ import (
 // one write follows another when it found the row exactly as the other left it.
 func (c *Capturer) unchain(ctx context.Context, tx engine.Querier, x *capture) error {
 	data := c.s.own(x.data())
+	if x.events.update { // an update that left the row as it was is no link of a chain
+		if _, err := exec(ctx, tx, "follow rows", fmt.Sprintf("DELETE FROM %s WHERE op = 'u' AND b = a", data)); err != nil {
+			return err
+		}
+	}
 	links, err := number(ctx, tx, "follow rows", fmt.Sprintf("SELECT count(*) FROM %s y JOIN %s z ON z.b = y.a WHERE z.n <> y.n", data, data))
 	if err != nil {
 		return err
@@ -125,8 +130,9 @@ func (c *Capturer) part(ctx context.Context, tx engine.Querier, x *capture) erro
 		return fmt.Sprintf("n = (SELECT min(z.n) FROM %[1]s z WHERE z.%[2]s = y.%[2]s) AND (SELECT count(*) FROM %[1]s z WHERE z.%[2]s = y.%[2]s) > (SELECT count(*) FROM %[1]s z WHERE z.%[3]s = y.%[2]s)", data, this, that)
 	}
 	for _, q := range []string{
-		fmt.Sprintf("CREATE TABLE %s AS SELECT %s, b, a FROM %s y WHERE %s", work, list(gone), data, net("b", "a")),
-		fmt.Sprintf("INSERT INTO %s (%s) SELECT %s, b, a FROM %s y WHERE %s", work, list(names), list(come), data, net("a", "b")),
+		// What a row became is not what the write that first found it made of it.
+		fmt.Sprintf("CREATE TABLE %s AS SELECT %s, b, CASE WHEN 1 = 0 THEN a END AS a FROM %s y WHERE %s", work, list(gone), data, net("b", "a")),
+		fmt.Sprintf("INSERT INTO %s (%s) SELECT %s, CASE WHEN 1 = 0 THEN b END, a FROM %s y WHERE %s", work, list(names), list(come), data, net("a", "b")),
 		"DELETE FROM " + data,
 		fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s", data, list(names), list(names), work),
 		"DROP TABLE " + work,
