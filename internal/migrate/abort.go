@@ -46,10 +46,10 @@ func (w *work) takeBack(ctx context.Context, c cutOff, done int) error {
 func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, done int) error {
 	m, q := w.r.m, g.schema()
 	var restorer *snapshot.Restorer
+	if err := g.rows(ctx, func(tx *sql.Tx) error { return w.capturer.Seal(ctx, tx, nil) }); err != nil {
+		return err
+	}
 	err := g.rows(ctx, func(tx *sql.Tx) (err error) {
-		if err := w.capturer.Seal(ctx, tx, nil); err != nil {
-			return err
-		}
 		if restorer, err = m.store.Restorer(ctx, tx, w.mig.Version, string(w.r.dir)); err != nil || restorer == nil {
 			return err
 		}

@@ -53,8 +53,22 @@ func (c *Capturer) early(ctx context.Context, tx engine.Querier, p *plan) error 
 func (c *Capturer) comes(n engine.Name) bool {
 	return slices.ContainsFunc(c.rest, func(st effects.Statement) bool {
 		return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+			if leavesRows(e) {
+				return false
+			}
 			return e.Kind == effects.Opaque || e.Changes() && (c.s.sameName(e.Table.Name, n.Name) || c.s.sameName(e.NewName.Name, n.Name) ||
 				e.Table.Name == "" && e.Object.Kind != "index" && e.Object.Kind != "view")
 		})
 	})
+}
+
+// leavesRows: the values and names of the columns that are there stay as they are.
+func leavesRows(e effects.Effect) bool {
+	switch e.Kind {
+	case effects.AddColumn, effects.AddConstraint, effects.DropConstraint, effects.SetDefault, effects.DropDefault, effects.Comment, effects.Grant:
+		return true
+	case effects.Create, effects.Drop:
+		return e.Object.Kind == "index"
+	}
+	return false
 }

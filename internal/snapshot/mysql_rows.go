@@ -388,7 +388,11 @@ func (r *Restorer) indexed(ctx context.Context) error {
 			return err
 		}
 		if there == 0 {
-			if err := s.aside(ctx, "ALTER TABLE "+s.own(x.data())+" ADD "+mysqlIndex(x.capture)); err != nil {
+			err := s.aside(ctx, "ALTER TABLE "+s.own(x.data())+" ADD "+mysqlIndex(x.capture))
+			if busy, ok := engine.AsError(err); ok && busy.Class == engine.LockTimeout {
+				continue // somebody reads it: it goes slowly, then
+			}
+			if err != nil {
 				return fmt.Errorf("index a capture of %s: %w", x.Home, err)
 			}
 		}
