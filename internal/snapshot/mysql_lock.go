@@ -63,8 +63,10 @@ func (c *Capturer) underLock(ctx context.Context, q engine.Querier, n int, p *pl
 		return errors.Join(err, c.unrecord(context.WithoutCancel(ctx), q, had))
 	}
 	if err := run(); err != nil {
-		if c.untouched(context.WithoutCancel(ctx), p.actions) {
-			return errors.Join(err, c.unrecord(context.WithoutCancel(ctx), q, had))
+		// After an ALTER that failed MariaDB keeps everybody from the table until it is unlocked, those who only look as well.
+		calm := context.WithoutCancel(ctx)
+		if _, unlock := exec(calm, q, "unlock tables", "UNLOCK TABLES"); unlock == nil && c.untouched(calm, p.actions) {
+			return errors.Join(err, c.unrecord(calm, q, had))
 		}
 		return err
 	}
