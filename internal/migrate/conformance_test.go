@@ -119,6 +119,13 @@ CREATE INDEX people_score ON people (score);
 CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2));`},
 	{name: "drop table, Down forgets the index", up: "DROP TABLE orders;\nDROP TABLE people;", down: `CREATE TABLE people (id integer PRIMARY KEY, name varchar(40) NOT NULL, score integer, note varchar(200) DEFAULT 'none');
 CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2));`},
+	{name: "unique values swapped by way of a third", setup: `
+CREATE TABLE seats (id integer PRIMARY KEY, pos integer NOT NULL, who varchar(9), UNIQUE (pos));
+CREATE TABLE holds (seat integer PRIMARY KEY REFERENCES seats (id));
+INSERT INTO seats VALUES (1, 1, 'a'), (2, 2, 'b'), (3, 3, 'c'), (4, 4, 'd');
+INSERT INTO holds VALUES (1), (3);
+`, up: "UPDATE seats SET pos = -1 WHERE pos = 1;\nUPDATE seats SET pos = 1 WHERE pos = 2;\nUPDATE seats SET pos = 2 WHERE pos = 3;\nUPDATE seats SET pos = 3 WHERE pos = -1;",
+		down: "SELECT 1;"},
 	{name: "truncate", engines: "postgres", up: "TRUNCATE orders;", down: "SELECT 1;"},
 	{name: "truncate cascade", engines: "postgres", up: "TRUNCATE people CASCADE;", down: "SELECT 1;"},
 	{name: "narrow type", engines: "postgres", up: "ALTER TABLE people ALTER COLUMN note TYPE varchar(2) USING left(note, 2);", down: "ALTER TABLE people ALTER COLUMN note TYPE varchar(200);"},

@@ -19,6 +19,7 @@ type target struct {
 	// covered by these older captures, which hold the same columns: what they hold of a row is written in the end, and what
 	// this one holds of it never stands there, not even for a moment. It may break a constraint that is back already.
 	covered []*restoring
+	covers  []*target // the other way round, newest first
 }
 
 // cover sets the captures that come after each target in undoing and hold all of its columns.
@@ -27,6 +28,7 @@ func cover(targets []*target) {
 		for _, older := range targets[i+1:] {
 			if older.x.Home == g.x.Home && older.x.Rows > 0 && len(g.x.Key) > 0 && sameKey(g.x, older.x) && !g.x.Moved && !older.x.Moved && g.x.final == "" && older.x.final == "" && g.holds(older) {
 				g.covered = append(g.covered, older.x)
+				older.covers = append(older.covers, g)
 			}
 		}
 	}
@@ -142,11 +144,25 @@ func bare(decl string) string {
 
 // update writes captured values over rows that stand in their places and differ.
 func (r *Restorer) update(ctx context.Context, tx engine.Querier, g *target, fields []int, conflicts bool) (int64, error) {
-	s, x := r.s, g.x
+	x := g.x
 	fields, again, err := r.identities(ctx, tx, g, fields)
 	if err != nil || len(fields) == 0 {
 		return 0, err
 	}
+	query := r.updating(g, fields, conflicts)
+	n, err := r.attempt(ctx, tx, "put back values of "+x.Home.String(), query)
+	if err != nil && taken(err) {
+		n, err = r.updateEach(ctx, tx, g, query)
+	}
+	if err != nil {
+		return n, err
+	}
+	return n, again()
+}
+
+// updating spells the UPDATE of such rows.
+func (r *Restorer) updating(g *target, fields []int, conflicts bool) string {
+	s, x := r.s, g.x
 	var sets [][2]string
 	for _, i := range fields {
 		now := r.live(g, i)
@@ -160,15 +176,7 @@ func (r *Restorer) update(ctx context.Context, tx engine.Querier, g *target, fie
 	} else if x.work { // a row that the application put there is not the one that was captured
 		conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s w WHERE w.n = d.n AND w.reason = '%s')", s.own(x.conflicts()), insertedSince))
 	}
-	query := s.update(s.f.from(s.db, g.t), "t", sets, r.source(x), all(conditions...))
-	n, err := r.attempt(ctx, tx, "put back values of "+x.Home.String(), query)
-	if err != nil && taken(err) {
-		n, err = r.updateEach(ctx, tx, g, query)
-	}
-	if err != nil {
-		return n, err
-	}
-	return n, again()
+	return s.update(s.f.from(s.db, g.t), "t", sets, r.source(x), all(conditions...))
 }
 
 // identities looks at columns that number themselves (GENERATED ALWAYS). No UPDATE can write them, so where they differ the
@@ -303,9 +311,27 @@ func (r *Restorer) updateEach(ctx context.Context, tx engine.Querier, g *target,
 	if err != nil {
 		return 0, err
 	}
-	var done int64
-	for len(todo) > 0 {
-		var left []int64
+	done, left, err := r.each(ctx, tx, x, query, todo)
+	if err != nil || len(left) == 0 {
+		return done, err
+	}
+	for _, way := range []func(context.Context, engine.Querier, *target, string, []int64) (int64, bool, error){r.retrace, r.rotate} {
+		if n, ok, err := way(ctx, tx, g, query, left); ok || err != nil {
+			return done + n, err
+		}
+	}
+	for _, n := range left {
+		if err := r.mark(ctx, tx, x, fmt.Sprintf("SELECT %d, '%s'", n, valueTaken)); err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// each writes entries one by one, over and over while that gets any further; left are those that still collide.
+func (r *Restorer) each(ctx context.Context, tx engine.Querier, x *restoring, query string, todo []int64) (done int64, left []int64, err error) {
+	for {
+		left = nil
 		for _, n := range todo {
 			m, err := r.attempt(ctx, tx, "put back values of "+x.Home.String(), fmt.Sprintf("%s AND d.n = %d", query, n))
 			switch {
@@ -314,24 +340,15 @@ func (r *Restorer) updateEach(ctx context.Context, tx engine.Querier, g *target,
 			case taken(err):
 				left = append(left, n)
 			default:
-				return done, err
+				return done, left, err
 			}
 		}
-		if len(left) == len(todo) {
-			if n, ok, err := r.rotate(ctx, tx, g, left); ok || err != nil {
-				return done + n, err
-			}
-			for _, n := range left {
-				if err := r.mark(ctx, tx, x, fmt.Sprintf("SELECT %d, '%s'", n, valueTaken)); err != nil {
-					return done, err
-				}
-			}
-			return done, nil
+		if len(left) == 0 || len(left) == len(todo) {
+			return done, left, nil
 		}
 		slices.Reverse(left)
 		todo = left
 	}
-	return done, nil
 }
 
 // insertEach inserts in ever smaller parts those rows whose unique values are free; what is left collides with what the

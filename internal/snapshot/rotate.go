@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,7 +12,7 @@ import (
 
 // rotate writes rows that hold each other's unique values, so that no order of updates works: all of them go, and come back
 // with their old values. That is done only where it is the same as updating them: nothing points to them, and all their columns are held.
-func (r *Restorer) rotate(ctx context.Context, tx engine.Querier, g *target, entries []int64) (n int64, ok bool, err error) {
+func (r *Restorer) rotate(ctx context.Context, tx engine.Querier, g *target, _ string, entries []int64) (n int64, ok bool, err error) {
 	s, x := r.s, g.x
 	written := func(c engine.Column) bool {
 		return c.Generated || slices.ContainsFunc(g.fields, func(i int) bool { return r.column(g.t, x.Fields[i].Name) == c.Name })
@@ -19,11 +20,7 @@ func (r *Restorer) rotate(ctx context.Context, tx engine.Querier, g *target, ent
 	if !x.onward || !x.Whole || len(g.t.Referenced) > 0 || len(entries) > 10_000 || slices.ContainsFunc(g.t.Columns, func(c engine.Column) bool { return !written(c) }) {
 		return 0, false, nil
 	}
-	numbers := make([]string, len(entries))
-	for i, e := range entries {
-		numbers[i] = fmt.Sprint(e)
-	}
-	these := "d.n IN (" + strings.Join(numbers, ", ") + ")"
+	these := "d.n IN (" + numbered(entries) + ")"
 	var names, values []string
 	for _, i := range g.fields {
 		now := r.live(g, i)
@@ -49,4 +46,63 @@ func (r *Restorer) rotate(ctx context.Context, tx engine.Querier, g *target, ent
 	}
 	_, err = exec(ctx, tx, "put back values of "+x.Home.String(), "RELEASE SAVEPOINT dbrollback_rotate")
 	return n, true, err
+}
+
+// retrace puts back rows that hold each other's unique values the way the migration came: by the values that they had in between, which
+// newer captures hold. Where the application took a value meanwhile that does not work out, and nothing is changed.
+func (r *Restorer) retrace(ctx context.Context, tx engine.Querier, g *target, query string, entries []int64) (n int64, ok bool, err error) {
+	s, x := r.s, g.x
+	if r.bare || len(g.covers) == 0 || len(entries) > 10_000 {
+		return 0, false, nil
+	}
+	if _, err := exec(ctx, tx, "put back values of "+x.Home.String(), "SAVEPOINT dbrollback_retrace"); err != nil {
+		return 0, false, err
+	}
+	back := func() (int64, error) {
+		for _, h := range g.covers {
+			plain := *h
+			plain.covered = nil
+			fields := slices.DeleteFunc(slices.Clone(h.fields), func(i int) bool { return r.live(h, i).Identity == "always" })
+			if len(fields) == 0 {
+				continue
+			}
+			step := r.updating(&plain, fields, false)
+			_, err := r.attempt(ctx, tx, "put back values of "+x.Home.String(), step)
+			if err == nil {
+				continue
+			}
+			if !taken(err) {
+				return 0, err
+			}
+			todo, err := numbers(ctx, tx, fmt.Sprintf("SELECT d.n FROM %s d WHERE %s ORDER BY d.n DESC", s.own(h.x.data()), all(h.x.inserted(false), r.free(h.x))))
+			if err != nil {
+				return 0, err
+			}
+			if _, left, err := r.each(ctx, tx, h.x, step, todo); err != nil || len(left) > 0 {
+				return 0, errors.Join(err, errCircle)
+			}
+		}
+		n, left, err := r.each(ctx, tx, x, query, entries)
+		if err == nil && len(left) > 0 {
+			err = errCircle
+		}
+		return n, err
+	}
+	if n, err = back(); err != nil {
+		_, err = exec(context.WithoutCancel(ctx), tx, "put back values of "+x.Home.String(), "ROLLBACK TO SAVEPOINT dbrollback_retrace")
+		return 0, false, err
+	}
+	_, err = exec(ctx, tx, "put back values of "+x.Home.String(), "RELEASE SAVEPOINT dbrollback_retrace")
+	return n, true, err
+}
+
+// errCircle: rows still hold each other's values.
+var errCircle = errors.New("unique values are taken")
+
+func numbered(entries []int64) string {
+	out := make([]string, len(entries))
+	for i, e := range entries {
+		out[i] = fmt.Sprint(e)
+	}
+	return strings.Join(out, ", ")
 }
