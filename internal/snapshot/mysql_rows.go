@@ -374,32 +374,6 @@ func (s *Store) known(x *capture, live, kept string) string {
 	return all(parts...)
 }
 
-// indexed gives the captures that go back an index over their keys. While capturing it would cost time under the lock, and
-// without it MySQL looks for each row by reading all of them.
-func (r *Restorer) indexed(ctx context.Context) error {
-	const worth = 100 // rows
-	s := r.s
-	for _, x := range r.tables() {
-		if !s.f.keyed || len(x.Key) == 0 || x.Kind == Kept || x.Rows < worth {
-			continue
-		}
-		there, err := number(ctx, s.db, "look for an index", "SELECT count(*) FROM information_schema.statistics WHERE table_schema = database() AND table_name = ? AND index_name = 'dbrollback_k'", x.data())
-		if err != nil {
-			return err
-		}
-		if there == 0 {
-			err := s.aside(ctx, "ALTER TABLE "+s.own(x.data())+" ADD "+mysqlIndex(x.capture))
-			if busy, ok := engine.AsError(err); ok && busy.Class == engine.LockTimeout {
-				continue // somebody reads it: it goes slowly, then
-			}
-			if err != nil {
-				return fmt.Errorf("index a capture of %s: %w", x.Home, err)
-			}
-		}
-	}
-	return nil
-}
-
 // mysqlIndex is the index over the keys of a capture, for looking rows up.
 func mysqlIndex(x *capture) string {
 	var parts []string

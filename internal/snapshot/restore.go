@@ -147,7 +147,7 @@ func (r *Restorer) Check(ctx context.Context, tx engine.Querier) error {
 		return nil
 	}
 	r.checked = true
-	if err := r.indexed(ctx); err != nil {
+	if err := r.indexed(ctx, tx); err != nil {
 		return err
 	}
 	if err := r.occupied(ctx, tx); err != nil {
@@ -347,6 +347,9 @@ func (r *Restorer) marked(ctx context.Context, tx engine.Querier, x *restoring, 
 			columns = append(columns, "KEY dbrollback_k (n)")
 		}
 		if err := r.s.make(ctx, tx, "note conflicts", work, columns, ""); err != nil {
+			return 0, err
+		}
+		if err := r.s.search(ctx, tx, x.conflicts(), "n"); err != nil {
 			return 0, err
 		}
 	}

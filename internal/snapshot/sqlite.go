@@ -22,6 +22,7 @@ var sqliteFlavour = flavour{
 	store: func(engine.Column) (string, bool) { return "", false },
 	value: func(ref string, _ field) string { return ref },
 	back:  func(ref string, _ field, _ engine.Column) string { return ref },
+	scans: true,
 	column: func(_ context.Context, _ engine.Querier, f field) (engine.Column, error) {
 		return engine.Column{Type: f.Type, Portable: true}, nil
 	},
