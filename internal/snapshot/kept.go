@@ -352,7 +352,7 @@ func (r *Restorer) waits(x *restoring, rest []effects.Statement) (wait, need boo
 
 // builds tells whether a statement adds to a table what a kept one has already, or rows.
 func (r *Restorer) builds(n engine.Name, st effects.Statement) bool {
-	return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+	return orders(st, n, "insert into", "merge into", "copy") || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
 		switch e.Kind {
 		case effects.Comment, effects.Grant, effects.Read, effects.Update, effects.Delete, effects.Session, effects.Maintenance:
 			return false

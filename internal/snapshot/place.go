@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -69,7 +70,8 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 		if c.fresh && r.alien(x, t) {
 			continue
 		}
-		if c.fresh && (r.insertedInto(x.Home, rest) || t.Kind == "partitioned" && partitionsCome(rest) || r.moves(x.Home) && r.touchedBy(x.Home, rest)) {
+		if c.fresh && (r.insertedInto(x.Home, rest) || t.Kind == "partitioned" && partitionsCome(rest) || r.moves(x.Home) && r.touchedBy(x.Home, rest) ||
+			r.rekeyed(x, rest)) {
 			continue // stays as last looked at, so that it is found again after the next statement
 		}
 		x.look(t)
@@ -238,7 +240,7 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 			if err != nil {
 				return err
 			}
-			if t == nil || len(x.Key) == 0 || x.Rows == 0 || r.moves(x.Home) {
+			if t == nil || len(x.Key) == 0 || x.Rows == 0 || r.moves(x.Home) || r.rekeyed(x, rest) {
 				continue
 			}
 			g, err := r.aim(x, t, true)
@@ -326,7 +328,7 @@ func (r *Restorer) write(ctx context.Context, tx engine.Querier, g *target, fiel
 // insertedInto tells whether a statement still to come inserts rows into a table.
 func (r *Restorer) insertedInto(n engine.Name, rest []effects.Statement) bool {
 	for _, st := range rest {
-		if st.Opaque() && strings.Contains(strings.ToLower(st.SQL), strings.ToLower(n.Name)) {
+		if mentions(st, n) {
 			return true // it may
 		}
 		for _, e := range st.Effects {
@@ -339,6 +341,45 @@ func (r *Restorer) insertedInto(n engine.Name, rest []effects.Statement) bool {
 		}
 	}
 	return false
+}
+
+// rekeyed tells whether a statement still to come may move keys of a table: a row put back before it would be moved along, and be
+// missed, and made once more, in the end.
+func (r *Restorer) rekeyed(x *restoring, rest []effects.Statement) bool {
+	for _, st := range rest {
+		if orders(st, x.Home, "update", "merge into") {
+			return true
+		}
+		for _, e := range st.Effects {
+			switch e.Kind {
+			case effects.Update, effects.Upsert, effects.Merge:
+				if r.s.sameName(e.Table.Name, x.Home.Name) && (e.Table.Schema == "" || e.Table.Schema == x.Home.Schema) && (len(e.Columns) == 0 ||
+					slices.ContainsFunc(x.Key, func(f field) bool {
+						return slices.ContainsFunc(e.Columns, func(c string) bool { return r.s.sameName(c, f.Name) })
+					})) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// mentions tells whether a statement that cannot be understood has the name of a table in its text.
+func mentions(st effects.Statement, n engine.Name) bool {
+	return st.Opaque() && strings.Contains(strings.ToLower(st.SQL), strings.ToLower(n.Name))
+}
+
+// orders tells whether a statement that cannot be understood has, in its text, one of some verbs right before the name of a table.
+func orders(st effects.Statement, n engine.Name, verbs ...string) bool {
+	if !mentions(st, n) {
+		return false
+	}
+	for i, v := range verbs {
+		verbs[i] = strings.ReplaceAll(v, " ", `\s+`)
+	}
+	const quote = "[\"`]?"
+	return regexp.MustCompile(`(?i)\b(` + strings.Join(verbs, "|") + `)\s+(only\s+)?(` + quote + `[\w$]+` + quote + `\s*\.\s*)?` + quote + regexp.QuoteMeta(n.Name) + `($|[^\w$])`).MatchString(st.SQL)
 }
 
 // touchedBy tells whether a statement still to come writes to a table.

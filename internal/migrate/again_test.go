@@ -1,0 +1,63 @@
+package migrate_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
+	"github.com/dbrollback/dbrollback/internal/testdb"
+)
+
+// TestUpAgainBringsEachRowOnce: what was written between up and rollback comes back with the next up, once, also where that up
+// needs it early and then moves keys, or fills the table itself by a block that nobody can read.
+func TestUpAgainBringsEachRowOnce(t *testing.T) {
+	t.Parallel()
+	const setup = "CREATE TABLE t (id integer PRIMARY KEY, a integer);\nINSERT INTO t VALUES (6, 60), (7, 70), (8, 80);"
+	for _, tc := range []struct{ name, up, down, write, want string }{
+		{
+			"moved", "DELETE FROM t;\nCREATE UNIQUE INDEX t_a ON t (a);\nUPDATE t SET id = id + 1000 WHERE 1 = 1;", "DROP INDEX t_a;",
+			"INSERT INTO t VALUES (7, -1);", "SELECT id || ' ' || a FROM t ORDER BY id",
+		},
+		{
+			"moved by a block", "DELETE FROM t;\nCREATE UNIQUE INDEX t_a ON t (a);\n" + block("UPDATE public.t SET id = id + 1000;"), "DROP INDEX t_a;",
+			"INSERT INTO t VALUES (7, -1);", "SELECT id || ' ' || a FROM t ORDER BY id",
+		},
+		{
+			"made and moved", "CREATE TABLE made (id integer PRIMARY KEY, a integer);\nINSERT INTO made SELECT id, a FROM t;\nUPDATE made SET id = id + 1000 WHERE 1 = 1;", "DROP TABLE made;",
+			"UPDATE made SET a = 71 WHERE id = 1007;\nINSERT INTO made VALUES (9, 90);", "SELECT id || ' ' || a FROM made ORDER BY id",
+		},
+		{
+			"filled by a block", "CREATE TABLE made (id integer PRIMARY KEY, a integer);\n" + block("INSERT INTO made SELECT id, a FROM t;"), "DROP TABLE made;",
+			"UPDATE made SET a = 71 WHERE id = 7;\nINSERT INTO made VALUES (9, 90);", "SELECT id || ' ' || a FROM made ORDER BY id",
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				if strings.Contains(tc.up, "DO $$") && strings.HasPrefix(dsn, "sqlite") {
+					t.Skip("it has no blocks")
+				}
+				f := newFixture(t, dsn, setup, map[string]string{"00001_a.sql": migration(tc.up, tc.down)})
+				f.up()
+				f.exec(tc.write)
+				want := strings.Join(testdb.Query(t, dsn, tc.want), ", ")
+				f.rollback(migrate.RollbackRequest{OnConflict: snapshot.Restore})
+				before := strings.Join(testdb.Query(t, dsn, "SELECT id || ' ' || a FROM t ORDER BY id"), ", ")
+				f.up()
+				if got := strings.Join(testdb.Query(t, dsn, tc.want), ", "); got != want {
+					t.Errorf("up again: %s, want %s", got, want)
+				}
+				f.rollback(migrate.RollbackRequest{})
+				if got := strings.Join(testdb.Query(t, dsn, "SELECT id || ' ' || a FROM t ORDER BY id"), ", "); got != before {
+					t.Errorf("back again: %s, want %s", got, before)
+				}
+			}, testdb.OnPostgres, testdb.OnSQLite)
+		})
+	}
+}
+
+// block is a statement of PostgreSQL that cannot be understood.
+func block(text string) string {
+	return "-- +goose StatementBegin\nDO $$ BEGIN " + text + " END $$;\n-- +goose StatementEnd"
+}
