@@ -63,6 +63,9 @@ func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*targ
 	if err := r.follow(ctx, tx, targets, c); err != nil {
 		return Report{}, err
 	}
+	if err := r.carried(ctx, tx, targets, c); err != nil {
+		return Report{}, err
+	}
 	var overridden []Conflict
 	var err error
 	if p == Restore {

@@ -313,7 +313,7 @@ func (r *Restorer) takePlace(ctx context.Context, tx engine.Querier, rest []effe
 			continue
 		}
 		back := false
-		if !wait || r.gone(ctx, x) {
+		if !wait && !r.rekeyed(x, rest) || r.gone(ctx, x) {
 			if back, err = r.swap(ctx, tx, x, t); err != nil {
 				return err
 			}

@@ -59,7 +59,7 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 			x.look(t)
 			continue
 		}
-		if c.fresh && slices.ContainsFunc(x.Parents, r.moves) {
+		if c.fresh && slices.ContainsFunc(x.Parents, func(n engine.Name) bool { return r.moves(n) || r.parentRekeyed(n, rest) }) {
 			continue // its rows point to keys that are not back yet
 		}
 		if !c.fresh && r.moves(x.Home) {
@@ -240,7 +240,8 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 			if err != nil {
 				return err
 			}
-			if t == nil || len(x.Key) == 0 || x.Rows == 0 || r.moves(x.Home) || r.rekeyed(x, rest) {
+			if t == nil || len(x.Key) == 0 || x.Rows == 0 || r.moves(x.Home) || r.rekeyed(x, rest) ||
+				slices.ContainsFunc(x.Parents, func(n engine.Name) bool { return r.parentRekeyed(n, rest) }) {
 				continue
 			}
 			g, err := r.aim(x, t, true)
@@ -269,15 +270,53 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 					if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
 						return err
 					}
+					g.x.settled = true
 				}
 				return nil
 			})
 			if err != nil {
 				return err
 			}
+			if r.capturer != nil {
+				r.settled = r.capturer.statement
+			}
 			return lift(ctx)
 		})
 	})
+}
+
+// carried looks for rows that were put back early and whose keys a later statement moved all the same, in a trigger or a function:
+// they would come back a second time.
+func (r *Restorer) carried(ctx context.Context, tx engine.Querier, targets []*target, c *Capturer) error {
+	if c == nil {
+		return nil
+	}
+	s := r.s
+	for _, g := range targets {
+		x := g.x
+		if !x.settled || r.moves(x.Home) {
+			continue
+		}
+		for _, y := range c.captures {
+			if !y.Moved || y.Statement <= r.settled || y.Identity != identity(g.t) || len(y.Key) != len(x.Key) {
+				continue
+			}
+			var from, same []string
+			for i := range x.Key {
+				from, same = append(from, fmt.Sprintf("y.%s = d.%s", o(i), x.old(i))), append(same, fmt.Sprintf("y.%s = y.%s", o(i), k(i)))
+			}
+			gone := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.old))
+			n, err := number(ctx, tx, "look for rows that moved on", fmt.Sprintf("SELECT count(*) FROM %s d WHERE %s AND EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(x.data()),
+				all(x.inserted(false), r.free(x), gone), s.own(y.data()), all(append(from, "y.op = 'u'", "NOT ("+all(same...)+")")...)))
+			if err != nil {
+				return err
+			}
+			if n > 0 {
+				return &ProofError{Table: x.Home, Capture: x.ID, Rows: n, Of: x.Rows, Reason: "a statement moved the keys of rows that a constraint before it needed back"}
+			}
+		}
+	}
+	return nil
 }
 
 // early puts data back into places that were there all along while statements are still to come: what stands there now would
@@ -353,7 +392,7 @@ func (r *Restorer) rekeyed(x *restoring, rest []effects.Statement) bool {
 		for _, e := range st.Effects {
 			switch e.Kind {
 			case effects.Update, effects.Upsert, effects.Merge:
-				if r.s.sameName(e.Table.Name, x.Home.Name) && (e.Table.Schema == "" || e.Table.Schema == x.Home.Schema) && (len(e.Columns) == 0 ||
+				if r.s.sameName(e.Table.Name, x.Home.Name) && (e.Table.Schema == "" || e.Table.Schema == x.Home.Schema) && (e.Kind == effects.Update && len(e.Columns) == 0 ||
 					slices.ContainsFunc(x.Key, func(f field) bool {
 						return slices.ContainsFunc(e.Columns, func(c string) bool { return r.s.sameName(c, f.Name) })
 					})) {
@@ -363,6 +402,11 @@ func (r *Restorer) rekeyed(x *restoring, rest []effects.Statement) bool {
 		}
 	}
 	return false
+}
+
+// parentRekeyed tells the same of a table that others point to, when its rows are to come back.
+func (r *Restorer) parentRekeyed(n engine.Name, rest []effects.Statement) bool {
+	return slices.ContainsFunc(r.tables(), func(y *restoring) bool { return y.Home == n && y.Rows > 0 && len(y.Key) > 0 && r.rekeyed(y, rest) })
 }
 
 // mentions tells whether a statement that cannot be understood has the name of a table in its text.

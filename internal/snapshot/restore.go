@@ -36,6 +36,7 @@ type Restorer struct {
 	bare     bool      // there is no transaction in which something could be tried
 	capturer *Capturer // of the run that puts the captures back; see Record
 	won      []Conflict
+	settled  int // number of the statement after which captures were last put back early
 }
 
 // Record names the captures of the run that puts these back. What is put back before the run's last statement takes the place of
@@ -56,6 +57,7 @@ type restoring struct {
 	bag     *bag              // of a table without a key
 	wrote   bool              // something of it was put back where it was sealed
 	placed  bool              // all that was gone of it was put back when its place came back
+	settled bool              // it was put back early, because a constraint needed it
 	onward  bool              // it goes into a table as it is now: columns may have other types than when they were captured
 }
 
