@@ -10,6 +10,7 @@ package engine
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"strings"
 )
 
@@ -70,6 +71,7 @@ type Table struct {
 	Kind        string // "table", "partitioned", "partition", "view", "materialized view", "foreign", "virtual", "temporary"
 	Columns     []Column
 	Keys        []Key        // usable keys, the primary key first; see Key
+	Unique      []Key        // unique like Keys, but over columns of which some can be NULL: no row is known by them
 	ForeignKeys []ForeignKey // from this table
 	Referenced  []ForeignKey // from other tables (and itself) to this one
 	Triggers    []Trigger    // the user's, not the engine's own
@@ -118,6 +120,20 @@ type Key struct {
 	Name    string
 	Primary bool
 	Columns []string
+}
+
+// solid parts unique indexes, by name: those that a row is known by, and those that can hold NULL; the broken are left out.
+func solid(all []Key, broken, nullable []string) (keys, unique []Key) {
+	for _, k := range all {
+		switch {
+		case slices.Contains(broken, k.Name):
+		case slices.Contains(nullable, k.Name):
+			unique = append(unique, k)
+		default:
+			keys = append(keys, k)
+		}
+	}
+	return keys, unique
 }
 
 // ForeignKey is one foreign key.
