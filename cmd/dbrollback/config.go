@@ -35,6 +35,8 @@ var configKeys = map[string]func(string) error{
 	"lock-timeout":      checkDuration,
 	"statement-timeout": checkDuration,
 	"max-lock":          checkDuration,
+	"parallel":          checkCount,
+	"on-failure":        oneOf(onFailures),
 }
 
 // configValue is a scalar of the file and where it stands.
@@ -52,7 +54,8 @@ type config struct {
 	environments map[string]section
 	lint         lintConfig
 	guard        guardConfig
-	strategy     *strategy // nil when there is none
+	strategy     *strategy              // nil when there is none
+	targets      map[string]*targetList // by environment, "" at the top
 }
 
 // names lists the environments, sorted.
@@ -102,7 +105,7 @@ func readConfig(path string) (*config, error) {
 }
 
 func parseConfig(path string, b []byte) (*config, error) {
-	c := &config{path: path, top: section{}, environments: map[string]section{}}
+	c := &config{path: path, top: section{}, environments: map[string]section{}, targets: map[string]*targetList{}}
 	file, err := parser.ParseBytes(b, 0)
 	if err != nil {
 		ce := &configError{file: path, message: "this is no YAML", hint: "see docs/configuration.md for an example"}
@@ -121,7 +124,7 @@ func parseConfig(path string, b []byte) (*config, error) {
 	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
 		return c, nil
 	}
-	known := append(keyNames(), "environments", "lint", "guard", "deployment_strategy")
+	known := append(keyNames(), "environments", "lint", "guard", "deployment_strategy", "targets")
 	err = c.each(file.Docs[0].Body, known, func(key string, value ast.Node) error {
 		switch key {
 		case "environments":
@@ -132,9 +135,14 @@ func parseConfig(path string, b []byte) (*config, error) {
 			return c.readGuard(value)
 		case "deployment_strategy":
 			return c.readStrategy(value)
+		case "targets":
+			return c.readTargets("", value)
 		}
 		return c.read(c.top, key, value)
 	})
+	if err == nil {
+		err = c.checkTraffic()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +156,10 @@ func (c *config) readEnvironments(node ast.Node) error {
 		if _, empty := body.(*ast.NullNode); empty {
 			return nil
 		}
-		return c.each(body, keyNames(), func(key string, value ast.Node) error {
+		return c.each(body, append(keyNames(), "targets"), func(key string, value ast.Node) error {
+			if key == "targets" {
+				return c.readTargets(name, value)
+			}
 			return c.read(env, key, value)
 		})
 	})

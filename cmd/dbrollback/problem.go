@@ -137,6 +137,10 @@ func explainOwn(err error) *problem {
 	if errors.As(err, &approval) {
 		return &problem{Message: oneLine(approval.Error()), Exit: exitRefused, Hint: "nothing was done; docs/guard.md says how a plan is approved"}
 	}
+	var many *fleetError
+	if errors.As(err, &many) {
+		return &problem{Message: many.message, Hint: many.hint, Details: many.details, Exit: many.exit}
+	}
 	var refused *refusedError
 	if errors.As(err, &refused) {
 		return &problem{Message: refused.message, Hint: refused.hint, Details: refused.details, Exit: exitRefused}
