@@ -95,6 +95,8 @@ func (p *postgresScratch) fill(ctx context.Context, name, dsn, from string) erro
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case derr != nil && dumpSays.Len() > 0 && !strings.Contains(dumpSays.String(), "could not write"): // pg_restore had nothing to read
+		return fmt.Errorf("pg_dump: %s", firstLine(dumpSays.String()))
 	case rerr != nil && restoreSays.Len() > 0:
 		return fmt.Errorf("pg_restore: %s", firstLine(restoreSays.String()))
 	case derr != nil:
