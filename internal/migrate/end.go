@@ -48,6 +48,9 @@ func (w *work) end(ctx context.Context, g ground) error {
 		}
 	}
 	ch := changed(w.before, after)
+	if err := g.rows(ctx, func(tx *sql.Tx) error { return w.bystanders(ctx, tx) }); err != nil {
+		return err
+	}
 	return g.rows(ctx, func(tx *sql.Tx) error {
 		if err := w.capturer.Definitions(ctx, tx, len(w.stmts), ch.destroyed()); err != nil {
 			return err
@@ -136,6 +139,20 @@ func (w *work) leftDefaults(now verify.Fingerprint) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// bystanders captures the rows that Up left alone and that Down would write.
+func (w *work) bystanders(ctx context.Context, tx engine.Querier) error {
+	if w.r.dir != Up {
+		return nil
+	}
+	var down []effects.Statement
+	for _, st := range w.mig.statements(Down) {
+		if !w.mig.noCapture(Down, st) {
+			down = append(down, st.Statement)
+		}
+	}
+	return w.capturer.Bystanders(ctx, tx, len(w.stmts), down, w.watch)
 }
 
 // watch lists, per table, the columns from which the opposite direction computes values: a row in which they have

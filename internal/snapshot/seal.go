@@ -268,7 +268,7 @@ func (c *Capturer) seal(ctx context.Context, tx engine.Querier, index int, x *ca
 		}
 		x.Seal.Key = append(x.Seal.Key, x.Key[i].Seal)
 	}
-	if dropped {
+	if dropped || x.Bystander {
 		c.watch(x, t, watch[t.Name.String()])
 	}
 	return c.sealRows(ctx, tx, index, x, t)
@@ -278,7 +278,7 @@ func (c *Capturer) seal(ctx context.Context, tx engine.Querier, index int, x *ca
 func (c *Capturer) watch(x *capture, t *engine.Table, computed []Computed) {
 	for _, w := range computed {
 		concerns := len(w.Sets) == 0 || slices.ContainsFunc(x.Fields, func(f field) bool {
-			return f.Seal == "" && slices.ContainsFunc(w.Sets, func(n string) bool { return c.s.sameName(f.Name, n) })
+			return (f.Seal == "" || x.Bystander) && slices.ContainsFunc(w.Sets, func(n string) bool { return c.s.sameName(f.Name, n) })
 		})
 		if !concerns {
 			continue
