@@ -209,7 +209,7 @@ func literalPlain(s string) string { return "'" + strings.ReplaceAll(s, "'", "''
 
 // triggersOf lists the triggers of a table with the text that makes them, in the order in which they were made.
 func triggersOf(ctx context.Context, q engine.Querier, t *engine.Table) (names, texts []string, err error) {
-	rows, err := q.QueryContext(ctx, "SELECT name, sql FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE ORDER BY rowid", t.Name.Name)
+	rows, err := q.QueryContext(ctx, "SELECT name, sql FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE AND name NOT LIKE 'dbrollback\\_journal\\_%' ESCAPE '\\' ORDER BY rowid", t.Name.Name)
 	if err != nil {
 		return nil, nil, err
 	}
