@@ -22,6 +22,7 @@ type DrillOptions struct {
 	Production        map[string]int64                // rows a table where the rollback is to be fast enough; nil: as here
 	MaxRecovery       time.Duration                   // longest recovery time to expect; 0: none
 	Place             string                          // "in place", or how the copy was made
+	Original          string                          // name of the database that a copy was made of, where statements on the copy can reach it
 	Events            func(text string)               // may be nil
 }
 
@@ -58,7 +59,7 @@ type DrillReport struct {
 	Version     int                 `json:"version"`
 	At          time.Time           `json:"at"`
 	Target      engine.Target       `json:"target"`
-	Place       string              `json:"place"` // template | dump | backup | in place
+	Place       string              `json:"place"` // template | dump | backup | statements | in place
 	OK          bool                `json:"ok"`
 	From        int64               `json:"from"`    // where the target stood
 	Applied     int64               `json:"applied"` // where Up led
@@ -166,6 +167,15 @@ func (d *drill) aim(ctx context.Context) error {
 		d.to = below(d.start)
 	}
 	d.r.To = d.to
+	var concerned []int64
+	for _, m := range st.Migrations {
+		if m.AppliedAt == nil || m.Version > d.to {
+			concerned = append(concerned, m.Version)
+		}
+	}
+	if err := d.keepsTo(ctx, concerned); err != nil {
+		return err
+	}
 	if d.to < d.start && d.o.Place == InPlace {
 		return &RefusedError{Reasons: []Refusal{{Message: "in place only pending migrations can be practised: applied ones would be applied again to what was written since",
 			Hint: "leave --in-place out, to work on a copy"}}}
