@@ -84,6 +84,7 @@ func (p *program) commands() []*cli.Command {
 		p.releaseCommand(),
 		p.grantsCommand(),
 		p.logCommand(),
+		p.reportCommand(),
 		p.demoCommand(),
 		p.versionCommand(),
 		p.completionCommand(),
