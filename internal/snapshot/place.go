@@ -23,6 +23,7 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 		t      *engine.Table
 		fresh  bool // the table itself is new
 		fields []string
+		late   bool // the place had another name until now: statements may have written into what they made there
 	}
 	var back []come
 	all := r.tables()
@@ -46,7 +47,7 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 		}
 		c := come{x: x, t: t, fresh: identity(t) != x.table}
 		if c.fresh && !r.made(t, nil) {
-			c.fresh = false // it was there all along, under another name
+			c.fresh, c.late = false, true // it was there all along, under another name
 		}
 		for _, f := range x.Fields {
 			name := r.column(t, f.Name)
@@ -164,20 +165,24 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 					}
 				}
 				came := slices.DeleteFunc(slices.Clone(g.fields), func(i int) bool { return !slices.Contains(c.fields, c.x.Fields[i].Name) })
+				// A column made again has nothing of anyone's in it: also rows in conflict get their old value. Not so where Down
+				// has computed one by now.
+				empty := slices.DeleteFunc(slices.Clone(came), func(i int) bool {
+					return c.x.Fields[i].Watched && (c.fresh || c.late) || c.fresh && c.x.Fields[i].Seal != ""
+				})
+				if err := r.write(ctx, tx, g, empty, true, false); err != nil {
+					return err
+				}
 				if !c.fresh {
-					// A column made again has nothing of anyone's in it: also rows in conflict get their old value.
-					if err := r.write(ctx, tx, g, came, true, false); err != nil {
-						return err
+					if c.late {
+						if err := r.write(ctx, tx, g, came, false, false); err != nil {
+							return err
+						}
 					}
 					c.x.placed = len(came) == len(g.fields)
 					continue
 				}
-				// A table built anew carries what the application wrote into the columns that were there. What was not there at
-				// the end of the migration has no newer value, unless Down computes one.
-				lost := slices.DeleteFunc(slices.Clone(came), func(i int) bool { return c.x.Fields[i].Seal != "" })
-				if err := r.write(ctx, tx, g, lost, !c.x.Seal.Watched, false); err != nil {
-					return err
-				}
+				// A table built anew carries what the application wrote into the columns that were there.
 				if err := r.write(ctx, tx, g, came, false, true); err != nil {
 					return err
 				}
