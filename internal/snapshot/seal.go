@@ -154,12 +154,17 @@ func (c *Capturer) now(ctx context.Context, tx engine.Querier, x *capture) (*eng
 // newcomers captures the keys of rows that the migration itself put into a table that took the place of a captured one: they are
 // not to stay when that one comes back.
 func (c *Capturer) newcomers(ctx context.Context, tx engine.Querier, x *capture) error {
-	if !c.s.db.Caps.TransactionalDDL || x.Kind != Table || x.Ops || len(x.Key) == 0 {
+	if !c.s.db.Caps.TransactionalDDL || x.Kind != Table && x.Kind != Kept || x.Ops || len(x.Key) == 0 {
 		return nil
 	}
 	t, err := c.now(ctx, tx, x)
 	if err != nil || t == nil || !c.track.made(t) || len(t.Keys) == 0 {
 		return err
+	}
+	if x.Kind == Kept { // as seal would: another table stands in its place
+		if err := c.s.copied(ctx, tx, x); err != nil {
+			return err
+		}
 	}
 	y, err := c.prepare(ctx, tx, x.Statement, &action{kind: Rows, table: t, events: events{insert: true}, reason: "made anew"})
 	if err != nil {
