@@ -186,6 +186,12 @@ ALTER TABLE orders ADD CONSTRAINT known CHECK (status IN ('new', 'paid', 'closed
 UPDATE orders SET status = 'cancelled' WHERE status = 'closed';
 ALTER TABLE orders ALTER COLUMN status TYPE mood USING status::mood;`},
 	{name: "ten statements", engines: "postgres sqlite", up: strings.TrimPrefix(strings.Split(tenStatements, "-- +goose Down\n")[0], "-- +goose Up\n"), down: strings.Split(tenStatements, "-- +goose Down\n")[1]},
+	{name: "no key, and Down takes the constraint off last", engines: "postgres", setup: "CREATE TABLE loose (a integer, b varchar(20), c integer);\nINSERT INTO loose VALUES (NULL, 'x', 1), (1, 'y', -1);",
+		up: `UPDATE loose SET a = 0 WHERE a IS NULL;
+ALTER TABLE loose ALTER COLUMN a SET NOT NULL;
+UPDATE loose SET c = 9 WHERE c < 0;
+ALTER TABLE loose ADD CONSTRAINT positive CHECK (c > 0);
+ALTER TABLE loose DROP COLUMN b;`, down: "ALTER TABLE loose ADD COLUMN b varchar(20);\nALTER TABLE loose DROP CONSTRAINT positive;\nALTER TABLE loose ALTER COLUMN a DROP NOT NULL;"},
 	{name: "keyless", setup: "CREATE TABLE loose (a integer, b varchar(20));\nINSERT INTO loose VALUES (1, 'x'), (1, 'x'), (2, NULL), (NULL, NULL);", up: "UPDATE loose SET b = 'changed' WHERE a = 1;\nDELETE FROM loose WHERE a IS NULL;", down: "SELECT 1;"},
 }
 

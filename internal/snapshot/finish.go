@@ -386,10 +386,20 @@ func (c *Capturer) overwritten(ctx context.Context, tx engine.Querier, r *Restor
 	if x.landed || x.cleared {
 		place = x.goal
 	}
-	y.Rows, err = exec(ctx, tx, "capture what is restored over", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s w JOIN %s ON d.n = w.n JOIN %s t ON %s",
-		s.own(y.data()), list(names), list(values), s.own(x.conflicts()), r.source(x), s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, place)))
-	if err != nil {
+	take := func(at string) error {
+		n, err := exec(ctx, tx, "capture what is restored over", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s w JOIN %s ON d.n = w.n JOIN %s t ON %s",
+			s.own(y.data()), list(names), list(values), s.own(x.conflicts()), r.source(x), s.f.from(s.db, g.t), at))
+		y.Rows += n
 		return err
+	}
+	if err := take(s.on(x.capture, g.t, "t", "d", g.name, place)); err != nil {
+		return err
+	}
+	if x.Moved || x.final != "" { // see goals
+		known := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), s.on(y, g.t, "t", "y", func(i int) string { return y.Key[i].At }, k))
+		if err := take(all(fmt.Sprintf("w.reason = '%s'", insertedSince), s.on(x.capture, g.t, "t", "d", g.name, x.goal), known)); err != nil {
+			return err
+		}
 	}
 	if y.Rows == 0 {
 		return s.drop(ctx, tx, "drop an empty capture", s.own(y.data()))

@@ -209,6 +209,9 @@ func (r *Restorer) Check(ctx context.Context, tx engine.Querier) error {
 			if err := r.finals(ctx, tx, x, all[:i]); err != nil {
 				return err
 			}
+			if err := r.goals(ctx, tx, x, t); err != nil {
+				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
+			}
 		}
 		return nil
 	})
