@@ -1,0 +1,3 @@
+package journal
+
+type sqlite struct{ j *Journal }
