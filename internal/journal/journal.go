@@ -36,6 +36,10 @@ type Journal struct {
 func New(db *engine.DB, store *snapshot.Store) *Journal {
 	j := &Journal{db: db, store: store}
 	switch db.Kind {
+	case engine.SQLite:
+		j.src = sqlite{j}
+	case engine.MySQL, engine.MariaDB:
+		j.src = mysql{j}
 	default:
 		j.src = postgres{j}
 	}

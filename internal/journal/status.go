@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
@@ -72,7 +71,7 @@ func (j *Journal) Status(ctx context.Context, q engine.Querier) ([]Status, error
 				return nil, fmt.Errorf("measure the journal of %s: %w", g.table, err)
 			}
 			var bytes *int64
-			if err := q.QueryRowContext(ctx, sp.size, strings.Trim(j.own(g.data()), "`")).Scan(&bytes); err != nil {
+			if err := q.QueryRowContext(ctx, sp.size, j.measured(g)).Scan(&bytes); err != nil {
 				return nil, fmt.Errorf("measure the journal of %s: %w", g.table, err)
 			}
 			s.Rows += rows
@@ -83,4 +82,12 @@ func (j *Journal) Status(ctx context.Context, q engine.Querier) ([]Status, error
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+// measured is the name by which the server finds the size of a segment.
+func (j *Journal) measured(g *segment) string {
+	if j.db.Caps.Schemas {
+		return j.own(g.data())
+	}
+	return g.data()
 }
