@@ -81,6 +81,7 @@ func (p *program) commands() []*cli.Command {
 		p.restoreCommand(),
 		p.recoverCommand(),
 		p.snapshotCommand(),
+		p.journalCommand(),
 		p.releaseCommand(),
 		p.grantsCommand(),
 		p.logCommand(),

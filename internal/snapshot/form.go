@@ -135,3 +135,21 @@ func (s *Store) Found(f *Form, t *engine.Table, live, kept string, old bool) str
 	}
 	return s.on(&f.c, t, live, kept, func(i int) string { return f.c.Key[i].Name }, col)
 }
+
+// Shown shows a column to a person, as text or NULL: of the table of now, or as it is kept, under an alias.
+func (s *Store) Shown(f *Form, alias, column string, kept bool) string {
+	i := slices.IndexFunc(f.c.Fields, func(x field) bool { return x.Name == column })
+	if kept {
+		return s.shown(alias+"."+v(i), f.c.Fields[i])
+	}
+	return s.shown(alias+"."+s.q(column), f.c.Fields[i])
+}
+
+// KeyShown does the same with the i-th column of a kept key, as it was before the write or after.
+func (s *Store) KeyShown(f *Form, alias string, i int, old bool) string {
+	col := k
+	if old {
+		col = o
+	}
+	return s.shown(alias+"."+col(i), f.c.Key[i])
+}
