@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -144,6 +145,37 @@ func TestDrillFinds(t *testing.T) {
 			}, testdb.Everywhere()...)
 		})
 	}
+}
+
+// The locks that are held while it runs are seen, where the server tells.
+func TestDrillSeesLocks(t *testing.T) {
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		slow, mode := "UPDATE people SET score = 0 WHERE SLEEP(0.2) = 0;", "SHARED WRITE"
+		if strings.HasPrefix(dsn, "postgres") {
+			slow, mode = "UPDATE people SET score = 0;\nSELECT pg_sleep(0.5);", "SHARE ROW EXCLUSIVE"
+		}
+		f := newFixture(t, dsn, people, map[string]string{"00001_x.sql": migration(slow, "SELECT 1;")})
+		r, err := f.drill(migrate.DrillOptions{})
+		if err != nil || !r.OK {
+			t.Fatalf("%v, %+v", err, r)
+		}
+		for _, p := range r.Phases {
+			if p.Name != "up" {
+				continue
+			}
+			if strings.HasPrefix(dsn, "mariadb") {
+				if !strings.Contains(p.LocksUnknown, "the server does not record locks") {
+					t.Errorf("%+v", p)
+				}
+				continue
+			}
+			if !slices.ContainsFunc(p.Locks, func(l migrate.DrillLock) bool {
+				return strings.TrimPrefix(l.Table, "public.") == "people" && l.Mode == mode && l.Seen > 1 && l.Seconds > 0
+			}) {
+				t.Errorf("%+v", p)
+			}
+		}
+	}, testdb.OnPostgres, testdb.OnMySQL, testdb.OnMariaDB)
 }
 
 // In place the target ends where it began, also when the drill fails.
