@@ -32,6 +32,9 @@ type DrillPhase struct {
 	Seconds float64 `json:"duration_seconds"`
 	Detail  string  `json:"detail"`
 	Error   string  `json:"error,omitempty"` // a line each finding
+	// Of up and rollback: the locks that were seen to be held on tables, or why none could be seen.
+	Locks        []DrillLock `json:"locks,omitempty"`
+	LocksUnknown string      `json:"locks_unknown,omitempty"`
 }
 
 // DrillMigration is one migration that was undone.
@@ -286,9 +289,12 @@ func (d *drill) run(ctx context.Context) error {
 func (d *drill) up(ctx context.Context) error {
 	began := time.Now()
 	d.o.Events("applying what is pending")
+	locks := d.sample(ctx)
 	res, err := d.m.Up(ctx, UpRequest{To: -1, AllowIrreversible: d.o.AllowIrreversible})
 	if err != nil {
-		return d.failed(ctx, "up", began, err)
+		err = d.failed(ctx, "up", began, err)
+		d.sampled(locks)
+		return err
 	}
 	d.r.Applied = res.To
 	var rows int64
@@ -297,6 +303,7 @@ func (d *drill) up(ctx context.Context) error {
 		d.r.Migrations = append(d.r.Migrations, DrillMigration{Version: m.Version, File: m.File, UpSeconds: m.Seconds, Locks: []PlanLock{}})
 	}
 	d.phase("up", began, fmt.Sprintf("version %d -> %d, %s captured", res.From, res.To, plural(rows, "row")), "")
+	d.sampled(locks)
 	d.applied, err = takeStill(ctx, d.m.db)
 	return err
 }
@@ -311,9 +318,12 @@ func (d *drill) rollback(ctx context.Context) error {
 		return err
 	}
 	began := time.Now()
+	locks := d.sample(ctx)
 	res, err := d.m.Rollback(ctx, RollbackRequest{To: d.to, OnConflict: snapshot.Keep})
 	if err != nil {
-		return d.failed(ctx, "rollback", began, err)
+		err = d.failed(ctx, "rollback", began, err)
+		d.sampled(locks)
+		return err
 	}
 	var written int64
 	for _, t := range res.Tables {
@@ -328,6 +338,7 @@ func (d *drill) rollback(ctx context.Context) error {
 		}
 	}
 	d.phase("rollback", began, fmt.Sprintf("version %d -> %d, %s put back, %s", res.From, res.To, plural(written, "row"), plural(int64(d.r.Conflicts), "conflict")), failure)
+	d.sampled(locks)
 	return d.note(ctx, res)
 }
 

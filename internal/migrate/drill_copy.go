@@ -267,10 +267,16 @@ func (d *drill) keepsTo(ctx context.Context, versions []int64) error {
 		return nil
 	}
 	name := names(d.o.Original)
+	ours, err := d.m.catalog.exists(ctx, d.m.db)
+	if err != nil {
+		return err
+	}
 	for _, v := range versions {
-		rec, err := d.m.catalog.load(ctx, d.m.db, v)
-		if err != nil {
-			return err
+		var rec *record
+		if ours {
+			if rec, err = d.m.catalog.load(ctx, d.m.db, v); err != nil {
+				return err
+			}
 		}
 		for _, dir := range []Direction{Up, Down} {
 			mig, _, err := d.m.migration(ctx, v, dir, rec)
