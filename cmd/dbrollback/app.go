@@ -82,6 +82,7 @@ func (p *program) commands() []*cli.Command {
 		p.recoverCommand(),
 		p.snapshotCommand(),
 		p.releaseCommand(),
+		p.checkpointCommand(),
 		p.grantsCommand(),
 		p.logCommand(),
 		p.demoCommand(),

@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"time"
 )
 
@@ -26,12 +27,20 @@ const (
 type RefusedError struct {
 	Message, Hint string
 	Details       []string
+	cause         error
 }
 
 func (e *RefusedError) Error() string { return e.Message }
 
+// Unwrap gives fs.ErrNotExist where the reason is that something is not there.
+func (e *RefusedError) Unwrap() error { return e.cause }
+
 func refuse(hint, format string, args ...any) error {
 	return &RefusedError{Message: fmt.Sprintf(format, args...), Hint: hint}
+}
+
+func absent(hint, format string, args ...any) error {
+	return &RefusedError{Message: fmt.Sprintf(format, args...), Hint: hint, cause: fs.ErrNotExist}
 }
 
 // Manifest is all that a checkpoint knows. It stands in the catalog of the database and beside the copies of the files.

@@ -3,7 +3,9 @@ package checkpoint
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"strings"
 	"unicode/utf8"
@@ -37,15 +39,22 @@ func (f *FlagFile) Abs() string { return f.tree.Abs(f.name) }
 // place is where a value stands in the text.
 type place struct{ from, to int }
 
-// Read gives the flags as they stand. One that is missing, or is neither on nor off, is refused.
-func (f *FlagFile) Read(names []string) ([]Flag, error) {
+// Read gives the flags as they stand. One that is neither on nor off is refused; one that is missing, or a missing file, is refused when
+// strict: else it is no flag that could be on.
+func (f *FlagFile) Read(names []string, strict bool) ([]Flag, error) {
+	out := []Flag{}
 	text, _, err := f.text()
+	if errors.Is(err, fs.ErrNotExist) && !strict {
+		return out, nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	out := []Flag{}
 	for _, n := range names {
 		p, err := f.find(text, n)
+		if errors.Is(err, fs.ErrNotExist) && !strict {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -127,7 +136,7 @@ func (f *FlagFile) text() ([]byte, *Entry, error) {
 		return nil, nil, err
 	}
 	if info == nil || info.IsDir() {
-		return nil, nil, refuse("correct feature_flags.file", "there is no file %s", f.Abs())
+		return nil, nil, absent("correct feature_flags.file", "there is no file %s", f.Abs())
 	}
 	at := found{f.name, name, info}
 	var b bytes.Buffer
@@ -149,7 +158,7 @@ func (f *FlagFile) wrong(text []byte, at int, message string) error {
 }
 
 func (f *FlagFile) missing(name string) error {
-	return refuse("correct feature_flags.flags; a flag within others is written others.flag", "%s has no flag %s", f.name, name)
+	return absent("correct feature_flags.flags; a flag within others is written others.flag", "%s has no flag %s", f.name, name)
 }
 
 // find looks for a flag: a key of the top, else a path of keys separated by dots. An object has its value in enabled or state.
