@@ -83,6 +83,7 @@ func (p *program) commands() []*cli.Command {
 		p.snapshotCommand(),
 		p.journalCommand(),
 		p.releaseCommand(),
+		p.checkpointCommand(),
 		p.grantsCommand(),
 		p.logCommand(),
 		p.reportCommand(),
