@@ -23,6 +23,7 @@ type session struct {
 	db       *engine.DB
 	progress *progress
 	fresh    string // a SQLite file that was not there before
+	consent  *consent
 }
 
 func (p *program) session(c *cli.Context) (*session, error) {
@@ -31,7 +32,7 @@ func (p *program) session(c *cli.Context) (*session, error) {
 		return nil, err
 	}
 	p.out.json, p.out.secret = s.JSON, s.DSN
-	return &session{streams: p.streams, settings: s, out: p.out}, nil
+	return &session{streams: p.streams, settings: s, out: p.out, consent: p.consent}, nil
 }
 
 // connect opens the database, once. Only up may make a new SQLite file: elsewhere a missing one is a typing mistake.
