@@ -28,7 +28,7 @@ build-all: ## the program for every platform, without cgo, in dist/
 	done
 
 .PHONY: servers
-servers: ## install the database servers that the tests start, where they are missing
+servers: ## install the database servers and the browser that the tests start, where they are missing
 	@scripts/install-test-servers.sh
 
 .PHONY: test

@@ -11,7 +11,8 @@ import (
 // program is one run of the command line.
 type program struct {
 	streams
-	out *output
+	out     *output
+	consent *consent // of a run that somebody else asked for: mcp
 }
 
 // validator is what every command's options can do before anything is opened.
@@ -19,7 +20,12 @@ type validator interface{ Validate() error }
 
 // run carries out one command line and gives the exit code. It is main without the process.
 func run(ctx context.Context, args []string, s streams) (code int) {
-	p := &program{streams: s, out: newOutput(s)}
+	return runWith(ctx, args, s, nil)
+}
+
+// runWith is run on behalf of somebody who needs a person's consent for what writes.
+func runWith(ctx context.Context, args []string, s streams, asked *consent) (code int) {
+	p := &program{streams: s, out: newOutput(s), consent: asked}
 	p.out.json = wantsJSON(args, s.Getenv)
 	defer func() {
 		if r := recover(); r != nil {
@@ -87,6 +93,8 @@ func (p *program) commands() []*cli.Command {
 		p.grantsCommand(),
 		p.logCommand(),
 		p.reportCommand(),
+
+		p.mcpCommand(),
 		p.demoCommand(),
 		p.versionCommand(),
 		p.completionCommand(),

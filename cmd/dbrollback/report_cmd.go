@@ -10,7 +10,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/dbrollback/dbrollback/internal/audit"
+	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/report"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
 )
 
 // reportOptions are the options of `report`.
@@ -103,11 +105,7 @@ func (s *session) history(ctx context.Context, limit int) (*report.Data, error) 
 	for _, r := range releases {
 		d.Releases = append(d.Releases, report.Release{Name: r.Name, Version: r.Version, TaggedAt: r.TaggedAt})
 	}
-	store, err := s.store(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if d.Snapshots, err = store.List(ctx, s.db); err != nil {
+	if d.Snapshots, err = s.snapshots(ctx); err != nil {
 		return nil, err
 	}
 	log := audit.New(s.db)
@@ -130,4 +128,18 @@ func (s *session) history(ctx context.Context, limit int) (*report.Data, error) 
 		return nil, err
 	}
 	return d, nil
+}
+
+// snapshots lists the captures; a database that was never touched has none.
+func (s *session) snapshots(ctx context.Context) ([]snapshot.Snapshot, error) {
+	store, err := s.store(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.db.Resolve(ctx, s.db, s.db.Own(orElse(s.Catalog, "state_snapshots"))); errors.Is(err, engine.ErrNoTable) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	return store.List(ctx, s.db)
 }

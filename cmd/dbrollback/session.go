@@ -24,6 +24,7 @@ type session struct {
 	progress *progress
 	fresh    string // a SQLite file that was not there before
 	member   bool   // of a fleet: it must be there, also for up, and the fleet tells about it
+	consent  *consent
 }
 
 func (p *program) session(c *cli.Context) (*session, error) {
@@ -32,7 +33,7 @@ func (p *program) session(c *cli.Context) (*session, error) {
 		return nil, err
 	}
 	p.out.json, p.out.secret = s.JSON, s.DSN
-	return &session{streams: p.streams, settings: s, out: p.out}, nil
+	return &session{streams: p.streams, settings: s, out: p.out, consent: p.consent}, nil
 }
 
 // connect opens the database, once. Only up may make a new SQLite file: elsewhere a missing one is a typing mistake.

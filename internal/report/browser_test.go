@@ -194,11 +194,11 @@ func TestInBrowser(t *testing.T) {
 			if s.Smallest < 12 || len(s.Faint) > 0 {
 				t.Errorf("hard to read: %v px, %v", s.Smallest, s.Faint)
 			}
-			// Entries of 9 runs and the 2 releases; marks of these and of the captures of 3 runs; 9 parts of rows and 9 durations.
+			// Entries of 9 runs and the 2 releases; marks of these and of the captures of 3 runs; 9 parts of rows and 8 durations.
 			if got, want := []int{s.Events, s.Marks, s.Steps, s.Captures, s.Lost}, []int{11, 15, 4, 6, 2}; fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Errorf("events, marks, steps, captures, losses: %v, want %v", got, want)
 			}
-			if want := 18; s.Bars != want {
+			if want := 17; s.Bars != want {
 				t.Errorf("%d parts of bars, want %d", s.Bars, want)
 			}
 			if !strings.HasPrefix(s.First, "verdict undo lost ") {

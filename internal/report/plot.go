@@ -182,6 +182,9 @@ func rowPlot(events []event, w Words) plot {
 
 func timePlot(events []event, w Words) plot {
 	p := bars(events, w, func(e *event) []value {
+		if e.Kind == guard { // how long a watch lasts is chosen
+			return nil
+		}
 		class := "k-" + e.Kind
 		if e.Failed() {
 			class = "failed"
