@@ -28,6 +28,7 @@ var configKeys = map[string]func(string) error{
 	"source":            checkSource,
 	"catalog":           nil,
 	"version-table":     nil,
+	"metrics-file":      nil,
 	"keep":              checkDuration,
 	"keep-count":        checkCount,
 	"keep-releases":     checkCount,
