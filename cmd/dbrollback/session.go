@@ -23,6 +23,7 @@ type session struct {
 	db       *engine.DB
 	progress *progress
 	fresh    string // a SQLite file that was not there before
+	member   bool   // of a fleet: it must be there, also for up, and the fleet tells about it
 	consent  *consent
 	telling  *telling
 }
@@ -51,7 +52,7 @@ func (s *session) connect(ctx context.Context, mayCreate bool) error {
 	if _, err := os.Stat(target.Database); target.Kind == engine.SQLite && errors.Is(err, fs.ErrNotExist) {
 		s.fresh = target.Database
 	}
-	db, err := engine.Open(ctx, s.DSN, engine.Options{LockTimeout: s.LockTimeout, StatementTimeout: s.StatementTimeout, MustExist: !mayCreate})
+	db, err := engine.Open(ctx, s.DSN, engine.Options{LockTimeout: s.LockTimeout, StatementTimeout: s.StatementTimeout, MustExist: !mayCreate || s.member})
 	if err != nil {
 		return err
 	}
@@ -145,6 +146,9 @@ func (s *session) store(ctx context.Context) (*snapshot.Store, error) {
 
 // announce says which database is about to be written, ahead of writing it.
 func (s *session) announce() {
+	if s.member {
+		return
+	}
 	s.out.note("target: %s", describe(s.db.Target))
 }
 

@@ -30,6 +30,8 @@ type Caps struct {
 	TransactionalDDL bool   // DDL, captures and the version row commit together; savepoints give rehearsal
 	Schemas          bool   // tables live in schemas inside a database
 	LongText         string // the type of a text without a limit that matters
+	HeldLocks        string // query of the locks that are held on tables; "" where there is one for the whole database
+	HeldLocksIf      string // query that tells whether the server records them; "" always
 	TableOptions     string // what follows the columns of our own tables, so that no default of the database changes them
 }
 
@@ -38,6 +40,24 @@ type Querier interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// Texts runs a query and gives the first column of its answer, as text.
+func Texts(ctx context.Context, q Querier, query string, args ...any) ([]string, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, rows.Err()
 }
 
 // Name is a table's or another object's name as the catalog spells it: unquoted, exact case.

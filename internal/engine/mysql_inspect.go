@@ -45,7 +45,7 @@ func (d mysqlDialect) inspect(ctx context.Context, q Querier, n Name, shallow bo
 	}
 	t.Bytes, t.Versioned = bytes.Int64, kind == "SYSTEM VERSIONED"
 	if t.Kind == "partitioned" {
-		if t.Partitions, err = mysqlColumn(ctx, q, `SELECT partition_name FROM information_schema.partitions
+		if t.Partitions, err = Texts(ctx, q, `SELECT partition_name FROM information_schema.partitions
 			WHERE table_schema = ? AND table_name = ? GROUP BY partition_name ORDER BY min(partition_ordinal_position)`, database, t.Name.Name); err != nil {
 			return nil, err
 		}

@@ -37,7 +37,7 @@ func (p *postgresScratch) copyOf(ctx context.Context, name, dsn string, notify f
 		return "", err
 	}
 	p.mu.Lock()
-	busy, err := texts(ctx, p.s, `SELECT coalesce(usename, '') || coalesce(' ' || nullif(application_name, ''), '') FROM pg_catalog.pg_stat_activity
+	busy, err := Texts(ctx, p.s, `SELECT coalesce(usename, '') || coalesce(' ' || nullif(application_name, ''), '') FROM pg_catalog.pg_stat_activity
 		WHERE datname = $1 AND pid <> pg_backend_pid() AND backend_type = 'client backend' LIMIT 3`, t.Database)
 	p.mu.Unlock()
 	if err != nil {
@@ -95,6 +95,8 @@ func (p *postgresScratch) fill(ctx context.Context, name, dsn, from string) erro
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case derr != nil && dumpSays.Len() > 0 && !strings.Contains(dumpSays.String(), "could not write"): // pg_restore had nothing to read
+		return fmt.Errorf("pg_dump: %s", firstLine(dumpSays.String()))
 	case rerr != nil && restoreSays.Len() > 0:
 		return fmt.Errorf("pg_restore: %s", firstLine(restoreSays.String()))
 	case derr != nil:

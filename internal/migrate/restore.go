@@ -122,7 +122,7 @@ func (m *Migrator) restoration(ctx context.Context, tx database.DBTxConn, req Re
 		if err != nil {
 			return nil, err
 		}
-		req.At = at
+		req.At, req.Captures = at, true // what the next migration wrote itself may count as before its end
 	}
 	return m.store.Restoration(ctx, tx, req.Ask)
 }

@@ -292,6 +292,9 @@ func (r *Restorer) captureAll(ctx context.Context, tx engine.Querier, g *target,
 	if err := c.origins(ctx, tx); err != nil {
 		return err
 	}
+	if c.track.made(g.t) {
+		return nil // the table that its rows came from was captured when it was dropped
+	}
 	y, err := c.prepare(ctx, tx, len(c.captures)+1, &action{kind: Rows, table: g.t, reason: "restored over"})
 	if err != nil {
 		return err
