@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -37,7 +38,7 @@ dbrollback approve sign --rollback, dbrollback approve restore. docs/agents.md t
 		Action: action(p, func(c *cli.Context) (mcpOptions, error) {
 			o := mcpOptions{Key: c.String("approval-key")}
 			for _, f := range globalFlags() {
-				if name := f.Names()[0]; c.IsSet(name) && name != "output" && name != "yes" && name != "no-progress" {
+				if name := f.Names()[0]; c.IsSet(name) && !slices.Contains([]string{"output", "yes", "no-progress", "metrics-file"}, name) {
 					o.global = append(o.global, "--"+name+"="+c.String(name))
 				}
 			}

@@ -70,7 +70,7 @@ func runReport(ctx context.Context, s *session, o reportOptions) error {
 	}
 	s.progress.end()
 	return s.out.result(reportDocument{Version: 1, File: o.HTML, Runs: len(d.Entries), Intact: d.Broken == ""}, func(w *page) {
-		w.line("%s tells of %s on %s", o.HTML, number(int64(len(d.Entries)), "run", "runs"), d.Target)
+		w.line("%s tells of %s of the log of %s", o.HTML, number(int64(len(d.Entries)), "entry", "entries"), d.Target)
 		if d.Broken != "" {
 			w.line("%s", d.Broken)
 		}
