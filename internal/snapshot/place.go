@@ -161,7 +161,7 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 						return err
 					}
 				}
-				if c.fresh && (r.moves(c.x.Home) || c.x.Ops) { // rows that the migration inserted hold unique values of those that come back
+				if c.fresh && (r.moves(c.x.Home) || c.x.New) { // rows that the migration inserted hold unique values of those that come back
 					if err := r.clear(ctx, tx, g, same); err != nil {
 						return err
 					}

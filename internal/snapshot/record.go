@@ -43,6 +43,7 @@ type detail struct {
 	Shape     *engine.Table   `json:"shape"`             // the shape of the table when it was captured
 	Objects   []verify.Object `json:"objects"`           // of Definition
 	Renamed   []part          `json:"renamed,omitempty"` // of Kept: what had to give up its name
+	New       bool            `json:"new,omitempty"`     // rows that were put into a table made in the place of another one, by key
 }
 
 // field is one captured column.
