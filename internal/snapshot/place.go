@@ -166,7 +166,11 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 				came := slices.DeleteFunc(slices.Clone(g.fields), func(i int) bool { return !slices.Contains(c.fields, c.x.Fields[i].Name) })
 				if !c.fresh {
 					// A column made again has nothing of anyone's in it: also rows in conflict get their old value.
-					if err := r.write(ctx, tx, g, came, true, false); err != nil {
+					anew, err := r.anew(ctx, tx, g, came)
+					if err == nil && !anew {
+						err = r.write(ctx, tx, g, came, true, false)
+					}
+					if err != nil {
 						return err
 					}
 					c.x.placed = len(came) == len(g.fields)
