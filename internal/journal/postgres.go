@@ -49,6 +49,7 @@ func (p postgres) spelling() spelling {
 				"DELETE FROM dbrollback.dbrollback_journal_open WHERE at < " + pgMoment(before),
 			}
 		},
+		storage: "SELECT pg_catalog.pg_relation_filenode(to_regclass($1::text))::text",
 		vanish: []string{
 			"DROP TABLE IF EXISTS dbrollback.dbrollback_journal_open, dbrollback.dbrollback_journal_commits", "DROP SEQUENCE IF EXISTS dbrollback.dbrollback_journal_number",
 			"DROP FUNCTION IF EXISTS dbrollback.dbrollback_journal_begin(), dbrollback.dbrollback_journal_end()",
