@@ -82,9 +82,9 @@ var obstacles = []obstacle{
 	{
 		name: "null, in MySQL's words", engines: "mysql mariadb",
 		up: "ALTER TABLE people MODIFY name varchar(40) NULL;", down: "ALTER TABLE people MODIFY name varchar(40) NOT NULL;",
-		writes: "INSERT INTO people (id) VALUES (5);\nUPDATE people SET name = NULL WHERE id = 2;",
-		says:   []string{"00001_x.sql:", "makes name NOT NULL", "there are 2 rows of people without a value", "id=2", "id=5"},
-		away:   "DELETE FROM people WHERE id = 5;\nUPDATE people SET name = 'Bob' WHERE id = 2;",
+		writes: "INSERT INTO people (id) VALUES (5);",
+		says:   []string{"00001_x.sql:", "makes name NOT NULL", "there is 1 row of people without a value", "id=5"},
+		away:   "DELETE FROM people WHERE id = 5;",
 	},
 	{
 		name: "no value, on MySQL", engines: "mysql mariadb",
@@ -161,7 +161,7 @@ func TestObstacles(t *testing.T) {
 				f := newFixture(t, dsn, people, map[string]string{"00001_x.sql": migration(o.up, o.down), "00002_y.sql": migration("CREATE TABLE later (id integer PRIMARY KEY);", "DROP TABLE later;")})
 				f.exec("CREATE UNIQUE INDEX people_name ON people (name)")
 				if strings.HasPrefix(o.name, "a foreign key") {
-					f.exec("ALTER TABLE orders ADD CONSTRAINT to_people FOREIGN KEY (person_id) REFERENCES people (id)")
+					f.exec("ALTER TABLE orders DROP FOREIGN KEY orders_ibfk_1;\nALTER TABLE orders ADD CONSTRAINT to_people FOREIGN KEY (person_id) REFERENCES people (id)")
 				}
 				if strings.HasPrefix(o.name, "a check") {
 					f.exec("ALTER TABLE people ADD CONSTRAINT people_score_check CHECK (score < 100)")
