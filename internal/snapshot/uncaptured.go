@@ -54,7 +54,7 @@ func (s *Store) Uncaptured(ctx context.Context, q engine.Querier, migration int6
 	for _, c := range t.Keys[0].Columns {
 		key, refs = append(key, s.kept(t.Columns[columnIndex(t, c)])), append(refs, "t."+s.q(c))
 	}
-	samples, err = names(ctx, q, fmt.Sprintf("SELECT %s FROM %s WHERE %s LIMIT %d", s.keyOf(key, refs), from, where, most))
+	samples, err = engine.Texts(ctx, q, fmt.Sprintf("SELECT %s FROM %s WHERE %s LIMIT %d", s.keyOf(key, refs), from, where, most))
 	return rows, samples, err
 }
 
