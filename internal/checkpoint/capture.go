@@ -53,6 +53,9 @@ func (t *Tree) capture(ctx context.Context, named string, into *os.Root, part *C
 	}
 	defer func() { _ = root.Close() }()
 	err = t.walk(ctx, root, named, prefix, func(f found) error {
+		if leftover(filepath.Base(f.name)) {
+			return nil
+		}
 		e := entryOf(f)
 		if f.path == named {
 			kind = "file"

@@ -96,6 +96,10 @@ func (t *Tree) plan(ctx context.Context, named string, want map[string]Entry, w 
 	seen := map[string]bool{}
 	err = t.walk(ctx, root, named, prefix, func(f found) error {
 		e, known := want[f.path]
+		if !known && leftover(path.Base(f.name)) {
+			out = append(out, Change{Action: Remove, Path: f.path, Reason: "left by a restore that was cut off", named: named})
+			return nil
+		}
 		if !known {
 			if w.Extra == nil || !f.info.IsDir() && w.Extra(f.path) {
 				out = append(out, Change{Action: Remove, Path: f.path, Reason: "was not there", named: named, dir: f.info.IsDir()})

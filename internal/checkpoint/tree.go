@@ -160,8 +160,7 @@ type found struct {
 	info fs.FileInfo
 }
 
-// walk visits what stands at and below a named path, folders ahead of what is in them; nothing when there is nothing. Leftovers of a
-// restore that was cut off are passed over.
+// walk visits what stands at and below a named path, folders ahead of what is in them; nothing when there is nothing.
 func (t *Tree) walk(ctx context.Context, root *os.Root, named, prefix string, visit func(found) error) error {
 	info, err := look(root, prefix)
 	if err != nil || info == nil {
@@ -175,7 +174,7 @@ func (t *Tree) walk(ctx context.Context, root *os.Root, named, prefix string, vi
 			return plainly(err)
 		}
 		p := named + strings.TrimPrefix(name, prefix)
-		if t.Except != "" && t.Abs(p) == t.Except || leftover(path.Base(name)) {
+		if t.Except != "" && t.Abs(p) == t.Except {
 			return nil
 		}
 		info, err := look(root, name)

@@ -43,7 +43,9 @@ func newWorld(t testing.TB, dsn string, setup ...string) *world {
 	w.j = journal.New(db, w.store)
 	w.store.Journal = w.j
 	w.exec(setup...)
-	w.in(func(q engine.Querier) error { return errors.Join(db.EnsureHome(context.Background(), q), w.store.Ensure(context.Background(), q)) })
+	w.in(func(q engine.Querier) error {
+		return errors.Join(db.EnsureHome(context.Background(), q), w.store.Ensure(context.Background(), q))
+	})
 	return w
 }
 

@@ -28,6 +28,9 @@ func (m mysql) spelling() spelling {
 		since:   func(_ *segment, _ []*segment, at time.Time) string { return "j.at > " + mysqlMoment(at) },
 		old:     func(_ *segment, _ []*segment, before time.Time) string { return "j.at <= " + mysqlMoment(before) },
 		some:    pruneByNumber,
+		sides: func(at time.Time) (string, string) {
+			return "j.at <= " + mysqlMoment(at), "j.at > " + mysqlMoment(at)
+		},
 	}
 }
 

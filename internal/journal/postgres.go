@@ -49,8 +49,9 @@ func (p postgres) spelling() spelling {
 				"DELETE FROM dbrollback.dbrollback_journal_open WHERE at < " + pgMoment(before),
 			}
 		},
+		storage: "SELECT pg_catalog.pg_relation_filenode(to_regclass($1::text))::text",
 		vanish: []string{
-			"DROP TABLE IF EXISTS dbrollback.dbrollback_journal_open, dbrollback.dbrollback_journal_commits", "DROP SEQUENCE IF EXISTS dbrollback.dbrollback_journal_number",
+			"DROP TABLE IF EXISTS dbrollback.dbrollback_journal_open, dbrollback.dbrollback_journal_commits",
 			"DROP FUNCTION IF EXISTS dbrollback.dbrollback_journal_begin(), dbrollback.dbrollback_journal_end()",
 		},
 		some: "DELETE FROM %[1]s WHERE ctid = ANY (ARRAY(SELECT j.ctid FROM %[1]s j WHERE %[2]s LIMIT %[3]d))",
@@ -134,6 +135,7 @@ func (p postgres) install(ctx context.Context, q engine.Querier, g *segment, t *
 		"@function", db.Quote(db.Own(g.data())), "@settings", settings, "@tag", "$dbrollback_"+g.id+"$",
 		"@insert", record("i", "", "r", "dbrollback_new r"),
 		"@update", record("u", "o", "w", pairs("dbrollback_old")+` o JOIN `+pairs("dbrollback_new")+` w ON w."dbrollback i" = o."dbrollback i"`),
+		"@one", record("u", "o", "w", "dbrollback_old o CROSS JOIN dbrollback_new w"),
 		"@delete", record("d", "r", "", "dbrollback_old r"),
 		"@truncate", record("t", "r", "", "ONLY "+db.Quote(t.Name)+" r"),
 	).Replace(postgresInstall)

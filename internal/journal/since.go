@@ -81,8 +81,17 @@ func (j *Journal) changes(chain, all []*segment, at time.Time) (*snapshot.Change
 		for k := range columns {
 			columns[k] = "j." + columns[k] + " AS " + names[k+1]
 		}
+		where := sp.since(g, all, at)
+		if sp.sides != nil && i > 0 {
+			_, after := sp.sides(g.started)
+			where += " AND " + after
+		}
+		if sp.sides != nil && i+1 < len(chain) {
+			before, _ := sp.sides(chain[i+1].started)
+			where += " AND " + before
+		}
 		parts = append(parts, fmt.Sprintf("SELECT %d + j.n AS n, %s AS x, %s AS s, j.op AS op, %s FROM %s j WHERE %s", int64(i)*segmentStride, sp.x, sp.s, strings.Join(columns, ", "),
-			j.own(g.data()), sp.since(g, all, at)))
+			j.own(g.data()), where))
 	}
 	c := &snapshot.Changes{Form: first.form, Query: strings.Join(parts, " UNION ALL ")}
 	if sp.note != "" {

@@ -42,7 +42,11 @@ type spelling struct {
 	old  func(g *segment, all []*segment, before time.Time) string
 	long func(before time.Time) []string
 	// vanish drops what the segments had in common.
-	vanish []string
+	vanish  []string
+	storage string // where the rows of a table lie, which is an argument; "" where rewriting it does not show so
+	// sides are the conditions that a record is of a time up to a moment, or after it, where an old segment and the one that follows
+	// it may both have recorded for a while.
+	sides func(moment time.Time) (before, after string)
 	// some takes a few of the rows of a table that fulfil a condition away.
 	some string
 }

@@ -29,6 +29,10 @@ func TestWhatDownComputesFromNewerDataStays(t *testing.T) {
 			down: "ALTER TABLE people2 ADD COLUMN name varchar(40);\nUPDATE people2 SET name = first || ' ' || rest;\nALTER TABLE people2 DROP COLUMN first;\nALTER TABLE people2 DROP COLUMN rest;\nALTER TABLE people2 RENAME TO users;",
 		},
 		{
+			name: "keys moved", up: split + "UPDATE users SET id = id + 100 WHERE id = 3;", write: "UPDATE users SET first = 'Rob' WHERE id = 2",
+			down: "ALTER TABLE users ADD COLUMN name varchar(40);\nUPDATE users SET name = first || ' ' || rest;\nALTER TABLE users DROP COLUMN first;\nALTER TABLE users DROP COLUMN rest;",
+		},
+		{
 			name: "columns renamed", up: strings.ReplaceAll(split, "first", "given"), write: "UPDATE users SET given = 'Rob' WHERE id = 2",
 			down: "ALTER TABLE users RENAME COLUMN given TO first;\nALTER TABLE users ADD COLUMN whole varchar(40);\nUPDATE users SET whole = first || ' ' || rest;\nALTER TABLE users RENAME COLUMN whole TO name;\nALTER TABLE users DROP COLUMN first;\nALTER TABLE users DROP COLUMN rest;",
 		},

@@ -186,6 +186,11 @@ ALTER TABLE orders ADD CONSTRAINT known CHECK (status IN ('new', 'paid', 'closed
 UPDATE orders SET status = 'cancelled' WHERE status = 'closed';
 ALTER TABLE orders ALTER COLUMN status TYPE mood USING status::mood;`},
 	{name: "ten statements", engines: "postgres sqlite", up: strings.TrimPrefix(strings.Split(tenStatements, "-- +goose Down\n")[0], "-- +goose Up\n"), down: strings.Split(tenStatements, "-- +goose Down\n")[1]},
+	{name: "an index and a check that went with their column, which Down drops", engines: "postgres",
+		up:   "CREATE INDEX by_note ON people (note);\nALTER TABLE people ADD CONSTRAINT short CHECK (length(note) < 99);\nALTER TABLE people DROP COLUMN note;",
+		down: "ALTER TABLE people ADD COLUMN note varchar(200) DEFAULT 'none';\nALTER TABLE people DROP CONSTRAINT short;\nDROP INDEX by_note;"},
+	{name: "no key, changed and dropped; Down makes it and takes the change back", engines: "postgres sqlite", setup: "CREATE TABLE loose (a integer, b varchar(20));\nINSERT INTO loose VALUES (1, 'x'), (1, 'x'), (NULL, 'y');",
+		up: "UPDATE loose SET a = a + 5;\nDROP TABLE loose;", down: "CREATE TABLE loose (a integer, b varchar(20));\nUPDATE loose SET a = a - 5;"},
 	{name: "no key, and Down takes the constraint off last", engines: "postgres", setup: "CREATE TABLE loose (a integer, b varchar(20), c integer);\nINSERT INTO loose VALUES (NULL, 'x', 1), (1, 'y', -1);",
 		up: `UPDATE loose SET a = 0 WHERE a IS NULL;
 ALTER TABLE loose ALTER COLUMN a SET NOT NULL;

@@ -21,14 +21,21 @@ import (
 // the row of the journal that says so, and the record is one transaction.
 func (w *work) end(ctx context.Context, g ground) error {
 	m, dir := w.r.m, w.r.dir
-	if err := w.repair(ctx, g.schema(), structural); err != nil {
-		return err
-	}
-	if err := w.bringBack(ctx, g); err != nil {
-		return err
-	}
-	if err := w.repair(ctx, g.schema(), func(verify.Object) bool { return true }); err != nil {
-		return err
+	for _, part := range []func() error{
+		func() error { return w.repair(ctx, g.schema(), structural) },
+		func() error { return w.bringBack(ctx, g) },
+		func() error { return w.repair(ctx, g.schema(), func(verify.Object) bool { return true }) },
+	} {
+		followed, err := w.follow(ctx, g, nil)
+		if err != nil {
+			return err
+		}
+		if err := part(); err != nil {
+			return err
+		}
+		if err := followed(ctx); err != nil {
+			return err
+		}
 	}
 	after, err := w.fingerprint(ctx, g.schema())
 	if err != nil {

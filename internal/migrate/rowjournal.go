@@ -4,10 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/dbrollback/dbrollback/internal/audit"
+	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/journal"
 )
@@ -84,4 +86,71 @@ func (m *Migrator) JournalHistory(ctx context.Context, table engine.Name, key []
 		return nil, fmt.Errorf("read the history of a row: %w", err)
 	}
 	return h, nil
+}
+
+// journals tells whether there are any; asked once a run.
+func (r *runner) journals(ctx context.Context) (bool, error) {
+	if r.recorded == nil {
+		is, err := r.m.changes.Exists(ctx, r.s)
+		if err != nil {
+			return false, err
+		}
+		r.recorded = &is
+	}
+	return *r.recorded, nil
+}
+
+// rewrites are the effects that change what is in a table, or its name, without a trigger that sees it.
+var rewrites = []effects.Kind{effects.DropTable, effects.RenameTable, effects.SetSchema, effects.DropColumn, effects.RenameColumn, effects.AlterColumnType, effects.DropExpression,
+	effects.AttachPartition, effects.DetachPartition, effects.DropPartition, effects.DropSchema}
+
+// writesRows are the effects that triggers see.
+var writesRows = []effects.Kind{effects.Insert, effects.Update, effects.Delete, effects.Upsert, effects.Replace, effects.Merge, effects.Read, effects.Session, effects.External}
+
+// follow prepares the journals for a statement, or (nil) for what the run itself does to the schema; the function that it gives
+// takes them over it.
+func (w *work) follow(ctx context.Context, g ground, st *Statement) (func(context.Context) error, error) {
+	nothing := func(context.Context) error { return nil }
+	journals, err := w.r.journals(ctx)
+	caps := w.r.m.db.Caps
+	if err != nil || !journals || g.tx != nil && !caps.TransactionalDDL { // the end looks, outside of the transaction
+		return nothing, err
+	}
+	sees := func(e effects.Effect) bool { // TRUNCATE has a trigger where it is part of a transaction
+		return slices.Contains(writesRows, e.Kind) || e.Kind == effects.Truncate && caps.TransactionalDDL
+	}
+	if st != nil && !slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return !sees(e) }) {
+		return nothing, nil
+	}
+	named := func(n engine.Name, e effects.Effect) bool {
+		is := func(x effects.Name) bool {
+			return strings.EqualFold(x.Name, n.Name) && (x.Schema == "" || n.Schema == "" || strings.EqualFold(x.Schema, n.Schema))
+		}
+		return is(e.Table) || is(e.NewName) || e.Kind == effects.DropSchema
+	}
+	following := journal.Step{By: fmt.Sprintf("migration %d", w.mig.Version),
+		Known:  caps.TransactionalDDL || st != nil && !st.Opaque(),
+		Alters: func(engine.Name) bool { return true },
+		Rewrites: func(n engine.Name) bool {
+			return st != nil && slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+				return named(n, e) && (slices.Contains(rewrites, e.Kind) || e.Kind == effects.Truncate && !caps.TransactionalDDL)
+			})
+		}}
+	var f *journal.Following
+	err = g.rows(ctx, func(tx *sql.Tx) (err error) {
+		f, err = w.r.m.changes.Ahead(ctx, tx, following)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		return g.rows(ctx, func(tx *sql.Tx) error {
+			notes, err := f.Done(ctx, tx)
+			for _, n := range notes {
+				w.r.warnOnce(n)
+			}
+			return err
+		})
+	}, nil
 }

@@ -187,7 +187,7 @@ func (r *runner) logFailure(ctx context.Context, version int64, cause error) {
 // leave names the release and drops captures that have expired.
 func (r *runner) leave(ctx context.Context, name string) error {
 	m := r.m
-	return r.s.Tx(ctx, func(tx *sql.Tx) error {
+	err := r.s.Tx(ctx, func(tx *sql.Tx) error {
 		if name != "" {
 			if err := m.catalog.tag(ctx, tx, release{Name: name, Version: r.at, At: time.Now()}); err != nil {
 				return err
@@ -209,6 +209,11 @@ func (r *runner) leave(ctx context.Context, name string) error {
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	_, err = m.changes.Prune(ctx, r.s)
+	return err
 }
 
 // protected lists the versions whose captures the last KeepReleases releases need to be gone back to.

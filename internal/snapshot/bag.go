@@ -174,7 +174,7 @@ func (r *Restorer) putBag(ctx context.Context, tx engine.Querier, g *target, p P
 		}
 	}
 	// A table that was not there at the end of the migration and that Down filled itself: what it wrote may hold newer rows.
-	return r.exchange(ctx, tx, g, kept, live, "1", stays, x.Seal.Mode != sealAbsent)
+	return r.exchange(ctx, tx, g, kept, live, "1", stays, x.Seal.Mode != sealAbsent || x.alone)
 }
 
 // win reports conflicts that a query gives and that the captured rows win.

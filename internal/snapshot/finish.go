@@ -177,8 +177,11 @@ func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*ta
 			return err
 		}
 		if late := slices.DeleteFunc(slices.Clone(g.fields), func(i int) bool { return !slices.Contains(g.x.late, g.x.Fields[i].Name) }); len(late) > 0 {
-			if err := r.write(ctx, tx, g, late, true, false); err != nil {
-				return err
+			watched := func(i int) bool { return g.x.Fields[i].Watched } // Down has computed it by now
+			for _, part := range [][]int{slices.DeleteFunc(slices.Clone(late), watched), late} {
+				if err := r.write(ctx, tx, g, part, !slices.ContainsFunc(part, watched), false); err != nil {
+					return err
+				}
 			}
 		}
 		if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {

@@ -150,6 +150,13 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 				if len(c.x.Key) == 0 {
 					// Rows without a key come back all together, when all their columns are there.
 					if (c.x.bag == nil || c.x.bag.same) && r.complete(g) {
+						if c.x.Seal.Mode == sealAbsent && r.s.db.Caps.TransactionalDDL {
+							n, err := number(ctx, tx, "look at "+c.x.Home.String(), "SELECT count(*) FROM "+r.s.f.from(r.s.db, c.t)+" t")
+							if err != nil {
+								return err
+							}
+							c.x.alone = n == 0
+						}
 						if err := r.early(ctx, tx, []*engine.Table{c.t}, rest, func() error { return r.putBag(ctx, tx, g, Keep, nil) }); err != nil {
 							return err
 						}
@@ -161,7 +168,7 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 						return err
 					}
 				}
-				if c.fresh && (r.moves(c.x.Home) || c.x.Ops) { // rows that the migration inserted hold unique values of those that come back
+				if c.fresh && (r.moves(c.x.Home) || c.x.New) { // rows that the migration inserted hold unique values of those that come back
 					if err := r.clear(ctx, tx, g, same); err != nil {
 						return err
 					}
@@ -172,11 +179,20 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 				empty := slices.DeleteFunc(slices.Clone(came), func(i int) bool {
 					return c.x.Fields[i].Watched && (c.fresh || c.late) || c.fresh && c.x.Fields[i].Seal != ""
 				})
-				if err := r.write(ctx, tx, g, empty, true, false); err != nil {
-					return err
+				anew := false
+				if !c.fresh && len(empty) == len(came) {
+					var err error
+					if anew, err = r.anew(ctx, tx, g, came); err != nil {
+						return err
+					}
+				}
+				if !anew {
+					if err := r.write(ctx, tx, g, empty, true, false); err != nil {
+						return err
+					}
 				}
 				if !c.fresh {
-					if c.late {
+					if c.late && !anew {
 						if err := r.write(ctx, tx, g, came, false, false); err != nil {
 							return err
 						}

@@ -60,6 +60,7 @@ type restoring struct {
 	bag     *bag              // of a table without a key
 	wrote   bool              // something of it was put back where it was sealed
 	placed  bool              // all that was gone of it was put back when its place came back
+	alone   bool              // rows of a table without a key were put into an empty table: whatever stands there is theirs
 	settled bool              // it was put back early, because a constraint needed it
 	onward  bool              // it goes into a table as it is now: columns may have other types than when they were captured
 }

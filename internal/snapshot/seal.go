@@ -170,6 +170,7 @@ func (c *Capturer) newcomers(ctx context.Context, tx engine.Querier, x *capture)
 	if err != nil {
 		return err
 	}
+	y.New = true
 	y.Home, y.Info.Table, y.Key = x.Home, x.Info.Table, slices.Clone(x.Key)
 	var keys, values []string
 	for i, f := range x.Key {
@@ -288,19 +289,24 @@ func (c *Capturer) watch(x *capture, t *engine.Table, computed []Computed) {
 		if w.Into != nil && !slices.ContainsFunc(w.Into, func(n string) bool { return strings.EqualFold(n, x.Home.Name) }) {
 			continue
 		}
+		var from []string // what of it is there now: the rest Down itself makes first
+		for _, col := range t.Columns {
+			if slices.ContainsFunc(w.Reads, func(n string) bool { return n == "*" || c.s.sameName(col.Name, n) }) {
+				from = append(from, col.Name)
+			}
+		}
+		if len(from) == 0 {
+			continue
+		}
 		concerns := false
 		for i, f := range x.Fields {
 			if (f.Seal == "" || x.Bystander) && (len(w.Sets) == 0 || slices.ContainsFunc(w.Sets, func(n string) bool { return c.s.sameName(f.Name, n) })) {
 				x.Fields[i].Watched, concerns = f.Seal == "", true
 			}
 		}
-		if !concerns {
-			continue
-		}
-		for _, col := range t.Columns {
-			reads := slices.ContainsFunc(w.Reads, func(n string) bool { return n == "*" || c.s.sameName(col.Name, n) })
-			if reads && !slices.Contains(x.Seal.Columns, col.Name) {
-				x.Seal.Columns = append(x.Seal.Columns, col.Name)
+		for _, n := range from {
+			if concerns && !slices.Contains(x.Seal.Columns, n) {
+				x.Seal.Columns = append(x.Seal.Columns, n)
 			}
 		}
 	}
