@@ -172,7 +172,10 @@ func TestCheckpointKilled(t *testing.T) {
 			name string
 			when func() bool
 		}{
-			{"in the reverts", func() bool { _, err := os.Stat(filepath.Join(d.dir, ".git/dbrollback-revert/code.txt")); return err == nil }},
+			{"in the reverts", func() bool {
+				_, err := os.Stat(filepath.Join(d.dir, ".git/dbrollback-revert/code.txt"))
+				return err == nil
+			}},
 			{"after the code", d.has("code.txt", "one\n")},
 			{"among the files", d.has("config/05.yml", "setting: 5\n")},
 			{"after the files", func() bool { _, err := os.Stat(filepath.Join(d.dir, "config/new")); return err != nil }},

@@ -123,11 +123,13 @@ func (b *bed) restore(t *testing.T) error {
 // Every way to damage files is undone, and nothing else is touched.
 func TestRestoreFiles(t *testing.T) {
 	for name, harm := range map[string]func(t *testing.T, b *bed){
-		"changed":       func(t *testing.T, b *bed) { write(t, b.base, map[string]string{"config/app.yml": "a: 2\n"}) },
-		"same size":     func(t *testing.T, b *bed) { write(t, b.base, map[string]string{"config/app.yml": "a: 9\n"}) },
-		"removed":       func(t *testing.T, b *bed) { must(t, os.Remove(filepath.Join(b.base, "one.ini"))) },
-		"all removed":   func(t *testing.T, b *bed) { must(t, os.RemoveAll(filepath.Join(b.base, "config"))) },
-		"added":         func(t *testing.T, b *bed) { write(t, b.base, map[string]string{"config/new/x/y": "new", "config/z": "z"}) },
+		"changed":     func(t *testing.T, b *bed) { write(t, b.base, map[string]string{"config/app.yml": "a: 2\n"}) },
+		"same size":   func(t *testing.T, b *bed) { write(t, b.base, map[string]string{"config/app.yml": "a: 9\n"}) },
+		"removed":     func(t *testing.T, b *bed) { must(t, os.Remove(filepath.Join(b.base, "one.ini"))) },
+		"all removed": func(t *testing.T, b *bed) { must(t, os.RemoveAll(filepath.Join(b.base, "config"))) },
+		"added": func(t *testing.T, b *bed) {
+			write(t, b.base, map[string]string{"config/new/x/y": "new", "config/z": "z"})
+		},
 		"mode":          func(t *testing.T, b *bed) { must(t, os.Chmod(filepath.Join(b.base, "config/app.yml"), 0o666)) },
 		"mode of dir":   func(t *testing.T, b *bed) { must(t, os.Chmod(filepath.Join(b.base, "config/sub"), 0o777)) },
 		"empty removed": func(t *testing.T, b *bed) { must(t, os.Remove(filepath.Join(b.base, "config/empty"))) },
