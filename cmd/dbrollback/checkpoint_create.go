@@ -81,6 +81,11 @@ func runCheckpointCreate(ctx context.Context, s *session, o checkpointOptions) e
 	if err != nil {
 		return err
 	}
+	release, err := checkpoint.Lock(d.c.path)
+	if err != nil {
+		return err
+	}
+	defer release()
 	s.announce()
 	man, hash, err := d.take(ctx, taking{components: chosen, label: o.Label, release: o.Release})
 	s.progress.end()

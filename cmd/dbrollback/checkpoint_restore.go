@@ -144,14 +144,23 @@ func runCheckpointRestore(ctx context.Context, s *session, o checkpointRestoreOp
 		return err
 	}
 	r := &restoring{deployment: d, o: o}
+	write := s.Yes && !o.DryRun
+	if write {
+		release, err := checkpoint.Lock(d.c.path)
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
 	if err := r.find(ctx); err != nil {
 		return err
 	}
-	write := s.Yes && !o.DryRun
 	if write {
 		s.announce()
 	}
-	err = r.prepare(ctx)
+	if err = r.prepare(ctx); err != nil && write {
+		r.note(ctx, begun, audit.Refused, err)
+	}
 	if err == nil && write && r.pending() {
 		err = r.carryOut(ctx, begun)
 	}
@@ -296,21 +305,17 @@ func (r *restoring) resume(ctx context.Context) error {
 		if c.State != migrate.CheckpointRestoring {
 			continue
 		}
-		if c.Before != r.man.ID {
-			if c.ID != r.man.ID {
-				r.s.out.warn("a restore of checkpoint %s was cut off; what it had overwritten is checkpoint %s", c.Before, c.ID)
-			}
-			continue
-		}
 		man, err := checkpoint.Decode([]byte(c.Manifest), c.Hash)
-		if err != nil || slices.ContainsFunc(r.order, func(n string) bool { return !slices.Contains(man.Components(), n) }) {
-			continue // it was about less: what it lacks must be captured, too
+		if c.Before != r.man.ID || err != nil || slices.ContainsFunc(r.order, func(n string) bool { return !slices.Contains(man.Components(), n) }) {
+			// One of another checkpoint, or about less: what it lacks must be captured, too.
+			r.s.out.warn("a restore of checkpoint %s was cut off; what it had overwritten is checkpoint %s", c.Before, c.ID)
+			return nil
 		}
 		if err := json.Unmarshal([]byte(c.Progress), &r.progress); err != nil {
 			return fmt.Errorf("read the progress of the restore: %w", err)
 		}
 		r.progress.Safety = c.ID
-		break
+		return nil
 	}
 	return nil
 }
