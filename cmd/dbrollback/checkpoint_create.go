@@ -238,6 +238,8 @@ func (d *deployment) rows(ctx context.Context, man *checkpoint.Manifest, strict 
 		if tables, err = d.s.db.Tables(ctx, d.s.db); err != nil {
 			return nil, err
 		}
+		catalog := d.s.db.Own(d.s.Catalog)
+		tables = slices.DeleteFunc(tables, func(n engine.Name) bool { return n == catalog })
 	} else if !strict {
 		if tables, err = d.m.Exists(ctx, tables); err != nil {
 			return nil, err

@@ -135,6 +135,9 @@ type progressOfRestore struct {
 	Done   []string `json:"done"`          // components that a command brought back: nothing else could tell
 	Ref    string   `json:"ref,omitempty"` // the commit that configuration.ref meant when it began
 	Head   string   `json:"head,omitempty"`
+	// What --commit said, and the commits that it meant when it began: HEAD is another one since.
+	Named   []string `json:"named,omitempty"`
+	Commits []string `json:"commits,omitempty"`
 }
 
 func runCheckpointRestore(ctx context.Context, s *session, o checkpointRestoreOptions) error {
