@@ -22,7 +22,7 @@ func (r *restoring) approved(ctx context.Context) error {
 	}
 	preview := *r.result
 	preview.Preview = true
-	by, err := r.s.approved(ctx, r.o.approval, guard.System{}, consent{
+	by, err := r.s.approved(ctx, r.o.approval, guard.System{}, petition{
 		plan: r.result.Plan, what: "the restore of checkpoint " + r.man.ID, direction: migrate.Down, target: r.man.Target, details: preview, reason: r.reason(),
 		show: func() {
 			w := &page{colour: r.s.out.colour}

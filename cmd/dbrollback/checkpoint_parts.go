@@ -251,6 +251,9 @@ func (r *restoring) values() checkpoint.Values {
 type redeployPart struct{ r *restoring }
 
 func (p *redeployPart) plan(context.Context) ([]partStep, error) {
+	if p.unknown() {
+		return nil, nil
+	}
 	words, err := p.r.c.code.deploy.Words(p.r.values())
 	if err != nil {
 		return nil, err
@@ -259,6 +262,16 @@ func (p *redeployPart) plan(context.Context) ([]partStep, error) {
 		return nil, &refusedError{message: fmt.Sprintf("checkpoint %s does not know which version was deployed", p.r.man.ID), hint: "leave the code out: --component configuration,database"}
 	}
 	return []partStep{{"run", strings.Join(words, " "), "version " + p.r.man.Code.Version}}, nil
+}
+
+// unknown tells whether this takes a restore back ahead of which nobody knew what was deployed.
+func (p *redeployPart) unknown() bool { return p.r.man.Before != "" && p.r.man.Code.Version == "" }
+
+func (p *redeployPart) notUndone() []string {
+	if p.unknown() {
+		return []string{"application code: which version ran is not known; deploy it by hand"}
+	}
+	return nil
 }
 
 func (p *redeployPart) apply(ctx context.Context) error {

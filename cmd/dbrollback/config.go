@@ -28,6 +28,7 @@ var configKeys = map[string]func(string) error{
 	"source":            checkSource,
 	"catalog":           nil,
 	"version-table":     nil,
+	"metrics-file":      nil,
 	"keep":              checkDuration,
 	"keep-count":        checkCount,
 	"keep-releases":     checkCount,
@@ -111,8 +112,7 @@ func parseConfig(path string, b []byte) (*config, error) {
 	if body == nil {
 		return c, err
 	}
-	known := append(keyNames(), "environments", "lint", "guard", "deployment_strategy", "targets")
-	err = c.each(body, known, func(key string, value ast.Node) error {
+	err = c.each(body, topKeys(), func(key string, value ast.Node) error {
 		switch key {
 		case "environments":
 			return c.readEnvironments(value)
@@ -166,7 +166,7 @@ func (c *config) readEnvironments(node ast.Node) error {
 		if _, empty := body.(*ast.NullNode); empty {
 			return nil
 		}
-		return c.each(body, append(keyNames(), "targets"), func(key string, value ast.Node) error {
+		return c.each(body, environmentKeys(), func(key string, value ast.Node) error {
 			if key == "targets" {
 				return c.readTargets(name, value)
 			}
@@ -282,6 +282,14 @@ func (c *config) besideDSN(dsn string) string {
 	}
 	return dsn
 }
+
+// topKeys are the keys at the top of the file, environmentKeys those within an environment. schema/dbrollback.schema.json has the same; a test
+// holds it to that.
+func topKeys() []string {
+	return append(environmentKeys(), "environments", "lint", "guard", "deployment_strategy")
+}
+
+func environmentKeys() []string { return append(keyNames(), "targets") }
 
 func keyNames() []string {
 	out := make([]string, 0, len(configKeys))

@@ -58,6 +58,7 @@ type memberDocument struct {
 	State    fleet.State     `json:"state"`
 	Note     string          `json:"note,omitempty"`
 	Error    *problem        `json:"error"`
+	Stuck    *problem        `json:"not_taken_back,omitempty"` // why it is not where it was, with its wave
 	Result   *migrate.Result `json:"result"`
 	Rollback *migrate.Result `json:"rollback"` // with its wave
 	Seconds  float64         `json:"duration_seconds"`
@@ -336,8 +337,9 @@ func (m *member) document(f *fleetRun) memberDocument {
 		d.To = &m.at
 	}
 	if err := m.outcome.Back; err != nil {
-		d.Error = f.problem(m, err)
-	} else if m.outcome.Err != nil {
+		d.Stuck = f.problem(m, err)
+	}
+	if m.outcome.Err != nil {
 		d.Error = f.problem(m, m.outcome.Err)
 	}
 	for _, r := range []*migrate.Result{m.forward, m.back} {
@@ -356,7 +358,7 @@ func (f *fleetRun) write(w *page, doc fleetDocument) {
 		outcome := string(d.State)
 		switch {
 		case m.outcome.Back != nil:
-			outcome = w.bold("NOT TAKEN BACK") + ": " + d.Error.line()
+			outcome = w.bold("NOT TAKEN BACK") + ": " + d.Stuck.line()
 		case m.outcome.Err != nil:
 			outcome = w.bold(strings.ToUpper(outcome)) + ": " + d.Error.line()
 		case m.outcome.State == fleet.RolledBack:

@@ -40,8 +40,8 @@ func (a approvalWay) Validate() error {
 // approvalPause is how often a file or a webhook is looked at again.
 const approvalPause = 2 * time.Second
 
-// consent is what a person is asked for.
-type consent struct {
+// petition is what a person is asked for.
+type petition struct {
 	plan      string // hash
 	what      string // "undoing 1 migration: …"
 	direction migrate.Direction
@@ -54,12 +54,12 @@ type consent struct {
 
 // approve asks for consent to a plan and says who gave it. Only a rollback waits for a file.
 func (g *guarding) approve(ctx context.Context, plan *migrate.Plan, reason string) (by string, err error) {
-	return g.s.approved(ctx, g.o.approval, g.clock, consent{plan: plan.Hash, what: planned(plan), direction: plan.Direction, target: plan.Target, details: planDocument(plan), reason: reason,
+	return g.s.approved(ctx, g.o.approval, g.clock, petition{plan: plan.Hash, what: planned(plan), direction: plan.Direction, target: plan.Target, details: planDocument(plan), reason: reason,
 		show: func() { g.s.showPlan(plan) }, waits: plan.Direction != migrate.Up})
 }
 
 // approved asks for consent and says who gave it. Without consent the error is a *guard.RefusedApproval.
-func (s *session) approved(ctx context.Context, way approvalWay, clock guard.Clock, c consent) (by string, err error) {
+func (s *session) approved(ctx context.Context, way approvalWay, clock guard.Clock, c petition) (by string, err error) {
 	deadline := clock.Now().Add(way.wait)
 	s.out.note("approval wanted for %s, plan %s", c.what, c.plan)
 	for {
@@ -115,7 +115,7 @@ func (a approvalWay) read(plan string, now time.Time) (string, error) {
 }
 
 // askApproval asks whoever sits there. --yes does not answer this: it is the very question that a person must answer.
-func (s *session) askApproval(ctx context.Context, c consent) (string, error) {
+func (s *session) askApproval(ctx context.Context, c petition) (string, error) {
 	if !s.InTerminal {
 		return "", &guard.RefusedApproval{Reason: "there is no terminal to ask on"}
 	}

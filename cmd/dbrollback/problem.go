@@ -10,6 +10,7 @@ import (
 	"github.com/dbrollback/dbrollback/internal/checkpoint"
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/guard"
+	"github.com/dbrollback/dbrollback/internal/journal"
 	"github.com/dbrollback/dbrollback/internal/migrate"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/verify"
@@ -227,7 +228,10 @@ func explainRestore(err error) *problem {
 	var unsafe *snapshot.UnsafeError
 	var incompatible *snapshot.IncompatibleError
 	var damaged *snapshot.DamagedError
+	var journalled *journal.RefusedError
 	switch {
+	case errors.As(err, &journalled):
+		return &problem{Message: oneLine(journalled.Message), Hint: journalled.Hint, Exit: exitRefused}
 	case errors.As(err, &ask):
 		return &problem{Message: oneLine(ask.Message), Hint: ask.Hint, Exit: exitUsage}
 	case errors.As(err, &table):

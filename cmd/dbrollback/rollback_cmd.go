@@ -72,7 +72,8 @@ func runRollback(ctx context.Context, s *session, o rollbackOptions) error {
 			return err
 		}
 	}
-	result, err := m.Rollback(ctx, migrate.RollbackRequest{
+	agreed, detail := s.agreedPlan(ctx)
+	result, err := m.Rollback(ctx, migrate.RollbackRequest{Agreed: agreed, Detail: detail,
 		To: o.To, Steps: o.steps(), At: o.At, ToRelease: o.Release,
 		OnConflict: snapshot.Policy(o.OnConflict), AllowDrift: o.AllowDrift, AllowUncaptured: o.AllowUncaptured, DryRun: o.DryRun,
 	})

@@ -24,6 +24,8 @@ type session struct {
 	progress *progress
 	fresh    string // a SQLite file that was not there before
 	member   bool   // of a fleet: it must be there, also for up, and the fleet tells about it
+	consent  *consent
+	telling  *telling
 }
 
 func (p *program) session(c *cli.Context) (*session, error) {
@@ -32,7 +34,7 @@ func (p *program) session(c *cli.Context) (*session, error) {
 		return nil, err
 	}
 	p.out.json, p.out.secret = s.JSON, s.DSN
-	return &session{streams: p.streams, settings: s, out: p.out}, nil
+	return &session{streams: p.streams, settings: s, out: p.out, consent: p.consent}, nil
 }
 
 // connect opens the database, once. Only up may make a new SQLite file: elsewhere a missing one is a typing mistake.
@@ -103,8 +105,14 @@ func (s *session) migrator(ctx context.Context, forward bool) (*migrate.Migrator
 		DB: s.db, Files: files, Dir: s.Dir,
 		VersionTable: s.VersionTable, Catalog: s.Catalog,
 		LockWait: s.LockTimeout, Keep: s.Keep, KeepCount: s.KeepCount, KeepReleases: s.KeepReleases, CopyTables: !s.KeepTables,
-		Events: s.progress.event,
+		Events: s.event,
 	})
+}
+
+// event passes on what a run does.
+func (s *session) event(e migrate.Event) {
+	s.progress.event(e)
+	s.telling.event(e)
 }
 
 // files are the migrations as goose files, whichever tool they were written for; nil when there is no folder and

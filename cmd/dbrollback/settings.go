@@ -35,6 +35,7 @@ type settings struct {
 	NoProgress       bool
 	JSON             bool
 	ConfigPath       string
+	MetricsFile      string // "" for none
 	Lint             lintConfig
 	Guard            guardConfig
 	Strategy         *strategy
@@ -79,6 +80,7 @@ func resolve(c *cli.Context, getenv func(string) string) (*settings, error) {
 	}
 	s.Catalog = r.text("catalog", "")
 	s.VersionTable = r.text("version-table", "")
+	s.MetricsFile = r.path("metrics-file")
 	if err := r.durations(s); err != nil {
 		return nil, err
 	}
@@ -180,6 +182,15 @@ func (r *resolver) dir() (dir string, set bool) {
 		return r.file.beside("migrations"), false
 	}
 	return r.text("dir", ""), true
+}
+
+// path gives a file; one that the configuration names is meant from where that lies.
+func (r *resolver) path(name string) string {
+	text := r.text(name, "")
+	if text == "" || r.cli.IsSet(name) || r.getenv(variable(name)) != "" {
+		return text
+	}
+	return r.file.beside(text)
 }
 
 // dsn decides which database is meant. What was typed wins over what is in the environment; two that were

@@ -28,6 +28,12 @@ type targetEntry struct {
 	dsn  configValue // a URL, or the name of an environment
 }
 
+// The keys of the section, when it is no list, and of one database of the list.
+var (
+	targetsKeys = []string{"file", "command", "query", "dsn"}
+	targetKeys  = []string{"name", "dsn"}
+)
+
 const targetsHint = "docs/fleet.md has an example"
 
 // readTargets reads
@@ -58,7 +64,7 @@ func (c *config) readTargets(env string, node ast.Node) error {
 		return c.wrong(node, "targets wants a list of databases, or one of file:, command: and query:", targetsHint)
 	}
 	var sources []string
-	err := c.each(node, []string{"file", "command", "query", "dsn"}, func(key string, value ast.Node) error {
+	err := c.each(node, targetsKeys, func(key string, value ast.Node) error {
 		one := section{}
 		if err := c.read(one, key, value); err != nil {
 			return err
@@ -87,7 +93,7 @@ func (c *config) readTarget(node ast.Node) (targetEntry, error) {
 	var e targetEntry
 	switch node.(type) {
 	case *ast.MappingNode, *ast.MappingValueNode:
-		err := c.each(node, []string{"name", "dsn"}, func(key string, value ast.Node) error {
+		err := c.each(node, targetKeys, func(key string, value ast.Node) error {
 			one := section{}
 			if err := c.read(one, key, value); err != nil {
 				return err

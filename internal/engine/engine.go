@@ -30,6 +30,8 @@ type Caps struct {
 	TransactionalDDL bool   // DDL, captures and the version row commit together; savepoints give rehearsal
 	Schemas          bool   // tables live in schemas inside a database
 	LongText         string // the type of a text without a limit that matters
+	HeldLocks        string // query of the locks that are held on tables; "" where there is one for the whole database
+	HeldLocksIf      string // query that tells whether the server records them; "" always
 	TableOptions     string // what follows the columns of our own tables, so that no default of the database changes them
 }
 

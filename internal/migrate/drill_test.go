@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -28,7 +29,7 @@ func (f *fixture) drill(o migrate.DrillOptions) (*migrate.DrillReport, error) {
 		}
 		f.same(before, f.dump(), "the target after a drill on a copy")
 	}()
-	name, how, err := scratch.CopyOf(f.t.Context(), f.dsn, nil)
+	name, how, original, err := migrate.CopyForDrill(f.t.Context(), scratch, f.dsn, func(string) {})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -41,7 +42,7 @@ func (f *fixture) drill(o migrate.DrillOptions) (*migrate.DrillReport, error) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	o.Place = how
+	o.Place, o.Original = how, original
 	return m.Drill(f.t.Context(), o)
 }
 
@@ -95,7 +96,7 @@ func TestDrill(t *testing.T) {
 				t.Errorf("%+v: %v, %+v", o, err, r)
 			}
 		}
-	})
+	}, testdb.Everywhere()...)
 }
 
 // What a drill is for: it finds what would not come back, before it matters.
@@ -125,7 +126,11 @@ func TestDrillFinds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			testdb.Each(t, func(t *testing.T, dsn string) {
-				f := newFixture(t, dsn, people, map[string]string{"00001_x.sql": c.file})
+				file := c.file
+				if strings.HasPrefix(dsn, "m") {
+					file = strings.ReplaceAll(file, "DROP INDEX people_score;", "DROP INDEX people_score ON people;")
+				}
+				f := newFixture(t, dsn, people, map[string]string{"00001_x.sql": file})
 				o := c.o
 				if c.phase == "probe" {
 					o.Probe = func(ctx context.Context) error { return errors.New("it is sick") }
@@ -137,9 +142,40 @@ func TestDrillFinds(t *testing.T) {
 				if r.OK || r.Failed() == nil || r.Failed().Name != c.phase || !strings.Contains(r.Failed().Error, c.says) {
 					t.Errorf("%s, %+v", phases(r), r.Failed())
 				}
-			})
+			}, testdb.Everywhere()...)
 		})
 	}
+}
+
+// The locks that are held while it runs are seen, where the server tells.
+func TestDrillSeesLocks(t *testing.T) {
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		slow, mode := "UPDATE people SET score = 0 WHERE SLEEP(0.2) = 0;", "SHARED WRITE"
+		if strings.HasPrefix(dsn, "postgres") {
+			slow, mode = "UPDATE people SET score = 0;\nSELECT pg_sleep(0.5);", "SHARE ROW EXCLUSIVE"
+		}
+		f := newFixture(t, dsn, people, map[string]string{"00001_x.sql": migration(slow, "SELECT 1;")})
+		r, err := f.drill(migrate.DrillOptions{})
+		if err != nil || !r.OK {
+			t.Fatalf("%v, %+v", err, r)
+		}
+		for _, p := range r.Phases {
+			if p.Name != "up" {
+				continue
+			}
+			if strings.HasPrefix(dsn, "mariadb") {
+				if !strings.Contains(p.LocksUnknown, "the server does not record locks") {
+					t.Errorf("%+v", p)
+				}
+				continue
+			}
+			if !slices.ContainsFunc(p.Locks, func(l migrate.DrillLock) bool {
+				return strings.TrimPrefix(l.Table, "public.") == "people" && l.Mode == mode && l.Seen > 1 && l.Seconds > 0
+			}) {
+				t.Errorf("%+v", p)
+			}
+		}
+	}, testdb.OnPostgres, testdb.OnMySQL, testdb.OnMariaDB)
 }
 
 // In place the target ends where it began, also when the drill fails.

@@ -159,7 +159,7 @@ func (d mysqlDialect) remake(ctx context.Context, c engine.Querier, in string, g
 // triggers reads the triggers of a table in the order in which they fire.
 func (d mysqlDialect) triggers(ctx context.Context, q engine.Querier, t *engine.Table) ([]mysqlTrigger, error) {
 	rows, err := q.QueryContext(ctx, `SELECT trigger_name, sql_mode, character_set_client, collation_connection FROM information_schema.triggers
-		WHERE event_object_schema = coalesce(nullif(?, ''), database()) AND event_object_table = ? ORDER BY action_timing, event_manipulation, action_order`, t.Name.Schema, t.Name.Name)
+		WHERE event_object_schema = coalesce(nullif(?, ''), database()) AND event_object_table = ? AND left(trigger_name, 11) <> 'dbrollback_' ORDER BY action_timing, event_manipulation, action_order`, t.Name.Schema, t.Name.Name)
 	if err != nil {
 		return nil, fmt.Errorf("read triggers: %w", err)
 	}

@@ -16,6 +16,8 @@ const MaxConflicts = 100
 
 // Store is the catalog of one database and what it holds.
 type Store struct {
+	// Journal is a further source of rows as they were; nil when there is none.
+	Journal Journal
 	// Copy: tables that are dropped are copied, also where they could be kept.
 	Copy bool
 
