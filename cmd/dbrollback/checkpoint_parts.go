@@ -135,9 +135,11 @@ func (p *flagFilePart) wanted(strict bool) (now, want []checkpoint.Flag, err err
 	if now, err = f.file.Read(f.names, false); err != nil {
 		return nil, nil, err
 	}
-	if len(now) == 0 && strict {
-		now, err = f.file.Read(f.names, true)
-		return nil, now, err
+	if len(now) == 0 && strict { // a flag that is not there is not on; but the file must be
+		if _, err := os.Stat(f.file.Abs()); err != nil {
+			_, err = f.file.Read(f.names, true)
+			return nil, nil, err
+		}
 	}
 	if p.r.man.Before == "" {
 		return now, checkpoint.Off(now), nil
@@ -170,8 +172,8 @@ func joined(parts ...string) string {
 }
 
 func (p *flagFilePart) apply(context.Context) error {
-	_, want, err := p.wanted(false)
-	if err != nil || len(want) == 0 {
+	now, want, err := p.wanted(false)
+	if err != nil || slices.Equal(now, want) {
 		return err
 	}
 	return p.r.c.flags.file.Write(want)
