@@ -100,6 +100,7 @@ type checkpointResult struct {
 	Target     checkpoint.Target `json:"target"`
 	Preview    bool              `json:"preview"`
 	Plan       string            `json:"plan"` // hash: what an approval binds
+	Approval   bool              `json:"approval_required"`
 	Components []partReport      `json:"components"`
 	Resumed    bool              `json:"resumed,omitempty"` // one that was cut off goes on
 	Safety     string            `json:"safety,omitempty"`  // checkpoint of what was overwritten
@@ -348,7 +349,7 @@ func (r *restoring) prepare(ctx context.Context) error {
 		}
 		r.result.Components = append(r.result.Components, report)
 	}
-	r.result.Verified = !r.pending()
+	r.result.Verified, r.result.Approval = !r.pending(), r.wantsApproval()
 	var err error
 	r.result.Plan, err = r.planHash()
 	return err
