@@ -69,8 +69,15 @@ func (r *restoring) applyAll(ctx context.Context) error {
 		p := &r.result.Components[i]
 		// Files that were as they should be may not be any more: git touches them, too.
 		steps := r.plans[i].steps
-		files := p.Component == checkpoint.Configuration || p.Component == checkpoint.Flags && r.c.flags.file != nil
-		if len(steps) == 0 && !files {
+		if len(steps) == 0 && (p.Component == checkpoint.Configuration || p.Component == checkpoint.Flags && r.c.flags.file != nil) {
+			var err error
+			if steps, err = r.parts[p.Component].plan(ctx); err != nil {
+				p.State = partFailed
+				return fmt.Errorf("%s: %w", p.Component, err)
+			}
+			p.Steps = list(steps)
+		}
+		if len(steps) == 0 {
 			continue
 		}
 		begun := time.Now()
@@ -80,9 +87,7 @@ func (r *restoring) applyAll(ctx context.Context) error {
 			p.State = partFailed
 			return fmt.Errorf("%s: %w", p.Component, err)
 		}
-		if len(steps) > 0 {
-			p.State = partDone
-		}
+		p.State = partDone
 		if r.remembered(p.Component) {
 			r.progress.Done = append(r.progress.Done, p.Component)
 			if err := r.mark(ctx); err != nil {
