@@ -53,7 +53,7 @@ func BenchmarkJournalRestore(b *testing.B) {
 
 // BenchmarkJournalWrites: a load like pgbench's with the journal on, against off.
 func BenchmarkJournalWrites(b *testing.B) {
-	const clients, each, accounts = 4, 400, 20_000
+	const clients, each, accounts = 4, 1000, 20_000
 	of := func(on bool) func() time.Duration {
 		db := open(b, testdb.OnPostgres.New(b))
 		exec(b, db.DB, "CREATE TABLE branches (bid int PRIMARY KEY, bbalance int, filler char(88)) WITH (fillfactor = 100)", "CREATE TABLE tellers (tid int PRIMARY KEY, bid int, tbalance int, filler char(84))",
