@@ -214,6 +214,9 @@ func (w *work) inTransaction(ctx context.Context, tx *sql.Tx) error {
 		return err
 	}
 	for i := range w.stmts {
+		if w.moot(i) {
+			continue
+		}
 		if err := w.statement(ctx, tx, i); err != nil {
 			return err
 		}

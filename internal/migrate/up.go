@@ -77,6 +77,15 @@ func (m *Migrator) Rollback(ctx context.Context, req RollbackRequest) (*Result, 
 		if len(versions) == 0 {
 			return ErrNothing
 		}
+		if req.Agreed != nil {
+			plan, err := m.Plan(ctx, which)
+			if err == nil {
+				err = req.Agreed(plan)
+			}
+			if err != nil {
+				return err
+			}
+		}
 		if err := m.check(ctx, s, Down, versions, true, 0); err != nil {
 			return err
 		}

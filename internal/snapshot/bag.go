@@ -174,7 +174,7 @@ func (r *Restorer) putBag(ctx context.Context, tx engine.Querier, g *target, p P
 		}
 	}
 	// A table that was not there at the end of the migration and that Down filled itself: what it wrote may hold newer rows.
-	return r.exchange(ctx, tx, g, kept, live, "1", stays, x.Seal.Mode != sealAbsent)
+	return r.exchange(ctx, tx, g, kept, live, "1", stays, x.Seal.Mode != sealAbsent || x.alone)
 }
 
 // win reports conflicts that a query gives and that the captured rows win.
@@ -291,6 +291,9 @@ func (r *Restorer) captureAll(ctx context.Context, tx engine.Querier, g *target,
 	}
 	if err := c.origins(ctx, tx); err != nil {
 		return err
+	}
+	if c.track.made(g.t) {
+		return nil // the table that its rows came from was captured when it was dropped
 	}
 	y, err := c.prepare(ctx, tx, len(c.captures)+1, &action{kind: Rows, table: g.t, reason: "restored over"})
 	if err != nil {

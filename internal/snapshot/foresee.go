@@ -92,16 +92,16 @@ func (x *Restoration) settle(ctx context.Context, tx engine.Querier) error {
 // for good.
 func (x *Restoration) taken(ctx context.Context, tx engine.Querier, l *lot) error {
 	s, w, g := x.s, l.w, l.g
-	for _, key := range l.live.Keys {
+	for _, key := range slices.Concat(l.live.Keys, l.live.Unique) {
 		var on []string
 		for _, c := range key.Columns {
 			i := slices.IndexFunc(g.fields, func(i int) bool { return x.r.column(l.live, w.Fields[i].Name) == c })
 			if i < 0 {
 				break
 			}
-			on = append(on, s.f.match("t."+s.q(c), "d."+v(g.fields[i]), w.Fields[g.fields[i]], l.live.Columns[columnIndex(l.live, c)]))
+			on = append(on, s.f.match("t."+s.q(c), "d."+v(g.fields[i]), w.Fields[g.fields[i]], l.live.Columns[columnIndex(l.live, c)]), "t."+s.q(c)+" IS NOT NULL")
 		}
-		if len(on) < len(key.Columns) {
+		if len(on) < 2*len(key.Columns) {
 			continue
 		}
 		itself := s.on(w.capture, l.live, "t", "d", g.name, k)

@@ -195,7 +195,7 @@ func (s *Store) Mend(ctx context.Context, q engine.Querier) error {
 	if !ok {
 		return nil
 	}
-	tables, err := names(ctx, q, `SELECT DISTINCT event_object_table FROM information_schema.triggers
+	tables, err := engine.Texts(ctx, q, `SELECT DISTINCT event_object_table FROM information_schema.triggers
 		WHERE event_object_schema = database() AND action_statement LIKE '%IF @dbrollback_quiet IS NULL THEN /* dbrollback: kept from rows%'`)
 	if err != nil {
 		return fmt.Errorf("read triggers: %w", err)

@@ -43,6 +43,9 @@ type detail struct {
 	Shape     *engine.Table   `json:"shape"`             // the shape of the table when it was captured
 	Objects   []verify.Object `json:"objects"`           // of Definition
 	Renamed   []part          `json:"renamed,omitempty"` // of Kept: what had to give up its name
+	// Bystander: rows that the migration left alone and the opposite direction would write. What others do to them is theirs.
+	Bystander bool `json:"bystander,omitempty"`
+	New       bool `json:"new,omitempty"` // rows that were put into a table made in the place of another one, by key
 }
 
 // field is one captured column.
@@ -56,6 +59,8 @@ type field struct {
 	Exact bool   `json:"exact,omitempty"` // the column compares otherwise than by bytes
 	Set   string `json:"set,omitempty"`   // character set of a text that is kept as its bytes
 	Seal  string `json:"seal"`            // its name when the migration ended; "" when it was gone
+	// Watched: it was gone, and the opposite direction computes its values; the seal covers what from.
+	Watched bool `json:"watched,omitempty"`
 }
 
 // sequence is a generator of numbers.
@@ -83,7 +88,6 @@ type seal struct {
 	All     []string    `json:"all"`     // what the hash of inserted rows covers: all columns then
 	Key     []string    `json:"key"`     // names of the key columns then
 	Places  bool        `json:"places"`  // the companion holds the key under which the row stood then
-	Watched bool        `json:"watched"` // the hash covers columns that the opposite direction computes from
 	Rows    int64       `json:"rows"`    // of a bag
 	Sum     string      `json:"sum"`     // of a bag
 }

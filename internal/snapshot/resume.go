@@ -159,6 +159,7 @@ type memoCapture struct {
 	Wrote   bool              `json:"wrote,omitempty"`
 	Placed  bool              `json:"placed,omitempty"`
 	Back    bool              `json:"back,omitempty"`
+	Alone   bool              `json:"alone,omitempty"`
 	Bag     *memoBag          `json:"bag,omitempty"`
 }
 
@@ -172,7 +173,7 @@ type memoBag struct {
 func (r *Restorer) Memo() (string, error) {
 	m := memo{Report: map[string]TableReport{}}
 	for _, x := range r.captures {
-		c := memoCapture{ID: x.ID, Work: x.work, Table: x.table, Columns: x.columns, Cleared: x.cleared, Landed: x.landed, Final: x.final, Wrote: x.wrote, Placed: x.placed, Back: x.back}
+		c := memoCapture{ID: x.ID, Work: x.work, Table: x.table, Columns: x.columns, Cleared: x.cleared, Landed: x.landed, Final: x.final, Wrote: x.wrote, Placed: x.placed, Back: x.back, Alone: x.alone}
 		if x.bag != nil {
 			c.Bag = &memoBag{x.bag.same, x.bag.plus, x.bag.minus}
 		}
@@ -198,7 +199,7 @@ func (r *Restorer) Recall(text string) error {
 		}
 		c := m.Captures[i]
 		x.work, x.table, x.columns, x.cleared, x.landed, x.final = c.Work, c.Table, c.Columns, c.Cleared, c.Landed, c.Final
-		x.wrote, x.placed, x.back = c.Wrote, c.Placed, c.Back
+		x.wrote, x.placed, x.back, x.alone = c.Wrote, c.Placed, c.Back, c.Alone
 		if c.Bag != nil {
 			x.bag = &bag{c.Bag.Same, c.Bag.Plus, c.Bag.Minus}
 		}

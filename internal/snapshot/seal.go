@@ -11,12 +11,15 @@ import (
 	"github.com/dbrollback/dbrollback/internal/verify"
 )
 
-// Watch says, by "schema.table" ("table" where there are no schemas), what the opposite direction's UPDATEs compute: values
+// Watch says, by "schema.table" ("table" where there are no schemas), what the opposite direction computes from its rows: values
 // that come from columns which have changed since are newer than a capture.
 type Watch map[string][]Computed
 
-// Computed are columns that one UPDATE reads and those that it sets; "*" reads the whole row, and no column sets any.
-type Computed struct{ Reads, Sets []string }
+// Computed are columns that one statement reads and those that it sets; "*" reads the whole row, and no column sets any.
+type Computed struct {
+	Reads, Sets []string
+	Into        []string // what the table that it fills may be called in the end; nil when it is the one that it reads
+}
 
 // Seal ends the captures of a migration, in its transaction: it records how the place of each captured row looks now, so
 // that writes made after the migration can be told apart, and sums the captured data. Nothing captured changes after.
@@ -151,17 +154,23 @@ func (c *Capturer) now(ctx context.Context, tx engine.Querier, x *capture) (*eng
 // newcomers captures the keys of rows that the migration itself put into a table that took the place of a captured one: they are
 // not to stay when that one comes back.
 func (c *Capturer) newcomers(ctx context.Context, tx engine.Querier, x *capture) error {
-	if !c.s.db.Caps.TransactionalDDL || x.Kind != Table || x.Ops || len(x.Key) == 0 {
+	if !c.s.db.Caps.TransactionalDDL || x.Kind != Table && x.Kind != Kept || x.Ops || len(x.Key) == 0 {
 		return nil
 	}
 	t, err := c.now(ctx, tx, x)
 	if err != nil || t == nil || !c.track.made(t) || len(t.Keys) == 0 {
 		return err
 	}
+	if x.Kind == Kept { // as seal would: another table stands in its place
+		if err := c.s.copied(ctx, tx, x); err != nil {
+			return err
+		}
+	}
 	y, err := c.prepare(ctx, tx, x.Statement, &action{kind: Rows, table: t, events: events{insert: true}, reason: "made anew"})
 	if err != nil {
 		return err
 	}
+	y.New = true
 	y.Home, y.Info.Table, y.Key = x.Home, x.Info.Table, slices.Clone(x.Key)
 	var keys, values []string
 	for i, f := range x.Key {
@@ -268,7 +277,7 @@ func (c *Capturer) seal(ctx context.Context, tx engine.Querier, index int, x *ca
 		}
 		x.Seal.Key = append(x.Seal.Key, x.Key[i].Seal)
 	}
-	if dropped {
+	if dropped || x.Bystander {
 		c.watch(x, t, watch[t.Name.String()])
 	}
 	return c.sealRows(ctx, tx, index, x, t)
@@ -277,17 +286,27 @@ func (c *Capturer) seal(ctx context.Context, tx engine.Querier, index int, x *ca
 // watch adds to what a seal covers the columns from which values of dropped ones are computed.
 func (c *Capturer) watch(x *capture, t *engine.Table, computed []Computed) {
 	for _, w := range computed {
-		concerns := len(w.Sets) == 0 || slices.ContainsFunc(x.Fields, func(f field) bool {
-			return f.Seal == "" && slices.ContainsFunc(w.Sets, func(n string) bool { return c.s.sameName(f.Name, n) })
-		})
-		if !concerns {
+		if w.Into != nil && !slices.ContainsFunc(w.Into, func(n string) bool { return strings.EqualFold(n, x.Home.Name) }) {
 			continue
 		}
+		var from []string // what of it is there now: the rest Down itself makes first
 		for _, col := range t.Columns {
-			reads := slices.ContainsFunc(w.Reads, func(n string) bool { return n == "*" || c.s.sameName(col.Name, n) })
-			if reads && !slices.Contains(x.Seal.Columns, col.Name) {
-				x.Seal.Columns = append(x.Seal.Columns, col.Name)
-				x.Seal.Watched = true
+			if slices.ContainsFunc(w.Reads, func(n string) bool { return n == "*" || c.s.sameName(col.Name, n) }) {
+				from = append(from, col.Name)
+			}
+		}
+		if len(from) == 0 {
+			continue
+		}
+		concerns := false
+		for i, f := range x.Fields {
+			if (f.Seal == "" || x.Bystander) && (len(w.Sets) == 0 || slices.ContainsFunc(w.Sets, func(n string) bool { return c.s.sameName(f.Name, n) })) {
+				x.Fields[i].Watched, concerns = f.Seal == "", true
+			}
+		}
+		for _, n := range from {
+			if concerns && !slices.Contains(x.Seal.Columns, n) {
+				x.Seal.Columns = append(x.Seal.Columns, n)
 			}
 		}
 	}

@@ -39,7 +39,7 @@ func (c *Capturer) unseal(ctx context.Context, tx engine.Querier, x *capture) er
 	x.Seal = seal{}
 	for _, list := range [][]field{x.Key, x.Fields} {
 		for i := range list {
-			list[i].Seal = ""
+			list[i].Seal, list[i].Watched = "", false
 		}
 	}
 	return nil

@@ -46,7 +46,7 @@ var sqliteFlavour = flavour{
 		return number(ctx, q, "measure a capture", "SELECT sum(pgsize) FROM dbstat WHERE name = ? AND aggregate = 1", strings.Trim(table, `"`))
 	},
 	ours: func(ctx context.Context, q engine.Querier) ([]string, error) {
-		return names(ctx, q, `SELECT name FROM main.sqlite_schema WHERE type = 'table' AND (name LIKE 'dbrollback\_%' ESCAPE '\' OR name = 'state_snapshots')`)
+		return engine.Texts(ctx, q, `SELECT name FROM main.sqlite_schema WHERE type = 'table' AND (name LIKE 'dbrollback\_%' ESCAPE '\' OR name = 'state_snapshots')`)
 	},
 	observable: func(ctx context.Context, q engine.Querier, t *engine.Table) (bool, error) {
 		// A row that gives way to another one of the same unique value fires no trigger.

@@ -167,24 +167,6 @@ func number(ctx context.Context, q engine.Querier, what, query string, args ...a
 	return n.Int64, nil
 }
 
-// names runs a query that gives one name a row.
-func names(ctx context.Context, q engine.Querier, query string) ([]string, error) {
-	rows, err := q.QueryContext(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []string
-	for rows.Next() {
-		var n string
-		if err := rows.Scan(&n); err != nil {
-			return nil, err
-		}
-		out = append(out, n)
-	}
-	return out, rows.Err()
-}
-
 // list joins with commas.
 func list(parts []string) string { return strings.Join(parts, ", ") }
 
