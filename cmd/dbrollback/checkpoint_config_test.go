@@ -126,7 +126,7 @@ func TestRollbackConfigMistakes(t *testing.T) {
 		{"rollback_strategies:\n  configuration: {type: overlay, backup_location: b, paths: [config, config]}\n", `paths has "config" twice`, ""},
 		{"rollback_strategies:\n  application_code: {type: git_based, restoration_method: redeploy}\n", "redeploy wants deploy", ""},
 		{"rollback_strategies:\n  application_code: {type: git_based, deploy: ./x}\n", "deploy is for restoration_method: redeploy", ""},
-		{"rollback_strategies:\n  application_code: {type: git_based, restoration_method: redeploy, deploy: './x {{.Versoin}}'}\n", "Versoin", ""},
+		{"rollback_strategies:\n  application_code: {type: git_based, restoration_method: redeploy, deploy: './x {{.Versio}}'}\n", "Versio", ""},
 		{"rollback_strategies:\n  application_code: {type: git_based, require_approval: maybe}\n", "neither yes nor no", ""},
 		{"rollback_strategies:\n  feature_flags: {type: disable, flags: [x]}\n", "wants file, and no command", ""},
 		{"rollback_strategies:\n  feature_flags: {type: disable, flags: [x], file: f.toml}\n", "neither JSON nor YAML", ""},
