@@ -28,7 +28,7 @@ build-all: ## the program for every platform, without cgo, in dist/
 	done
 
 .PHONY: servers
-servers: ## install the database servers that the tests start, where they are missing
+servers: ## install the database servers and the browser that the tests start, where they are missing
 	@scripts/install-test-servers.sh
 
 .PHONY: test
@@ -61,8 +61,8 @@ property: servers ## random migrations, writes and rollbacks (CASES=2000), judge
 	CASES=$${CASES:-2000} go test -count=1 -timeout 120m -run TestAnyMigration -v ./internal/migrate
 
 .PHONY: bench
-bench: servers ## ratios against peers and the server's own limits (ROWS=2000000 for large tables)
-	go test -run '^$$' -bench . -benchtime 1x -timeout 90m ./bench
+bench: servers ## ratios against peers and the server's limits, into docs/benchmarks.* (ROWS=500000 ROUNDS=5 CASE=DROP_COLUMN)
+	ROWS=$${ROWS:-500000} ROUNDS=$${ROUNDS:-5} OUT=$(CURDIR)/docs go test -count=1 -v -run "TestCompare/cases/$${CASE:-.}" -timeout 180m ./bench
 
 .PHONY: demo
 demo: ## the whole story on an embedded SQLite file, nothing to set up

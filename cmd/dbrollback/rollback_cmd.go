@@ -17,6 +17,7 @@ type rollbackOptions struct {
 	AllowDrift      bool
 	AllowUncaptured bool
 	DryRun          bool
+	Targets         string
 }
 
 // Validate refuses what contradicts itself.
@@ -36,7 +37,7 @@ func (p *program) rollbackCommand() *cli.Command {
 		Usage: "undo migrations: their Down, and the data that they destroyed",
 		Description: `Without flags it undoes the newest migration. Rows that the application wrote since are kept; a value
 that the migration changed and the application changed again is a conflict: --on-conflict decides.`,
-		Flags: append(append(targetFlags(), keepFlags()...),
+		Flags: append(append(append(targetFlags(), keepFlags()...), targetsFlags()...),
 			&cli.StringFlag{Name: "on-conflict", Value: "keep", Usage: "`POLICY`: keep the application's values, restore the captured ones, or fail"},
 			&cli.BoolFlag{Name: "allow-drift", Usage: "go on although the schema was changed by somebody else since"},
 			&cli.BoolFlag{Name: "allow-uncaptured", Usage: "run the Down of migrations that were applied without captures, too"},
@@ -51,10 +52,13 @@ func readRollback(c *cli.Context) (rollbackOptions, error) {
 		err = noArguments(c)
 	}
 	return rollbackOptions{rollbackTarget: target, OnConflict: c.String("on-conflict"), AllowDrift: c.Bool("allow-drift"),
-		AllowUncaptured: c.Bool("allow-uncaptured"), DryRun: c.Bool("dry-run")}, err
+		AllowUncaptured: c.Bool("allow-uncaptured"), DryRun: c.Bool("dry-run"), Targets: c.String("targets")}, err
 }
 
 func runRollback(ctx context.Context, s *session, o rollbackOptions) error {
+	if o.Targets != "" {
+		return s.fleetRollback(ctx, o)
+	}
 	m, err := s.migrator(ctx, false)
 	if err != nil {
 		return err
@@ -65,7 +69,8 @@ func runRollback(ctx context.Context, s *session, o rollbackOptions) error {
 			return err
 		}
 	}
-	result, err := m.Rollback(ctx, migrate.RollbackRequest{
+	agreed, detail := s.agreedPlan(ctx)
+	result, err := m.Rollback(ctx, migrate.RollbackRequest{Agreed: agreed, Detail: detail,
 		To: o.To, Steps: o.steps(), At: o.At, ToRelease: o.Release,
 		OnConflict: snapshot.Policy(o.OnConflict), AllowDrift: o.AllowDrift, AllowUncaptured: o.AllowUncaptured, DryRun: o.DryRun,
 	})

@@ -37,7 +37,7 @@ func (p *postgresScratch) copyOf(ctx context.Context, name, dsn string, notify f
 		return "", err
 	}
 	p.mu.Lock()
-	busy, err := texts(ctx, p.s, `SELECT coalesce(usename, '') || coalesce(' ' || nullif(application_name, ''), '') FROM pg_catalog.pg_stat_activity
+	busy, err := Texts(ctx, p.s, `SELECT coalesce(usename, '') || coalesce(' ' || nullif(application_name, ''), '') FROM pg_catalog.pg_stat_activity
 		WHERE datname = $1 AND pid <> pg_backend_pid() AND backend_type = 'client backend' LIMIT 3`, t.Database)
 	p.mu.Unlock()
 	if err != nil {

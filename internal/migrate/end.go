@@ -11,6 +11,7 @@ import (
 	"github.com/pressly/goose/v3/database"
 
 	"github.com/dbrollback/dbrollback/internal/audit"
+	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/verify"
 )
@@ -20,14 +21,21 @@ import (
 // the row of the journal that says so, and the record is one transaction.
 func (w *work) end(ctx context.Context, g ground) error {
 	m, dir := w.r.m, w.r.dir
-	if err := w.repair(ctx, g.schema(), structural); err != nil {
-		return err
-	}
-	if err := w.bringBack(ctx, g); err != nil {
-		return err
-	}
-	if err := w.repair(ctx, g.schema(), func(verify.Object) bool { return true }); err != nil {
-		return err
+	for _, part := range []func() error{
+		func() error { return w.repair(ctx, g.schema(), structural) },
+		func() error { return w.bringBack(ctx, g) },
+		func() error { return w.repair(ctx, g.schema(), func(verify.Object) bool { return true }) },
+	} {
+		followed, err := w.follow(ctx, g, nil)
+		if err != nil {
+			return err
+		}
+		if err := part(); err != nil {
+			return err
+		}
+		if err := followed(ctx); err != nil {
+			return err
+		}
 	}
 	after, err := w.fingerprint(ctx, g.schema())
 	if err != nil {
@@ -46,6 +54,9 @@ func (w *work) end(ctx context.Context, g ground) error {
 		}
 	}
 	ch := changed(w.before, after)
+	if err := g.rows(ctx, func(tx *sql.Tx) error { return w.bystanders(ctx, tx) }); err != nil {
+		return err
+	}
 	return g.rows(ctx, func(tx *sql.Tx) error {
 		if err := w.capturer.Definitions(ctx, tx, len(w.stmts), ch.destroyed()); err != nil {
 			return err
@@ -134,6 +145,20 @@ func (w *work) leftDefaults(now verify.Fingerprint) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// bystanders captures the rows that Up left alone and that Down would write.
+func (w *work) bystanders(ctx context.Context, tx engine.Querier) error {
+	if w.r.dir != Up {
+		return nil
+	}
+	var down []effects.Statement
+	for _, st := range w.mig.statements(Down) {
+		if !w.mig.noCapture(Down, st) {
+			down = append(down, st.Statement)
+		}
+	}
+	return w.capturer.Bystanders(ctx, tx, len(w.stmts), down, w.watch)
 }
 
 // record writes goose's version row, our record and the audit entry.

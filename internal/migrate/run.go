@@ -33,6 +33,7 @@ type runner struct {
 	at              int64 // the version that the target is at
 	memory          *verify.Memory
 	known           map[int64]bool                // versions that had a record when the run began
+	recorded        *bool                         // there are journals of tables; nil when that was not asked yet
 	plain           map[engine.Name]*verify.Plain // tables as the last additive migration left them, by the name in its text
 }
 
@@ -102,7 +103,11 @@ func (r *runner) migrate(ctx context.Context, version int64) error {
 // atomically runs a migration that is one transaction. It gives the work that was committed.
 func (r *runner) atomically(ctx context.Context, w *work) (*work, error) {
 	long := *w
-	if a := w.additive(); a != nil {
+	journals, err := r.journals(ctx)
+	if err != nil {
+		return w, err
+	}
+	if a := w.additive(); a != nil && !journals {
 		err := r.s.Tx(ctx, func(tx *sql.Tx) error { return w.add(ctx, tx, a) })
 		if err == nil {
 			return w, nil
@@ -339,6 +344,10 @@ func (w *work) captured(ctx context.Context, g ground, i int, run func(text stri
 			return err
 		}
 	}
+	followed, err := w.follow(ctx, g, &st)
+	if err != nil {
+		return w.located(st, err)
+	}
 	start := time.Now()
 	had := len(w.capturer.Captures())
 	if w.restorer == nil {
@@ -350,6 +359,9 @@ func (w *work) captured(ctx context.Context, g ground, i int, run func(text stri
 		}
 		return run(text)
 	}); err != nil {
+		return w.located(st, err)
+	}
+	if err := followed(ctx); err != nil {
 		return w.located(st, err)
 	}
 	for _, c := range w.capturer.Captures()[had:] {

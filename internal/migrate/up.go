@@ -77,6 +77,15 @@ func (m *Migrator) Rollback(ctx context.Context, req RollbackRequest) (*Result, 
 		if len(versions) == 0 {
 			return ErrNothing
 		}
+		if req.Agreed != nil {
+			plan, err := m.Plan(ctx, which)
+			if err == nil {
+				err = req.Agreed(plan)
+			}
+			if err != nil {
+				return err
+			}
+		}
 		if err := m.check(ctx, s, Down, versions, true, 0); err != nil {
 			return err
 		}
@@ -178,7 +187,7 @@ func (r *runner) logFailure(ctx context.Context, version int64, cause error) {
 // leave names the release and drops captures that have expired.
 func (r *runner) leave(ctx context.Context, name string) error {
 	m := r.m
-	return r.s.Tx(ctx, func(tx *sql.Tx) error {
+	err := r.s.Tx(ctx, func(tx *sql.Tx) error {
 		if name != "" {
 			if err := m.catalog.tag(ctx, tx, release{Name: name, Version: r.at, At: time.Now()}); err != nil {
 				return err
@@ -200,6 +209,11 @@ func (r *runner) leave(ctx context.Context, name string) error {
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	_, err = m.changes.Prune(ctx, r.s)
+	return err
 }
 
 // protected lists the versions whose captures the last KeepReleases releases need to be gone back to.

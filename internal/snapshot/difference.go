@@ -53,7 +53,7 @@ func (x *Restoration) compareOne(ctx context.Context, tx engine.Querier, l *lot)
 		return err
 	}
 	l.x = l.entries.capture
-	if x.ask.Mode == Replace && !l.was.complete() && !slices.ContainsFunc(l.was.captures, func(c *capture) bool { return c.Direction == Restored }) {
+	if x.ask.Mode == Replace && l.was.changes == nil && !l.was.complete() && !slices.ContainsFunc(l.was.captures, func(c *capture) bool { return c.Direction == Restored }) {
 		return &UnsafeError{Message: fmt.Sprintf("--mode replace wants the whole of %s, and there is only: %s", l.name, l.was.holds()), Hint: "--mode merge puts back what there is"}
 	}
 	if len(l.x.Key) == 0 && x.ask.Mode == Merge {

@@ -173,6 +173,9 @@ func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*ta
 		if err := r.removed(ctx, tx, g, c); err != nil {
 			return err
 		}
+		if err := r.lost(ctx, tx, g); err != nil {
+			return err
+		}
 		if late := slices.DeleteFunc(slices.Clone(g.fields), func(i int) bool { return !slices.Contains(g.x.late, g.x.Fields[i].Name) }); len(late) > 0 {
 			watched := func(i int) bool { return g.x.Fields[i].Watched } // Down has computed it by now
 			for _, part := range [][]int{slices.DeleteFunc(slices.Clone(late), watched), late} {
@@ -230,6 +233,16 @@ func (r *Restorer) removed(ctx context.Context, tx engine.Querier, g *target, c 
 	}
 	missing := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal))
 	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", reason, r.source(x), all(x.inserted(false), r.free(x), missing)))
+}
+
+// lost reports bystanders that others wrote since and that the opposite direction has removed: it has captured them as they were then.
+func (r *Restorer) lost(ctx context.Context, tx engine.Querier, g *target) error {
+	s, x := r.s, g.x
+	if !x.Bystander || !x.work {
+		return nil
+	}
+	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s w JOIN %s ON d.n = w.n WHERE w.reason = '%s' AND NOT EXISTS (SELECT 1 FROM %s t WHERE %s)",
+		removedByDown, s.own(x.conflicts()), r.source(x), letBe, s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal)))
 }
 
 // clear removes rows that the migration inserted and moves keys back. Where keys were moved this is done for all captures of a
@@ -435,6 +448,7 @@ func (r *Restorer) conflictsOf(ctx context.Context, tx engine.Querier, x *restor
 		return nil, 0, nil
 	}
 	s := r.s
+	where = all(where, fmt.Sprintf("w.reason NOT IN ('%s', '%s')", letBe, letBeGone))
 	total, err := number(ctx, tx, "count conflicts", fmt.Sprintf("SELECT count(DISTINCT n) FROM %s w WHERE %s", s.own(x.conflicts()), where))
 	if err != nil || total == 0 {
 		return nil, 0, err

@@ -179,11 +179,20 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 				empty := slices.DeleteFunc(slices.Clone(came), func(i int) bool {
 					return c.x.Fields[i].Watched && (c.fresh || c.late) || c.fresh && c.x.Fields[i].Seal != ""
 				})
-				if err := r.write(ctx, tx, g, empty, true, false); err != nil {
-					return err
+				anew := false
+				if !c.fresh && len(empty) == len(came) {
+					var err error
+					if anew, err = r.anew(ctx, tx, g, came); err != nil {
+						return err
+					}
+				}
+				if !anew {
+					if err := r.write(ctx, tx, g, empty, true, false); err != nil {
+						return err
+					}
 				}
 				if !c.fresh {
-					if c.late {
+					if c.late && !anew {
 						if err := r.write(ctx, tx, g, came, false, false); err != nil {
 							return err
 						}

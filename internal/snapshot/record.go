@@ -43,7 +43,9 @@ type detail struct {
 	Shape     *engine.Table   `json:"shape"`             // the shape of the table when it was captured
 	Objects   []verify.Object `json:"objects"`           // of Definition
 	Renamed   []part          `json:"renamed,omitempty"` // of Kept: what had to give up its name
-	New       bool            `json:"new,omitempty"`     // rows that were put into a table made in the place of another one, by key
+	// Bystander: rows that the migration left alone and the opposite direction would write. What others do to them is theirs.
+	Bystander bool `json:"bystander,omitempty"`
+	New       bool `json:"new,omitempty"` // rows that were put into a table made in the place of another one, by key
 }
 
 // field is one captured column.

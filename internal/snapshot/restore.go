@@ -21,6 +21,9 @@ const (
 	usedSince     = "referenced since"
 	removedByDown = "deleted by the migration"
 	noRow         = "the row is not there"
+	// Of a bystander, which is no conflict: others changed or removed it since, and the opposite direction may do with it what it does.
+	letBe     = "let be"
+	letBeGone = "let be, gone"
 )
 
 // Restorer puts the captures of one migration in one direction back while the opposite direction runs, in the same
@@ -332,6 +335,10 @@ func (r *Restorer) compareWhere(ctx context.Context, tx engine.Querier, x *resto
 			s.on(x.capture, t, "t", "d", name, k),
 			all("d.sealed IS NULL", there), all("d.sealed IS NOT NULL", gone, notInserted),
 			all("d.sealed IS NOT NULL", there, "d.hash <> "+s.sealHash(x.capture, t)))
+	}
+	if x.Bystander {
+		query = fmt.Sprintf("SELECT b.n, CASE WHEN b.reason = '%s' THEN '%s' ELSE '%s' END FROM (SELECT 0 AS n, '' AS reason FROM %s WHERE 1 = 0 UNION ALL %s) b",
+			deletedSince, letBeGone, letBe, data, query)
 	}
 	if where != "" {
 		query = fmt.Sprintf("SELECT q.n, q.reason FROM (SELECT 0 AS n, '' AS reason FROM %s WHERE 1 = 0 UNION ALL %s) q JOIN %s d ON d.n = q.n WHERE %s", data, query, data, where)

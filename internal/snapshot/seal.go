@@ -277,7 +277,7 @@ func (c *Capturer) seal(ctx context.Context, tx engine.Querier, index int, x *ca
 		}
 		x.Seal.Key = append(x.Seal.Key, x.Key[i].Seal)
 	}
-	if dropped {
+	if dropped || x.Bystander {
 		c.watch(x, t, watch[t.Name.String()])
 	}
 	return c.sealRows(ctx, tx, index, x, t)
@@ -300,8 +300,8 @@ func (c *Capturer) watch(x *capture, t *engine.Table, computed []Computed) {
 		}
 		concerns := false
 		for i, f := range x.Fields {
-			if f.Seal == "" && (len(w.Sets) == 0 || slices.ContainsFunc(w.Sets, func(n string) bool { return c.s.sameName(f.Name, n) })) {
-				x.Fields[i].Watched, concerns = true, true
+			if (f.Seal == "" || x.Bystander) && (len(w.Sets) == 0 || slices.ContainsFunc(w.Sets, func(n string) bool { return c.s.sameName(f.Name, n) })) {
+				x.Fields[i].Watched, concerns = f.Seal == "", true
 			}
 		}
 		for _, n := range from {

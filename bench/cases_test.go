@@ -1,0 +1,78 @@
+//go:build unix
+
+package bench
+
+import "github.com/dbrollback/dbrollback/internal/testdb"
+
+const (
+	pg, my, ma, lite = testdb.OnPostgres, testdb.OnMySQL, testdb.OnMariaDB, testdb.OnSQLite
+
+	dropTable = "-- +goose Up\nDROP TABLE big;\n-- +goose Down\nCREATE TABLE big (" + columns + ");\nCREATE INDEX big_score ON big (score);\nCREATE INDEX big_name ON big (name);\n"
+	truncate  = "-- +goose Up\nTRUNCATE TABLE big;\n-- +goose Down\nSELECT 1;\n"
+	dropNote  = "-- +goose Up\nALTER TABLE big DROP COLUMN note;\n-- +goose Down\nALTER TABLE big ADD COLUMN note varchar(40);\n"
+	updateAll = "-- +goose Up\nUPDATE big SET note = 'gone';\n-- +goose Down\nSELECT 1;\n"
+
+	copied  = "CREATE TABLE big_copy AS SELECT * FROM big"
+	rewrite = "ALTER TABLE big ALTER COLUMN score TYPE bigint"
+	modify  = "ALTER TABLE big MODIFY score bigint, ALGORITHM=COPY"
+)
+
+// noteBack are the statements that give a dropped column back in the usual way; the last one is the one that counts.
+var noteBack = []string{"CREATE TABLE big_copy AS SELECT id, note FROM big", "CREATE INDEX big_copy_id ON big_copy (id)", "ALTER TABLE big DROP COLUMN note",
+	"ALTER TABLE big ADD COLUMN note varchar(40)"}
+
+const (
+	updateFrom = "UPDATE big SET note = big_copy.note FROM big_copy WHERE big_copy.id = big.id"
+	updateJoin = "UPDATE big JOIN big_copy ON big_copy.id = big.id SET big.note = big_copy.note"
+)
+
+var cases = []compared{
+	{"up of small migrations", pg, "", small, withGoose, "goose up", 1.3},
+	{"up of small migrations", lite, "", small, withGoose, "goose up", 1.3},
+	{"up of small migrations", my, "", small, withGoose, "goose up", 1.3},
+	{"up of small migrations", ma, "", small, withGoose, "goose up", 1.3},
+	{"up of ten times as many, each", pg, "", each(10), each(1), "each of a tenth", 1.5},
+	{"up of mixed migrations", pg, "", mixed, mixedWithGoose, "goose up", 0},
+
+	{"whole table copied, under lock", pg, "", blocked(truncate), bare(copied), "CREATE TABLE AS", 1.15},
+	{"whole table copied, with checksum", pg, "", upCopied(truncate), bare(copied), "CREATE TABLE AS", 1.5},
+	{"whole table copied, under lock, dump", pg, "", blocked(truncate), pgDump, "pg_dump -Fc", 0.5},
+	{"whole table copied, with checksum", ma, "", upCopied(truncate), bare(copied), "CREATE TABLE AS", 1.5},
+	{"snapshot of the whole table", ma, "", manual, mariadbDump, "mariadb-dump", 0},
+	{"snapshot of the whole table", lite, "", manual, sqliteBackup, "sqlite3 .backup", 0},
+
+	{"DROP TABLE, up", pg, "", up(dropTable), tenth(up(dropTable)), "a small table", 2},
+	{"DROP TABLE, rollback", pg, "", rollback(dropTable), tenth(rollback(dropTable)), "a small table", 2},
+	{"DROP TABLE, up", ma, "", up(dropTable), tenth(up(dropTable)), "a small table", 2},
+	{"DROP TABLE, rollback", ma, "", rollback(dropTable), tenth(rollback(dropTable)), "a small table", 2},
+	{"DROP TABLE, up", my, "", up(dropTable), tenth(up(dropTable)), "a small table", 2},
+	{"DROP TABLE, rollback", my, "", rollback(dropTable), tenth(rollback(dropTable)), "a small table", 2},
+	{"TRUNCATE, up", pg, "", up(truncate), tenth(up(truncate)), "a small table", 2},
+	{"TRUNCATE, rollback", pg, "", rollback(truncate), tenth(rollback(truncate)), "a small table", 2},
+
+	{"DROP COLUMN, up", pg, "", up(dropNote), bare("CREATE TABLE big_copy AS SELECT id, note FROM big"), "CREATE TABLE AS of it", 0},
+	{"DROP COLUMN, rollback", pg, "", rollback(dropNote), bare(rewrite), "a plain rewrite", 1.3},
+	{"DROP COLUMN, rollback, usual way", pg, "", rollback(dropNote), bare(append(noteBack, updateFrom)...), "UPDATE … FROM", 0.4},
+	{"DROP COLUMN, rollback", ma, "", rollback(dropNote), bare(modify), "a plain rewrite", 1.3},
+	{"DROP COLUMN, rollback, usual way", ma, "", rollback(dropNote), bare(append(noteBack, updateJoin)...), "UPDATE … JOIN", 0.67},
+
+	{"UPDATE of all rows, up", pg, "", up(updateAll), bare("UPDATE big SET note = 'gone'"), "the bare UPDATE", 1.3},
+	{"UPDATE of all rows, up", ma, "", up(updateAll), bare("UPDATE big SET note = 'gone'"), "the bare UPDATE", 1.6},
+	{"UPDATE of all rows, up", lite, "", up(updateAll), bare("UPDATE big SET note = 'gone'"), "the bare UPDATE", 0},
+
+	{"restore --mode replace, a tenth differs", pg, "", replace(10), pgRestore, "pg_restore", 0.5},
+	{"restore --mode replace, all differ", pg, "", replace(1), pgRestore, "pg_restore", 1},
+	{"restore --mode replace, a tenth differs", ma, "", replace(10), mariadbLoad, "loading a dump", 0.5},
+
+	{"restore of 1,000 rows, journal on", pg, "", journalled, few(journalled), "the same in 20,000 rows", 2},
+	{"restore of 1,000 rows, journal on", my, "", journalled, few(journalled), "the same in 20,000 rows", 2},
+	{"restore of 1,000 rows, journal on", ma, "", journalled, few(journalled), "the same in 20,000 rows", 2},
+	{"restore of 1,000 rows, journal on", lite, "", journalled, few(journalled), "the same in 20,000 rows", 2},
+	{"writes like pgbench's, journal on", pg, "", writes(true), writes(false), "journal off", 1.25},
+
+	{"memory above start, up and rollback", pg, "MiB", memory(dropNote), fixed(64), "64 MiB", 1},
+	{"memory above start, up and rollback", ma, "MiB", memory(dropNote), fixed(64), "64 MiB", 1},
+	{"memory above start, up and rollback", lite, "MiB", memory(dropNote), fixed(64), "64 MiB", 1},
+	{"lint of one file, from the start", lite, "", start("lint"), fixed(0.06), "60 ms", 1},
+	{"status, from the start", lite, "", start("status"), fixed(0.06), "60 ms", 1},
+}
