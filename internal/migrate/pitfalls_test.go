@@ -128,3 +128,35 @@ INSERT INTO chi VALUES (1, 2), (2, 3), (3, NULL);
 	f.exec("DELETE FROM m WHERE v = 'app';")
 	f.same(before, f.dump(), "with a row written meanwhile")
 }
+
+// TestDeferredTriggersAreSeen is rule 2: what a deferred trigger writes at the commit belongs to the statement, and comes back with it.
+func TestDeferredTriggersAreSeen(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, testdb.Postgres(t), people, map[string]string{"00001_a.sql": migration("UPDATE people SET score = 0 WHERE id = 1;\nALTER TABLE people DROP COLUMN note;", "ALTER TABLE people ADD COLUMN note varchar(200) DEFAULT 'none';")})
+	testdb.Exec(t, f.dsn, "CREATE TABLE counts (k text PRIMARY KEY, n integer)", "INSERT INTO counts VALUES ('people', 7)",
+		"CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN UPDATE counts SET n = n + 1; RETURN NULL; END'",
+		"CREATE CONSTRAINT TRIGGER late AFTER UPDATE ON people DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION late()")
+	before := f.dump()
+	f.up()
+	if got := testdb.Query(t, f.dsn, "SELECT n FROM counts")[0]; got != "8" {
+		t.Fatalf("counts %s: the trigger did not write", got)
+	}
+	f.rollback(migrate.RollbackRequest{Steps: 1})
+	f.same(before, f.dump(), "after the rollback")
+}
+
+// TestOlderMigrationAfterANewerOne is refused, as goose does: what it would do to a schema that is further on, nobody has tried.
+func TestOlderMigrationAfterANewerOne(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, people, map[string]string{"00002_b.sql": migration("UPDATE people SET score = 0;", "SELECT 1;")})
+		f.up()
+		f.files["00001_a.sql"] = f.files["00002_b.sql"]
+		before := f.dump()
+		_, err := f.open().Up(t.Context(), migrate.UpRequest{To: -1})
+		if err == nil || !strings.Contains(err.Error(), "00001_a.sql") {
+			t.Errorf("err = %v, want a refusal that names the file", err)
+		}
+		f.same(before, f.dump(), "after the refusal")
+	})
+}
