@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sort"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -177,11 +176,11 @@ func TestRestoreFilesRefused(t *testing.T) {
 		{"a link beside", "symbolic link", func(t *testing.T, b *bed) {
 			must(t, os.Symlink("../other.txt", filepath.Join(b.base, "config/new")))
 		}},
-		{"a pipe", "neither a file nor a folder", func(t *testing.T, b *bed) {
-			if runtime.GOOS == "windows" {
-				t.Fatal("no pipes here")
-			}
-			must(t, syscall.Mkfifo(filepath.Join(b.base, "config/pipe"), 0o600))
+		{"a socket", "neither a file nor a folder", func(t *testing.T, b *bed) {
+			t.Chdir(b.base) // its path must be short
+			l, err := net.Listen("unix", "config/s")
+			must(t, err)
+			t.Cleanup(func() { _ = l.Close() })
 		}},
 		{"a folder in place of a file", "is a folder now", func(t *testing.T, b *bed) {
 			must(t, os.Remove(filepath.Join(b.base, "one.ini")))
@@ -279,4 +278,18 @@ func TestExcept(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
+}
+
+func TestLock(t *testing.T) {
+	b := newBed(t)
+	file := filepath.Join(b.base, "one.ini")
+	release, err := Lock(file)
+	must(t, err)
+	if _, err := Lock(file); !errors.Is(err, ErrLocked) {
+		t.Errorf("a second one: %v", err)
+	}
+	release()
+	release, err = Lock(file)
+	must(t, err)
+	release()
 }

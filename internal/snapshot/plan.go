@@ -48,6 +48,9 @@ type plan struct {
 	// rewrites: a trigger may give rows another key than the statement does.
 	rewrites bool
 	clock    bool // which rows it hits depends on the time
+	// What it does to the rows of captures made before: those whose seals follow, and those whose seals get other names.
+	follows []*following
+	spelt   []*capture
 }
 
 // planner collects the actions of one statement.
