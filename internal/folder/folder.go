@@ -261,7 +261,7 @@ func unreadable(file string, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		e.Hint = "make it readable for the user that runs dbrollback"
 	case errors.Is(err, fs.ErrNotExist):
-		e.Hint = "it is a link that leads nowhere: mend it, or remove it"
+		e.Hint = "it is not there, or it is a link that leads nowhere"
 	}
 	return e
 }

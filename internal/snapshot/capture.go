@@ -288,6 +288,13 @@ func (c *Capturer) guarded(ctx context.Context, tx engine.Querier, n int, p *pla
 	if len(made)+len(p.opaque)+len(p.follows)+len(p.spelt) == 0 {
 		return nil
 	}
+	if d, ok := c.s.d.(interface {
+		deferred(context.Context, engine.Querier) error
+	}); ok && len(p.opaque) > 0 {
+		if err := d.deferred(ctx, tx); err != nil {
+			return err
+		}
+	}
 	if err := answer(ctx); err != nil {
 		return err
 	}
