@@ -29,6 +29,7 @@ type Caps struct {
 	TransactionalDDL bool   // DDL, captures and the version row commit together; savepoints give rehearsal
 	Schemas          bool   // tables live in schemas inside a database
 	LongText         string // the type of a text without a limit that matters
+	LockWait         string // sets, followed by milliseconds, how long the session waits for a lock; "" where others do not queue behind who waits
 	TableOptions     string // what follows the columns of our own tables, so that no default of the database changes them
 }
 
