@@ -32,6 +32,7 @@ type Caps struct {
 	LongText         string // the type of a text without a limit that matters
 	HeldLocks        string // query of the locks that are held on tables; "" where there is one for the whole database
 	HeldLocksIf      string // query that tells whether the server records them; "" always
+	LockWait         string // sets, followed by milliseconds, how long the session waits for a lock; "" where others do not queue behind who waits
 	TableOptions     string // what follows the columns of our own tables, so that no default of the database changes them
 }
 

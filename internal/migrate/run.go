@@ -32,6 +32,7 @@ type runner struct {
 	started         time.Time
 	at              int64 // the version that the target is at
 	memory          *verify.Memory
+	wait            time.Duration                 // for locks, in all; see briefly
 	known           map[int64]bool                // versions that had a record when the run began
 	recorded        *bool                         // there are journals of tables; nil when that was not asked yet
 	plain           map[engine.Name]*verify.Plain // tables as the last additive migration left them, by the name in its text
@@ -86,8 +87,10 @@ func (r *runner) migrate(ctx context.Context, version int64) error {
 	r.m.o.Events(Event{Kind: MigrationStart, Version: version, File: mig.File, Direction: r.dir, Of: len(w.stmts)})
 	if w.atomic() {
 		w, err = r.atomically(ctx, w)
-	} else {
-		err = w.journalled(ctx)
+	} else if err = r.waits(ctx, r.wait); err == nil {
+		if err = w.journalled(ctx); err == nil {
+			err = r.waits(ctx, shortWait)
+		}
 	}
 	if errors.Is(err, errSettled) {
 		r.warn(fmt.Sprintf("%s: %v", mig.File, err))
@@ -100,8 +103,8 @@ func (r *runner) migrate(ctx context.Context, version int64) error {
 	return nil
 }
 
-// atomically runs a migration that is one transaction. It gives the work that was committed.
-func (r *runner) atomically(ctx context.Context, w *work) (*work, error) {
+// attempt runs a migration that is one transaction, once. It gives the work that was committed.
+func (r *runner) attempt(ctx context.Context, w *work) (*work, error) {
 	long := *w
 	journals, err := r.journals(ctx)
 	if err != nil {

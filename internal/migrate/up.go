@@ -144,6 +144,11 @@ func (r *runner) enter(ctx context.Context, s *engine.Session) ([]int64, error) 
 
 // each runs the migrations; the first failure stops the run and is put into the audit log.
 func (r *runner) each(ctx context.Context, versions []int64) error {
+	back, err := r.briefly(ctx)
+	if err != nil {
+		return err
+	}
+	defer back()
 	for _, v := range versions {
 		if err := r.migrate(ctx, v); err != nil {
 			r.res.Verified = false
