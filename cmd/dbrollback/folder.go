@@ -5,6 +5,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/folder"
@@ -22,8 +25,52 @@ func (s *session) openFolder(dir string, d effects.Dialect) (*folder.Folder, err
 	for _, l := range f.Left {
 		s.out.note("not read: %s", l)
 	}
-	return f, nil
+	if f.Format != folder.Goose {
+		return f, nil
+	}
+	lost, err := unread(dir)
+	for _, l := range lost {
+		s.out.note("not read: %s: %s", l.file, l.why)
+	}
+	return f, err
 }
+
+// lostFile looks like a migration, and goose passes over it without a word.
+type lostFile struct{ file, why string }
+
+// unread lists the files of a folder that goose does not read because of their names though they look like migrations: their
+// names begin with a digit, or goose's own annotation stands in them.
+func unread(dir string) ([]lostFile, error) {
+	files, err := migrationFiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	var out []lostFile
+	for _, file := range files {
+		base := filepath.Base(file)
+		digits, _, separated := strings.Cut(base, "_")
+		v, err := strconv.ParseInt(digits, 10, 64)
+		if separated && err == nil && v > 0 {
+			continue
+		}
+		if base[0] < '0' || base[0] > '9' {
+			if text := sourceText(file); !gooseUp.MatchString(text) {
+				continue
+			}
+		}
+		why := "its name does not begin with a version and an underscore"
+		switch {
+		case separated && errors.Is(err, strconv.ErrRange):
+			why = "its version is larger than 9223372036854775807, the largest that goose knows"
+		case separated && err == nil:
+			why = "its version is not greater than zero"
+		}
+		out = append(out, lostFile{file, why})
+	}
+	return out, nil
+}
+
+var gooseUp = regexp.MustCompile(`(?mi)^--\s*\+goose\s+up\s*$`)
 
 // filesOf gives the files, from the folder, of the migration that goose knows by a name.
 func filesOf(files fs.FS, name string) []string {

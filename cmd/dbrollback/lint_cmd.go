@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -98,24 +99,32 @@ func runLint(ctx context.Context, s *session, o lintOptions) error {
 			report.Add(twice) // no tool reads a folder that has a version twice
 			continue
 		}
-		migrations, err := s.lintFolder(ctx, f, dialect, o)
+		if f.content.Format == folder.Goose {
+			lost, err := unread(f.dir)
+			if err != nil {
+				return err
+			}
+			for _, l := range lost {
+				report.Add(lint.Unread(l.file, l.why, options))
+			}
+		}
+		if o.Fix {
+			if err := s.lintFix(ctx, f, dialect, o, options); err != nil {
+				return err
+			}
+			if _, err := s.lintOpen(f, dialect); err != nil { // texts and places are those of the new files
+				return err
+			}
+		}
+		all, each, err := s.lintFolder(ctx, f, dialect, o)
 		if err != nil {
 			return err
 		}
-		if o.Fix {
-			if migrations, err = s.lintFix(ctx, f, migrations, options); err != nil {
-				return err
-			}
-			if f.content.Placed { // places are those of the new files
-				if _, err := s.lintOpen(f, dialect); err != nil {
-					return err
-				}
-				if migrations, err = s.lintFolder(ctx, f, dialect, o); err != nil {
-					return err
-				}
-			}
+		found, err := lint.RunEach(all, each, options)
+		if err != nil {
+			return err
 		}
-		report.Add(lint.Run(migrations, options))
+		report.Add(found)
 	}
 	return s.lintReport(report, o)
 }
@@ -214,32 +223,47 @@ func (s *session) lintOpen(f *lintFolder, dialect effects.Dialect) (*lint.Report
 	return lint.SameVersions(all), nil
 }
 
-// lintFolder reads a folder, and marks what is there for context only.
-func (s *session) lintFolder(ctx context.Context, f *lintFolder, dialect effects.Dialect, o lintOptions) ([]*lint.Migration, error) {
-	loaded, err := migrate.Load(ctx, f.content, f.dir, dialect)
+// lintFolder lists the migrations of a folder, and reads them one after the other; what is there for context only is marked.
+func (s *session) lintFolder(ctx context.Context, f *lintFolder, dialect effects.Dialect, o lintOptions) ([]*lint.Migration, iter.Seq2[*lint.Migration, error], error) {
+	listed, err := migrate.List(f.content, f.dir, dialect)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	migrations := judged(loaded)
 	var added addedFiles
 	if o.Since != "" {
 		if added, err = addedSince(ctx, f.dir, o.Since); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	edited, err := s.editedVersions(ctx, f, o)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	for i, m := range migrations {
-		files := f.content.Files(loaded[i].Name)
+	mark := func(in *migrate.Migration) *lint.Migration {
+		m := judged([]*migrate.Migration{in})[0]
+		files := f.content.Files(in.Name)
 		m.Old = added != nil && !added[files[0]]
-		m.Skip = !added.has(f.content, loaded[i].Name) ||
+		m.Skip = !added.has(f.content, in.Name) ||
 			len(f.files) > 0 && !slices.ContainsFunc(files, func(file string) bool { return slices.Contains(f.files, file) })
 		m.Edited = edited[m.Version]
 		m.Converted = f.content.Placed
+		return m
 	}
-	return migrations, nil
+	all := make([]*lint.Migration, len(listed))
+	for i, m := range listed {
+		all[i] = mark(m)
+	}
+	return all, func(yield func(*lint.Migration, error) bool) {
+		for m, err := range migrate.Each(ctx, f.content, f.dir, dialect) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(mark(m), nil) {
+				return
+			}
+		}
+	}, nil
 }
 
 // checkSizes refuses files that are no migrations but dumps, before any of them is read into memory.
@@ -286,14 +310,25 @@ func (s *session) editedVersions(ctx context.Context, f *lintFolder, o lintOptio
 	return out, nil
 }
 
-// lintFix writes the fixed files and reads them again.
-func (s *session) lintFix(ctx context.Context, f *lintFolder, migrations []*lint.Migration, o lint.Options) ([]*lint.Migration, error) {
+// lintFix writes the fixed files.
+func (s *session) lintFix(ctx context.Context, f *lintFolder, dialect effects.Dialect, asked lintOptions, o lint.Options) error {
+	_, each, err := s.lintFolder(ctx, f, dialect, asked)
+	if err != nil {
+		return err
+	}
+	var migrations []*lint.Migration // one fix shows in what the next builds on
+	for m, err := range each {
+		if err != nil {
+			return err
+		}
+		migrations = append(migrations, m)
+	}
 	parse := func(m *lint.Migration, text string) (*lint.Migration, error) {
 		return reread(ctx, o.Engine, m, text)
 	}
 	fixed, err := lint.Fix(migrations, o, parse)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, x := range fixed {
 		i := slices.IndexFunc(migrations, func(m *lint.Migration) bool { return m.File == x.File })
@@ -301,22 +336,19 @@ func (s *session) lintFix(ctx context.Context, f *lintFolder, migrations []*lint
 		if f.content.Placed {
 			name := f.content.Migrations[i].Name
 			if file, text, err = f.content.WithDown(name, x.Drafted, x.Top); err != nil {
-				return nil, err
+				return err
 			}
 			file = filepath.Join(f.dir, file)
 		}
 		if err := replaceFile(file, text); err != nil {
-			return nil, fmt.Errorf("write %s: %w", file, err)
+			return fmt.Errorf("write %s: %w", file, err)
 		}
 		s.out.note("fixed: %s; read it before you commit it, and try it with: dbrollback verify", file)
-		if migrations[i], err = parse(migrations[i], x.Text); err != nil {
-			return nil, err
-		}
 	}
 	if len(fixed) == 0 {
 		s.out.note("nothing to fix in %s", f.dir)
 	}
-	return migrations, nil
+	return nil
 }
 
 // reread reads a goose text as if it stood in the migration's file.

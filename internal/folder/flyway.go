@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
 )
@@ -161,11 +162,31 @@ func (r *reader) flywayScript(name string) (*piece, error) {
 	}
 	conf, err := fs.ReadFile(r.files, name+".conf")
 	if err != nil {
-		return p, nil //nolint:nilerr // most migrations have none
+		return p, r.placeholders(name, p) // most migrations have none
 	}
+	replaced := true
 	for _, l := range strings.Split(string(conf), "\n") {
 		key, value, _ := strings.Cut(l, "=")
 		p.auto = p.auto || strings.TrimSpace(key) == "executeInTransaction" && strings.TrimSpace(value) == "false"
+		replaced = replaced && !(strings.TrimSpace(key) == "placeholderReplacement" && strings.TrimSpace(value) == "false")
 	}
-	return p, nil
+	if !replaced {
+		return p, nil
+	}
+	return p, r.placeholders(name, p)
 }
+
+// placeholders refuses a script that Flyway would put values into, which stand in its configuration: as it is, the text means
+// something else. What stands behind -- on a line is no statement.
+func (r *reader) placeholders(name string, p *piece) error {
+	for i, l := range strings.Split(p.text, "\n") {
+		code, _, _ := strings.Cut(l, "--")
+		if at := flywayPlaceholder.FindStringIndex(code); at != nil {
+			return r.wrong(name, p.line+i, utf8.RuneCountInString(code[:at[0]])+1, "the placeholder "+code[at[0]:at[1]]+" has no value here: Flyway takes it from its configuration",
+				"write the value into the file, or placeholderReplacement=false into "+path.Base(name)+".conf when it is none")
+		}
+	}
+	return nil
+}
+
+var flywayPlaceholder = regexp.MustCompile(`\$\{[\w:.-]+\}`)

@@ -376,3 +376,21 @@ func TestWhatIsLeft(t *testing.T) {
 		t.Errorf("left %q of %v", f.Left, f.Migrations)
 	}
 }
+
+// Flyway would put a value in; a comment, a script that says there is nothing to replace, and another tool's are read as they are.
+func TestFlywayPlaceholders(t *testing.T) {
+	for name, c := range map[string]struct {
+		files fstest.MapFS
+		want  string
+	}{
+		"refused": {fstest.MapFS{"V1__a.sql": {Data: []byte("SELECT 1;\nCREATE TABLE \u00e9${schema}.a (id int);")}}, "m/V1__a.sql:2:15: the placeholder ${schema} has no value here"},
+		"comment": {fstest.MapFS{"V1__a.sql": {Data: []byte("-- ${schema}\nCREATE TABLE a (id int);")}}, ""},
+		"not replaced": {fstest.MapFS{"V1__a.sql": {Data: []byte("INSERT INTO a VALUES ('${x}');")},
+			"V1__a.sql.conf": {Data: []byte("placeholderReplacement = false\n")}}, ""},
+	} {
+		_, err := Open(c.files, "m", Flyway, effects.Postgres)
+		if got := fmt.Sprint(err); err == nil && c.want != "" || err != nil && (c.want == "" || !strings.HasPrefix(got, c.want)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

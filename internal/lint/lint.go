@@ -9,6 +9,7 @@ package lint
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"sort"
 	"strings"
@@ -114,24 +115,41 @@ func CheckSeverities(m map[string]Severity) error {
 
 // Run judges migrations, given in the order in which they are applied.
 func Run(migrations []*Migration, o Options) *Report {
-	r := &Report{Migrations: len(migrations), Sources: map[string]string{}}
-	model := NewModel(o.Engine)
-	for _, m := range migrations {
-		if !m.Converted {
-			r.Sources[m.File] = m.Text
+	r, _ := RunEach(migrations, func(yield func(*Migration, error) bool) { // it gives no errors
+		for _, m := range migrations {
+			if !yield(m, nil) {
+				return
+			}
 		}
+	}, o)
+	return r
+}
+
+// RunEach judges migrations one after the other and keeps none of them: memory does not grow with their number, only with
+// the schema that they build and what is found. All are those of the sequence, of which only versions, files and Old matter.
+func RunEach(all []*Migration, each iter.Seq2[*Migration, error], o Options) (*Report, error) {
+	r := &Report{Sources: map[string]string{}}
+	model := NewModel(o.Engine)
+	for m, err := range each {
+		if err != nil {
+			return nil, err
+		}
+		r.Migrations++
 		p := newPass(m, model, o)
-		p.all = migrations
+		p.all = all
 		p.play()
 		if !m.Skip {
 			r.Files = append(r.Files, m.File)
 			p.judge()
-			r.Findings = append(r.Findings, p.found()...)
+			found := p.found()
+			if r.Findings = append(r.Findings, found...); len(found) > 0 && !m.Converted {
+				r.Sources[m.File] = strings.Clone(m.Text)
+			}
 		}
 		model.commit(p.After)
 	}
 	slices.SortStableFunc(r.Findings, byPlace)
-	return r
+	return r, nil
 }
 
 func byPlace(a, b Diagnostic) int {

@@ -53,10 +53,16 @@ func (m *Model) touch(entity string) {
 	}
 }
 
+// fail notes why the current statement will fail. Of several reasons the same one comes first in every run.
 func (m *Model) fail(message string) {
-	if m.played.current != nil {
-		m.played.failures = append(m.played.failures, failure{m.played.current, message})
+	if m.played.current == nil {
+		return
 	}
+	f := append(m.played.failures, failure{m.played.current, message})
+	for i := len(f) - 1; i > 0 && f[i-1].at == f[i].at && f[i].message < f[i-1].message; i-- {
+		f[i], f[i-1] = f[i-1], f[i]
+	}
+	m.played.failures = f
 }
 
 // miss notes a drop of something that the model does not know. Without IF EXISTS it must be there all the same.

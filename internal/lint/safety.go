@@ -128,7 +128,7 @@ func inColumns(before []effects.Token) bool {
 
 func versionOrder(p *Pass) {
 	for _, o := range p.all {
-		if o == p.Migration {
+		if o.File == p.Migration.File && o.Version == p.Migration.Version {
 			continue
 		}
 		switch {
@@ -158,4 +158,11 @@ func SameVersions(migrations []*Migration) *Report {
 		r.Findings = append(r.Findings, p.found()...)
 	}
 	return r
+}
+
+// Unread reports a file that looks like a migration, and that the tool which runs migrations passes over.
+func Unread(file, why string, o Options) *Report {
+	p := &Pass{Migration: &Migration{File: file}, options: o, rule: Find("SF002"), codes: func(string) bool { return true }}
+	p.reportAt("", nil, "this file is never applied: "+why, "name it VERSION_NAME.sql, or keep what is no migration elsewhere")
+	return &Report{Sources: map[string]string{}, Findings: p.found()}
 }

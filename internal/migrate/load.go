@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"runtime"
 	"slices"
 	"strings"
@@ -359,6 +360,67 @@ func Load(ctx context.Context, files fs.FS, dir string, dialect effects.Dialect)
 		return nil, err
 	}
 	return out, nil
+}
+
+// List gives the migrations of a folder with no more than version, name and file: nothing is read.
+func List(files fs.FS, dir string, dialect effects.Dialect) ([]*Migration, error) {
+	s, err := newSource(files, dir, dialect)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*Migration, len(s.versions))
+	for i, v := range s.versions {
+		out[i] = &Migration{Version: v, Name: s.paths[v], File: s.file(v)}
+	}
+	return out, nil
+}
+
+// Each is like Load, and holds only a few migrations at a time. It ends with the first error.
+func Each(ctx context.Context, files fs.FS, dir string, dialect effects.Dialect) iter.Seq2[*Migration, error] {
+	type parsed struct {
+		m   *Migration
+		err error
+	}
+	return func(yield func(*Migration, error) bool) {
+		s, err := newSource(files, dir, dialect)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		processors := runtime.GOMAXPROCS(0)
+		ahead := make(chan chan parsed, 4*processors)
+		go func() {
+			defer close(ahead)
+			working := make(chan struct{}, processors)
+			for _, v := range s.versions {
+				next := make(chan parsed, 1)
+				select {
+				case ahead <- next:
+				case <-ctx.Done():
+					return
+				}
+				u, err := s.read(ctx, v)
+				if err != nil {
+					next <- parsed{err: err}
+					return
+				}
+				working <- struct{}{}
+				go func() {
+					defer func() { <-working }()
+					m, err := s.interpret(u)
+					next <- parsed{m, err}
+				}()
+			}
+		}()
+		for next := range ahead {
+			p := <-next
+			if !yield(p.m, p.err) || p.err != nil {
+				return
+			}
+		}
+	}
 }
 
 // SameMigrations makes sure that two folders hold the same migrations, statement by statement.

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"encoding/json"
 	"io/fs"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
@@ -23,11 +24,23 @@ const (
 	ProofOK            ProofVerdict = "ok"
 )
 
-// What Proof.WithCapture says.
+// WithCapture says what a rollback by dbrollback gives back that the Down alone does not. It is empty, and null in JSON, where
+// captures make no difference: Down gives everything back, or Up does not apply.
+type WithCapture string
+
+// What WithCapture says.
 const (
-	Restored    = "restored"
-	notRestored = "not restored"
+	Restored    WithCapture = "restored"
+	notRestored WithCapture = "not restored"
 )
+
+// MarshalJSON gives null for the empty one.
+func (w WithCapture) MarshalJSON() ([]byte, error) {
+	if w == "" {
+		return []byte("null"), nil
+	}
+	return json.Marshal(string(w))
+}
 
 // Proof is what was seen of one migration.
 type Proof struct {
@@ -36,7 +49,7 @@ type Proof struct {
 	DownFile      string              `json:"down_file,omitempty"` // where Down stands, when not in File
 	Line          int                 `json:"line"`                // of its Down, where there is one
 	Verdict       ProofVerdict        `json:"verdict"`
-	WithCapture   string              `json:"with_capture,omitempty"`        // what a rollback by dbrollback gives back: "restored" or "not restored"; "" when it makes no difference
+	WithCapture   WithCapture         `json:"with_capture"`                  // what a rollback by dbrollback gives back
 	CaptureReason string              `json:"with_capture_reason,omitempty"` // why it is not restored
 	Differences   []verify.Difference `json:"differences"`                   // between the schema before Up and after Down
 	Data          []DataLoss          `json:"data,omitempty"`                // what the Down alone loses, or leaves

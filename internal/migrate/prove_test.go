@@ -123,7 +123,7 @@ func TestProveVerdicts(t *testing.T) {
 			if got := digits.ReplaceAllString(summary(p), "# "); got != on(dsn, v.want) {
 				t.Errorf("%d:\n got %s\nwant %s", i+1, got, on(dsn, v.want))
 			}
-			captured := p.WithCapture
+			captured := string(p.WithCapture)
 			if p.CaptureReason != "" {
 				captured += ": " + p.CaptureReason
 			}
