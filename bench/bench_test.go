@@ -64,8 +64,12 @@ func setting(t *testing.T, name string, otherwise int) int {
 func TestCompare(t *testing.T) {
 	rows, rounds, out := setting(t, "ROWS", 400), setting(t, "ROUNDS", 1), os.Getenv("OUT")
 	small := bench{rows: rows, files: min(400, rows/10), check: rows <= 10_000}
+	all := cases
+	if out != "" {
+		all = append(all, measured...)
+	}
 	if !t.Run("cases", func(t *testing.T) {
-		for _, c := range cases {
+		for _, c := range all {
 			t.Run(c.name+"/"+string(c.engine), func(t *testing.T) {
 				if out == "" {
 					t.Parallel()

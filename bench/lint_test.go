@@ -1,3 +1,5 @@
+//go:build unix
+
 package bench
 
 import (
@@ -7,17 +9,15 @@ import (
 	process "os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
-	"strings"
-	"testing"
-	"time"
+
+	"github.com/dbrollback/dbrollback/internal/testdb"
 )
 
 // squawkVersion is the peer that lint is measured against.
 const squawkVersion = "2.66.0"
 
 // squawk gives squawk's own binary, installed by npm into the user's cache when it is not there. SQUAWK names another one.
-func squawk(b *testing.B) string {
+func squawk(b *bench) string {
 	b.Helper()
 	if path := os.Getenv("SQUAWK"); path != "" {
 		return path
@@ -42,7 +42,7 @@ func squawk(b *testing.B) string {
 }
 
 // historyOf writes the migrations of an application that grows: tables, columns, indexes, keys, views, data.
-func historyOf(b *testing.B, n int) (dir string, files []string) {
+func historyOf(b *bench, n int) (dir string, files []string) {
 	b.Helper()
 	dir = b.TempDir()
 	for i := range n {
@@ -68,93 +68,23 @@ func historyOf(b *testing.B, n int) (dir string, files []string) {
 	return dir, files
 }
 
-// program builds dbrollback as it is released.
-func program(b *testing.B) string {
-	b.Helper()
-	path := filepath.Join(b.TempDir(), "dbrollback")
-	if out, err := process.Command("go", "build", "-o", path, "../cmd/dbrollback").CombinedOutput(); err != nil {
-		b.Fatalf("%v\n%s", err, out)
-	}
-	return path
+// linted measures how long a program takes for 400 migrations; findings are no failure.
+func linted(b *bench, name string, args ...string) float64 {
+	return timed(func() {
+		var exit *process.ExitError
+		if err := process.Command(name, args...).Run(); err != nil && (!errors.As(err, &exit) || exit.ExitCode() > 3) {
+			b.Fatalf("%s: %v", name, err)
+		}
+	})
 }
 
-// cost is what one run of a program took.
-type cost struct {
-	wall, cpu time.Duration
-	bytes     int64 // the largest resident set
+// lintHistory and squawkHistory measure the same migrations.
+func lintHistory(b *bench) float64 {
+	dir, _ := historyOf(b, 400)
+	return linted(b, testdb.Binary(b), "lint", "--engine", "postgres", "--fail-on", "never", dir)
 }
 
-func costOf(b *testing.B, name string, args ...string) cost {
-	b.Helper()
-	c := process.Command(name, args...)
-	start := time.Now()
-	err := c.Run()
-	var exit *process.ExitError
-	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() > 3) { // findings are no failure
-		b.Fatalf("%s: %v", name, err)
-	}
-	return cost{time.Since(start), c.ProcessState.UserTime() + c.ProcessState.SystemTime(), residentSet(c.ProcessState)}
-}
-
-func median[T int64 | time.Duration](in []cost, f func(cost) T) float64 {
-	var out []T
-	for _, c := range in {
-		out = append(out, f(c))
-	}
-	slices.Sort(out)
-	return float64(out[len(out)/2])
-}
-
-func wall(c cost) time.Duration { return c.wall }
-func cpu(c cost) time.Duration  { return c.cpu }
-func resident(c cost) int64     { return c.bytes }
-
-// BenchmarkLint: 400 PostgreSQL migrations against squawk, interleaved.
-func BenchmarkLint(b *testing.B) {
-	ours, peer := program(b), squawk(b)
-	dir, files := historyOf(b, 400)
-	var a, p []cost
-	for range 2*rounds + 1 {
-		a = append(a, costOf(b, ours, "lint", "--engine", "postgres", "--fail-on", "never", dir))
-		p = append(p, costOf(b, peer, files...))
-	}
-	b.ReportMetric(median(a, wall)/1e6, "ours-ms")
-	b.ReportMetric(median(p, wall)/1e6, "squawk-ms")
-	b.ReportMetric(median(a, wall)/median(p, wall), "wall-ratio")
-	b.ReportMetric(median(a, cpu)/median(p, cpu), "cpu-ratio")
-	b.ReportMetric(median(a, resident)/(1<<20), "ours-MiB")
-	b.ReportMetric(median(p, resident)/(1<<20), "squawk-MiB")
-	b.ReportMetric(0, "ns/op")
-}
-
-// BenchmarkLintStart: from the start of the program to the verdict on one statement of PostgreSQL; the goal is 60 ms.
-func BenchmarkLintStart(b *testing.B) {
-	ours := program(b)
-	dir, _ := historyOf(b, 1)
-	var a []cost
-	for range 2*rounds + 1 {
-		a = append(a, costOf(b, ours, "lint", "--engine", "postgres", "--fail-on", "never", dir))
-	}
-	b.ReportMetric(median(a, wall)/1e6, "wall-ms")
-	b.ReportMetric(median(a, cpu)/1e6, "cpu-ms")
-	b.ReportMetric(0, "ns/op")
-}
-
-// BenchmarkLintMemory: ten times the migrations, as many tables.
-func BenchmarkLintMemory(b *testing.B) {
-	ours := program(b)
-	for _, n := range []int{400, 4000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			dir, files := historyOf(b, n)
-			for i, f := range files[min(len(files), 400):] { // the same tables, changed over and over
-				t := fmt.Sprintf("app_table_%03d", i%50)
-				text := strings.ReplaceAll("-- +goose Up\nALTER TABLE T ALTER COLUMN state SET DEFAULT 'open';\n-- +goose Down\nALTER TABLE T ALTER COLUMN state SET DEFAULT 'new';\n", "T", t)
-				if err := os.WriteFile(f, []byte(text), 0o644); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(float64(costOf(b, ours, "lint", "--engine", "postgres", "--fail-on", "never", dir).bytes)/(1<<20), "MiB")
-			b.ReportMetric(0, "ns/op")
-		})
-	}
+func squawkHistory(b *bench) float64 {
+	_, files := historyOf(b, 400)
+	return linted(b, squawk(b), files...)
 }
