@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/checkpoint"
@@ -120,6 +121,11 @@ func partly(p *problem, err error) *problem {
 	if partial.Unfinished {
 		p.Details = append(p.Details, fmt.Sprintf("migration %d ran in part: statements that were done are recorded", partial.Failed))
 		p.Hint = "dbrollback recover finishes it, dbrollback recover --abort undoes it"
+		var statement *migrate.StatementError
+		if e, ok := engine.AsError(err); ok && errors.As(err, &statement) && slices.Contains([]engine.Class{engine.Syntax, engine.Constraint, engine.Unsupported, engine.Unknown}, e.Class) {
+			// The text of a migration that was begun must stay: one that is to be mended is taken back first.
+			p.Hint = "the server rejected the statement: dbrollback recover --abort takes back what ran before it, then mend the file and run again; dbrollback recover tries it once more as it is"
+		}
 	} else if p.Exit != exitRefused {
 		p.Details = append(p.Details, fmt.Sprintf("migration %d had no effect", partial.Failed))
 	}

@@ -42,6 +42,8 @@ func openMySQL(ctx context.Context, d dsn, db *DB) error {
 		seconds := strconv.Itoa(max(1, int(math.Ceil(wait.Seconds())))) // whole seconds are all that it knows
 		config.Params["lock_wait_timeout"] = seconds
 		config.Params["innodb_lock_wait_timeout"] = seconds
+	} else if _, said := config.Params["lock_wait_timeout"]; !said {
+		config.Params["lock_wait_timeout"] = "50" // as for rows; the server's own wait for a table is a day, or a year
 	}
 	connector, err := mysql.NewConnector(config)
 	if err != nil {

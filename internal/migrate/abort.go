@@ -4,9 +4,14 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/verify"
 )
@@ -37,13 +42,75 @@ func (w *work) takeBack(ctx context.Context, c cutOff, done int) error {
 		if err := m.catalog.rewrite(ctx, g.schema(), op); err != nil {
 			return err
 		}
-		return w.abort(ctx, g, back, done)
+		return w.abort(ctx, g, back, done, &op, &c.begun)
 	})
+}
+
+// unname gives tables and columns that were renamed their names back, the last one first: what is in them is theirs. The journal
+// counts, because of a swap that is half undone the names alone do not tell how far that came.
+func (w *work) unname(ctx context.Context, q engine.Querier, done int, op *operation, begun *opening) error {
+	m := w.r.m
+	var renames []effects.Effect
+	for _, st := range w.stmts[:min(done, len(w.stmts))] {
+		for _, e := range st.Effects {
+			if e.Kind == effects.RenameTable || e.Kind == effects.RenameColumn && len(e.Columns) == 1 {
+				renames = append(renames, e)
+			}
+		}
+	}
+	for i := len(renames) - 1 - begun.Unnamed; i >= 0; i-- {
+		e := renames[i]
+		table, now, was := engine.Name(e.Table), e.NewName.Name, e.Table.Name
+		if e.Kind == effects.RenameTable {
+			table.Name = now
+		} else {
+			was = e.Columns[0]
+		}
+		t, err := m.db.Inspect(ctx, q, table)
+		if err != nil && !errors.Is(err, engine.ErrNoTable) {
+			return err
+		}
+		has := func(n string) bool {
+			return t != nil && slices.ContainsFunc(t.Columns, func(c engine.Column) bool { return c.Name == n || t.OID == 0 && strings.EqualFold(c.Name, n) })
+		}
+		query := ""
+		switch {
+		case err != nil:
+		case e.Kind == effects.RenameColumn && has(now) && !has(was):
+			query = fmt.Sprintf("ALTER TABLE %s RENAME COLUMN %s TO %s", m.db.Quote(t.Name), m.db.Ident(now), m.db.Ident(was))
+		case e.Kind == effects.RenameTable:
+			if _, err := m.db.Resolve(ctx, q, engine.Name{Schema: t.Name.Schema, Name: was}); errors.Is(err, engine.ErrNoTable) {
+				query = fmt.Sprintf("ALTER TABLE %s RENAME TO %s", m.db.Quote(t.Name), m.db.Ident(was))
+			} else if err != nil {
+				return err
+			}
+		}
+		if query != "" {
+			if _, err := q.ExecContext(ctx, query); err != nil {
+				return fmt.Errorf("give %s its name back: %w", was, err)
+			}
+		}
+		begun.Unnamed++
+		if err := w.noted(ctx, q, op, begun); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noted writes down how far recover --abort has come.
+func (w *work) noted(ctx context.Context, q engine.Querier, op *operation, begun *opening) error {
+	b, err := json.Marshal(begun)
+	if err != nil {
+		return err
+	}
+	op.Note = string(b)
+	return w.r.m.catalog.rewrite(ctx, q, *op)
 }
 
 // abort takes back the statements that were done: what they made is dropped (with its rows captured), what they
 // destroyed is made again from the definitions and captures of the cut-off run.
-func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, done int) error {
+func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, done int, op *operation, begun *opening) error {
 	m, q := w.r.m, g.schema()
 	var restorer *snapshot.Restorer
 	if err := g.rows(ctx, func(tx *sql.Tx) error { return w.capturer.Seal(ctx, tx, nil) }); err != nil {
@@ -53,10 +120,27 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 		if restorer, err = m.store.Restorer(ctx, tx, w.mig.Version, string(w.r.dir)); err != nil || restorer == nil {
 			return err
 		}
-		return restorer.Check(ctx, tx)
+		if begun.Checked != "" {
+			return restorer.Recall(begun.Checked)
+		}
+		if err := restorer.Check(ctx, tx); err != nil {
+			return err
+		}
+		if begun.Checked, err = restorer.Memo(); err != nil {
+			return err
+		}
+		return w.noted(ctx, tx, op, begun)
 	})
 	if err != nil {
 		return err
+	}
+	if err := w.unname(ctx, q, done, op, begun); err != nil {
+		return err
+	}
+	if restorer != nil {
+		if err := restorer.Renamed(ctx, q); err != nil {
+			return err
+		}
 	}
 	now, err := w.reach.take(ctx, m.db, q)
 	if err != nil {

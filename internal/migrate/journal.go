@@ -33,6 +33,10 @@ type opening struct {
 	Before verify.Fingerprint `json:"before"`
 	Memo   string             `json:"memo,omitempty"` // of the restorer, after its Check
 	Back   string             `json:"back,omitempty"` // id of the captures that recover --abort makes
+	// How many renames recover --abort has taken back.
+	Unnamed int `json:"unnamed,omitempty"`
+	// What its restorer knew before the first of them.
+	Checked string `json:"checked,omitempty"`
 }
 
 // operation is a row of dbrollback_operations.

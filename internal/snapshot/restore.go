@@ -57,6 +57,9 @@ func (r *Restorer) Record(c *Capturer) {
 		for n, st := range c.past { // what it did to the rows of its last moments was not written down
 			x.lost = x.lost || n+1 > after && slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return !leavesRows(e) && c.concerns(e, m) })
 		}
+		if x.lost {
+			x.moving = nil
+		}
 	}
 }
 
