@@ -127,7 +127,7 @@ func (w *inverting) still(alias string) string {
 
 // judge finds out, key by key, whether there was a row. What is there now, less the writes that made one, plus those that took one
 // away, says so in whatever order one statement's writes were recorded; the oldest write that found a row says what was in it. An
-// op of ? is a sum that cannot be.
+// op of ? is a sum that cannot be, or a row that was written and of which nothing says where it came from.
 func (w *inverting) judge(ctx context.Context, tx engine.Querier) error {
 	s, d := w.s, w.d
 	names, decls := d.columns()
@@ -161,9 +161,9 @@ func (w *inverting) judge(ctx context.Context, tx engine.Querier) error {
 	// Of one transaction's writes the first counts, of several transactions' those of the one that came first.
 	writes = fmt.Sprintf("SELECT y.*, min(y.n) OVER (%s, y.x) AS f FROM (%s) y", by, writes)
 	there := fmt.Sprintf("CASE WHEN t.%s IS NULL THEN 0 ELSE 1 END", s.q(name(0)))
-	sums := fmt.Sprintf("SELECT y.n, y.was, %s, %s, %s + sum(y.d) OVER (%s) AS e, row_number() OVER (%s ORDER BY y.was DESC, y.f, y.s, y.n) AS r FROM (%s) y LEFT JOIN %s t ON %s",
-		list(keys), list(values), there, by, by, writes, s.f.from(s.db, w.live), s.on(d, w.live, "t", "y", name, k))
-	query := fmt.Sprintf("INSERT INTO %s (%s) SELECT row_number() OVER (ORDER BY z.n, z.was DESC), CASE WHEN z.e = 1 AND z.was = 1 THEN 'u' WHEN z.e = 0 THEN 'i' ELSE '?' END, %s FROM (%s) z WHERE z.r = 1",
+	sums := fmt.Sprintf("SELECT y.n, y.was, %s, %s, %s + sum(y.d) OVER (%s) AS e, min(y.d) OVER (%s) AS m, row_number() OVER (%s ORDER BY y.was DESC, y.f, y.s, y.n) AS r FROM (%s) y LEFT JOIN %s t ON %s",
+		list(keys), list(values), there, by, by, by, writes, s.f.from(s.db, w.live), s.on(d, w.live, "t", "y", name, k))
+	query := fmt.Sprintf("INSERT INTO %s (%s) SELECT row_number() OVER (ORDER BY z.n, z.was DESC), CASE WHEN z.e = 1 AND z.was = 1 THEN 'u' WHEN z.e = 0 AND (z.was = 0 OR z.m = -1) THEN 'i' ELSE '?' END, %s FROM (%s) z WHERE z.r = 1",
 		s.own(d.data()), list(append([]string{"n"}, names...)), list(out), sums)
 	if _, err := exec(ctx, tx, w.what(), query); err != nil {
 		return err
