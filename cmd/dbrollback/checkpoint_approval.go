@@ -2,22 +2,21 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"github.com/dbrollback/dbrollback/internal/checkpoint"
 	"github.com/dbrollback/dbrollback/internal/guard"
 	"github.com/dbrollback/dbrollback/internal/migrate"
 )
 
+// wantsApproval tells whether a person must be asked.
+func (r *restoring) wantsApproval() bool {
+	return r.c.code != nil && r.c.code.approval && slices.ContainsFunc(r.plans, func(p partPlan) bool { return p.name == checkpoint.Code && len(p.steps) > 0 })
+}
+
 // approved asks a person where application_code wants one and there is something to do to the code. Nothing was written by then.
 func (r *restoring) approved(ctx context.Context) error {
-	if r.c.code == nil || !r.c.code.approval {
-		return nil
-	}
-	asked := false
-	for _, p := range r.plans {
-		asked = asked || p.name == checkpoint.Code && len(p.steps) > 0
-	}
-	if !asked {
+	if !r.wantsApproval() {
 		return nil
 	}
 	preview := *r.result

@@ -70,18 +70,35 @@ func (p *revertPart) wanted(ctx context.Context) ([]checkpoint.Commit, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.resolve(ctx); err != nil {
+		return nil, err
+	}
 	chosen := map[string]bool{}
-	for _, name := range p.r.o.Commits {
-		full, err := p.repo.Resolve(ctx, name)
-		if err != nil {
-			return nil, err
-		}
+	for i, full := range p.r.progress.Commits {
+		name := p.r.o.Commits[i]
 		if !slices.ContainsFunc(since, func(c checkpoint.Commit) bool { return c.Hash == full }) {
 			return nil, &refusedError{message: fmt.Sprintf("commit %s is not one of those since the checkpoint", name), hint: fmt.Sprintf("git log --first-parent %.12s..HEAD lists them", at)}
 		}
 		chosen[full] = !done[full]
 	}
 	return slices.DeleteFunc(since, func(c checkpoint.Commit) bool { return !chosen[c.Hash] }), nil
+}
+
+// resolve finds out which commits --commit means, once.
+func (p *revertPart) resolve(ctx context.Context) error {
+	if slices.Equal(p.r.progress.Named, p.r.o.Commits) {
+		return nil
+	}
+	var all []string
+	for _, name := range p.r.o.Commits {
+		full, err := p.repo.Resolve(ctx, name)
+		if err != nil {
+			return err
+		}
+		all = append(all, full)
+	}
+	p.r.progress.Named, p.r.progress.Commits = p.r.o.Commits, all
+	return nil
 }
 
 // clean refuses a tree with changes of somebody's. Files that the restore itself looks after may differ; where the reverts touch them,

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -10,18 +9,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/goccy/go-yaml"
-	"github.com/xeipuuv/gojsonschema"
-
 	"github.com/dbrollback/dbrollback/internal/checkpoint"
 )
 
-const rollbackSchemaFile = "../../schema/rollback-config.schema.json"
-
-// rollbackSchema gives the published schema, and as the validator takes it: that one knows no draft after 7, of which it uses nothing.
-func rollbackSchema(t *testing.T) (map[string]any, *gojsonschema.Schema) {
-	t.Helper()
-	b, err := os.ReadFile(rollbackSchemaFile)
+// What the schema has and what the reader has are the same: keys, words, lists, and what must be there.
+func TestRollbackSchemaIsTheReader(t *testing.T) {
+	b, err := os.ReadFile("../../schema/rollback-config.schema.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,19 +22,6 @@ func rollbackSchema(t *testing.T) (map[string]any, *gojsonschema.Schema) {
 	if err := json.Unmarshal(b, &doc); err != nil {
 		t.Fatal(err)
 	}
-	plain := maps.Clone(doc)
-	plain["$schema"] = "http://json-schema.org/draft-07/schema#"
-	delete(plain, "$id")
-	schema, err := gojsonschema.NewSchema(gojsonschema.NewGoLoader(plain))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return doc, schema
-}
-
-// What the schema has and what the reader has are the same: keys, words, lists, and what must be there.
-func TestRollbackSchemaIsTheReader(t *testing.T) {
-	doc, _ := rollbackSchema(t)
 	down := func(m map[string]any, keys ...string) map[string]any {
 		for _, k := range keys {
 			next, ok := m[k].(map[string]any)
@@ -91,24 +71,8 @@ func TestRollbackSchemaIsTheReader(t *testing.T) {
 func both(t *testing.T, text string) (read error, valid error) {
 	t.Helper()
 	_, read = parseRollbackConfig("rollback-config.yml", []byte(text))
-	_, schema := rollbackSchema(t)
-	var v any
-	if err := yaml.Unmarshal([]byte(text), &v); err != nil {
-		return read, err
-	}
-	b, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	result, err := schema.Validate(gojsonschema.NewBytesLoader(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []error
-	for _, e := range result.Errors() {
-		all = append(all, errors.New(e.String()))
-	}
-	return read, errors.Join(all...)
+	_, validate := readSchemaOf(t, "rollback-config.schema.json")
+	return read, validate(text)
 }
 
 // The file of the guide, with exactly its keys, and the one that is published as an example.
@@ -162,7 +126,7 @@ func TestRollbackConfigMistakes(t *testing.T) {
 		{"rollback_strategies:\n  configuration: {type: overlay, backup_location: b, paths: [config, config]}\n", `paths has "config" twice`, ""},
 		{"rollback_strategies:\n  application_code: {type: git_based, restoration_method: redeploy}\n", "redeploy wants deploy", ""},
 		{"rollback_strategies:\n  application_code: {type: git_based, deploy: ./x}\n", "deploy is for restoration_method: redeploy", ""},
-		{"rollback_strategies:\n  application_code: {type: git_based, restoration_method: redeploy, deploy: './x {{.Versoin}}'}\n", "Versoin", ""},
+		{"rollback_strategies:\n  application_code: {type: git_based, restoration_method: redeploy, deploy: './x {{.Versio}}'}\n", "Versio", ""},
 		{"rollback_strategies:\n  application_code: {type: git_based, require_approval: maybe}\n", "neither yes nor no", ""},
 		{"rollback_strategies:\n  feature_flags: {type: disable, flags: [x]}\n", "wants file, and no command", ""},
 		{"rollback_strategies:\n  feature_flags: {type: disable, flags: [x], file: f.toml}\n", "neither JSON nor YAML", ""},

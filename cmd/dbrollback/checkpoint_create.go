@@ -81,6 +81,11 @@ func runCheckpointCreate(ctx context.Context, s *session, o checkpointOptions) e
 	if err != nil {
 		return err
 	}
+	release, err := checkpoint.Lock(d.c.path)
+	if err != nil {
+		return err
+	}
+	defer release()
 	s.announce()
 	man, hash, err := d.take(ctx, taking{components: chosen, label: o.Label, release: o.Release})
 	s.progress.end()
@@ -118,7 +123,7 @@ func (d *deployment) take(ctx context.Context, t taking) (man *checkpoint.Manife
 	}
 	has := func(c string) bool { return slices.Contains(t.components, c) }
 	if has(checkpoint.Code) {
-		if man.Code, err = d.revision(ctx, man.Release); err != nil {
+		if man.Code, err = d.revision(ctx, man.Release, t.before == ""); err != nil {
 			return nil, "", err
 		}
 	}
@@ -202,16 +207,17 @@ func (d *deployment) release(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// revision is the code as it is checked out.
-func (d *deployment) revision(ctx context.Context, release string) (*checkpoint.CodePart, error) {
+// revision is the code as it is checked out. What a command deploys may lie elsewhere: then the version is all that it needs, and ahead of a
+// restore not even that is known.
+func (d *deployment) revision(ctx context.Context, release string, strict bool) (*checkpoint.CodePart, error) {
 	part := &checkpoint.CodePart{Version: release}
 	repo, err := checkpoint.OpenRepo(ctx, d.c.code.repository)
 	if err == nil {
 		part.Commit, err = repo.Head(ctx)
 	}
 	if err != nil {
-		if d.c.code.redeploy && release != "" {
-			return part, nil // the version is all that the command needs
+		if d.c.code.redeploy && (release != "" || !strict) {
+			return part, nil
 		}
 		return nil, err
 	}
@@ -233,6 +239,8 @@ func (d *deployment) rows(ctx context.Context, man *checkpoint.Manifest, strict 
 		if tables, err = d.s.db.Tables(ctx, d.s.db); err != nil {
 			return nil, err
 		}
+		catalog := d.s.db.Own(d.s.Catalog)
+		tables = slices.DeleteFunc(tables, func(n engine.Name) bool { return n == catalog })
 	} else if !strict {
 		if tables, err = d.m.Exists(ctx, tables); err != nil {
 			return nil, err

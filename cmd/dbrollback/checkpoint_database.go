@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/dbrollback/dbrollback/internal/migrate"
@@ -12,6 +13,7 @@ import (
 type databasePart struct {
 	r         *restoring
 	from, now int64
+	cutOff    bool // the migration that an earlier try began is to be ended first
 	lost      []string
 }
 
@@ -21,17 +23,26 @@ func (p *databasePart) plan(ctx context.Context) (steps []partStep, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(st.Unfinished) > 0 {
-		return nil, migrate.ErrUnfinished
-	}
 	p.from, p.now = st.Current, st.Current
+	if len(st.Unfinished) > 0 {
+		if r.progress.Safety == "" {
+			return nil, migrate.ErrUnfinished
+		}
+		p.cutOff = true // where DDL commits by itself, the restore that was cut off has left it; what comes after it shows then
+	}
 	if want.Snapshot != "" {
 		if err := r.m.CheckSnapshot(ctx, want.Snapshot); err != nil {
 			return nil, err
 		}
 	}
+	if p.cutOff {
+		return append([]partStep{{"end", fmt.Sprintf("migration %d", st.Unfinished[0].Version), "it was cut off"}}, p.tables()...), nil
+	}
 	if p.now == want.Migration {
 		return p.rows(ctx)
+	}
+	if p.now > want.Migration && len(st.Drift) > 0 {
+		return nil, &migrate.DriftError{Version: p.now, When: "before", Differences: st.Drift}
 	}
 	request := migrate.PlanRequest{Direction: migrate.Down, To: want.Migration}
 	verb := "undo"
@@ -51,10 +62,15 @@ func (p *databasePart) plan(ctx context.Context) (steps []partStep, err error) {
 		}
 		steps = append(steps, partStep{verb, "migration " + fmt.Sprint(m.Version), m.File})
 	}
-	for _, t := range want.Tables {
+	return append(steps, p.tables()...), nil
+}
+
+// tables are the steps of a restore whose rows cannot be compared before the schema is back.
+func (p *databasePart) tables() (steps []partStep) {
+	for _, t := range p.r.man.Database.Tables {
 		steps = append(steps, partStep{"restore", t, "as of the checkpoint; how many rows differ shows when the schema is back"})
 	}
-	return steps, nil
+	return steps
 }
 
 // rows compares the tables with the snapshot.
@@ -87,6 +103,11 @@ func (p *databasePart) request(write bool) migrate.RestoreRequest {
 func (p *databasePart) apply(ctx context.Context) error {
 	r, want := p.r, p.r.man.Database
 	detail := map[string]string{"checkpoint": r.man.ID}
+	if p.cutOff {
+		if _, err := r.m.Recover(ctx, migrate.RecoverRequest{}); err != nil && !errors.Is(err, migrate.ErrNothing) {
+			return err
+		}
+	}
 	now, err := r.m.Current(ctx)
 	if err != nil {
 		return err

@@ -135,9 +135,11 @@ func (p *flagFilePart) wanted(strict bool) (now, want []checkpoint.Flag, err err
 	if now, err = f.file.Read(f.names, false); err != nil {
 		return nil, nil, err
 	}
-	if len(now) == 0 && strict {
-		now, err = f.file.Read(f.names, true)
-		return nil, now, err
+	if len(now) == 0 && strict { // a flag that is not there is not on; but the file must be
+		if _, err := os.Stat(f.file.Abs()); err != nil {
+			_, err = f.file.Read(f.names, true)
+			return nil, nil, err
+		}
 	}
 	if p.r.man.Before == "" {
 		return now, checkpoint.Off(now), nil
@@ -170,8 +172,8 @@ func joined(parts ...string) string {
 }
 
 func (p *flagFilePart) apply(context.Context) error {
-	_, want, err := p.wanted(false)
-	if err != nil || len(want) == 0 {
+	now, want, err := p.wanted(false)
+	if err != nil || slices.Equal(now, want) {
 		return err
 	}
 	return p.r.c.flags.file.Write(want)
@@ -251,6 +253,9 @@ func (r *restoring) values() checkpoint.Values {
 type redeployPart struct{ r *restoring }
 
 func (p *redeployPart) plan(context.Context) ([]partStep, error) {
+	if p.unknown() {
+		return nil, nil
+	}
 	words, err := p.r.c.code.deploy.Words(p.r.values())
 	if err != nil {
 		return nil, err
@@ -259,6 +264,16 @@ func (p *redeployPart) plan(context.Context) ([]partStep, error) {
 		return nil, &refusedError{message: fmt.Sprintf("checkpoint %s does not know which version was deployed", p.r.man.ID), hint: "leave the code out: --component configuration,database"}
 	}
 	return []partStep{{"run", strings.Join(words, " "), "version " + p.r.man.Code.Version}}, nil
+}
+
+// unknown tells whether this takes a restore back ahead of which nobody knew what was deployed.
+func (p *redeployPart) unknown() bool { return p.r.man.Before != "" && p.r.man.Code.Version == "" }
+
+func (p *redeployPart) notUndone() []string {
+	if p.unknown() {
+		return []string{"application code: which version ran is not known; deploy it by hand"}
+	}
+	return nil
 }
 
 func (p *redeployPart) apply(ctx context.Context) error {

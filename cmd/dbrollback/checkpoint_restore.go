@@ -100,6 +100,7 @@ type checkpointResult struct {
 	Target     checkpoint.Target `json:"target"`
 	Preview    bool              `json:"preview"`
 	Plan       string            `json:"plan"` // hash: what an approval binds
+	Approval   bool              `json:"approval_required"`
 	Components []partReport      `json:"components"`
 	Resumed    bool              `json:"resumed,omitempty"` // one that was cut off goes on
 	Safety     string            `json:"safety,omitempty"`  // checkpoint of what was overwritten
@@ -135,6 +136,9 @@ type progressOfRestore struct {
 	Done   []string `json:"done"`          // components that a command brought back: nothing else could tell
 	Ref    string   `json:"ref,omitempty"` // the commit that configuration.ref meant when it began
 	Head   string   `json:"head,omitempty"`
+	// What --commit said, and the commits that it meant when it began: HEAD is another one since.
+	Named   []string `json:"named,omitempty"`
+	Commits []string `json:"commits,omitempty"`
 }
 
 func runCheckpointRestore(ctx context.Context, s *session, o checkpointRestoreOptions) error {
@@ -144,14 +148,23 @@ func runCheckpointRestore(ctx context.Context, s *session, o checkpointRestoreOp
 		return err
 	}
 	r := &restoring{deployment: d, o: o}
+	write := s.Yes && !o.DryRun
+	if write {
+		release, err := checkpoint.Lock(d.c.path)
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
 	if err := r.find(ctx); err != nil {
 		return err
 	}
-	write := s.Yes && !o.DryRun
 	if write {
 		s.announce()
 	}
-	err = r.prepare(ctx)
+	if err = r.prepare(ctx); err != nil && write {
+		r.note(ctx, begun, audit.Refused, err)
+	}
 	if err == nil && write && r.pending() {
 		err = r.carryOut(ctx, begun)
 	}
@@ -296,21 +309,17 @@ func (r *restoring) resume(ctx context.Context) error {
 		if c.State != migrate.CheckpointRestoring {
 			continue
 		}
-		if c.Before != r.man.ID {
-			if c.ID != r.man.ID {
-				r.s.out.warn("a restore of checkpoint %s was cut off; what it had overwritten is checkpoint %s", c.Before, c.ID)
-			}
-			continue
-		}
 		man, err := checkpoint.Decode([]byte(c.Manifest), c.Hash)
-		if err != nil || slices.ContainsFunc(r.order, func(n string) bool { return !slices.Contains(man.Components(), n) }) {
-			continue // it was about less: what it lacks must be captured, too
+		if c.Before != r.man.ID || err != nil || slices.ContainsFunc(r.order, func(n string) bool { return !slices.Contains(man.Components(), n) }) {
+			// One of another checkpoint, or about less: what it lacks must be captured, too.
+			r.s.out.warn("a restore of checkpoint %s was cut off; what it had overwritten is checkpoint %s", c.Before, c.ID)
+			return nil
 		}
 		if err := json.Unmarshal([]byte(c.Progress), &r.progress); err != nil {
 			return fmt.Errorf("read the progress of the restore: %w", err)
 		}
 		r.progress.Safety = c.ID
-		break
+		return nil
 	}
 	return nil
 }
@@ -340,7 +349,7 @@ func (r *restoring) prepare(ctx context.Context) error {
 		}
 		r.result.Components = append(r.result.Components, report)
 	}
-	r.result.Verified = !r.pending()
+	r.result.Verified, r.result.Approval = !r.pending(), r.wantsApproval()
 	var err error
 	r.result.Plan, err = r.planHash()
 	return err
@@ -370,163 +379,4 @@ func (r *restoring) pending() bool {
 		return true // it is to be ended, at least
 	}
 	return slices.ContainsFunc(r.result.Components, func(p partReport) bool { return p.State == partPlanned })
-}
-
-// carryOut does it: what is overwritten becomes a checkpoint, then one component after the other.
-func (r *restoring) carryOut(ctx context.Context, begun time.Time) error {
-	if err := r.approved(ctx); err != nil {
-		r.note(ctx, begun, audit.Refused, err)
-		return err
-	}
-	if err := r.secure(ctx); err != nil {
-		r.note(ctx, begun, audit.Failed, err)
-		return err
-	}
-	err := r.applyAll(ctx)
-	if err == nil {
-		err = r.verifyAll(ctx)
-	}
-	for _, p := range r.parts {
-		if n, ok := p.(interface{ notUndone() []string }); ok {
-			r.result.NotUndone = append(r.result.NotUndone, n.notUndone()...)
-		}
-	}
-	if err != nil {
-		r.note(ctx, begun, audit.Failed, err)
-		return err
-	}
-	r.result.Verified = true
-	e := r.entry(begun, audit.Done, nil)
-	return r.m.MarkCheckpoint(ctx, r.progress.Safety, migrate.CheckpointComplete, "", &e)
-}
-
-// secure makes a checkpoint of what is about to be overwritten, unless one that was cut off has.
-func (r *restoring) secure(ctx context.Context) error {
-	if r.progress.Safety == "" {
-		progress, err := json.Marshal(r.progress)
-		if err != nil {
-			return err
-		}
-		man, _, err := r.take(ctx, taking{components: r.order, before: r.man.ID, progress: string(progress)})
-		if err != nil {
-			return fmt.Errorf("what is to be overwritten could not be captured; nothing was changed: %w", err)
-		}
-		r.progress.Safety = man.ID
-	}
-	r.result.Safety = r.progress.Safety
-	r.result.Undo = "dbrollback checkpoint restore " + r.progress.Safety + " --yes"
-	return nil
-}
-
-func (r *restoring) applyAll(ctx context.Context) error {
-	for i := range r.result.Components {
-		p := &r.result.Components[i]
-		if p.State == partPlanned {
-			p.State = partNotReached
-		}
-	}
-	for i := range r.result.Components {
-		p := &r.result.Components[i]
-		// One that was as it should be may not be any more: git touches files of the configuration, too.
-		steps := r.plans[i].steps
-		if len(steps) == 0 && (p.Component != checkpoint.Configuration || slices.Contains(r.progress.Done, p.Component)) {
-			continue
-		}
-		begun := time.Now()
-		err := r.parts[p.Component].apply(ctx)
-		p.Seconds = time.Since(begun).Seconds()
-		if err != nil {
-			p.State = partFailed
-			return fmt.Errorf("%s: %w", p.Component, err)
-		}
-		if len(steps) > 0 {
-			p.State = partDone
-		}
-		if r.remembered(p.Component) {
-			r.progress.Done = append(r.progress.Done, p.Component)
-			if err := r.mark(ctx); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// remembered tells whether only the record can say that a component is back.
-func (r *restoring) remembered(component string) bool {
-	return component == checkpoint.Code && r.c.code.redeploy || component == checkpoint.Flags && r.c.flags.file == nil
-}
-
-// mark records how far it has come.
-func (r *restoring) mark(ctx context.Context) error {
-	progress, err := json.Marshal(r.progress)
-	if err != nil {
-		return err
-	}
-	return r.m.MarkCheckpoint(ctx, r.progress.Safety, migrate.CheckpointRestoring, string(progress), nil)
-}
-
-// verifyAll looks at every component once more when all are back: one may have touched what another one had put in its place.
-func (r *restoring) verifyAll(ctx context.Context) error {
-	for i := range r.result.Components {
-		p := &r.result.Components[i]
-		if err := r.parts[p.Component].verify(ctx); err != nil {
-			p.State, p.Verified = partFailed, false
-			return fmt.Errorf("%s is not as it was: %w", p.Component, err)
-		}
-		p.Verified = true
-	}
-	return nil
-}
-
-// entry is the audit entry of the restore.
-func (r *restoring) entry(begun time.Time, outcome string, cause error) audit.Entry {
-	e := audit.Entry{Run: r.progress.Safety, At: time.Now(), Action: "checkpoint restore", Outcome: outcome, DurationSeconds: time.Since(begun).Seconds(), NotUndone: r.result.NotUndone,
-		Detail: map[string]string{"checkpoint": r.man.ID}}
-	for _, p := range r.result.Components {
-		e.Detail[p.Component] = p.State
-	}
-	for k, v := range map[string]string{"safety": r.progress.Safety, "reason": r.reason(), "ticket": r.ticket(), "approved by": r.result.ApprovedBy} {
-		if v != "" {
-			e.Detail[k] = v
-		}
-	}
-	if d, ok := r.parts[checkpoint.Database].(*databasePart); ok {
-		e.From, e.To = d.from, d.now
-	}
-	if cause != nil {
-		e.Error = cause.Error()
-	}
-	return e
-}
-
-// note writes the entry of a restore that did not end well. The cause is what matters; that it could not be noted is only said.
-func (r *restoring) note(ctx context.Context, begun time.Time, outcome string, cause error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if err := r.m.Note(ctx, r.entry(begun, outcome, cause)); err != nil {
-		r.s.out.warn("the failure could not be written to the log: %v", err)
-	}
-}
-
-func (r *restoring) reason() string {
-	if r.o.Reason == "" && r.c.flags != nil && slices.Contains(r.order, checkpoint.Flags) {
-		return r.c.flags.reason
-	}
-	return r.o.Reason
-}
-
-func (r *restoring) ticket() string {
-	if r.o.Ticket == "" && r.c.flags != nil && slices.Contains(r.order, checkpoint.Flags) {
-		return r.c.flags.ticket
-	}
-	return r.o.Ticket
-}
-
-func (r *restoring) close() {
-	for _, p := range r.parts {
-		if c, ok := p.(interface{ close() }); ok {
-			c.close()
-		}
-	}
 }

@@ -50,6 +50,9 @@ func writeCheckpointRestore(w *page, r *checkpointResult, man *checkpoint.Manife
 	switch {
 	case r.Preview && err == nil:
 		w.line("nothing was changed. To do it: the same command with --yes")
+		if r.Approval {
+			w.line("what is done to the code wants a person's approval: at a terminal, or of the plan by --approval")
+		}
 		w.line("plan %s", r.Plan)
 	case r.Safety != "" && err != nil:
 		w.line("to go on, when the cause is mended: the same command again")

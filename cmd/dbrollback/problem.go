@@ -139,6 +139,9 @@ func explainOwn(err error) *problem {
 	if errors.As(err, &approval) {
 		return &problem{Message: oneLine(approval.Error()), Exit: exitRefused, Hint: "nothing was done; docs/guard.md says how a plan is approved"}
 	}
+	if errors.Is(err, checkpoint.ErrLocked) {
+		return &problem{Message: oneLine(err.Error()), Hint: "wait until it has ended; dbrollback checkpoint list shows what it does", Exit: exitLocked}
+	}
 	var checked *checkpoint.RefusedError
 	if errors.As(err, &checked) {
 		return &problem{Message: oneLine(err.Error()), Hint: checked.Hint, Details: checked.Details, Exit: exitRefused}

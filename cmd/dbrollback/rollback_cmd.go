@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/dbrollback/dbrollback/internal/checkpoint"
 	"github.com/dbrollback/dbrollback/internal/migrate"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 )
@@ -74,7 +77,34 @@ func runRollback(ctx context.Context, s *session, o rollbackOptions) error {
 		To: o.To, Steps: o.steps(), At: o.At, ToRelease: o.Release,
 		OnConflict: snapshot.Policy(o.OnConflict), AllowDrift: o.AllowDrift, AllowUncaptured: o.AllowUncaptured, DryRun: o.DryRun,
 	})
-	return s.finish(ctx, "rollback", result, err)
+	err = s.finish(ctx, "rollback", result, err)
+	if err == nil && o.Release != "" && !o.DryRun {
+		s.restOfRelease(ctx, m, o.Release)
+	}
+	return err
+}
+
+// restOfRelease says how the parts of a release that are no database come back, where a checkpoint has them. It is a courtesy: when it
+// cannot be found out, the rollback is what it was.
+func (s *session) restOfRelease(ctx context.Context, m *migrate.Migrator, release string) {
+	if s.rollbackConfigPath("") == "" {
+		return
+	}
+	all, err := m.Checkpoints(ctx)
+	if err != nil {
+		return
+	}
+	for _, c := range all {
+		man, err := checkpoint.Decode([]byte(c.Manifest), c.Hash)
+		if err != nil || man.Release != release || man.Before != "" {
+			continue
+		}
+		rest := slices.DeleteFunc(man.Components(), func(n string) bool { return n == checkpoint.Database })
+		if len(rest) > 0 {
+			s.out.note("the rest of release %s: dbrollback checkpoint restore %s --component %s", release, c.ID, strings.Join(rest, ","))
+		}
+		return
+	}
 }
 
 func (s *session) askRollback(ctx context.Context, m *migrate.Migrator, o rollbackOptions) error {

@@ -17,7 +17,13 @@ import (
 
 func readSchema(t *testing.T) (*jsonschema.Schema, func(text string) error) {
 	t.Helper()
-	b, err := os.ReadFile("../../schema/dbrollback.schema.json")
+	return readSchemaOf(t, "dbrollback.schema.json")
+}
+
+// readSchemaOf gives a published schema, and what validates a YAML text against it.
+func readSchemaOf(t *testing.T, file string) (*jsonschema.Schema, func(text string) error) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("../../schema", file))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -97,6 +97,9 @@ func (s *session) migrator(ctx context.Context, forward bool) (*migrate.Migrator
 	if err != nil {
 		return nil, err
 	}
+	if forward && !anyMigration(files) {
+		s.out.warn("there are no migrations in %s", s.Dir)
+	}
 	if err := s.connect(ctx, forward); err != nil {
 		return nil, err
 	}

@@ -267,19 +267,25 @@ func (f *FlagFile) json(text []byte, keys []string) (place, bool, error) {
 	return p, true, nil
 }
 
-// member finds the value below a path of keys within a value; the last one of a key counts, as with every reader of JSON.
+// member finds the value below a path of keys within a value.
 func member(text []byte, in place, keys []string) (place, bool) {
-	if len(keys) == 0 {
-		return in, true
+	ok := true
+	for _, k := range keys {
+		if in, ok = valueOf(text, in, k); !ok {
+			break
+		}
 	}
+	return in, ok
+}
+
+// valueOf finds the value of one key; the last one counts, as with every reader of JSON.
+func valueOf(text []byte, in place, key string) (at place, ok bool) {
 	d := json.NewDecoder(bytes.NewReader(text[in.from:in.to]))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return in, false
 	}
-	var at place
-	ok := false
 	for d.More() {
-		key, err := d.Token()
+		k, err := d.Token()
 		if err != nil {
 			return in, false
 		}
@@ -287,13 +293,10 @@ func member(text []byte, in place, keys []string) (place, bool) {
 		if err := d.Decode(&value); err != nil {
 			return in, false
 		}
-		if key == keys[0] {
+		if k == key {
 			end := in.from + int(d.InputOffset())
 			at, ok = place{end - len(value), end}, true
 		}
 	}
-	if !ok {
-		return in, false
-	}
-	return member(text, at, keys[1:])
+	return at, ok
 }

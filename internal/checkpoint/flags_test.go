@@ -80,7 +80,7 @@ func TestFlagsRefused(t *testing.T) {
 func TestCommand(t *testing.T) {
 	v := Values{Version: "v1; rm -rf /", Flag: "new checkout"}
 	for line, want := range map[string]string{
-		`./deploy.sh {{.Version}}`:        "./deploy.sh|v1; rm -rf /",
+		`./deploy.sh {{.Version}}`:         "./deploy.sh|v1; rm -rf /",
 		`a  'b c'  "d {{ .Flag }}" e\ f`:   "a|b c|d new checkout|e f",
 		`sh -c 'echo "$1"' - {{.Version}}`: `sh|-c|echo "$1"|-|v1; rm -rf /`,
 		`x "" y`:                           "x||y",

@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sort"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -123,11 +122,13 @@ func (b *bed) restore(t *testing.T) error {
 // Every way to damage files is undone, and nothing else is touched.
 func TestRestoreFiles(t *testing.T) {
 	for name, harm := range map[string]func(t *testing.T, b *bed){
-		"changed":       func(t *testing.T, b *bed) { write(t, b.base, map[string]string{"config/app.yml": "a: 2\n"}) },
-		"same size":     func(t *testing.T, b *bed) { write(t, b.base, map[string]string{"config/app.yml": "a: 9\n"}) },
-		"removed":       func(t *testing.T, b *bed) { must(t, os.Remove(filepath.Join(b.base, "one.ini"))) },
-		"all removed":   func(t *testing.T, b *bed) { must(t, os.RemoveAll(filepath.Join(b.base, "config"))) },
-		"added":         func(t *testing.T, b *bed) { write(t, b.base, map[string]string{"config/new/x/y": "new", "config/z": "z"}) },
+		"changed":     func(t *testing.T, b *bed) { write(t, b.base, map[string]string{"config/app.yml": "a: 2\n"}) },
+		"same size":   func(t *testing.T, b *bed) { write(t, b.base, map[string]string{"config/app.yml": "a: 9\n"}) },
+		"removed":     func(t *testing.T, b *bed) { must(t, os.Remove(filepath.Join(b.base, "one.ini"))) },
+		"all removed": func(t *testing.T, b *bed) { must(t, os.RemoveAll(filepath.Join(b.base, "config"))) },
+		"added": func(t *testing.T, b *bed) {
+			write(t, b.base, map[string]string{"config/new/x/y": "new", "config/z": "z"})
+		},
 		"mode":          func(t *testing.T, b *bed) { must(t, os.Chmod(filepath.Join(b.base, "config/app.yml"), 0o666)) },
 		"mode of dir":   func(t *testing.T, b *bed) { must(t, os.Chmod(filepath.Join(b.base, "config/sub"), 0o777)) },
 		"empty removed": func(t *testing.T, b *bed) { must(t, os.Remove(filepath.Join(b.base, "config/empty"))) },
@@ -175,11 +176,11 @@ func TestRestoreFilesRefused(t *testing.T) {
 		{"a link beside", "symbolic link", func(t *testing.T, b *bed) {
 			must(t, os.Symlink("../other.txt", filepath.Join(b.base, "config/new")))
 		}},
-		{"a pipe", "neither a file nor a folder", func(t *testing.T, b *bed) {
-			if runtime.GOOS == "windows" {
-				t.Fatal("no pipes here")
-			}
-			must(t, syscall.Mkfifo(filepath.Join(b.base, "config/pipe"), 0o600))
+		{"a socket", "neither a file nor a folder", func(t *testing.T, b *bed) {
+			t.Chdir(b.base) // its path must be short
+			l, err := net.Listen("unix", "config/s")
+			must(t, err)
+			t.Cleanup(func() { _ = l.Close() })
 		}},
 		{"a folder in place of a file", "is a folder now", func(t *testing.T, b *bed) {
 			must(t, os.Remove(filepath.Join(b.base, "one.ini")))
@@ -277,4 +278,18 @@ func TestExcept(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
+}
+
+func TestLock(t *testing.T) {
+	b := newBed(t)
+	file := filepath.Join(b.base, "one.ini")
+	release, err := Lock(file)
+	must(t, err)
+	if _, err := Lock(file); !errors.Is(err, ErrLocked) {
+		t.Errorf("a second one: %v", err)
+	}
+	release()
+	release, err = Lock(file)
+	must(t, err)
+	release()
 }

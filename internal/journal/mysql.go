@@ -86,14 +86,21 @@ func (m mysql) install(ctx context.Context, q engine.Querier, g *segment, t *eng
 	return err
 }
 
-// made is when the table was created, which TRUNCATE does again.
+// made is what TRUNCATE changes of a table: MariaDB makes it anew, and MySQL gives it another number in InnoDB, which needs the
+// right PROCESS to be seen.
 func (m mysql) made(ctx context.Context, q engine.Querier, t *engine.Table) (string, error) {
-	var at string
+	var at, number string
 	err := q.QueryRowContext(ctx, "SELECT coalesce(CAST(create_time AS CHAR), '') FROM information_schema.tables WHERE table_schema = database() AND table_name = ?", t.Name.Name).Scan(&at)
 	if err != nil {
 		return "", fmt.Errorf("read when %s was made: %w", t.Name, err)
 	}
-	return at, nil
+	view := "innodb_sys_tables"
+	if m.j.db.Kind == engine.MySQL {
+		view = "innodb_tables"
+	}
+	// A number that may not be read is not known then either.
+	_ = q.QueryRowContext(ctx, "SELECT CAST(table_id AS CHAR) FROM information_schema."+view+" WHERE name = CONCAT(database(), '/', ?)", t.Name.Name).Scan(&number)
+	return at + " " + number, nil
 }
 
 func (m mysql) remove(ctx context.Context, q engine.Querier, g *segment) error {
@@ -119,7 +126,7 @@ func (m mysql) sound(ctx context.Context, q engine.Querier, g *segment, t *engin
 		return "", err
 	}
 	if at != g.mark {
-		return "it was emptied by TRUNCATE, or made anew, at " + at + ", which fires no trigger", nil
+		return "it was emptied by TRUNCATE, or made anew, which fires no trigger", nil
 	}
 	return "", nil
 }

@@ -108,6 +108,11 @@ func (m *Migrator) MarkCheckpoint(ctx context.Context, id, state, progress strin
 			if e == nil {
 				return nil
 			}
+			if state == CheckpointComplete { // a restore that was cut off before this one is not to be gone on with any more
+				if _, err := tx.ExecContext(ctx, m.catalog.checkpointSQL(`UPDATE {checkpoints} SET state = ? WHERE state = ?`), CheckpointComplete, CheckpointRestoring); err != nil {
+					return fmt.Errorf("record the restore: %w", err)
+				}
+			}
 			e.User = m.o.User
 			return m.log.Append(ctx, tx, *e)
 		})

@@ -191,6 +191,10 @@ ALTER TABLE orders ALTER COLUMN status TYPE mood USING status::mood;`},
 		down: "ALTER TABLE people ADD COLUMN note varchar(200) DEFAULT 'none';\nALTER TABLE people DROP CONSTRAINT short;\nDROP INDEX by_note;"},
 	{name: "no key, changed and dropped; Down makes it and takes the change back", engines: "postgres sqlite", setup: "CREATE TABLE loose (a integer, b varchar(20));\nINSERT INTO loose VALUES (1, 'x'), (1, 'x'), (NULL, 'y');",
 		up: "UPDATE loose SET a = a + 5;\nDROP TABLE loose;", down: "CREATE TABLE loose (a integer, b varchar(20));\nUPDATE loose SET a = a - 5;"},
+	{name: "a column renamed, then the table dropped; Down goes the same way back", up: "ALTER TABLE orders RENAME COLUMN total TO amount;\nDROP TABLE orders;",
+		down: "CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, amount numeric(10,2));\nALTER TABLE orders RENAME COLUMN amount TO total;"},
+	{name: "no key, a column made anew, then dropped; Down goes the same way back", engines: "postgres sqlite", setup: "CREATE TABLE loose (a integer, b varchar(20));\nINSERT INTO loose VALUES (1, 'x'), (NULL, 'y');",
+		up: "ALTER TABLE loose DROP COLUMN a;\nALTER TABLE loose ADD COLUMN a integer DEFAULT 5;\nDROP TABLE loose;", down: "CREATE TABLE loose (a integer DEFAULT 5, b varchar(20));\nALTER TABLE loose DROP COLUMN a;\nALTER TABLE loose ADD COLUMN a integer;"},
 	{name: "no key, and Down takes the constraint off last", engines: "postgres", setup: "CREATE TABLE loose (a integer, b varchar(20), c integer);\nINSERT INTO loose VALUES (NULL, 'x', 1), (1, 'y', -1);",
 		up: `UPDATE loose SET a = 0 WHERE a IS NULL;
 ALTER TABLE loose ALTER COLUMN a SET NOT NULL;

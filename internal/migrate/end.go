@@ -123,6 +123,7 @@ func (w *work) repair(ctx context.Context, tx engine.Querier, which func(verify.
 		if _, err := tx.ExecContext(ctx, stmt); err != nil {
 			return fmt.Errorf("put back what %s of migration %d left out (%s): %w", w.r.dir, w.mig.Version, headline(stmt), err)
 		}
+		w.capturer.Stale()
 	}
 	return nil
 }

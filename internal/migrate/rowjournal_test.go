@@ -162,7 +162,7 @@ func TestJournalRestoreKilled(t *testing.T) {
 			}
 			return r
 		}
-				dump := func() string {
+		dump := func() string {
 			return strings.Join(testdb.Query(t, dsn, "SELECT id FROM people ORDER BY id"), " ") + strings.Join(testdb.Query(t, dsn, "SELECT name FROM people ORDER BY id"), " ") + strings.Join(testdb.Query(t, dsn, "SELECT coalesce(sum(score), 0) FROM people"), " ")
 		}
 		run("journal", "enable", "people")

@@ -350,9 +350,7 @@ func (w *work) captured(ctx context.Context, g ground, i int, run func(text stri
 	}
 	start := time.Now()
 	had := len(w.capturer.Captures())
-	if w.restorer == nil {
-		w.capturer.Ahead(w.parsed(i+1), w.watch)
-	}
+	w.capturer.Ahead(st.Effects, w.watch)
 	if err := w.capturer.Statement(ctx, q, i+1, capture, func() error {
 		if instead := w.capturer.Instead(); instead != "" {
 			return run(instead)

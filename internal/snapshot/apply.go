@@ -169,7 +169,7 @@ func (r *Restorer) updating(g *target, fields []int, conflicts bool) string {
 		sets = append(sets, [2]string{s.q(now.Name), s.f.back("d."+v(i), x.Fields[i], now)})
 	}
 	kept, live := r.images(g, fields, false)
-	conditions := []string{s.on(x.capture, g.t, "t", "d", g.name, x.goal), x.inserted(false), s.hash(live) + " <> " + s.hash(kept)}
+	conditions := []string{s.on(x.capture, g.t, "t", "d", g.name, x.goal), x.inserted(false), "(" + s.differ(live, kept) + ")"}
 	conditions = append(conditions, r.uncovered(g)...)
 	if !conflicts {
 		conditions = append(conditions, r.free(x))
@@ -501,8 +501,8 @@ func (r *Restorer) prove(ctx context.Context, tx engine.Querier, g *target, olde
 	}
 	at := s.on(x.capture, g.t, "t", "d", g.name, x.goal)
 	var of, good int64
-	err := tx.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*), coalesce(sum(CASE WHEN t.%s IS NOT NULL AND %s = %s THEN 1 ELSE 0 END), 0) FROM %s LEFT JOIN %s t ON %s WHERE %s",
-		s.q(g.name(0)), s.hash(live), s.hash(kept), r.source(x), s.f.from(s.db, g.t), at, all(conditions...))).Scan(&of, &good)
+	err := tx.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*), coalesce(sum(CASE WHEN t.%s IS NOT NULL AND NOT (%s) THEN 1 ELSE 0 END), 0) FROM %s LEFT JOIN %s t ON %s WHERE %s",
+		s.q(g.name(0)), s.differ(live, kept), r.source(x), s.f.from(s.db, g.t), at, all(conditions...))).Scan(&of, &good)
 	if err != nil {
 		return fmt.Errorf("prove %s: %w", x.Home, err)
 	}

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -197,6 +198,11 @@ func (s *Store) load(ctx context.Context, q engine.Querier, where string, args .
 
 // List gives all snapshots, newest first.
 func (s *Store) List(ctx context.Context, q engine.Querier) ([]Snapshot, error) {
+	if _, err := s.db.Resolve(ctx, q, s.catalog); errors.Is(err, engine.ErrNoTable) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
 	rows, err := s.load(ctx, q, "")
 	if err != nil {
 		return nil, err

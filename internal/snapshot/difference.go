@@ -224,7 +224,7 @@ func (x *Restoration) look(l *lot, names, values []string) (string, string) {
 	if !x.online {
 		return list(names), list(values)
 	}
-	return list(append(slices.Clone(names), "b")), list(append(slices.Clone(values), x.s.hash(x.s.images(columnNames(l.live), l.live))))
+	return list(append(slices.Clone(names), "b")), list(append(slices.Clone(values), x.s.hash(x.s.images(columnNames(l.live), l.live, "t"))))
 }
 
 // fill writes the differences down.

@@ -77,7 +77,7 @@ func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*targ
 		return Report{}, err
 	}
 	if len(tables) > 0 {
-		if err := r.putBack(ctx, tx, targets, tables, p, c); err != nil {
+		if err := c.amid(ctx, tx, tables, func() error { return r.putBack(ctx, tx, targets, tables, p, c) }); err != nil {
 			return Report{}, err
 		}
 	}
@@ -159,7 +159,7 @@ func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*ta
 			continue
 		}
 		if len(g.x.Key) == 0 {
-			if slices.ContainsFunc(older(i), func(y *restoring) bool { return len(y.Key) == 0 }) {
+			if slices.ContainsFunc(older(i), func(y *restoring) bool { return len(y.Key) == 0 && !y.Seal.Mixed }) {
 				continue // an older capture of the whole table is what counts
 			}
 			if err := r.putBag(ctx, tx, g, p, c); err != nil {

@@ -29,7 +29,7 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 	live := map[engine.Name]*engine.Table{}
 	for i := len(all) - 1; i >= 0; i-- {
 		x := all[i]
-		if x.Rows == 0 || len(x.Key) == 0 && slices.ContainsFunc(all[:i], func(y *restoring) bool { return y.Home == x.Home && len(y.Key) == 0 }) {
+		if x.Rows == 0 || len(x.Key) == 0 && slices.ContainsFunc(all[:i], func(y *restoring) bool { return y.Home == x.Home && len(y.Key) == 0 && !y.Seal.Mixed }) {
 			continue
 		}
 		t, known := live[x.Home]
@@ -70,7 +70,7 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 		if !c.fresh && len(x.Key) == 0 && r.loosened(t.Name, rest) {
 			continue // whole rows go back, and a constraint of Up's stands in their way
 		}
-		if c.fresh && r.alien(x, t) {
+		if c.fresh && (r.alien(x, t) || r.renames(x, t, rest)) {
 			continue
 		}
 		if c.fresh && (r.insertedInto(x.Home, rest) || t.Kind == "partitioned" && partitionsCome(rest) || r.moves(x.Home) && r.touchedBy(x.Home, rest) ||
@@ -149,8 +149,8 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 				g := same[i]
 				if len(c.x.Key) == 0 {
 					// Rows without a key come back all together, when all their columns are there.
-					if (c.x.bag == nil || c.x.bag.same) && r.complete(g) {
-						if c.x.Seal.Mode == sealAbsent && r.s.db.Caps.TransactionalDDL {
+					if (c.x.bag == nil && !c.x.Seal.Mixed || c.x.bag != nil && c.x.bag.same) && r.complete(g) {
+						if c.fresh && c.x.Seal.Mode == sealAbsent && r.s.db.Caps.TransactionalDDL {
 							n, err := number(ctx, tx, "look at "+c.x.Home.String(), "SELECT count(*) FROM "+r.s.f.from(r.s.db, c.t)+" t")
 							if err != nil {
 								return err
@@ -158,6 +158,9 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 							c.x.alone = n == 0
 						}
 						if err := r.early(ctx, tx, []*engine.Table{c.t}, rest, func() error { return r.putBag(ctx, tx, g, Keep, nil) }); err != nil {
+							return err
+						}
+						if err := r.hold(ctx, tx, g); err != nil {
 							return err
 						}
 					}

@@ -85,6 +85,17 @@ func (r *Restorer) touchedBy(n engine.Name, rest []effects.Statement) bool {
 	return false
 }
 
+// renames tells whether a statement still to come gives a column the name of a captured one that is not there.
+func (r *Restorer) renames(x *restoring, t *engine.Table, rest []effects.Statement) bool {
+	return slices.ContainsFunc(x.Fields, func(f field) bool {
+		return columnIndex(t, r.column(t, f.Name)) < 0 && slices.ContainsFunc(rest, func(st effects.Statement) bool {
+			return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+				return e.Kind == effects.RenameColumn && r.s.sameName(e.NewName.Name, f.Name)
+			})
+		})
+	})
+}
+
 // loosened tells whether a statement still to come may take a constraint from a table.
 func (r *Restorer) loosened(n engine.Name, rest []effects.Statement) bool {
 	for _, st := range rest {
