@@ -56,16 +56,16 @@ type witness struct {
 func watch(t *testing.T, tab context.Context) *witness {
 	t.Helper()
 	w := &witness{}
-	follow(w, tab, network.RequestWillBeSent, func(e network.EventRequestWillBeSent) { w.requests = append(w.requests, e.Request.URL) })
+	follow(tab, w, network.RequestWillBeSent, func(e network.EventRequestWillBeSent) { w.requests = append(w.requests, e.Request.URL) })
 	complain := func(what, text string) { w.complaints = append(w.complaints, what+": "+text) }
-	follow(w, tab, runtime.ExceptionThrown, func(e runtime.EventExceptionThrown) { complain("exception", e.ExceptionDetails.Text) })
-	follow(w, tab, runtime.ConsoleAPICalled, func(e runtime.EventConsoleAPICalled) { complain("console", string(e.Type)) })
-	follow(w, tab, log.EntryAdded, func(e log.EventEntryAdded) { complain("log", e.Entry.Text) })
-	follow(w, tab, page.JavascriptDialogOpening, func(e page.EventJavascriptDialogOpening) { complain("dialog", e.Message) })
+	follow(tab, w, runtime.ExceptionThrown, func(e runtime.EventExceptionThrown) { complain("exception", e.ExceptionDetails.Text) })
+	follow(tab, w, runtime.ConsoleAPICalled, func(e runtime.EventConsoleAPICalled) { complain("console", string(e.Type)) })
+	follow(tab, w, log.EntryAdded, func(e log.EventEntryAdded) { complain("log", e.Entry.Text) })
+	follow(tab, w, page.JavascriptDialogOpening, func(e page.EventJavascriptDialogOpening) { complain("dialog", e.Message) })
 	return w
 }
 
-func follow[E any](w *witness, tab context.Context, what cdp.Event[E], note func(E)) {
+func follow[E any](tab context.Context, w *witness, what cdp.Event[E], note func(E)) {
 	seen := chromedp.Events(tab, what)
 	w.readers.Go(func() {
 		for e, err := range seen {

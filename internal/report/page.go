@@ -81,7 +81,7 @@ func look(d *Data, w Words) *view {
 	v.Policy = "default-src 'none'; style-src " + digest(pageCSS) + "; script-src " + digest(pageJS) + "; base-uri 'none'; form-action 'none'"
 	v.Events = events(d)
 	v.Steps = steps(d)
-	v.Lanes, v.Axis = draw(v.Events, d, w)
+	v.Lanes, v.Axis = draw(v.Events, w)
 	v.Plots = []plot{rowPlot(v.Events, w), timePlot(v.Events, w)}
 	for i := range v.Events {
 		e := &v.Events[i]

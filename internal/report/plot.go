@@ -38,7 +38,7 @@ func (a axis) at(t time.Time) string {
 }
 
 // draw sorts events into lanes. A lane without events is left out, but for those of migrations and rollbacks: that there was none is news.
-func draw(events []event, d *Data, w Words) ([]lane, axis) {
+func draw(events []event, w Words) ([]lane, axis) {
 	var a axis
 	see := func(t time.Time) {
 		if a.First.IsZero() || t.Before(a.First) {
