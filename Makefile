@@ -28,7 +28,7 @@ build-all: ## the program for every platform, without cgo, in dist/
 	done
 
 .PHONY: servers
-servers: ## install the database servers that the tests start, where they are missing
+servers: ## install the database servers and the browser that the tests start, where they are missing
 	@scripts/install-test-servers.sh
 
 .PHONY: test
@@ -37,7 +37,8 @@ test: servers ## every test, on real servers
 
 .PHONY: test-matrix
 test-matrix: servers ## every test again on PostgreSQL 16, 17, 18 and MariaDB 11.8
-	@export DBROLLBACK_TEST_PG_DUMP; DBROLLBACK_TEST_PG_DUMP=$$(scripts/install-test-servers.sh pg_dump); \
+	@export DBROLLBACK_TEST_PG_DUMP PATH; DBROLLBACK_TEST_PG_DUMP=$$(scripts/install-test-servers.sh pg_dump); \
+	PATH=$$(dirname "$$DBROLLBACK_TEST_PG_DUMP"):$$PATH; \
 	for v in 16 17 18; do \
 		bin=$$(scripts/install-test-servers.sh postgres-$$v); \
 		echo "== PostgreSQL $$v"; \

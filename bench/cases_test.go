@@ -64,6 +64,12 @@ var cases = []compared{
 	{"restore --mode replace, all differ", pg, "", replace(1), pgRestore, "pg_restore", 1},
 	{"restore --mode replace, a tenth differs", ma, "", replace(10), mariadbLoad, "loading a dump", 0.5},
 
+	{"restore of 1,000 rows, journal on", pg, "", journalled, few(journalled), "the same in 20,000 rows", 2},
+	{"restore of 1,000 rows, journal on", my, "", journalled, few(journalled), "the same in 20,000 rows", 2},
+	{"restore of 1,000 rows, journal on", ma, "", journalled, few(journalled), "the same in 20,000 rows", 2},
+	{"restore of 1,000 rows, journal on", lite, "", journalled, few(journalled), "the same in 20,000 rows", 2},
+	{"writes like pgbench's, journal on", pg, "", writes(true), writes(false), "journal off", 1.25},
+
 	{"memory above start, up and rollback", pg, "MiB", memory(dropNote), fixed(64), "64 MiB", 1},
 	{"memory above start, up and rollback", ma, "MiB", memory(dropNote), fixed(64), "64 MiB", 1},
 	{"memory above start, up and rollback", lite, "MiB", memory(dropNote), fixed(64), "64 MiB", 1},

@@ -1,6 +1,6 @@
 #!/bin/bash
-# install-test-servers.sh [SERVER...] brings the database servers that the tests start, where they are missing:
-#   postgres mariadb mysql          what `make test` needs (all three when none is named)
+# install-test-servers.sh [SERVER...] brings the database servers, and the browser, that the tests start, where they are missing:
+#   postgres mariadb mysql chromium what `make test` needs (all of them when none is named)
 #   postgres-16 -17 -18 mariadb-11  what `make test-matrix` needs besides; prints the directory of the programs
 # A server that an environment variable names, or a Docker engine, replaces an installed one. Nothing is
 # started, and packages of another suite go to the test cache, not to the system.
@@ -109,6 +109,12 @@ bring() {
 		docker_answers && return
 		./unpack-debian.sh mysql "${MYSQL_SUITE:-sid}" mysql-server-core mysql-client-core >/dev/null
 		;;
+	chromium)
+		if [ -n "${DBROLLBACK_TEST_CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null; then
+			return
+		fi
+		apt_install Chromium chromium chromium-browser
+		;;
 	postgres-16) npm_postgres 16 16.14.0-beta.17 ;;
 	postgres-17) npm_postgres 17 17.10.0-beta.17 ;;
 	postgres-18) npm_postgres 18 18.4.0-beta.17 ;;
@@ -123,5 +129,5 @@ bring() {
 	esac
 }
 
-[ $# -gt 0 ] || set -- postgres mariadb mysql
+[ $# -gt 0 ] || set -- postgres mariadb mysql chromium
 for server in "$@"; do bring "$server"; done

@@ -11,7 +11,8 @@ import (
 // program is one run of the command line.
 type program struct {
 	streams
-	out *output
+	out     *output
+	consent *consent // of a run that somebody else asked for: mcp
 }
 
 // validator is what every command's options can do before anything is opened.
@@ -19,7 +20,12 @@ type validator interface{ Validate() error }
 
 // run carries out one command line and gives the exit code. It is main without the process.
 func run(ctx context.Context, args []string, s streams) (code int) {
-	p := &program{streams: s, out: newOutput(s)}
+	return runWith(ctx, args, s, nil)
+}
+
+// runWith is run on behalf of somebody who needs a person's consent for what writes.
+func runWith(ctx context.Context, args []string, s streams, asked *consent) (code int) {
+	p := &program{streams: s, out: newOutput(s), consent: asked}
 	p.out.json = wantsJSON(args, s.Getenv)
 	defer func() {
 		if r := recover(); r != nil {
@@ -81,9 +87,14 @@ func (p *program) commands() []*cli.Command {
 		p.restoreCommand(),
 		p.recoverCommand(),
 		p.snapshotCommand(),
+		p.journalCommand(),
 		p.releaseCommand(),
+		p.checkpointCommand(),
 		p.grantsCommand(),
 		p.logCommand(),
+		p.reportCommand(),
+
+		p.mcpCommand(),
 		p.demoCommand(),
 		p.versionCommand(),
 		p.completionCommand(),
@@ -114,6 +125,7 @@ func globalFlags() []cli.Flag {
 		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FORMAT` of the result on stdout: text or json (default text)"},
 		&cli.StringFlag{Name: "lock-timeout", Usage: "longest wait for one lock, and for another run to end (default 5s)"},
 		&cli.StringFlag{Name: "statement-timeout", Usage: "longest run of one statement (default 0, no limit)"},
+		&cli.StringFlag{Name: "metrics-file", Usage: "`FILE` for metrics of the run, in the OpenMetrics format; written in one step at its end"},
 		&cli.StringFlag{Name: "catalog", Usage: "`NAME` of the catalog table (default state_snapshots)"},
 		&cli.StringFlag{Name: "version-table", Usage: "`NAME` of goose's version table (default goose_db_version)"},
 		&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "answer every question with yes"},
@@ -144,7 +156,10 @@ func action[O validator](p *program, read func(*cli.Context) (O, error), do func
 			return err
 		}
 		defer s.close()
-		return do(c.Context, s, opts)
+		s.telling = p.tell(c, s)
+		err = do(c.Context, s, opts)
+		s.telling.end(c.Context, err)
+		return err
 	}
 }
 

@@ -51,7 +51,7 @@ func (o approveOptions) Validate() error {
 func (p *program) approveCommand() *cli.Command {
 	return &cli.Command{
 		Name:   "approve",
-		Usage:  "sign a plan, so that guard --require-approval goes on: key, sign",
+		Usage:  "sign a plan, so that guard --require-approval or an agent goes on: key, sign, restore",
 		Action: needsSubcommand,
 		Subcommands: []*cli.Command{
 			{
@@ -64,26 +64,39 @@ func (p *program) approveCommand() *cli.Command {
 			{
 				Name:  "sign",
 				Usage: "show what would run now, and print a signed approval of exactly that",
-				Flags: append(targetFlags(),
-					&cli.StringFlag{Name: "key", Usage: "`FILE` of the private key"},
+				Flags: append(append(targetFlags(), signingFlags()...),
 					&cli.StringFlag{Name: "plan", Usage: "`HASH` of the plan, instead of that of the configured database"},
-					&cli.BoolFlag{Name: "rollback", Usage: "approve a rollback instead of an up"},
-					&cli.StringFlag{Name: "expires", Value: "1h", Usage: "`DURATION` until the approval expires"},
-					&cli.StringFlag{Name: "by", Usage: "`NAME` of who approves (default the user of this machine)"}),
+					&cli.BoolFlag{Name: "rollback", Usage: "approve a rollback instead of an up"}),
 				Action: action(p, func(c *cli.Context) (approveOptions, error) {
-					o := approveOptions{Key: c.String("key"), Plan: c.String("plan"), Rollback: c.Bool("rollback"), By: c.String("by")}
-					var err error
-					if o.target, err = readTarget(c); err != nil {
+					o, err := readSigning(c)
+					if err != nil {
 						return o, err
 					}
-					if o.Expires, err = durationFlag(c, "expires"); err != nil {
+					o.Plan, o.Rollback = c.String("plan"), c.Bool("rollback")
+					if o.target, err = readTarget(c); err != nil {
 						return o, err
 					}
 					return o, noArguments(c)
 				}, runApproveSign),
 			},
+			p.approveRestoreCommand(),
 		},
 	}
+}
+
+func signingFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "key", Usage: "`FILE` of the private key"},
+		&cli.StringFlag{Name: "expires", Value: "1h", Usage: "`DURATION` until the approval expires"},
+		&cli.StringFlag{Name: "by", Usage: "`NAME` of who approves (default the user of this machine)"},
+	}
+}
+
+func readSigning(c *cli.Context) (approveOptions, error) {
+	o := approveOptions{Key: c.String("key"), By: c.String("by")}
+	var err error
+	o.Expires, err = durationFlag(c, "expires")
+	return o, err
 }
 
 func runApproveKey(_ context.Context, s *session, o approveOptions) error {

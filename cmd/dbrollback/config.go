@@ -28,6 +28,7 @@ var configKeys = map[string]func(string) error{
 	"source":            checkSource,
 	"catalog":           nil,
 	"version-table":     nil,
+	"metrics-file":      nil,
 	"keep":              checkDuration,
 	"keep-count":        checkCount,
 	"keep-releases":     checkCount,
@@ -35,6 +36,8 @@ var configKeys = map[string]func(string) error{
 	"lock-timeout":      checkDuration,
 	"statement-timeout": checkDuration,
 	"max-lock":          checkDuration,
+	"parallel":          checkCount,
+	"on-failure":        oneOf(onFailures),
 }
 
 // configValue is a scalar of the file and where it stands.
@@ -48,11 +51,13 @@ type section map[string]configValue
 // config is dbrollback.yml as read; the zero value is "no file".
 type config struct {
 	path         string // "" when there is none
+	docs         string // the page that explains the file
 	top          section
 	environments map[string]section
 	lint         lintConfig
 	guard        guardConfig
-	strategy     *strategy // nil when there is none
+	strategy     *strategy              // nil when there is none
+	targets      map[string]*targetList // by environment, "" at the top
 }
 
 // names lists the environments, sorted.
@@ -102,10 +107,40 @@ func readConfig(path string) (*config, error) {
 }
 
 func parseConfig(path string, b []byte) (*config, error) {
-	c := &config{path: path, top: section{}, environments: map[string]section{}}
+	c := &config{path: path, docs: "docs/configuration.md", top: section{}, environments: map[string]section{}, targets: map[string]*targetList{}}
+	body, err := c.document(b)
+	if body == nil {
+		return c, err
+	}
+	err = c.each(body, topKeys(), func(key string, value ast.Node) error {
+		switch key {
+		case "environments":
+			return c.readEnvironments(value)
+		case "lint":
+			return c.readLint(value)
+		case "guard":
+			return c.readGuard(value)
+		case "deployment_strategy":
+			return c.readStrategy(value)
+		case "targets":
+			return c.readTargets("", value)
+		}
+		return c.read(c.top, key, value)
+	})
+	if err == nil {
+		err = c.checkTraffic()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// document gives the one document of a file, nil when it has nothing in it.
+func (c *config) document(b []byte) (ast.Node, error) {
 	file, err := parser.ParseBytes(b, 0)
 	if err != nil {
-		ce := &configError{file: path, message: "this is no YAML", hint: "see docs/configuration.md for an example"}
+		ce := &configError{file: c.path, message: "this is no YAML", hint: "see " + c.docs + " for an example"}
 		var ye yaml.Error
 		if errors.As(err, &ye) {
 			ce.message = ye.GetMessage()
@@ -119,26 +154,9 @@ func parseConfig(path string, b []byte) (*config, error) {
 		return nil, c.wrong(file.Docs[1].Body, "a second document", "put everything into one document")
 	}
 	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
-		return c, nil
+		return nil, nil
 	}
-	known := append(keyNames(), "environments", "lint", "guard", "deployment_strategy")
-	err = c.each(file.Docs[0].Body, known, func(key string, value ast.Node) error {
-		switch key {
-		case "environments":
-			return c.readEnvironments(value)
-		case "lint":
-			return c.readLint(value)
-		case "guard":
-			return c.readGuard(value)
-		case "deployment_strategy":
-			return c.readStrategy(value)
-		}
-		return c.read(c.top, key, value)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
+	return file.Docs[0].Body, nil
 }
 
 func (c *config) readEnvironments(node ast.Node) error {
@@ -148,7 +166,10 @@ func (c *config) readEnvironments(node ast.Node) error {
 		if _, empty := body.(*ast.NullNode); empty {
 			return nil
 		}
-		return c.each(body, keyNames(), func(key string, value ast.Node) error {
+		return c.each(body, environmentKeys(), func(key string, value ast.Node) error {
+			if key == "targets" {
+				return c.readTargets(name, value)
+			}
 			return c.read(env, key, value)
 		})
 	})
@@ -165,13 +186,13 @@ func (c *config) each(node ast.Node, known []string, f func(key string, value as
 	case *ast.NullNode:
 		return nil
 	default:
-		return c.wrong(node, "key: value pairs are wanted here", "see docs/configuration.md for an example")
+		return c.wrong(node, "key: value pairs are wanted here", "see "+c.docs+" for an example")
 	}
 	seen := map[string]bool{}
 	for _, p := range pairs {
 		key := p.Key.GetToken().Value
 		if known != nil && !slices.Contains(known, key) {
-			return c.wrong(p.Key, fmt.Sprintf("unknown key %q", key), nearestHint(key, known, "", "docs/configuration.md"))
+			return c.wrong(p.Key, fmt.Sprintf("unknown key %q", key), nearestHint(key, known, "", c.docs))
 		}
 		if seen[key] {
 			return c.wrong(p.Key, fmt.Sprintf("key %q is there twice", key), "keep one of them")
@@ -191,16 +212,16 @@ func (c *config) read(into section, key string, node ast.Node) error {
 		text = n.Value
 	case *ast.LiteralNode:
 		text = strings.TrimSpace(n.Value.Value)
-	case *ast.IntegerNode, *ast.FloatNode:
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
 		text = n.GetToken().Value
 	case *ast.NullNode:
 		return nil
 	default:
-		return c.wrong(node, fmt.Sprintf("%s wants one plain value", key), "see docs/configuration.md for an example")
+		return c.wrong(node, fmt.Sprintf("%s wants one plain value", key), "see "+c.docs+" for an example")
 	}
 	if check := configKeys[key]; check != nil {
 		if err := check(text); err != nil {
-			return c.wrong(node, fmt.Sprintf("%s: %v", key, err), "see docs/configuration.md for an example")
+			return c.wrong(node, fmt.Sprintf("%s: %v", key, err), "see "+c.docs+" for an example")
 		}
 	}
 	p := node.GetToken().Position
@@ -261,6 +282,14 @@ func (c *config) besideDSN(dsn string) string {
 	}
 	return dsn
 }
+
+// topKeys are the keys at the top of the file, environmentKeys those within an environment. schema/dbrollback.schema.json has the same; a test
+// holds it to that.
+func topKeys() []string {
+	return append(environmentKeys(), "environments", "lint", "guard", "deployment_strategy")
+}
+
+func environmentKeys() []string { return append(keyNames(), "targets") }
 
 func keyNames() []string {
 	out := make([]string, 0, len(configKeys))

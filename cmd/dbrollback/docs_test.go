@@ -27,11 +27,7 @@ const (
 // line that begins with "$ " is a command (with its here-document), what follows is what it prints; times, ids and
 // the like may differ. A comment <!-- folder: new --> begins again in an empty folder, with an empty database.
 func TestDocs(t *testing.T) {
-	files, err := filepath.Glob("../../docs/*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range append(files, "../../README.md") {
+	for _, file := range append(documents(t), "../../README.md") {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
 			text, err := os.ReadFile(file)
@@ -49,6 +45,20 @@ func TestDocs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// documents are the files of the documentation, and the skills of agents: their commands run, too.
+func documents(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	skills, err := filepath.Glob("../../skills/*/SKILL.md")
+	if err != nil || len(skills) == 0 {
+		t.Fatalf("no skill, %v", err)
+	}
+	return append(files, skills...)
 }
 
 var consoleBlock = regexp.MustCompile("(?ms)^```console\n(.*?)^```$")
@@ -171,6 +181,8 @@ var differing = []struct {
 	{regexp.MustCompile(`\b\d{8}T\d{6}\.\d{6}-[0-9a-f]+\b`), "RUN"},
 	{regexp.MustCompile(`dbrollback_data_\w+`), "dbrollback_data_N"},
 	{regexp.MustCompile(`"duration_seconds": [0-9.e-]+`), "SECONDS"},
+	{regexp.MustCompile(`"signature": "[^"]+"`), "SIGNATURE"},
+	{regexp.MustCompile(`(?m)^TIME,RUN,(.*?),[^,]+@[^,]+,(\d+,\d+,\d*),[0-9.]+,`), "TIME,RUN,$1,USER,$2,SECONDS,"},
 	{regexp.MustCompile(`\b(\d+(\.\d+)?(µs|ms|m\d+s|s)|0s)\b`), "DURATION"},
 	{regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b[0-9a-f]{12,}\b`), "ID"},
 	{regexp.MustCompile(`dbrollback-demo-\d+`), "dbrollback-demo-N"},
@@ -188,10 +200,7 @@ func TestReadmeCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := filepath.Glob("../../docs/*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := documents(t)
 	block := regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$")
 	for _, file := range append(files, "../../README.md", "../../ARCHITECTURE.md") {
 		if filepath.Base(file) == "rules.md" {

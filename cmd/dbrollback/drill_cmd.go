@@ -180,7 +180,7 @@ func (s *session) drillCopy(ctx context.Context, o drillOptions, d migrate.Drill
 	defer func() { err = errors.Join(err, scratch.Close()) }()
 	began := time.Now()
 	d.Events("copying the database")
-	name, how, err := scratch.CopyOf(ctx, s.DSN, d.Events)
+	name, how, original, err := migrate.CopyForDrill(ctx, scratch, s.DSN, d.Events)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +194,7 @@ func (s *session) drillCopy(ctx context.Context, o drillOptions, d migrate.Drill
 	if err != nil {
 		return nil, err
 	}
-	d.Probe, d.Place = drillProbe(o, scratch.DSN(name)), how
+	d.Probe, d.Place, d.Original = drillProbe(o, scratch.DSN(name)), how, original
 	report, err := m.Drill(ctx, d)
 	if report != nil {
 		report.Phases = append([]migrate.DrillPhase{copied}, report.Phases...)

@@ -59,6 +59,7 @@ func writeDrill(w *page, r *migrate.DrillReport) {
 		rows[i] = []string{p.Name, seconds(p.Seconds), what}
 	}
 	w.table([]string{"phase", ">time", ""}, rows)
+	writeHeld(w, r)
 	if len(r.Migrations) > 0 {
 		w.line("")
 		rows = nil
@@ -102,6 +103,25 @@ func writeDrill(w *page, r *migrate.DrillReport) {
 	}
 }
 
+// writeHeld lists the locks that were seen to be held.
+func writeHeld(w *page, r *migrate.DrillReport) {
+	var rows [][]string
+	unknown := ""
+	for _, p := range r.Phases {
+		unknown = orElse(unknown, p.LocksUnknown)
+		for _, l := range p.Locks {
+			rows = append(rows, []string{p.Name, l.Table, l.Mode, seconds(l.Seconds)})
+		}
+	}
+	switch {
+	case len(rows) > 0:
+		w.line("")
+		w.table([]string{"held in", "table", "lock", ">seen for"}, rows)
+	case unknown != "":
+		w.line("locks that were held: not known, %s", unknown)
+	}
+}
+
 // absent shows a table that was not there.
 func absent(rows int64) string {
 	if rows < 0 {
@@ -137,6 +157,9 @@ func drillJUnit(r *migrate.DrillReport) ([]byte, error) {
 	s := junitSuite{Name: "dbrollback drill", Tests: len(r.Phases), Time: fmt.Sprintf("%.3f", r.Seconds)}
 	for _, p := range r.Phases {
 		c := junitCase{Name: p.Name, Class: "dbrollback.drill", Time: fmt.Sprintf("%.3f", p.Seconds), Out: p.Detail}
+		for _, l := range p.Locks {
+			c.Out += fmt.Sprintf("\nheld: %s: %s, seen for %s", l.Table, l.Mode, seconds(l.Seconds))
+		}
 		if p.Error != "" {
 			s.Failures++
 			c.Failure = &junitFailure{Message: firstWords(strings.ReplaceAll(p.Error, "\n", "; "), 200), Text: p.Error}

@@ -69,3 +69,9 @@ func explainFolder(err error) *problem {
 	}
 	return nil
 }
+
+// anyMigration tells whether a folder holds a file that is called as a migration is.
+func anyMigration(files fs.FS) bool {
+	names, err := fs.Glob(files, "[0-9]*_*.*")
+	return err != nil || len(names) > 0
+}

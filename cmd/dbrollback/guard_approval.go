@@ -40,22 +40,39 @@ func (a approvalWay) Validate() error {
 // approvalPause is how often a file or a webhook is looked at again.
 const approvalPause = 2 * time.Second
 
-// approve asks for consent to a plan and says who gave it. Without consent the error is a *guard.RefusedApproval. Only a rollback
-// waits for a file: its plan could not be known, and signed, before.
+// petition is what a person is asked for.
+type petition struct {
+	plan      string // hash
+	what      string // "undoing 1 migration: …"
+	direction migrate.Direction
+	target    any
+	details   any
+	reason    string
+	show      func() // to who sits at the terminal
+	waits     bool   // for a file: the plan could not be known, and signed, before
+}
+
+// approve asks for consent to a plan and says who gave it. Only a rollback waits for a file.
 func (g *guarding) approve(ctx context.Context, plan *migrate.Plan, reason string) (by string, err error) {
-	deadline := g.clock.Now().Add(g.o.approval.wait)
-	g.s.out.note("approval wanted for %s, plan %s", planned(plan), plan.Hash)
+	return g.s.approved(ctx, g.o.approval, g.clock, petition{plan: plan.Hash, what: planned(plan), direction: plan.Direction, target: plan.Target, details: planDocument(plan), reason: reason,
+		show: func() { g.s.showPlan(plan) }, waits: plan.Direction != migrate.Up})
+}
+
+// approved asks for consent and says who gave it. Without consent the error is a *guard.RefusedApproval.
+func (s *session) approved(ctx context.Context, way approvalWay, clock guard.Clock, c petition) (by string, err error) {
+	deadline := clock.Now().Add(way.wait)
+	s.out.note("approval wanted for %s, plan %s", c.what, c.plan)
 	for {
-		switch g.o.approval.way {
+		switch way.way {
 		case "terminal":
-			return g.askTerminal(ctx, plan, reason)
+			return s.askApproval(ctx, c)
 		case "file":
-			by, err = g.readApproval(plan)
-			if plan.Direction == migrate.Up {
+			by, err = way.read(c.plan, clock.Now())
+			if !c.waits {
 				return by, err
 			}
 		case "webhook":
-			by, err = guard.AskWebhook(ctx, g.o.approval.where, guard.Request{Version: 1, Plan: plan.Hash, Direction: string(plan.Direction), Target: plan.Target, Reason: reason, Details: planDocument(plan)})
+			by, err = guard.AskWebhook(ctx, way.where, guard.Request{Version: 1, Plan: c.plan, Direction: string(c.direction), Target: c.target, Reason: c.reason, Details: c.details})
 			if !errors.Is(err, guard.ErrPending) {
 				return by, err
 			}
@@ -63,16 +80,16 @@ func (g *guarding) approve(ctx context.Context, plan *migrate.Plan, reason strin
 		if err == nil {
 			return by, nil
 		}
-		if !g.clock.Now().Before(deadline) {
+		if !clock.Now().Before(deadline) {
 			if errors.Is(err, guard.ErrPending) {
-				err = &guard.RefusedApproval{Reason: fmt.Sprintf("nobody answered within %s", g.o.approval.wait)}
+				err = &guard.RefusedApproval{Reason: fmt.Sprintf("nobody answered within %s", way.wait)}
 			}
 			return "", err
 		}
 		select {
 		case <-ctx.Done():
 			return "", ctx.Err()
-		case <-g.clock.After(approvalPause):
+		case <-clock.After(approvalPause):
 		}
 	}
 }
@@ -85,30 +102,29 @@ func planned(p *migrate.Plan) string {
 	return fmt.Sprintf("%s %s: version %d -> %d", verb, number(int64(len(p.Migrations)), "migration", "migrations"), p.From, p.To)
 }
 
-func (g *guarding) readApproval(plan *migrate.Plan) (string, error) {
-	key, err := guard.ReadPublicKey(g.o.approval.key)
+func (a approvalWay) read(plan string, now time.Time) (string, error) {
+	key, err := guard.ReadPublicKey(a.key)
 	if err != nil {
 		return "", &usageError{message: err.Error(), hint: "--approval-key FILE; dbrollback approve key makes a pair"}
 	}
-	a, err := guard.ReadApproval(g.o.approval.where)
+	signed, err := guard.ReadApproval(a.where)
 	if err != nil {
 		return "", err
 	}
-	return a.By, a.Check(key, plan.Hash, g.clock.Now())
+	return signed.By, signed.Check(key, plan, now)
 }
 
-// askTerminal asks whoever sits there. --yes does not answer this: it is the very question that a person must answer.
-func (g *guarding) askTerminal(ctx context.Context, plan *migrate.Plan, reason string) (string, error) {
-	s := g.s
+// askApproval asks whoever sits there. --yes does not answer this: it is the very question that a person must answer.
+func (s *session) askApproval(ctx context.Context, c petition) (string, error) {
 	if !s.InTerminal {
 		return "", &guard.RefusedApproval{Reason: "there is no terminal to ask on"}
 	}
 	s.progress.end()
-	s.showPlan(plan)
-	if reason != "" {
-		s.out.note("why: %s", reason)
+	c.show()
+	if c.reason != "" {
+		s.out.note("why: %s", c.reason)
 	}
-	fmt.Fprintf(s.Err, "approve %s? [y/N] ", planned(plan))
+	fmt.Fprintf(s.Err, "approve %s? [y/N] ", c.what)
 	answer, err := s.readLine(ctx)
 	if err != nil {
 		return "", err

@@ -152,6 +152,12 @@ func (s *session) guarded(ctx context.Context, outer *cli.Context, up upOptions)
 	if up.DryRun {
 		return &usageError{message: "up --dry-run changes nothing: there is nothing to guard", hint: "leave out --dry-run, or guard"}
 	}
+	if up.Targets != "" {
+		return s.fleetGuard(ctx, o, up)
+	}
+	if s.Strategy != nil && s.Strategy.traffic == nil {
+		return s.Strategy.noTraffic
+	}
 	return (&guarding{s: s, o: o, up: up, clock: guard.System{}}).run(ctx)
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dbrollback/dbrollback/internal/audit"
 	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/fleet"
 	"github.com/dbrollback/dbrollback/internal/guard"
 	"github.com/dbrollback/dbrollback/internal/migrate"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
@@ -27,7 +28,9 @@ type guarding struct {
 	watch *guard.Watch
 	rec   *guard.Record
 	doc   guardDocument
-	upped bool // up came to its end
+	upped bool            // up came to its end
+	halt  context.Context // of a fleet: over when the wave has failed; else nil
+	turns chan struct{}   // of a fleet: places of databases that are worked on; else nil
 }
 
 // guardDocument is the JSON of `guard`.
@@ -76,8 +79,12 @@ func (g *guarding) arm() error {
 			g.rec.Seen = seen
 			return g.store.Save(ctx, g.rec)
 		},
-		Round:   g.tell,
-		Trouble: func(err error) { g.s.out.warn("what was seen could not be saved: %v", err) },
+		Round: g.tell,
+		Trouble: func(err error) {
+			if !g.halted() {
+				g.s.out.warn("what was seen could not be saved: %v", err)
+			}
+		},
 	}
 	wrong := func(flag string, err error) error {
 		return &usageError{message: fmt.Sprintf("--%s: %v", flag, err), hint: "dbrollback guard --help"}
@@ -266,7 +273,19 @@ func (g *guarding) apply(ctx context.Context) error {
 	if by, ok := strings.CutPrefix(g.rec.Reason, "approved by "); ok {
 		detail["approved"] = by
 	}
+	done, err := g.turn(ctx)
+	if err != nil {
+		return err
+	}
+	if g.halted() {
+		done()
+		g.rec.Reason = "its wave failed before it was begun"
+		_, err := g.store.Advance(ctx, g.rec, guard.GivenUp)
+		g.rec = nil
+		return errors.Join(fleet.ErrHalted, err)
+	}
 	res, err := g.m.Up(ctx, migrate.UpRequest{To: g.up.To, Release: g.up.Release, AllowIrreversible: g.up.AllowIrreversible, MaxLock: g.s.MaxLock, Detail: detail})
+	done()
 	g.doc.Up = res
 	if err != nil {
 		if ctx.Err() == nil {
@@ -295,7 +314,9 @@ func (g *guarding) mine(ok bool, err error) error {
 }
 
 func (g *guarding) observe(ctx context.Context) error {
-	look := func() (guard.Progress, guard.Verdict, error) { return g.watch.Run(ctx, g.rec.Seen) }
+	watching, cancel := g.watching(ctx)
+	defer cancel()
+	look := func() (guard.Progress, guard.Verdict, error) { return g.watch.Run(watching, g.rec.Seen) }
 	why := g.o.policy.Why
 	if g.s.Strategy != nil {
 		look = func() (guard.Progress, guard.Verdict, error) { return g.canary(ctx) }
@@ -303,7 +324,10 @@ func (g *guarding) observe(ctx context.Context) error {
 	}
 	seen, verdict, err := look()
 	g.rec.Seen = seen
-	if err != nil {
+	if err = g.stopped(ctx, err); err != nil {
+		if errors.Is(err, fleet.ErrHalted) {
+			return err
+		}
 		g.s.out.note("the watch is not over: the same command line goes on with it")
 		return err
 	}

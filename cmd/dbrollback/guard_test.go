@@ -147,6 +147,36 @@ func TestGuardAssertion(t *testing.T) {
 	}, testdb.OnPostgres, testdb.OnSQLite, testdb.OnMariaDB, testdb.OnMySQL)
 }
 
+// The error rate that Prometheus tells of rises with the release; while Prometheus does not know, nothing is held against it.
+func TestGuardPrometheus(t *testing.T) {
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		g := newGuarded(t, dsn)
+		db := testdb.Open(t, dsn)
+		var asked atomic.Int64
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var n int
+			rate := "1.5"
+			if db.QueryRowContext(r.Context(), "SELECT count(score) FROM users").Scan(&n) != nil {
+				rate = "50"
+			}
+			switch {
+			case r.URL.Path != "/api/v1/query" || r.URL.Query().Get("query") != "sum(rate(errors[1m]))":
+				http.NotFound(w, r)
+			case asked.Add(1) == 3: // it restarts
+				http.Error(w, "starting", http.StatusServiceUnavailable)
+			default:
+				fmt.Fprintf(w, `{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1700000000.5,%q]}]}}`, rate)
+			}
+		}))
+		defer server.Close()
+		r := g.run(3, "--prometheus", "sum(rate(errors[1m]))", "--prometheus-url", server.URL, "--auto-rollback-on-error-rate", "5")
+		if !strings.Contains(r.Stderr, "unknown: ") {
+			t.Error(r)
+		}
+		g.asBefore("50 is above 5")
+	}, testdb.Everywhere()...)
+}
+
 func TestGuardLeavesAlone(t *testing.T) {
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		g := newGuarded(t, dsn)
@@ -166,7 +196,7 @@ func TestGuardLeavesAlone(t *testing.T) {
 		if again := g.run(0, "--probe", "true"); !strings.Contains(again.Stdout, "nothing to apply") {
 			t.Error(again)
 		}
-	})
+	}, testdb.Everywhere()...)
 }
 
 // A guard that is killed goes on where it stopped, and what was rolled back once is not rolled back again.
@@ -195,7 +225,7 @@ func TestGuardKilled(t *testing.T) {
 			t.Error(r)
 		}
 		g.asBefore("status 500")
-	})
+	}, testdb.Everywhere()...)
 }
 
 func watches(dsn string) string {
@@ -247,7 +277,7 @@ func TestGuardKilledWhileItRollsBack(t *testing.T) {
 				if got := testdb.Query(t, dsn, "SELECT state FROM "+watches(dsn)); got[0] != "rolled back" {
 					t.Errorf("the watch is %v", got)
 				}
-			})
+			}, testdb.Everywhere()...)
 		})
 	}
 }
@@ -269,7 +299,7 @@ func TestGuardKilledWhileItApplies(t *testing.T) {
 		if r := g.run(0, "--probe", "true"); !strings.Contains(r.Stderr, "is given up: somebody brought the database to version 1") || g.version() != "2" {
 			t.Error(r)
 		}
-	})
+	}, testdb.Everywhere()...)
 }
 
 // The guard's own network goes, and comes back: nothing is rolled back. While only the service is out of reach, it is.
@@ -412,7 +442,7 @@ func TestGuardApprovalByWebhook(t *testing.T) {
 		if log := runProgram(t, 0, dsn, g.dir, "log", "--limit", "1").Stdout; !strings.Contains(log, "approved: bob") {
 			t.Error(log)
 		}
-	})
+	}, testdb.Everywhere()...)
 }
 
 // Without a terminal nobody can be asked; --yes is no person.

@@ -14,6 +14,9 @@ type lintConfig struct {
 	noCapture bool
 }
 
+// lintKeys are the keys of the section.
+var lintKeys = []string{"rules", "capture"}
+
 // readLint reads
 //
 //	lint:
@@ -22,7 +25,7 @@ type lintConfig struct {
 //	    BC106: off
 //	    DS102: error
 func (c *config) readLint(node ast.Node) error {
-	return c.each(node, []string{"rules", "capture"}, func(key string, value ast.Node) error {
+	return c.each(node, lintKeys, func(key string, value ast.Node) error {
 		if key == "capture" {
 			switch word(value) {
 			case "on", "true":

@@ -18,6 +18,7 @@ type output struct {
 	colour   bool   // stderr may be coloured
 	colourOn bool   // stdout may be coloured
 	secret   string // a DSN to keep out of every message
+	last     any    // the result document
 	printed  bool   // the result document is out: no second JSON document may follow
 }
 
@@ -31,7 +32,7 @@ func newOutput(s streams) *output {
 
 // result prints a command's result: one JSON document, or the text that write makes.
 func (o *output) result(document any, write func(w *page)) error {
-	o.printed = true
+	o.printed, o.last = true, document
 	if o.json {
 		return o.document(document)
 	}

@@ -7,8 +7,10 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/dbrollback/dbrollback/internal/checkpoint"
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/guard"
+	"github.com/dbrollback/dbrollback/internal/journal"
 	"github.com/dbrollback/dbrollback/internal/migrate"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/verify"
@@ -137,6 +139,25 @@ func explainOwn(err error) *problem {
 	if errors.As(err, &approval) {
 		return &problem{Message: oneLine(approval.Error()), Exit: exitRefused, Hint: "nothing was done; docs/guard.md says how a plan is approved"}
 	}
+	if errors.Is(err, checkpoint.ErrLocked) {
+		return &problem{Message: oneLine(err.Error()), Hint: "wait until it has ended; dbrollback checkpoint list shows what it does", Exit: exitLocked}
+	}
+	var checked *checkpoint.RefusedError
+	if errors.As(err, &checked) {
+		return &problem{Message: oneLine(err.Error()), Hint: checked.Hint, Details: checked.Details, Exit: exitRefused}
+	}
+	var conflict *checkpoint.ConflictError
+	if errors.As(err, &conflict) {
+		return &problem{Message: oneLine(err.Error()), Hint: "nothing was changed in the repository; revert it by hand, or leave --commit out to go back all the way", Details: conflict.Files, Exit: exitConflict}
+	}
+	var command *checkpoint.CommandError
+	if errors.As(err, &command) {
+		return &problem{Message: oneLine(err.Error()), Hint: "mend the cause, then run the same command again: it goes on here", Exit: exitFailed}
+	}
+	var many *fleetError
+	if errors.As(err, &many) {
+		return &problem{Message: many.message, Hint: many.hint, Details: many.details, Exit: many.exit}
+	}
 	var refused *refusedError
 	if errors.As(err, &refused) {
 		return &problem{Message: refused.message, Hint: refused.hint, Details: refused.details, Exit: exitRefused}
@@ -207,7 +228,10 @@ func explainRestore(err error) *problem {
 	var unsafe *snapshot.UnsafeError
 	var incompatible *snapshot.IncompatibleError
 	var damaged *snapshot.DamagedError
+	var journalled *journal.RefusedError
 	switch {
+	case errors.As(err, &journalled):
+		return &problem{Message: oneLine(journalled.Message), Hint: journalled.Hint, Exit: exitRefused}
 	case errors.As(err, &ask):
 		return &problem{Message: oneLine(ask.Message), Hint: ask.Hint, Exit: exitUsage}
 	case errors.As(err, &table):

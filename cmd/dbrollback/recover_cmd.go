@@ -10,7 +10,10 @@ import (
 )
 
 // recoverOptions are the options of `recover`.
-type recoverOptions struct{ Abort bool }
+type recoverOptions struct {
+	Abort   bool
+	Targets string
+}
 
 // Validate has nothing to refuse.
 func (recoverOptions) Validate() error { return nil }
@@ -22,16 +25,19 @@ func (p *program) recoverCommand() *cli.Command {
 		Description: `A run is cut off when the program or the server was killed, or a statement failed, within a migration that is
 not one transaction: on MySQL and MariaDB, or under NO TRANSACTION. dbrollback status shows whether there is one.
 docs/atomicity.md says how it is told what took effect.`,
-		Flags:  []cli.Flag{&cli.BoolFlag{Name: "abort", Usage: "undo the unfinished run instead of finishing it"}},
+		Flags:  append(targetsFlags(), &cli.BoolFlag{Name: "abort", Usage: "undo the unfinished run instead of finishing it"}),
 		Action: action(p, readRecover, runRecover),
 	}
 }
 
 func readRecover(c *cli.Context) (recoverOptions, error) {
-	return recoverOptions{Abort: c.Bool("abort")}, noArguments(c)
+	return recoverOptions{Abort: c.Bool("abort"), Targets: c.String("targets")}, noArguments(c)
 }
 
 func runRecover(ctx context.Context, s *session, o recoverOptions) error {
+	if o.Targets != "" {
+		return s.fleetRecover(ctx, o)
+	}
 	m, err := s.migrator(ctx, false)
 	if err != nil {
 		return err

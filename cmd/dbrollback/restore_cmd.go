@@ -53,23 +53,26 @@ func (p *program) restoreCommand() *cli.Command {
 		Usage: "rows back as they were, into tables as they are",
 		Description: `Shows what would come back; with --yes it writes. What is written over is captured first, so that a restore
 can be taken back by another one: the command for it is printed.`,
-		Flags: []cli.Flag{
-			&cli.StringSliceFlag{Name: "table", Aliases: []string{"t"}, Usage: "`TABLE` to restore; several: again, or separated by commas"},
-			&cli.StringFlag{Name: "at", Usage: "as at this `TIME`: RFC 3339 with a zone, or \"10m ago\""},
-			&cli.StringFlag{Name: "snapshot", Usage: "as in this snapshot, by `ID` or label; or in one capture of it"},
-			&cli.StringFlag{Name: "release", Usage: "as it last was under the release of this `NAME`"},
-			&cli.StringFlag{Name: "migration", Usage: "as before the migration of this `VERSION` ran"},
-			&cli.StringFlag{Name: "mode", Value: "merge", Usage: "`MODE`: merge brings lost and changed rows back and keeps later ones, replace gives the table as it was, copy makes a new one"},
-			&cli.StringFlag{Name: "into", Usage: "of --mode copy: the `NAME` of the new table"},
-			&cli.StringFlag{Name: "where", Usage: "only rows for which this `CONDITION` held then"},
-			&cli.StringFlag{Name: "columns", Usage: "only these `COLUMNS`, separated by commas"},
-			&cli.StringSliceFlag{Name: "map", Usage: "a renamed column: `OLD=NEW`; may be given again"},
-			&cli.StringFlag{Name: "on-conflict", Value: "keep", Usage: "`POLICY`: keep what the application wrote since, restore what was captured, or fail"},
-			&cli.BoolFlag{Name: "with-related", Usage: "tables that foreign keys tie to these come along"},
-			&cli.BoolFlag{Name: "online", Usage: "write in batches, each a short transaction, for tables in use"},
-			&cli.BoolFlag{Name: "dry-run", Usage: "show what would come back, also with --yes; change nothing"},
-		},
+		Flags:  append(restoreFlags(), &cli.BoolFlag{Name: "dry-run", Usage: "show what would come back, also with --yes; change nothing"}),
 		Action: action(p, readRestore, runRestore),
+	}
+}
+
+func restoreFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringSliceFlag{Name: "table", Aliases: []string{"t"}, Usage: "`TABLE` to restore; several: again, or separated by commas"},
+		&cli.StringFlag{Name: "at", Usage: "as at this `TIME`: RFC 3339 with a zone, or \"10m ago\""},
+		&cli.StringFlag{Name: "snapshot", Usage: "as in this snapshot, by `ID` or label; or in one capture of it"},
+		&cli.StringFlag{Name: "release", Usage: "as it last was under the release of this `NAME`"},
+		&cli.StringFlag{Name: "migration", Usage: "as before the migration of this `VERSION` ran"},
+		&cli.StringFlag{Name: "mode", Value: "merge", Usage: "`MODE`: merge brings lost and changed rows back and keeps later ones, replace gives the table as it was, copy makes a new one"},
+		&cli.StringFlag{Name: "into", Usage: "of --mode copy: the `NAME` of the new table"},
+		&cli.StringFlag{Name: "where", Usage: "only rows for which this `CONDITION` held then"},
+		&cli.StringFlag{Name: "columns", Usage: "only these `COLUMNS`, separated by commas"},
+		&cli.StringSliceFlag{Name: "map", Usage: "a renamed column: `OLD=NEW`; may be given again"},
+		&cli.StringFlag{Name: "on-conflict", Value: "keep", Usage: "`POLICY`: keep what the application wrote since, restore what was captured, or fail"},
+		&cli.BoolFlag{Name: "with-related", Usage: "tables that foreign keys tie to these come along"},
+		&cli.BoolFlag{Name: "online", Usage: "write in batches, each a short transaction, for tables in use"},
 	}
 }
 
@@ -130,6 +133,7 @@ func readRestore(c *cli.Context) (restoreOptions, error) {
 // restoreDocument is the JSON of restore.
 type restoreDocument struct {
 	*migrate.RestoreResult
+	Hash  string   `json:"hash,omitempty"` // of a preview: what an approval binds
 	Error *problem `json:"error"`
 }
 
@@ -142,7 +146,13 @@ func runRestore(ctx context.Context, s *session, o restoreOptions) error {
 	if write {
 		s.announce()
 	}
-	r, err := m.Restore(ctx, migrate.RestoreRequest{Ask: o.Ask, Release: o.Release, Write: write, Online: o.Online})
+	request := migrate.RestoreRequest{Ask: o.Ask, Release: o.Release, Write: write, Online: o.Online}
+	if write {
+		if request.Agreed, request.Detail, err = s.agreedRestore(ctx, o); err != nil {
+			return err
+		}
+	}
+	r, err := m.Restore(ctx, request)
 	s.progress.end()
 	if r == nil {
 		return err
@@ -154,6 +164,9 @@ func runRestore(ctx context.Context, s *session, o restoreOptions) error {
 		d.Samples, d.Tied, d.Locks, d.Findings = list(d.Samples), list(d.Tied), list(d.Locks), list(d.Findings)
 	}
 	document := restoreDocument{RestoreResult: r}
+	if r.Preview && err == nil {
+		document.Hash = restoreHash(s.db.Target, o, r.Details)
+	}
 	if err != nil {
 		document.Error = explain(ctx, err)
 		document.Error.redact(s.DSN)

@@ -36,7 +36,11 @@ func writePreview(w *page, r *migrate.RestoreResult, o restoreOptions) {
 // writeSources says which moment the rows are of.
 func writeSources(w *page, r *migrate.RestoreResult) {
 	for _, d := range r.Details {
-		w.line("%s comes back as of %s, from snapshot %s", d.Table, w.bold(moment(d.Moment)), d.Snapshot)
+		from := "snapshot " + d.Snapshot
+		if d.Snapshot == "journal" {
+			from = "its journal"
+		}
+		w.line("%s comes back as of %s, from %s", d.Table, w.bold(moment(d.Moment)), from)
 		if d.Holds != "" {
 			w.line("  that is not all of it: %s", d.Holds)
 		}

@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/dbrollback/dbrollback/internal/checkpoint"
 	"github.com/dbrollback/dbrollback/internal/migrate"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 )
@@ -17,6 +20,7 @@ type rollbackOptions struct {
 	AllowDrift      bool
 	AllowUncaptured bool
 	DryRun          bool
+	Targets         string
 }
 
 // Validate refuses what contradicts itself.
@@ -36,7 +40,7 @@ func (p *program) rollbackCommand() *cli.Command {
 		Usage: "undo migrations: their Down, and the data that they destroyed",
 		Description: `Without flags it undoes the newest migration. Rows that the application wrote since are kept; a value
 that the migration changed and the application changed again is a conflict: --on-conflict decides.`,
-		Flags: append(append(targetFlags(), keepFlags()...),
+		Flags: append(append(append(targetFlags(), keepFlags()...), targetsFlags()...),
 			&cli.StringFlag{Name: "on-conflict", Value: "keep", Usage: "`POLICY`: keep the application's values, restore the captured ones, or fail"},
 			&cli.BoolFlag{Name: "allow-drift", Usage: "go on although the schema was changed by somebody else since"},
 			&cli.BoolFlag{Name: "allow-uncaptured", Usage: "run the Down of migrations that were applied without captures, too"},
@@ -51,10 +55,13 @@ func readRollback(c *cli.Context) (rollbackOptions, error) {
 		err = noArguments(c)
 	}
 	return rollbackOptions{rollbackTarget: target, OnConflict: c.String("on-conflict"), AllowDrift: c.Bool("allow-drift"),
-		AllowUncaptured: c.Bool("allow-uncaptured"), DryRun: c.Bool("dry-run")}, err
+		AllowUncaptured: c.Bool("allow-uncaptured"), DryRun: c.Bool("dry-run"), Targets: c.String("targets")}, err
 }
 
 func runRollback(ctx context.Context, s *session, o rollbackOptions) error {
+	if o.Targets != "" {
+		return s.fleetRollback(ctx, o)
+	}
 	m, err := s.migrator(ctx, false)
 	if err != nil {
 		return err
@@ -65,11 +72,39 @@ func runRollback(ctx context.Context, s *session, o rollbackOptions) error {
 			return err
 		}
 	}
-	result, err := m.Rollback(ctx, migrate.RollbackRequest{
+	agreed, detail := s.agreedPlan(ctx)
+	result, err := m.Rollback(ctx, migrate.RollbackRequest{Agreed: agreed, Detail: detail,
 		To: o.To, Steps: o.steps(), At: o.At, ToRelease: o.Release,
 		OnConflict: snapshot.Policy(o.OnConflict), AllowDrift: o.AllowDrift, AllowUncaptured: o.AllowUncaptured, DryRun: o.DryRun,
 	})
-	return s.finish(ctx, "rollback", result, err)
+	err = s.finish(ctx, "rollback", result, err)
+	if err == nil && o.Release != "" && !o.DryRun {
+		s.restOfRelease(ctx, m, o.Release)
+	}
+	return err
+}
+
+// restOfRelease says how the parts of a release that are no database come back, where a checkpoint has them. It is a courtesy: when it
+// cannot be found out, the rollback is what it was.
+func (s *session) restOfRelease(ctx context.Context, m *migrate.Migrator, release string) {
+	if s.rollbackConfigPath("") == "" {
+		return
+	}
+	all, err := m.Checkpoints(ctx)
+	if err != nil {
+		return
+	}
+	for _, c := range all {
+		man, err := checkpoint.Decode([]byte(c.Manifest), c.Hash)
+		if err != nil || man.Release != release || man.Before != "" {
+			continue
+		}
+		rest := slices.DeleteFunc(man.Components(), func(n string) bool { return n == checkpoint.Database })
+		if len(rest) > 0 {
+			s.out.note("the rest of release %s: dbrollback checkpoint restore %s --component %s", release, c.ID, strings.Join(rest, ","))
+		}
+		return
+	}
 }
 
 func (s *session) askRollback(ctx context.Context, m *migrate.Migrator, o rollbackOptions) error {

@@ -23,6 +23,9 @@ type session struct {
 	db       *engine.DB
 	progress *progress
 	fresh    string // a SQLite file that was not there before
+	member   bool   // of a fleet: it must be there, also for up, and the fleet tells about it
+	consent  *consent
+	telling  *telling
 }
 
 func (p *program) session(c *cli.Context) (*session, error) {
@@ -31,7 +34,7 @@ func (p *program) session(c *cli.Context) (*session, error) {
 		return nil, err
 	}
 	p.out.json, p.out.secret = s.JSON, s.DSN
-	return &session{streams: p.streams, settings: s, out: p.out}, nil
+	return &session{streams: p.streams, settings: s, out: p.out, consent: p.consent}, nil
 }
 
 // connect opens the database, once. Only up may make a new SQLite file: elsewhere a missing one is a typing mistake.
@@ -49,7 +52,7 @@ func (s *session) connect(ctx context.Context, mayCreate bool) error {
 	if _, err := os.Stat(target.Database); target.Kind == engine.SQLite && errors.Is(err, fs.ErrNotExist) {
 		s.fresh = target.Database
 	}
-	db, err := engine.Open(ctx, s.DSN, engine.Options{LockTimeout: s.LockTimeout, StatementTimeout: s.StatementTimeout, MustExist: !mayCreate})
+	db, err := engine.Open(ctx, s.DSN, engine.Options{LockTimeout: s.LockTimeout, StatementTimeout: s.StatementTimeout, MustExist: !mayCreate || s.member})
 	if err != nil {
 		return err
 	}
@@ -94,6 +97,9 @@ func (s *session) migrator(ctx context.Context, forward bool) (*migrate.Migrator
 	if err != nil {
 		return nil, err
 	}
+	if forward && !anyMigration(files) {
+		s.out.warn("there are no migrations in %s", s.Dir)
+	}
 	if err := s.connect(ctx, forward); err != nil {
 		return nil, err
 	}
@@ -102,8 +108,14 @@ func (s *session) migrator(ctx context.Context, forward bool) (*migrate.Migrator
 		DB: s.db, Files: files, Dir: s.Dir,
 		VersionTable: s.VersionTable, Catalog: s.Catalog,
 		LockWait: s.LockTimeout, Keep: s.Keep, KeepCount: s.KeepCount, KeepReleases: s.KeepReleases, CopyTables: !s.KeepTables,
-		Events: s.progress.event,
+		Events: s.event,
 	})
+}
+
+// event passes on what a run does.
+func (s *session) event(e migrate.Event) {
+	s.progress.event(e)
+	s.telling.event(e)
 }
 
 // files are the migrations as goose files, whichever tool they were written for; nil when there is no folder and
@@ -137,6 +149,9 @@ func (s *session) store(ctx context.Context) (*snapshot.Store, error) {
 
 // announce says which database is about to be written, ahead of writing it.
 func (s *session) announce() {
+	if s.member {
+		return
+	}
 	s.out.note("target: %s", describe(s.db.Target))
 }
 

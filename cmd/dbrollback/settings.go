@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/fleet"
 	"github.com/dbrollback/dbrollback/internal/folder"
 )
 
@@ -34,9 +35,13 @@ type settings struct {
 	NoProgress       bool
 	JSON             bool
 	ConfigPath       string
+	MetricsFile      string // "" for none
 	Lint             lintConfig
 	Guard            guardConfig
 	Strategy         *strategy
+	Parallel         int // targets that are worked on at a time
+	OnFailure        fleet.OnFailure
+	file             *config
 }
 
 // resolver looks one setting up in every place, in order of precedence.
@@ -59,7 +64,7 @@ func resolve(c *cli.Context, getenv func(string) string) (*settings, error) {
 	if r.file, err = readConfig(r.text("config", "")); err != nil {
 		return nil, err
 	}
-	s.ConfigPath, s.Lint, s.Guard, s.Strategy = r.file.path, r.file.lint, r.file.guard, r.file.strategy
+	s.file, s.ConfigPath, s.Lint, s.Guard, s.Strategy = r.file, r.file.path, r.file.lint, r.file.guard, r.file.strategy
 	if s.Env = r.text("env", ""); s.Env != "" {
 		env, ok := r.file.environments[s.Env]
 		if !ok {
@@ -75,13 +80,22 @@ func resolve(c *cli.Context, getenv func(string) string) (*settings, error) {
 	}
 	s.Catalog = r.text("catalog", "")
 	s.VersionTable = r.text("version-table", "")
+	s.MetricsFile = r.path("metrics-file")
 	if err := r.durations(s); err != nil {
 		return nil, err
 	}
-	for name, into := range map[string]*int{"keep-count": &s.KeepCount, "keep-releases": &s.KeepReleases} {
-		if *into, err = parseCount(r.text(name, "0")); err != nil {
+	for name, into := range map[string]*int{"keep-count": &s.KeepCount, "keep-releases": &s.KeepReleases, "parallel": &s.Parallel} {
+		initial := "0"
+		if name == "parallel" {
+			initial = "4"
+		}
+		if *into, err = parseCount(r.text(name, initial)); err != nil {
 			return nil, &usageError{message: fmt.Sprintf("--%s: %v", name, err), hint: "dbrollback --help"}
 		}
+	}
+	s.OnFailure = fleet.OnFailure(r.text("on-failure", string(fleet.RollBack)))
+	if err := oneOf(onFailures)(string(s.OnFailure)); err != nil {
+		return nil, &usageError{message: fmt.Sprintf("--on-failure: %v", err), hint: nearestHint(string(s.OnFailure), onFailures, "--on-failure ", "dbrollback up --help")}
 	}
 	if s.KeepTables, err = parseYes(r.text("keep-tables", "yes")); err != nil {
 		return nil, &usageError{message: fmt.Sprintf("--keep-tables: %v", err), hint: "--keep-tables no copies the rows of dropped tables"}
@@ -168,6 +182,15 @@ func (r *resolver) dir() (dir string, set bool) {
 		return r.file.beside("migrations"), false
 	}
 	return r.text("dir", ""), true
+}
+
+// path gives a file; one that the configuration names is meant from where that lies.
+func (r *resolver) path(name string) string {
+	text := r.text(name, "")
+	if text == "" || r.cli.IsSet(name) || r.getenv(variable(name)) != "" {
+		return text
+	}
+	return r.file.beside(text)
 }
 
 // dsn decides which database is meant. What was typed wins over what is in the environment; two that were

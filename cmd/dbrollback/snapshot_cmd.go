@@ -50,11 +50,10 @@ type snapshotsDocument struct {
 }
 
 func runSnapshotList(ctx context.Context, s *session, _ snapshotOptions) error {
-	store, err := s.store(ctx)
-	if err != nil {
+	if err := s.connect(ctx, false); err != nil {
 		return err
 	}
-	all, err := store.List(ctx, s.db)
+	all, err := s.snapshots(ctx)
 	if err != nil {
 		return err
 	}

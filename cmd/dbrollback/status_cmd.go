@@ -11,22 +11,28 @@ import (
 )
 
 // statusOptions are the options of `status`.
-type statusOptions struct{ drillDemand }
+type statusOptions struct {
+	drillDemand
+	Targets string
+}
 
 func (p *program) statusCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "status",
 		Usage:       "versions, releases, captures, unfinished runs, drift; changes nothing",
 		Description: "Exits with 3 when a run is unfinished, when the schema is not the one that was recorded (drift), or without the drill that --require-drill demands.",
-		Flags:       drillDemandFlags(),
+		Flags:       append(drillDemandFlags(), targetsFlags()...),
 		Action: action(p, func(c *cli.Context) (statusOptions, error) {
 			d, err := readDrillDemand(c)
-			return statusOptions{d}, errors.Join(err, noArguments(c))
+			return statusOptions{d, c.String("targets")}, errors.Join(err, noArguments(c))
 		}, runStatus),
 	}
 }
 
 func runStatus(ctx context.Context, s *session, o statusOptions) error {
+	if o.Targets != "" {
+		return s.fleetStatus(ctx, o)
+	}
 	m, err := s.migrator(ctx, false)
 	if err != nil {
 		return err

@@ -17,10 +17,15 @@ type strategy struct {
 	interval           time.Duration
 	errorRate          string // "" when it is not said here
 	traffic            *template.Template
+	noTraffic          error // why there is none; only a fleet can do without
 }
 
 // strategyKeys are the keys of the section; a key may be written with _ instead of -.
 var strategyKeys = []string{"type", "initial-percentage", "increment-percentage", "increment-interval-minutes", "increment-interval", "auto-rollback-on-error-rate", "set-traffic"}
+
+func defaultStrategy() *strategy {
+	return &strategy{initial: 10, increment: 20, interval: 15 * time.Minute}
+}
 
 // percentages are the steps, the last of which is everything.
 func (s *strategy) percentages() []int {
@@ -40,7 +45,7 @@ func (s *strategy) command(percentage int) (string, error) {
 
 func (c *config) readStrategy(node ast.Node) error {
 	const hint = "docs/guard.md has an example"
-	s := &strategy{initial: 10, increment: 20, interval: 15 * time.Minute}
+	s := defaultStrategy()
 	known := slices.Clone(strategyKeys)
 	for _, k := range strategyKeys {
 		known = append(known, strings.ReplaceAll(k, "-", "_"))
@@ -94,7 +99,7 @@ func (c *config) readStrategy(node ast.Node) error {
 	case kind == "":
 		return c.wrong(node, "deployment_strategy wants a type: canary", hint)
 	case s.traffic == nil:
-		return c.wrong(node, "deployment_strategy wants set_traffic, the command that moves the traffic", hint)
+		s.noTraffic = c.wrong(node, "deployment_strategy wants set_traffic, the command that moves the traffic", hint)
 	}
 	c.strategy = s
 	return nil

@@ -15,6 +15,7 @@ import (
 type upOptions struct {
 	To                int64
 	Release           string
+	Targets           string
 	DryRun            bool
 	AllowIrreversible bool
 }
@@ -34,7 +35,10 @@ func (p *program) upCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "up",
 		Usage: "apply pending migrations, capturing what they destroy",
-		Flags: append(keepFlags(),
+		Description: `With --targets it goes through many databases, in waves: when one fails, its wave is rolled back, and the run
+is over. The same command finishes the rest. docs/fleet.md tells more.`,
+		Flags: append(append(keepFlags(), targetsFlags()...),
+			&cli.StringFlag{Name: "on-failure", Usage: "with --targets: `WHAT` the failure of one leads to: rollback of its wave, stop, or continue (default rollback)"},
 			&cli.StringFlag{Name: "to", Usage: "last `VERSION` to apply (default all)"},
 			&cli.StringFlag{Name: "release", Usage: "`NAME` for the version reached, e.g. v2.4.1, to roll back to"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "show what would be done, rehearsing it; change nothing"},
@@ -55,7 +59,7 @@ func keepFlags() []cli.Flag {
 }
 
 func readUp(c *cli.Context) (upOptions, error) {
-	o := upOptions{Release: c.String("release"), DryRun: c.Bool("dry-run"), AllowIrreversible: c.Bool("allow-irreversible")}
+	o := upOptions{Targets: c.String("targets"), Release: c.String("release"), DryRun: c.Bool("dry-run"), AllowIrreversible: c.Bool("allow-irreversible")}
 	var err error
 	if o.To, err = readVersion(c, "to"); err != nil {
 		return o, err
@@ -64,6 +68,9 @@ func readUp(c *cli.Context) (upOptions, error) {
 }
 
 func runUp(ctx context.Context, s *session, o upOptions) error {
+	if o.Targets != "" {
+		return s.fleetUp(ctx, o)
+	}
 	m, err := s.migrator(ctx, true)
 	if err != nil {
 		return err

@@ -84,8 +84,35 @@ func TestAppendAndList(t *testing.T) {
 		if two, err := log.List(t.Context(), db, 2); err != nil || len(two) != 2 || two[0].ID != got.ID {
 			t.Errorf("List(2) = %v, %v", two, err)
 		}
-		if err := log.Verify(t.Context(), db); err != nil {
+		if err := log.Verify(t.Context(), db, ""); err != nil {
 			t.Error(err)
+		}
+	}, testdb.Everywhere()...)
+}
+
+// A log whose newest entries are gone is whole; the hash that somebody noted finds it out.
+func TestNotedHash(t *testing.T) {
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		db, log := open(t, dsn)
+		appendAll(t, db, log, 3)
+		all, err := log.List(t.Context(), db, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range all {
+			if err := log.Verify(t.Context(), db, e.Hash); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := db.ExecContext(t.Context(), "DELETE FROM "+db.Quote(db.Own("dbrollback_log"))+" WHERE number = 3"); err != nil {
+			t.Fatal(err)
+		}
+		if err := log.Verify(t.Context(), db, all[1].Hash); err != nil {
+			t.Error(err)
+		}
+		var broken *audit.BrokenError
+		if err := log.Verify(t.Context(), db, all[0].Hash); !errors.As(err, &broken) || broken.Number != 3 {
+			t.Errorf("the newest entry is gone: %v", err)
 		}
 	}, testdb.Everywhere()...)
 }
@@ -101,7 +128,7 @@ func TestWithoutLog(t *testing.T) {
 		if all, err := log.List(t.Context(), db, 0); err != nil || len(all) != 0 {
 			t.Errorf("List = %v, %v", all, err)
 		}
-		if err := log.Verify(t.Context(), db); err != nil {
+		if err := log.Verify(t.Context(), db, ""); err != nil {
 			t.Error(err)
 		}
 	}, testdb.Everywhere()...)
@@ -165,7 +192,7 @@ func TestTampering(t *testing.T) {
 					}
 				}
 				var broken *audit.BrokenError
-				if err := l.Verify(t.Context(), db); !errors.As(err, &broken) {
+				if err := l.Verify(t.Context(), db, ""); !errors.As(err, &broken) {
 					t.Fatalf("Verify = %v, want a BrokenError", err)
 				}
 				if broken.Number != c.number || !strings.Contains(broken.Reason, c.reason) {
@@ -194,7 +221,7 @@ func TestConcurrentAppends(t *testing.T) {
 		if err != nil || len(all) != writers*each {
 			t.Fatalf("%d entries, %v; want %d", len(all), err, writers*each)
 		}
-		if err := log.Verify(t.Context(), db); err != nil {
+		if err := log.Verify(t.Context(), db, ""); err != nil {
 			t.Error(err)
 		}
 	}, testdb.Everywhere()...)
@@ -231,7 +258,7 @@ func TestOddNames(t *testing.T) {
 		if err := log.Append(t.Context(), db, e); err != nil {
 			t.Fatal(err)
 		}
-		if err := log.Verify(t.Context(), db); err != nil {
+		if err := log.Verify(t.Context(), db, ""); err != nil {
 			t.Error(err)
 		}
 		all, err := log.List(t.Context(), db, 1)

@@ -42,10 +42,15 @@ func (l *Log) List(ctx context.Context, q engine.Querier, limit int) ([]Entry, e
 	return out, nil
 }
 
-// Verify walks the whole chain; *BrokenError names the first entry that does not hold.
-func (l *Log) Verify(ctx context.Context, q engine.Querier) error {
-	if exists, err := l.exists(ctx, q); err != nil || !exists {
+// Verify walks the whole chain; *BrokenError names the first entry that does not hold. With a hash that was noted elsewhere
+// before, it must be that of an entry: a log whose newest entries were taken out is whole, but does not have it. "" asks for none.
+func (l *Log) Verify(ctx context.Context, q engine.Querier, noted string) error {
+	exists, err := l.exists(ctx, q)
+	if err != nil {
 		return err
+	}
+	if !exists {
+		return missing(noted, 1)
 	}
 	rows, err := q.QueryContext(ctx, "SELECT number, id, run, at, username, action, outcome, entry, prev, hash FROM "+l.table+" ORDER BY number")
 	if err != nil {
@@ -67,11 +72,22 @@ func (l *Log) Verify(ctx context.Context, q engine.Querier) error {
 			return &BrokenError{Number: r.number, ID: r.id, Reason: reason}
 		}
 		last = r.hash
+		if noted == last {
+			noted = ""
+		}
 	}
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("read audit log: %w", err)
 	}
-	return nil
+	return missing(noted, want+1)
+}
+
+// missing is the error for a noted hash that no entry before the place number has.
+func missing(noted string, number int64) error {
+	if noted == "" {
+		return nil
+	}
+	return &BrokenError{Number: number, Reason: "no entry before it has the hash " + noted + ": the newest ones were taken out"}
 }
 
 // row is an entry as it stands in the table.

@@ -154,6 +154,16 @@ type Effect struct {
 	Assigned []Assignment `json:"-"`
 	// Clock: of what makes it Volatile, it is the clock alone. MySQL and MariaDB.
 	Clock bool `json:"-"`
+	// Of Insert with a query: the tables that the query reads, perhaps with names that are no tables, and what it makes the values of,
+	// in the order of the columns; nil when that cannot be told (a star, a set operation, a WITH).
+	Sources []Name `json:"-"`
+	Fills   []Fill `json:"-"`
+}
+
+// Fill is one value of an INSERT … SELECT: its column, "" when the statement does not name it, and the columns that it is made of.
+type Fill struct {
+	Column string
+	Reads  []string
 }
 
 // Assignment is what an UPDATE sets a column to, as source text.

@@ -13,6 +13,7 @@ import (
 type mysqlFacts struct {
 	calls     []string
 	refs      []*ast.ColumnName
+	tables    []Name
 	wild      []string // tables of t.*
 	variables bool     // assigns a variable
 	unordered bool
@@ -31,6 +32,7 @@ func mysqlCollect(node ast.Node) mysqlFacts {
 
 func (f *mysqlFacts) join(o mysqlFacts) {
 	f.calls, f.refs, f.wild = append(f.calls, o.calls...), append(f.refs, o.refs...), append(f.wild, o.wild...)
+	f.tables = append(f.tables, o.tables...)
 	f.variables, f.unordered = f.variables || o.variables, f.unordered || o.unordered
 }
 
@@ -51,6 +53,8 @@ func (c *mysqlCollector) Enter(n ast.Node) (ast.Node, bool) {
 		c.variables = c.variables || v.Value != nil && !v.IsSystem
 	case *ast.ColumnNameExpr:
 		c.refs = append(c.refs, v.Name)
+	case *ast.TableName:
+		c.tables = append(c.tables, mysqlName(v))
 	case *ast.SelectField:
 		if v.WildCard != nil {
 			c.wild = append(c.wild, v.WildCard.Table.O)

@@ -206,7 +206,34 @@ func (p *mysqlParser) insert(v *ast.InsertStmt) {
 		e.Columns = unique(e.Columns)
 		e.Reads = refs.reads(mysqlTarget{name: e.Table})
 	}
+	if e.Kind == Insert && v.Select != nil {
+		mysqlFill(&e, v.Select)
+	}
 	p.addWithCalls(e, f)
+}
+
+// mysqlFill tells what the query of an INSERT reads, value by value.
+func mysqlFill(e *Effect, query ast.ResultSetNode) {
+	e.Sources = mysqlCollect(query).tables
+	q, ok := query.(*ast.SelectStmt)
+	if !ok || q.With != nil || q.Fields == nil {
+		return
+	}
+	fills := []Fill{}
+	for i, field := range q.Fields.Fields {
+		if field.WildCard != nil {
+			return
+		}
+		fill := Fill{}
+		if i < len(e.Columns) {
+			fill.Column = e.Columns[i]
+		}
+		for _, ref := range mysqlCollect(field.Expr).refs {
+			fill.Reads = append(fill.Reads, ref.Name.O)
+		}
+		fills = append(fills, fill)
+	}
+	e.Fills = fills
 }
 
 // clause is the source between the first of some keywords and the first of those that may follow.

@@ -14,6 +14,7 @@ import (
 type pgFacts struct {
 	calls     []string
 	refs      []*pg.ColumnRef
+	tables    []Name
 	unordered bool // LIMIT without ORDER BY, TABLESAMPLE, SKIP LOCKED
 }
 
@@ -44,6 +45,8 @@ func (f *pgFacts) walk(m reflect.Value) {
 		}
 	case *pg.ColumnRef:
 		f.refs = append(f.refs, v)
+	case *pg.RangeVar:
+		f.tables = append(f.tables, pgRange(v))
 	case *pg.SelectStmt:
 		if (v.LimitCount != nil || v.LimitOffset != nil) && len(v.SortClause) == 0 || len(v.DistinctClause) > 0 && len(v.SortClause) == 0 && v.DistinctClause[0].GetNode() != nil {
 			f.unordered = true

@@ -160,7 +160,37 @@ func (s *pgStatement) insert(v *pg.InsertStmt) {
 	} else if v.OnConflictClause != nil {
 		e.Detail = "ON CONFLICT DO NOTHING"
 	}
+	if e.Kind == Insert {
+		pgFill(&e, v.SelectStmt.GetSelectStmt())
+	}
 	s.rows(e, v)
+}
+
+// pgFill tells what the query of an INSERT reads, value by value.
+func pgFill(e *Effect, q *pg.SelectStmt) {
+	if q == nil || len(q.ValuesLists) > 0 {
+		return
+	}
+	e.Sources = pgCollect(q).tables
+	if q.Op != pg.SetOperation_SETOP_NONE || q.WithClause != nil {
+		return
+	}
+	fills := []Fill{}
+	for i, n := range q.TargetList {
+		fill := Fill{}
+		if i < len(e.Columns) {
+			fill.Column = e.Columns[i]
+		}
+		for _, ref := range pgCollect(n).refs {
+			names := pgStrings(ref.Fields)
+			if len(names) < len(ref.Fields) {
+				return // a star
+			}
+			fill.Reads = append(fill.Reads, names...) // the names of tables among them are no columns
+		}
+		fills = append(fills, fill)
+	}
+	e.Fills = fills
 }
 
 func (s *pgStatement) update(v *pg.UpdateStmt) {

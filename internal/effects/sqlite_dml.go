@@ -117,7 +117,9 @@ func (p *sqliteParser) insert() {
 		if w := p.word(p.i); w != "SELECT" && w != "VALUES" && w != "WITH" {
 			p.reject()
 		}
+		from := p.i
 		p.sourceRows()
+		p.fill(&e, from, p.i)
 	}
 	for p.accept("ON", "CONFLICT") {
 		p.upsert(&e)
@@ -137,6 +139,71 @@ func (p *sqliteParser) sourceRows() {
 		}
 		p.i++
 	}
+}
+
+// fill tells what the query of an INSERT reads, value by value.
+func (p *sqliteParser) fill(e *Effect, from, to int) {
+	if p.word(from) == "VALUES" {
+		return
+	}
+	for i := from; i < to-1; i++ {
+		if w := p.word(i); w != "FROM" && w != "JOIN" && p.punct(i) != ',' {
+			continue
+		}
+		if name := p.columnAt(i + 1); name != "" && p.punct(i+2) == '.' {
+			e.Sources = append(e.Sources, Name{Schema: name, Name: unquoteToken(&p.source, i+3)})
+		} else if name != "" {
+			e.Sources = append(e.Sources, Name{Name: name})
+		}
+	}
+	if p.word(from) != "SELECT" {
+		return
+	}
+	i := from + 1
+	if w := p.word(i); w == "DISTINCT" || w == "ALL" {
+		i++
+	}
+	fills, start := []Fill{}, i
+	item := func(end int) bool {
+		if p.punct(end-1) == '*' {
+			return false
+		}
+		if end-start > 2 && p.word(end-2) == "AS" {
+			end -= 2
+		}
+		f := Fill{}
+		if len(fills) < len(e.Columns) {
+			f.Column = e.Columns[len(fills)]
+		}
+		for j := start; j < end; j++ {
+			if name := p.columnAt(j); name != "" && p.punct(j+1) != '.' {
+				f.Reads = append(f.Reads, name)
+			}
+		}
+		fills = append(fills, f)
+		return true
+	}
+	for listed := false; i < to; i = p.skip(i) {
+		switch w := p.word(i); {
+		case w == "UNION" || w == "EXCEPT" || w == "INTERSECT":
+			return
+		case listed:
+		case p.punct(i) == ',':
+			if !item(i) {
+				return
+			}
+			start = i + 1
+		case slices.Contains([]string{"FROM", "WHERE", "GROUP", "ORDER", "LIMIT", "WINDOW", "HAVING"}, w):
+			if !item(i) {
+				return
+			}
+			listed, start = true, to
+		}
+	}
+	if start < to && !item(to) {
+		return
+	}
+	e.Fills = fills
 }
 
 // upsert reads behind ON CONFLICT.

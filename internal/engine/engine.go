@@ -10,6 +10,7 @@ package engine
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"strings"
 )
 
@@ -30,6 +31,8 @@ type Caps struct {
 	Schemas          bool   // tables live in schemas inside a database
 	LongText         string // the type of a text without a limit that matters
 	LockWait         string // sets, followed by milliseconds, how long the session waits for a lock; "" where others do not queue behind who waits
+	HeldLocks        string // query of the locks that are held on tables; "" where there is one for the whole database
+	HeldLocksIf      string // query that tells whether the server records them; "" always
 	TableOptions     string // what follows the columns of our own tables, so that no default of the database changes them
 }
 
@@ -38,6 +41,24 @@ type Querier interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// Texts runs a query and gives the first column of its answer, as text.
+func Texts(ctx context.Context, q Querier, query string, args ...any) ([]string, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, rows.Err()
 }
 
 // Name is a table's or another object's name as the catalog spells it: unquoted, exact case.
@@ -71,6 +92,7 @@ type Table struct {
 	Kind        string // "table", "partitioned", "partition", "view", "materialized view", "foreign", "virtual", "temporary"
 	Columns     []Column
 	Keys        []Key        // usable keys, the primary key first; see Key
+	Unique      []Key        // unique like Keys, but over columns of which some can be NULL: no row is known by them
 	ForeignKeys []ForeignKey // from this table
 	Referenced  []ForeignKey // from other tables (and itself) to this one
 	Triggers    []Trigger    // the user's, not the engine's own
@@ -119,6 +141,20 @@ type Key struct {
 	Name    string
 	Primary bool
 	Columns []string
+}
+
+// solid parts unique indexes, by name: those that a row is known by, and those that can hold NULL; the broken are left out.
+func solid(all []Key, broken, nullable []string) (keys, unique []Key) {
+	for _, k := range all {
+		switch {
+		case slices.Contains(broken, k.Name):
+		case slices.Contains(nullable, k.Name):
+			unique = append(unique, k)
+		default:
+			keys = append(keys, k)
+		}
+	}
+	return keys, unique
 }
 
 // ForeignKey is one foreign key.

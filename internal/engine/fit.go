@@ -168,6 +168,17 @@ var (
 	numeral = regexp.MustCompile(`(?i)^(?:smallint|integer|int|tinyint|mediumint|bigint|numeric|decimal|real|double precision|double|float)\b`)
 )
 
+// TooLarge is the condition under which a value of a column does not fit into a type that it is narrowed to; "" where nothing as simple
+// is known.
+func (db *DB) TooLarge(t *Table, column, newType, using string) string {
+	for _, c := range t.Columns {
+		if c.Name == column && using == "" {
+			return tooLarge(db, c, newType)
+		}
+	}
+	return ""
+}
+
 // tooLarge is the condition that a value does not fit a type, for the common narrowings; "" when the types are others.
 func tooLarge(db *DB, c Column, newType string) string {
 	col := db.Ident(c.Name)

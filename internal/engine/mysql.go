@@ -48,7 +48,9 @@ func openMySQL(ctx context.Context, d dsn, db *DB) error {
 		return &Error{Class: Usage, Message: "the parameters of the " + string(d.target.Kind) + ":// URL do not go together"}
 	}
 	db.DB = sql.OpenDB(mysqlConnector{connector})
-	db.Caps = Caps{LongText: "longtext", TableOptions: " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"}
+	db.Caps = Caps{LongText: "longtext", HeldLocks: heldMySQL,
+		HeldLocksIf:  "SELECT coalesce((SELECT enabled = 'YES' FROM performance_schema.setup_instruments WHERE name = 'wait/lock/metadata/sql/mdl'), 0)",
+		TableOptions: " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"}
 	db.level = sql.LevelReadCommitted
 	variables, err := mysqlVariables(ctx, db.DB, "version", "log_bin", "binlog_format")
 	if err != nil {

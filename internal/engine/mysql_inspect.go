@@ -45,7 +45,7 @@ func (d mysqlDialect) inspect(ctx context.Context, q Querier, n Name, shallow bo
 	}
 	t.Bytes, t.Versioned = bytes.Int64, kind == "SYSTEM VERSIONED"
 	if t.Kind == "partitioned" {
-		if t.Partitions, err = mysqlColumn(ctx, q, `SELECT partition_name FROM information_schema.partitions
+		if t.Partitions, err = Texts(ctx, q, `SELECT partition_name FROM information_schema.partitions
 			WHERE table_schema = ? AND table_name = ? GROUP BY partition_name ORDER BY min(partition_ordinal_position)`, database, t.Name.Name); err != nil {
 			return nil, err
 		}
@@ -111,21 +111,21 @@ func (d mysqlDialect) defaultExpr(value, extra string) string {
 	return "'" + strings.ReplaceAll(strings.ReplaceAll(value, `\`, `\\`), "'", "''") + "'"
 }
 
-// mysqlKeys takes no key over a part of a column, nor over an expression, nor over what can be NULL.
+// mysqlKeys takes no key over a part of a column, nor over an expression; one over what can be NULL is kept apart.
 func mysqlKeys(ctx context.Context, q Querier, t *Table, database string) error {
-	rows, err := q.QueryContext(ctx, `SELECT index_name, column_name, sub_part IS NULL AND coalesce(nullable, '') <> 'YES' AND column_name IS NOT NULL
+	rows, err := q.QueryContext(ctx, `SELECT index_name, column_name, sub_part IS NULL AND column_name IS NOT NULL, coalesce(nullable, '') = 'YES'
 		FROM information_schema.statistics WHERE table_schema = ? AND table_name = ? AND non_unique = 0
 		ORDER BY index_name <> 'PRIMARY', index_name, seq_in_index`, database, t.Name.Name)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	var broken []string
+	var broken, loose []string
 	for rows.Next() {
 		var name string
 		var column sql.NullString
-		var solid bool
-		if err := rows.Scan(&name, &column, &solid); err != nil {
+		var plain, nullable bool
+		if err := rows.Scan(&name, &column, &plain, &nullable); err != nil {
 			return err
 		}
 		if n := len(t.Keys); n == 0 || t.Keys[n-1].Name != name {
@@ -133,11 +133,14 @@ func mysqlKeys(ctx context.Context, q Querier, t *Table, database string) error 
 		}
 		k := &t.Keys[len(t.Keys)-1]
 		k.Columns = append(k.Columns, column.String)
-		if !solid {
+		if !plain {
 			broken = append(broken, name)
 		}
+		if nullable {
+			loose = append(loose, name)
+		}
 	}
-	t.Keys = slices.DeleteFunc(t.Keys, func(k Key) bool { return slices.Contains(broken, k.Name) })
+	t.Keys, t.Unique = solid(t.Keys, broken, loose)
 	slices.SortStableFunc(t.Keys, func(a, b Key) int {
 		if a.Primary != b.Primary {
 			return map[bool]int{true: -1, false: 1}[a.Primary]

@@ -24,7 +24,7 @@ func (d mysqlDialect) rights(ctx context.Context, q Querier) error {
 	if !d.maria && roles.String != "" && roles.String != "NONE" { // MariaDB shows those of the role as well
 		show += " FOR CURRENT_USER() USING " + roles.String
 	}
-	grants, err := mysqlColumn(ctx, q, show)
+	grants, err := Texts(ctx, q, show)
 	if err != nil {
 		return err
 	}
@@ -87,22 +87,4 @@ func mysqlLike(pattern, name string) bool {
 	}
 	ok, err := regexp.MatchString("(?is)^"+re.String()+"$", name)
 	return err == nil && ok
-}
-
-// mysqlColumn reads the first column of an answer.
-func mysqlColumn(ctx context.Context, q Querier, query string, args ...any) ([]string, error) {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []string
-	for rows.Next() {
-		var s string
-		if err := rows.Scan(&s); err != nil {
-			return nil, err
-		}
-		out = append(out, s)
-	}
-	return out, rows.Err()
 }

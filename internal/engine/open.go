@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -162,6 +163,15 @@ func (db *DB) Mine(n Name) bool {
 	lower := strings.ToLower(n.Name)
 	return lower == "state_snapshots" || strings.HasPrefix(lower, home+"_") ||
 		db.Kind == SQLite && strings.HasPrefix(lower, "sqlite_")
+}
+
+// TablesOfOurs lists our own tables and those that are ignored, sorted, where they lie beside the user's.
+func (db *DB) TablesOfOurs(ctx context.Context, q Querier) ([]Name, error) {
+	all, err := db.dialect.tables(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("list tables: %w", err)
+	}
+	return slices.DeleteFunc(all, func(n Name) bool { return !db.Mine(n) }), nil
 }
 
 // Tables lists the user's base tables, sorted: partitioned tables and partitions, too, but no views,

@@ -40,6 +40,7 @@ type postgresKey struct {
 	Name    string   `json:"name"`
 	Primary bool     `json:"primary"`
 	Columns []string `json:"columns"`
+	Solid   bool     `json:"solid"` // no column can be NULL
 }
 
 type postgresFK struct {
@@ -80,7 +81,11 @@ func (r *postgresTable) table() *Table {
 		t.Columns = append(t.Columns, col)
 	}
 	for _, k := range r.Keys {
-		t.Keys = append(t.Keys, Key(k))
+		if key := (Key{Name: k.Name, Primary: k.Primary, Columns: k.Columns}); k.Solid {
+			t.Keys = append(t.Keys, key)
+		} else {
+			t.Unique = append(t.Unique, key)
+		}
 	}
 	for _, f := range r.ForeignKeys {
 		fk := ForeignKey{

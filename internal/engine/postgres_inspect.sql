@@ -39,7 +39,7 @@ SELECT json_build_object(
         LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
     'keys', (
-        SELECT json_agg(json_build_object('name', ic.relname, 'primary', i.indisprimary, 'columns', k.columns)
+        SELECT json_agg(json_build_object('name', ic.relname, 'primary', i.indisprimary, 'columns', k.columns, 'solid', k.solid)
                         ORDER BY i.indisprimary DESC, i.indnkeyatts, ic.relname)
         FROM pg_catalog.pg_index i
         JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
@@ -52,7 +52,7 @@ SELECT json_build_object(
             LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = x.num
             WHERE x.i <= i.indnkeyatts) k
         WHERE i.indrelid = c.oid AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indisready
-          AND NOT i.indisexclusion AND i.indpred IS NULL AND i.indexprs IS NULL AND k.solid),
+          AND NOT i.indisexclusion AND i.indpred IS NULL AND i.indexprs IS NULL),
     'foreign_keys', (
         SELECT json_agg(json_build_object(
             'name', f.conname,

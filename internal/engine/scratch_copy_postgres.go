@@ -37,7 +37,7 @@ func (p *postgresScratch) copyOf(ctx context.Context, name, dsn string, notify f
 		return "", err
 	}
 	p.mu.Lock()
-	busy, err := texts(ctx, p.s, `SELECT coalesce(usename, '') || coalesce(' ' || nullif(application_name, ''), '') FROM pg_catalog.pg_stat_activity
+	busy, err := Texts(ctx, p.s, `SELECT coalesce(usename, '') || coalesce(' ' || nullif(application_name, ''), '') FROM pg_catalog.pg_stat_activity
 		WHERE datname = $1 AND pid <> pg_backend_pid() AND backend_type = 'client backend' LIMIT 3`, t.Database)
 	p.mu.Unlock()
 	if err != nil {
@@ -75,7 +75,7 @@ func (p *postgresScratch) fill(ctx context.Context, name, dsn, from string) erro
 		return err
 	}
 	dump := exec.CommandContext(ctx, filepath.Join(bin, "pg_dump"), "--format=custom", "--compress=0", "--lock-wait-timeout="+dumpLockWait, "--dbname="+source)
-	restore := exec.CommandContext(ctx, filepath.Join(bin, "pg_restore"), "--exit-on-error", "--dbname="+target)
+	restore := exec.CommandContext(ctx, filepath.Join(bin, "pg_restore"), "--dbname="+target)
 	var dumpSays, restoreSays bytes.Buffer
 	dump.Env, restore.Env = env, env
 	dump.Stderr, restore.Stderr, restore.Stdout = &dumpSays, &restoreSays, &restoreSays
@@ -88,6 +88,9 @@ func (p *postgresScratch) fill(ctx context.Context, name, dsn, from string) erro
 		return fmt.Errorf("pg_dump: %w", err)
 	}
 	rerr := restore.Run()
+	if rerr != nil && newer(restoreSays.String()) {
+		rerr = nil
+	}
 	if rerr != nil {
 		_ = pipe.Close() // so that pg_dump does not wait for a reader
 	}
@@ -95,14 +98,32 @@ func (p *postgresScratch) fill(ctx context.Context, name, dsn, from string) erro
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case derr != nil && dumpSays.Len() > 0 && !strings.Contains(dumpSays.String(), "could not write"): // pg_restore had nothing to read
+		return fmt.Errorf("pg_dump: %s", firstLine(dumpSays.String()))
 	case rerr != nil && restoreSays.Len() > 0:
-		return fmt.Errorf("pg_restore: %s", firstLine(restoreSays.String()))
+		return fmt.Errorf("pg_restore: %s", firstLine(strings.Join(slices.DeleteFunc(strings.Split(restoreSays.String(), "\n"), newer), "\n")))
 	case derr != nil:
 		return fmt.Errorf("pg_dump: %s", firstLine(dumpSays.String()))
 	case rerr != nil:
 		return fmt.Errorf("pg_restore: %w", rerr)
 	}
 	return nil
+}
+
+// newer tells whether all that pg_restore complained of are settings that a server older than itself does not know. It sets these for
+// its session alone.
+func newer(says string) bool {
+	errors := 0
+	for line := range strings.Lines(says) {
+		if !strings.Contains(line, "error: ") {
+			continue
+		}
+		if !strings.Contains(line, "unrecognized configuration parameter") {
+			return false
+		}
+		errors++
+	}
+	return errors > 0
 }
 
 func firstLine(s string) string {

@@ -58,7 +58,7 @@ func newMySQLScratch(ctx context.Context, dsn string, id [8]byte) (_ *mysqlScrat
 // sweep drops the databases of runs whose session is gone.
 func (m *mysqlScratch) sweep(ctx context.Context) error {
 	// The databases are listed first: the lock of each was there before it.
-	names, err := texts(ctx, m.s, "SELECT schema_name FROM information_schema.schemata WHERE left(schema_name, ?) = ?", len(ScratchPrefix), ScratchPrefix)
+	names, err := Texts(ctx, m.s, "SELECT schema_name FROM information_schema.schemata WHERE left(schema_name, ?) = ?", len(ScratchPrefix), ScratchPrefix)
 	if err != nil {
 		return fmt.Errorf("look for scratch databases of runs that were killed: %w", err)
 	}
@@ -102,7 +102,7 @@ func (m *mysqlScratch) drop(ctx context.Context, name string) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	ids, err := texts(ctx, m.s, "SELECT id FROM information_schema.processlist WHERE db = ?", name)
+	ids, err := Texts(ctx, m.s, "SELECT id FROM information_schema.processlist WHERE db = ?", name)
 	if err != nil {
 		return err
 	}

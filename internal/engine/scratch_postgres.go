@@ -93,7 +93,7 @@ func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + 
 // sweep drops the databases of runs whose session is gone.
 func (p *postgresScratch) sweep(ctx context.Context) error {
 	// The databases are listed first: the lock of each was there before it.
-	names, err := texts(ctx, p.s, "SELECT datname FROM pg_catalog.pg_database WHERE starts_with(datname, $1)", ScratchPrefix)
+	names, err := Texts(ctx, p.s, "SELECT datname FROM pg_catalog.pg_database WHERE starts_with(datname, $1)", ScratchPrefix)
 	if err != nil {
 		return fmt.Errorf("look for scratch databases of runs that were killed: %w", err)
 	}
@@ -117,23 +117,6 @@ func (p *postgresScratch) sweep(ctx context.Context) error {
 		_ = p.drop(ctx, name)
 	}
 	return nil
-}
-
-func texts(ctx context.Context, q Querier, query string, args ...any) ([]string, error) {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []string
-	for rows.Next() {
-		var s string
-		if err := rows.Scan(&s); err != nil {
-			return nil, err
-		}
-		out = append(out, s)
-	}
-	return out, rows.Err()
 }
 
 func (p *postgresScratch) create(ctx context.Context, name, from string) error {

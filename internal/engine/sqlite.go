@@ -38,7 +38,9 @@ func (c sqliteConnector) Connect(context.Context) (driver.Conn, error) { return 
 func (c sqliteConnector) Driver() driver.Driver                        { return c.driver }
 
 func openSQLite(d dsn, db *DB) error {
-	if _, err := os.Stat(d.path); errors.Is(err, os.ErrNotExist) {
+	if info, err := os.Stat(d.path); err == nil && info.IsDir() {
+		return &Error{Class: Unreachable, Message: d.path + " is a folder, not a database file", Hint: "name the file in it: sqlite:" + filepath.Join(d.path, "app.db")}
+	} else if errors.Is(err, os.ErrNotExist) {
 		if db.options.MustExist {
 			return &Error{Class: Unreachable, Message: fmt.Sprintf("there is no database file %s", d.path),
 				Hint: "check the path; it is relative to the working directory", Err: err}

@@ -140,7 +140,7 @@ func sqliteKeys(ctx context.Context, q Querier, t *Table) error {
 	}
 	defer rows.Close()
 	var unique []Key
-	var broken []string // keys over expressions or columns that may be NULL
+	var broken, loose []string // keys over expressions, and over columns that may be NULL
 	for rows.Next() {
 		var index string
 		var column sql.NullString
@@ -153,11 +153,13 @@ func sqliteKeys(ctx context.Context, q Querier, t *Table) error {
 		k := &unique[len(unique)-1]
 		k.Columns = append(k.Columns, column.String)
 		i := slices.IndexFunc(t.Columns, func(c Column) bool { return c.Name == column.String })
-		if !column.Valid || i < 0 || !t.Columns[i].NotNull {
+		if !column.Valid || i < 0 {
 			broken = append(broken, index)
+		} else if !t.Columns[i].NotNull {
+			loose = append(loose, index)
 		}
 	}
-	unique = slices.DeleteFunc(unique, func(k Key) bool { return slices.Contains(broken, k.Name) })
+	unique, t.Unique = solid(unique, broken, loose)
 	slices.SortStableFunc(unique, func(a, b Key) int { return len(a.Columns) - len(b.Columns) })
 	t.Keys = append(t.Keys, unique...)
 	return rows.Err()

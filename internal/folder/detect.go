@@ -34,7 +34,10 @@ func detect(files fs.FS, dir string) (Format, fs.FS, error) {
 	var signs []sign
 	read := fstest.MapFS{}
 	for _, e := range entries {
-		if e.IsDir() {
+		if r.isDir(e) {
+			if numbered.MatchString(e.Name()) {
+				return "", nil, &FileError{File: r.path(e.Name()), Line: 1, Column: 1, Message: "it is a folder, and has the name of a migration", Hint: "rename it, or put the file in its place"}
+			}
 			continue
 		}
 		f, err := r.signOf(e, read)
@@ -92,7 +95,7 @@ func (r *reader) signOf(e fs.DirEntry, read fstest.MapFS) (Format, error) {
 	}
 	b, err := fs.ReadFile(r.files, name)
 	if err != nil {
-		return "", fmt.Errorf("read %s: %w", r.path(name), reason(err))
+		return "", unreadable(r.path(name), err)
 	}
 	read[name] = &fstest.MapFile{Data: b, Mode: 0o444}
 	text := string(b)
@@ -105,6 +108,15 @@ func (r *reader) signOf(e fs.DirEntry, read fstest.MapFS) (Format, error) {
 		return GolangMigrate, nil
 	}
 	return "", nil
+}
+
+// isDir tells whether an entry is a folder, or a link to one.
+func (r *reader) isDir(e fs.DirEntry) bool {
+	if e.Type()&fs.ModeSymlink == 0 {
+		return e.IsDir()
+	}
+	info, err := fs.Stat(r.files, e.Name())
+	return err == nil && info.IsDir()
 }
 
 // flywayBelow: Flyway looks into the folders within, the others do not.

@@ -70,7 +70,10 @@ type FileError struct {
 	Line, Column int
 	Message      string
 	Hint         string
+	Err          error // of the system, when it could not be read
 }
+
+func (e *FileError) Unwrap() error { return e.Err }
 
 func (e *FileError) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Message)
@@ -242,13 +245,25 @@ func (r *reader) read(name string) (string, error) {
 	}
 	b, err := fs.ReadFile(r.files, name)
 	if err != nil {
-		return "", fmt.Errorf("read %s: %w", r.path(name), reason(err))
+		return "", unreadable(r.path(name), err)
 	}
 	text := string(b)
 	if strings.HasPrefix(text, "\ufeff") {
 		return "", r.wrong(name, 1, 1, "the file begins with a byte order mark", "save it as UTF-8 without one")
 	}
 	return text, r.at(name, 1, effects.Check(text))
+}
+
+// unreadable says why a file cannot be read, and what to do.
+func unreadable(file string, err error) error {
+	e := &FileError{File: file, Line: 1, Column: 1, Message: "it cannot be read: " + reason(err).Error(), Hint: "dbrollback needs every file of the folder", Err: err}
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		e.Hint = "make it readable for the user that runs dbrollback"
+	case errors.Is(err, fs.ErrNotExist):
+		e.Hint = "it is not there, or it is a link that leads nowhere"
+	}
+	return e
 }
 
 // reason is an error without the path, which the message has anyway.

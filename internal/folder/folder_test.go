@@ -349,7 +349,7 @@ func TestRefused(t *testing.T) {
 		"no up":         {Dbmate, "-- 1_a.sql --\nSELECT 1;\n", `db/1_a.sql:1:1: there is no line "-- migrate:up"`},
 		"down first":    {Dbmate, "-- 1_a.sql --\n-- migrate:down\n-- migrate:up\n", `db/1_a.sql:1:1: "-- migrate:down" stands above "-- migrate:up"`},
 		"above up":      {Dbmate, "-- 1_a.sql --\nSELECT 1;\n-- migrate:up\n", `db/1_a.sql:1:1: dbmate takes nothing but comments above "-- migrate:up"`},
-		"no plan":       {Sqitch, "-- a.sql --\n", "read db/sqitch.plan: file does not exist"},
+		"no plan":       {Sqitch, "-- a.sql --\n", "db/sqitch.plan:1:1: it cannot be read: file does not exist"},
 		"no script":     {Sqitch, "-- sqitch.plan --\n%x=y\na 2024\n", "db/sqitch.plan:2:1: change a has no script db/deploy/a.sql"},
 		"no tag":        {Sqitch, "-- sqitch.plan --\na\na\n", "db/sqitch.plan:2:1: change a is there twice, with no tag between"},
 		"psql":          {Sqitch, "-- sqitch.plan --\na\n-- deploy/a.sql --\nSELECT 1;\n\\i b.sql\n", `db/deploy/a.sql:2:1: \i b.sql is a command of the client, which no server runs`},

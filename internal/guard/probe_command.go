@@ -48,6 +48,30 @@ func (c *Command) Check(ctx context.Context) (State, string) {
 	return Failed, err.Error()
 }
 
+// Output runs a command line in the system's shell, in a folder, and gives what it prints.
+func Output(ctx context.Context, line, dir string) (string, error) {
+	cmd := shell(ctx, line)
+	cmd.Dir = dir
+	said := &tail{}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, said
+	cmd.WaitDelay = time.Second
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case errors.As(err, &exit):
+		err = fmt.Errorf("exit code %d", exit.ExitCode())
+		if words := said.String(); words != "" {
+			err = fmt.Errorf("%w: %s", err, words)
+		}
+	case errors.Is(err, exec.ErrWaitDelay):
+		err = nil
+	}
+	return out.String(), err
+}
+
 // tail keeps the end of what is written to it.
 type tail struct{ b bytes.Buffer }
 

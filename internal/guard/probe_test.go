@@ -1,6 +1,15 @@
 package guard
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"log"
+	"math/big"
+
 	"context"
 	"encoding/pem"
 	"fmt"
@@ -23,6 +32,36 @@ func check(t *testing.T, p Probe, timeout time.Duration) (State, string) {
 	t.Helper()
 	f := ask(t.Context(), p, timeout)
 	return f.State, f.Reason
+}
+
+// newExpired is a service whose certificate, from an authority of its own, is over since yesterday.
+func newExpired(t *testing.T, service http.Handler) (*httptest.Server, string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	authority := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, NotBefore: now.Add(-48 * time.Hour), NotAfter: now.Add(time.Hour)}
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: now.Add(-48 * time.Hour), NotAfter: now.Add(-24 * time.Hour)}
+	root, err := x509.CreateCertificate(rand.Reader, authority, authority, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, leaf, authority, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(service)
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{cert}, PrivateKey: key}}}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains about clients that go away
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	ca := filepath.Join(t.TempDir(), "expired.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return server, ca
 }
 
 func TestHTTPProbe(t *testing.T) {
@@ -53,6 +92,7 @@ func TestHTTPProbe(t *testing.T) {
 	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	expired, expiredCA := newExpired(t, service)
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -79,6 +119,9 @@ func TestHTTPProbe(t *testing.T) {
 		{name: "unknown host", url: "http://does-not-exist.invalid/", state: Failed, reason: "host name is not known"},
 		{name: "not trusted", url: secure.URL + "/well", state: Failed, reason: "certificate is not trusted"},
 		{name: "trusted", url: secure.URL + "/well", ca: ca, state: Healthy},
+		{name: "of another host", url: strings.Replace(secure.URL, "127.0.0.1", "localhost", 1) + "/well", ca: ca, state: Failed, reason: "certificate is not trusted"},
+		{name: "expired", url: expired.URL + "/well", ca: expiredCA, state: Failed, reason: "expired"},
+		{name: "no TLS there", url: strings.Replace(plain.URL, "http:", "https:", 1) + "/well", state: Failed, reason: "HTTP response to HTTPS client"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h, err := NewHTTP(c.url, c.ca)

@@ -275,6 +275,9 @@ func (w *work) add(ctx context.Context, tx *sql.Tx, a *additive) error {
 	if err := w.capturer.Definitions(ctx, tx, len(w.stmts), ch.destroyed()); err != nil {
 		return err
 	}
+	if err := w.bystanders(ctx, tx); err != nil {
+		return err
+	}
 	watch := snapshot.Watch{}
 	if len(w.capturer.Captures()) > 0 {
 		watch = w.watch(ctx, tx)

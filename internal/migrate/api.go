@@ -171,6 +171,7 @@ type RollbackRequest struct {
 	AllowDrift      bool
 	AllowUncaptured bool
 	DryRun          bool
+	Agreed          func(*Plan) error // asked under the run lock, before anything is done; an error ends the run
 	Detail          map[string]string // for the audit log: why, who approved it
 }
 

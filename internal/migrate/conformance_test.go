@@ -138,6 +138,11 @@ INSERT INTO holds VALUES (1), (3);
 	{name: "delete cascades", engines: "postgres", up: "DELETE FROM people WHERE id < 3;", down: "SELECT 1;"},
 	{name: "insert that Down deletes", up: "INSERT INTO people VALUES (5, 'Eve', 50, 'new');", down: "DELETE FROM people WHERE id = 5;"},
 	{name: "insert that Down forgets", up: "INSERT INTO people VALUES (5, 'Eve', 50, 'new');", down: "SELECT 1;"},
+	{name: "values merged, and a Down that cannot tell them apart", up: "UPDATE people SET score = 10 WHERE score IS NULL;", down: "UPDATE people SET score = NULL WHERE score = 10;"},
+	{name: "a Down that deletes more than was inserted, with what hangs on it", up: "INSERT INTO people VALUES (5, 'Eve', 50, 'new');", down: "DELETE FROM people WHERE id IN (1, 5);"},
+	{name: "a Down that computes from a copy that lost something", up: "ALTER TABLE people ADD COLUMN points integer;\nUPDATE people SET points = coalesce(score, 0);",
+		down: "UPDATE people SET score = points;\nALTER TABLE people DROP COLUMN points;"},
+	{name: "a Down whose later statement hits what an earlier one made", up: "UPDATE people SET note = 'a' WHERE id = 2;", down: "UPDATE people SET note = 'b' WHERE note = 'a';\nDELETE FROM orders WHERE total = 0;\nUPDATE people SET name = note WHERE score > 0;"},
 	{name: "upsert", engines: "postgres sqlite", up: "INSERT INTO people VALUES (1, 'Zoe', 1, 'z'), (9, 'New', 9, 'n') ON CONFLICT (id) DO UPDATE SET name = excluded.name, score = excluded.score;", down: "DELETE FROM people WHERE id = 9;"},
 	{name: "drop view", setup: "CREATE VIEW rich AS SELECT id, name FROM people WHERE score > 10;", up: "DROP VIEW rich;", down: "SELECT 1;"},
 	{name: "drop index", engines: "postgres sqlite", up: "DROP INDEX people_score;", down: "SELECT 1;"},
@@ -181,6 +186,21 @@ ALTER TABLE orders ADD CONSTRAINT known CHECK (status IN ('new', 'paid', 'closed
 UPDATE orders SET status = 'cancelled' WHERE status = 'closed';
 ALTER TABLE orders ALTER COLUMN status TYPE mood USING status::mood;`},
 	{name: "ten statements", engines: "postgres sqlite", up: strings.TrimPrefix(strings.Split(tenStatements, "-- +goose Down\n")[0], "-- +goose Up\n"), down: strings.Split(tenStatements, "-- +goose Down\n")[1]},
+	{name: "an index and a check that went with their column, which Down drops", engines: "postgres",
+		up:   "CREATE INDEX by_note ON people (note);\nALTER TABLE people ADD CONSTRAINT short CHECK (length(note) < 99);\nALTER TABLE people DROP COLUMN note;",
+		down: "ALTER TABLE people ADD COLUMN note varchar(200) DEFAULT 'none';\nALTER TABLE people DROP CONSTRAINT short;\nDROP INDEX by_note;"},
+	{name: "no key, changed and dropped; Down makes it and takes the change back", engines: "postgres sqlite", setup: "CREATE TABLE loose (a integer, b varchar(20));\nINSERT INTO loose VALUES (1, 'x'), (1, 'x'), (NULL, 'y');",
+		up: "UPDATE loose SET a = a + 5;\nDROP TABLE loose;", down: "CREATE TABLE loose (a integer, b varchar(20));\nUPDATE loose SET a = a - 5;"},
+	{name: "a column renamed, then the table dropped; Down goes the same way back", up: "ALTER TABLE orders RENAME COLUMN total TO amount;\nDROP TABLE orders;",
+		down: "CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, amount numeric(10,2));\nALTER TABLE orders RENAME COLUMN amount TO total;"},
+	{name: "no key, a column made anew, then dropped; Down goes the same way back", engines: "postgres sqlite", setup: "CREATE TABLE loose (a integer, b varchar(20));\nINSERT INTO loose VALUES (1, 'x'), (NULL, 'y');",
+		up: "ALTER TABLE loose DROP COLUMN a;\nALTER TABLE loose ADD COLUMN a integer DEFAULT 5;\nDROP TABLE loose;", down: "CREATE TABLE loose (a integer DEFAULT 5, b varchar(20));\nALTER TABLE loose DROP COLUMN a;\nALTER TABLE loose ADD COLUMN a integer;"},
+	{name: "no key, and Down takes the constraint off last", engines: "postgres", setup: "CREATE TABLE loose (a integer, b varchar(20), c integer);\nINSERT INTO loose VALUES (NULL, 'x', 1), (1, 'y', -1);",
+		up: `UPDATE loose SET a = 0 WHERE a IS NULL;
+ALTER TABLE loose ALTER COLUMN a SET NOT NULL;
+UPDATE loose SET c = 9 WHERE c < 0;
+ALTER TABLE loose ADD CONSTRAINT positive CHECK (c > 0);
+ALTER TABLE loose DROP COLUMN b;`, down: "ALTER TABLE loose ADD COLUMN b varchar(20);\nALTER TABLE loose DROP CONSTRAINT positive;\nALTER TABLE loose ALTER COLUMN a DROP NOT NULL;"},
 	{name: "keyless", setup: "CREATE TABLE loose (a integer, b varchar(20));\nINSERT INTO loose VALUES (1, 'x'), (1, 'x'), (2, NULL), (NULL, NULL);", up: "UPDATE loose SET b = 'changed' WHERE a = 1;\nDELETE FROM loose WHERE a IS NULL;", down: "SELECT 1;"},
 }
 

@@ -22,6 +22,7 @@ type DrillOptions struct {
 	Production        map[string]int64                // rows a table where the rollback is to be fast enough; nil: as here
 	MaxRecovery       time.Duration                   // longest recovery time to expect; 0: none
 	Place             string                          // "in place", or how the copy was made
+	Original          string                          // name of the database that a copy was made of, where statements on the copy can reach it
 	Events            func(text string)               // may be nil
 }
 
@@ -31,6 +32,9 @@ type DrillPhase struct {
 	Seconds float64 `json:"duration_seconds"`
 	Detail  string  `json:"detail"`
 	Error   string  `json:"error,omitempty"` // a line each finding
+	// Of up and rollback: the locks that were seen to be held on tables, or why none could be seen.
+	Locks        []DrillLock `json:"locks,omitempty"`
+	LocksUnknown string      `json:"locks_unknown,omitempty"`
 }
 
 // DrillMigration is one migration that was undone.
@@ -58,7 +62,7 @@ type DrillReport struct {
 	Version     int                 `json:"version"`
 	At          time.Time           `json:"at"`
 	Target      engine.Target       `json:"target"`
-	Place       string              `json:"place"` // template | dump | backup | in place
+	Place       string              `json:"place"` // template | dump | backup | statements | in place
 	OK          bool                `json:"ok"`
 	From        int64               `json:"from"`    // where the target stood
 	Applied     int64               `json:"applied"` // where Up led
@@ -166,6 +170,15 @@ func (d *drill) aim(ctx context.Context) error {
 		d.to = below(d.start)
 	}
 	d.r.To = d.to
+	var concerned []int64
+	for _, m := range st.Migrations {
+		if m.AppliedAt == nil || m.Version > d.to {
+			concerned = append(concerned, m.Version)
+		}
+	}
+	if err := d.keepsTo(ctx, concerned); err != nil {
+		return err
+	}
 	if d.to < d.start && d.o.Place == InPlace {
 		return &RefusedError{Reasons: []Refusal{{Message: "in place only pending migrations can be practised: applied ones would be applied again to what was written since",
 			Hint: "leave --in-place out, to work on a copy"}}}
@@ -276,9 +289,12 @@ func (d *drill) run(ctx context.Context) error {
 func (d *drill) up(ctx context.Context) error {
 	began := time.Now()
 	d.o.Events("applying what is pending")
+	locks := d.sample(ctx)
 	res, err := d.m.Up(ctx, UpRequest{To: -1, AllowIrreversible: d.o.AllowIrreversible})
 	if err != nil {
-		return d.failed(ctx, "up", began, err)
+		err = d.failed(ctx, "up", began, err)
+		d.sampled(locks)
+		return err
 	}
 	d.r.Applied = res.To
 	var rows int64
@@ -287,6 +303,7 @@ func (d *drill) up(ctx context.Context) error {
 		d.r.Migrations = append(d.r.Migrations, DrillMigration{Version: m.Version, File: m.File, UpSeconds: m.Seconds, Locks: []PlanLock{}})
 	}
 	d.phase("up", began, fmt.Sprintf("version %d -> %d, %s captured", res.From, res.To, plural(rows, "row")), "")
+	d.sampled(locks)
 	d.applied, err = takeStill(ctx, d.m.db)
 	return err
 }
@@ -301,9 +318,12 @@ func (d *drill) rollback(ctx context.Context) error {
 		return err
 	}
 	began := time.Now()
+	locks := d.sample(ctx)
 	res, err := d.m.Rollback(ctx, RollbackRequest{To: d.to, OnConflict: snapshot.Keep})
 	if err != nil {
-		return d.failed(ctx, "rollback", began, err)
+		err = d.failed(ctx, "rollback", began, err)
+		d.sampled(locks)
+		return err
 	}
 	var written int64
 	for _, t := range res.Tables {
@@ -318,6 +338,7 @@ func (d *drill) rollback(ctx context.Context) error {
 		}
 	}
 	d.phase("rollback", began, fmt.Sprintf("version %d -> %d, %s put back, %s", res.From, res.To, plural(written, "row"), plural(int64(d.r.Conflicts), "conflict")), failure)
+	d.sampled(locks)
 	return d.note(ctx, res)
 }
 

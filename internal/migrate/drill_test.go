@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -28,7 +29,7 @@ func (f *fixture) drill(o migrate.DrillOptions) (*migrate.DrillReport, error) {
 		}
 		f.same(before, f.dump(), "the target after a drill on a copy")
 	}()
-	name, how, err := scratch.CopyOf(f.t.Context(), f.dsn, nil)
+	name, how, original, err := migrate.CopyForDrill(f.t.Context(), scratch, f.dsn, func(string) {})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -41,7 +42,7 @@ func (f *fixture) drill(o migrate.DrillOptions) (*migrate.DrillReport, error) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	o.Place = how
+	o.Place, o.Original = how, original
 	return m.Drill(f.t.Context(), o)
 }
 
@@ -95,7 +96,7 @@ func TestDrill(t *testing.T) {
 				t.Errorf("%+v: %v, %+v", o, err, r)
 			}
 		}
-	})
+	}, testdb.Everywhere()...)
 }
 
 // What a drill is for: it finds what would not come back, before it matters.
@@ -119,13 +120,15 @@ func TestDrillFinds(t *testing.T) {
 			file:  "-- +goose Up\n-- +dbrollback no-capture: nobody reads it\nDELETE FROM orders WHERE id > 11;\n-- +goose Down\nSELECT 1;\n",
 			phase: "verify", says: "orders has 2 rows instead of 4",
 		},
-		"a slow one":     {file: migration("UPDATE people SET score = 1;", "SELECT 1;"), o: migrate.DrillOptions{Production: map[string]int64{"people": 1 << 50}, MaxRecovery: time.Hour}, phase: "recovery time", says: "more than 1h0m0s"},
-		"a broken Up":    {file: migration("ALTER TABLE nobody ADD COLUMN x integer;", "SELECT 1;"), phase: "up", says: "nobody"},
-		"a sick service": {file: migration("CREATE TABLE x (id integer PRIMARY KEY);", "DROP TABLE x;"), phase: "probe", says: "it is sick"},
+		"a slow one":            {file: migration("UPDATE people SET score = 1;", "SELECT 1;"), o: migrate.DrillOptions{Production: map[string]int64{"people": 1 << 50}, MaxRecovery: time.Hour}, phase: "recovery time", says: "more than 1h0m0s"},
+		"a slow Down, measured": {file: migration("CREATE TABLE x (id integer PRIMARY KEY);", "DROP TABLE x;"), o: migrate.DrillOptions{MaxRecovery: time.Nanosecond}, phase: "recovery time", says: "more than 1ns"},
+		"a broken Up":           {file: migration("ALTER TABLE nobody ADD COLUMN x integer;", "SELECT 1;"), phase: "up", says: "nobody"},
+		"a sick service":        {file: migration("CREATE TABLE x (id integer PRIMARY KEY);", "DROP TABLE x;"), phase: "probe", says: "it is sick"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			testdb.Each(t, func(t *testing.T, dsn string) {
-				f := newFixture(t, dsn, people, map[string]string{"00001_x.sql": c.file})
+				file := strings.ReplaceAll(c.file, "DROP INDEX people_score;", dropIndex(dsn))
+				f := newFixture(t, dsn, people, map[string]string{"00001_x.sql": file})
 				o := c.o
 				if c.phase == "probe" {
 					o.Probe = func(ctx context.Context) error { return errors.New("it is sick") }
@@ -137,9 +140,45 @@ func TestDrillFinds(t *testing.T) {
 				if r.OK || r.Failed() == nil || r.Failed().Name != c.phase || !strings.Contains(r.Failed().Error, c.says) {
 					t.Errorf("%s, %+v", phases(r), r.Failed())
 				}
-			})
+			}, testdb.Everywhere()...)
 		})
 	}
+}
+
+// The locks that are held while it runs are seen, where the server tells; where it does not, the report says so.
+func TestDrillSeesLocks(t *testing.T) {
+	up := func(t *testing.T, dsn, slow string) migrate.DrillPhase {
+		t.Helper()
+		f := newFixture(t, dsn, people, map[string]string{"00001_x.sql": migration(slow, "SELECT 1;")})
+		r, err := f.drill(migrate.DrillOptions{})
+		if err != nil || !r.OK {
+			t.Fatalf("%v, %+v", err, r)
+		}
+		return r.Phases[slices.IndexFunc(r.Phases, func(p migrate.DrillPhase) bool { return p.Name == "up" })]
+	}
+	seen := func(t *testing.T, p migrate.DrillPhase, mode string) {
+		t.Helper()
+		if !slices.ContainsFunc(p.Locks, func(l migrate.DrillLock) bool {
+			return strings.TrimPrefix(l.Table, "public.") == "people" && l.Mode == mode && l.Seen > 1 && l.Seconds > 0
+		}) {
+			t.Errorf("%+v", p)
+		}
+	}
+	const slow = "UPDATE people SET score = 0 WHERE SLEEP(0.2) = 0;"
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		seen(t, up(t, testdb.Postgres(t), "UPDATE people SET score = 0;\nSELECT pg_sleep(0.5);"), "SHARE ROW EXCLUSIVE")
+	})
+	t.Run("mysql", func(t *testing.T) {
+		t.Parallel()
+		seen(t, up(t, testdb.PrivateMySQL(t, "performance_schema=ON").DSN, slow), "SHARED WRITE")
+	})
+	t.Run("mariadb, which does not tell", func(t *testing.T) {
+		t.Parallel()
+		if p := up(t, testdb.MariaDB(t), slow); !strings.Contains(p.LocksUnknown, "the server does not record locks") {
+			t.Errorf("%+v", p)
+		}
+	})
 }
 
 // In place the target ends where it began, also when the drill fails.

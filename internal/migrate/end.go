@@ -13,7 +13,6 @@ import (
 	"github.com/dbrollback/dbrollback/internal/audit"
 	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
-	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/verify"
 )
 
@@ -22,14 +21,21 @@ import (
 // the row of the journal that says so, and the record is one transaction.
 func (w *work) end(ctx context.Context, g ground) error {
 	m, dir := w.r.m, w.r.dir
-	if err := w.repair(ctx, g.schema(), structural); err != nil {
-		return err
-	}
-	if err := w.bringBack(ctx, g); err != nil {
-		return err
-	}
-	if err := w.repair(ctx, g.schema(), func(verify.Object) bool { return true }); err != nil {
-		return err
+	for _, part := range []func() error{
+		func() error { return w.repair(ctx, g.schema(), structural) },
+		func() error { return w.bringBack(ctx, g) },
+		func() error { return w.repair(ctx, g.schema(), func(verify.Object) bool { return true }) },
+	} {
+		followed, err := w.follow(ctx, g, nil)
+		if err != nil {
+			return err
+		}
+		if err := part(); err != nil {
+			return err
+		}
+		if err := followed(ctx); err != nil {
+			return err
+		}
 	}
 	after, err := w.fingerprint(ctx, g.schema())
 	if err != nil {
@@ -48,6 +54,9 @@ func (w *work) end(ctx context.Context, g ground) error {
 		}
 	}
 	ch := changed(w.before, after)
+	if err := g.rows(ctx, func(tx *sql.Tx) error { return w.bystanders(ctx, tx) }); err != nil {
+		return err
+	}
 	return g.rows(ctx, func(tx *sql.Tx) error {
 		if err := w.capturer.Definitions(ctx, tx, len(w.stmts), ch.destroyed()); err != nil {
 			return err
@@ -114,6 +123,7 @@ func (w *work) repair(ctx context.Context, tx engine.Querier, which func(verify.
 		if _, err := tx.ExecContext(ctx, stmt); err != nil {
 			return fmt.Errorf("put back what %s of migration %d left out (%s): %w", w.r.dir, w.mig.Version, headline(stmt), err)
 		}
+		w.capturer.Stale()
 	}
 	return nil
 }
@@ -138,36 +148,18 @@ func (w *work) leftDefaults(now verify.Fingerprint) []string {
 	return out
 }
 
-// watch lists, per table, the columns from which the opposite direction computes values: a row in which they have
-// changed since is a conflict for the columns that it computes.
-func (w *work) watch(ctx context.Context, tx engine.Querier) snapshot.Watch {
-	out := snapshot.Watch{}
-	opposite := w.mig.statements(w.r.dir.opposite())
-	// What it computes may be given another name after.
-	renames := slices.ContainsFunc(opposite, func(st Statement) bool {
-		return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.RenameColumn })
-	})
-	for _, st := range opposite {
-		for _, e := range st.Effects {
-			if e.Kind != effects.Update && e.Kind != effects.Merge && e.Kind != effects.Upsert {
-				continue
-			}
-			n, err := w.r.m.db.Resolve(ctx, tx, engine.Name(e.Table))
-			if err != nil {
-				continue // the opposite direction makes the table itself: nothing of now is read
-			}
-			reads := e.Reads
-			if reads == nil {
-				reads = []string{"*"}
-			}
-			sets := e.Columns
-			if renames {
-				sets = nil
-			}
-			out[n.String()] = append(out[n.String()], snapshot.Computed{Reads: reads, Sets: sets})
+// bystanders captures the rows that Up left alone and that Down would write.
+func (w *work) bystanders(ctx context.Context, tx engine.Querier) error {
+	if w.r.dir != Up {
+		return nil
+	}
+	var down []effects.Statement
+	for _, st := range w.mig.statements(Down) {
+		if !w.mig.noCapture(Down, st) {
+			down = append(down, st.Statement)
 		}
 	}
-	return out
+	return w.capturer.Bystanders(ctx, tx, len(w.stmts), down, w.watch)
 }
 
 // record writes goose's version row, our record and the audit entry.

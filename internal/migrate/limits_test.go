@@ -12,6 +12,7 @@ import (
 
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/testdb"
 )
 
@@ -142,7 +143,7 @@ func TestLargeValue(t *testing.T) {
 }
 
 // TestDiskFullOnPostgres: the server's files may not grow, as on a full disk or under a quota, while a capture is made and
-// while rows go back. The run says so and changes nothing; with room again it comes to its end.
+// while rows go back, by a rollback or a restore. The run says so and changes nothing; with room again it comes to its end.
 func TestDiskFullOnPostgres(t *testing.T) {
 	t.Parallel()
 	server := testdb.PrivatePostgres(t, "autovacuum=off")
@@ -195,5 +196,23 @@ func TestDiskFullOnPostgres(t *testing.T) {
 	}
 	if after := state(); after != before {
 		t.Errorf("%s before, %s after", before, after)
+	}
+
+	big := []engine.Name{{Schema: "public", Name: "big"}}
+	taken, err := open().CreateSnapshot(context.Background(), migrate.SnapshotRequest{Tables: big})
+	if err != nil {
+		t.Fatal(err)
+	}
+	testdb.Exec(t, dsn, "UPDATE big SET note = NULL", "VACUUM FULL big")
+	restore := func(m *migrate.Migrator) error {
+		_, err := m.Restore(context.Background(), migrate.RestoreRequest{Ask: snapshot.Ask{Snapshot: taken.ID, Tables: big}, Write: true})
+		return err
+	}
+	full("restore", restore)
+	if err := restore(open()); err != nil {
+		t.Fatalf("restore, with room again: %v", err)
+	}
+	if after := state(); after != before {
+		t.Errorf("%s before, %s after the restore", before, after)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/dbrollback/dbrollback/internal/audit"
 	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/journal"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 )
 
@@ -29,6 +30,7 @@ type Migrator struct {
 	src      *source
 	catalog  catalog
 	store    *snapshot.Store
+	changes  *journal.Journal
 	log      *audit.Log
 	versions database.Store
 }
@@ -68,8 +70,10 @@ func Open(_ context.Context, o Options) (*Migrator, error) {
 	store := snapshot.New(o.DB, o.Catalog)
 	store.Copy = o.CopyTables
 	store.Alongside = []engine.Name{o.DB.Own("dbrollback_operations")}
+	changes := journal.New(o.DB, store)
+	store.Journal = changes
 	return &Migrator{
-		o: o, db: o.DB, dialect: dialect, src: src, versions: versions,
+		o: o, changes: changes, db: o.DB, dialect: dialect, src: src, versions: versions,
 		catalog: catalog{o.DB}, store: store, log: audit.New(o.DB),
 	}, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
 )
 
 // Obstacle is data of now that a statement of Down may stumble over: the application wrote it since, and the older schema
@@ -56,6 +57,9 @@ func (m *Migrator) obstacles(ctx context.Context, s *engine.Session, migrations 
 		}
 		for _, sn := range all {
 			for _, x := range sn.Captures {
+				if x.Kind == snapshot.Definition {
+					continue // it puts no rows back
+				}
 				if c.puts[sn.Migration] == nil {
 					c.puts[sn.Migration] = map[string]struct{}{}
 				}
@@ -98,6 +102,7 @@ type suspect struct {
 	columns []string
 	what    string // what Down does, for the message
 	count   func(ctx context.Context, t *engine.Table) (engine.Misfit, bool, error)
+	where   func(t *engine.Table) string // the condition of count, where there is one; may be nil
 }
 
 // effect asks about one effect of a statement.
@@ -132,10 +137,41 @@ func (c *scout) effect(ctx context.Context, mig *Migration, st Statement, e effe
 			c.notes = append(c.notes, fmt.Sprintf("%s:%d:%d: whether the rows of %s stand in its way could not be told: %v", mig.File, st.Line, st.Column, t.Name, err))
 		case known && m.Rows > 0:
 			_, filled := c.puts[mig.Version][t.Name.String()]
-			c.add(mig, st, t.Name.String(), q, m, !c.any && !c.written[t.Name] && (!filled || q.problem == noValue))
+			still := !c.any && !c.written[t.Name]
+			certain := still && (!filled || q.problem == noValue)
+			if still && !certain && !c.m.db.Caps.TransactionalDDL { // there a rehearsal decides
+				sure, err := c.untouched(ctx, mig, t, q)
+				if err := c.harmless(ctx, err); err != nil {
+					return err
+				}
+				if err == nil && sure.Rows > 0 {
+					m, certain = sure, true
+				}
+			}
+			c.add(mig, st, t.Name.String(), q, m, certain)
 		}
 	}
 	return nil
+}
+
+// untouched counts the rows of a suspicion that no captured data goes back to: nothing will have changed them by then.
+func (c *scout) untouched(ctx context.Context, mig *Migration, t *engine.Table, q suspect) (engine.Misfit, error) {
+	if q.where == nil {
+		return engine.Misfit{}, nil
+	}
+	where := q.where(t)
+	if where == "" {
+		return engine.Misfit{}, nil
+	}
+	uncovered, known, err := c.m.store.Uncovered(ctx, c.s, mig.Version, t)
+	if err != nil || !known {
+		return engine.Misfit{}, err
+	}
+	shown := q.columns
+	if q.problem == "null" {
+		shown = nil
+	}
+	return c.m.db.CountRows(ctx, c.s, t, "("+where+") AND "+uncovered, shown, mostSamples)
 }
 
 // harmless passes on only what ends the run: that a question cannot be asked must not keep anybody from rolling back.
@@ -162,7 +198,7 @@ func (c *scout) questions(mig *Migration, e effects.Effect) []suspect {
 			}
 			m, err := db.CountRows(ctx, c.s, t, where, shown, mostSamples)
 			return m, true, err
-		}})
+		}, where: func(*engine.Table) string { return where }})
 	}
 	twins := func(what string, exprs []string, where string, columns ...string) {
 		out = append(out, suspect{problem: "taken", columns: columns, what: what, count: func(ctx context.Context, t *engine.Table) (engine.Misfit, bool, error) {
@@ -187,7 +223,7 @@ func (c *scout) questions(mig *Migration, e effects.Effect) []suspect {
 			out = append(out, suspect{problem: "too large", columns: []string{col}, what: "changes " + col + " to " + e.Column.Type,
 				count: func(ctx context.Context, t *engine.Table) (engine.Misfit, bool, error) {
 					return c.s.Misfits(ctx, t, col, e.Column.Type, e.Column.Using, mostSamples)
-				}})
+				}, where: func(t *engine.Table) string { return db.TooLarge(t, col, e.Column.Type, e.Column.Using) }})
 			if e.Column.NotNull {
 				rows("null", "makes "+col+" NOT NULL", db.Ident(col)+" IS NULL", col)
 			}

@@ -58,8 +58,8 @@ var obstacles = []obstacle{
 		away:   "DELETE FROM people WHERE id = 9;",
 	},
 	{
-		name: "a value that several rows have",
-		up:   "DROP INDEX people_name;", down: "CREATE UNIQUE INDEX people_name ON people (name);",
+		name: "a value that several rows have", engines: "postgres sqlite",
+		up: "DROP INDEX people_name;", down: "CREATE UNIQUE INDEX people_name ON people (name);",
 		writes: "INSERT INTO people (id, name) VALUES (8, 'Ada');",
 		says:   []string{"makes name unique", "there is 1 value of ", "that several rows have", "Ada"},
 		away:   "DELETE FROM people WHERE id = 8;",
@@ -77,6 +77,56 @@ var obstacles = []obstacle{
 		up: "ALTER TABLE people DROP CONSTRAINT people_score_check;", down: "ALTER TABLE people ADD CONSTRAINT people_score_check CHECK (score < 100);",
 		writes: "INSERT INTO people (id, name, score) VALUES (8, 'Eve', 100), (9, 'Fay', NULL);",
 		says:   []string{"demands score < 100", "there is 1 row of public.people that break it", "id=8"},
+		away:   "DELETE FROM people WHERE id = 8;",
+	},
+	{
+		name: "null, in MySQL's words", engines: "mysql mariadb",
+		up: "ALTER TABLE people MODIFY name varchar(40) NULL;", down: "ALTER TABLE people MODIFY name varchar(40) NOT NULL;",
+		writes: "INSERT INTO people (id) VALUES (5);",
+		says:   []string{"00001_x.sql:", "makes name NOT NULL", "there is 1 row of people without a value", "id=5"},
+		away:   "DELETE FROM people WHERE id = 5;",
+	},
+	{
+		name: "no value, on MySQL", engines: "mysql mariadb",
+		up: "ALTER TABLE people DROP COLUMN name;", down: "ALTER TABLE people ADD COLUMN name varchar(40) NOT NULL AFTER id;\nCREATE UNIQUE INDEX people_name ON people (name);",
+		writes: "INSERT INTO people (id) VALUES (77);",
+		says:   []string{"adds name NOT NULL without a default", "there is 1 row of people for which no value was captured", "id=77"},
+		away:   "DELETE FROM people WHERE id = 77;",
+	},
+	{
+		name: "text too long, on MySQL", engines: "mysql mariadb",
+		up: "ALTER TABLE people MODIFY note varchar(400) DEFAULT 'none';", down: "ALTER TABLE people MODIFY note varchar(200) DEFAULT 'none';",
+		writes: "INSERT INTO people (id, name, note) VALUES (8, 'Eve', repeat('x', 201)), (9, 'Fay', repeat('y', 200));",
+		says:   []string{"changes note to varchar(200)", "there is 1 row of people with a value that does not fit", "id=8: xxx"},
+		away:   "DELETE FROM people WHERE id = 8;",
+	},
+	{
+		name: "number too large, on MySQL", engines: "mysql mariadb",
+		up: "ALTER TABLE people MODIFY score bigint;", down: "ALTER TABLE people MODIFY score integer;",
+		writes: "INSERT INTO people (id, name, score) VALUES (8, 'Eve', 3000000000), (9, 'Fay', -3000000000), (10, 'Gil', 2147483647);",
+		says:   []string{"there are 2 rows of people with a value that does not fit", "id=8: 3000000000"},
+		away:   "DELETE FROM people WHERE id IN (8, 9);",
+	},
+	{
+		name: "taken, on MySQL", engines: "mysql mariadb",
+		up: "DROP INDEX people_name ON people;", down: "CREATE UNIQUE INDEX people_name ON people (name);",
+		writes: "INSERT INTO people (id, name) VALUES (8, 'Ada');",
+		says:   []string{"makes name unique", "there is 1 value of people that several rows have", "Ada"},
+		away:   "DELETE FROM people WHERE id = 8;",
+	},
+	{
+		name: "a foreign key, on MySQL", engines: "mysql mariadb",
+		up:     "ALTER TABLE orders DROP FOREIGN KEY to_people;",
+		down:   "ALTER TABLE orders ADD CONSTRAINT to_people FOREIGN KEY (person_id) REFERENCES people (id);",
+		writes: "INSERT INTO orders VALUES (20, 99, 1);",
+		says:   []string{"refers to people", "there is 1 row of orders whose parent is not there", "id=20: 99"},
+		away:   "DELETE FROM orders WHERE id = 20;",
+	},
+	{
+		name: "a check, on MySQL", engines: "mysql mariadb",
+		up: "ALTER TABLE people DROP CONSTRAINT people_score_check;", down: "ALTER TABLE people ADD CONSTRAINT people_score_check CHECK (score < 100);",
+		writes: "INSERT INTO people (id, name, score) VALUES (8, 'Eve', 100), (9, 'Fay', NULL);",
+		says:   []string{"demands score < 100", "there is 1 row of people that break it", "id=8"},
 		away:   "DELETE FROM people WHERE id = 8;",
 	},
 	{
@@ -101,13 +151,19 @@ CREATE UNIQUE INDEX people_name ON people (name);`,
 func TestObstacles(t *testing.T) {
 	for _, o := range obstacles {
 		t.Run(o.name, func(t *testing.T) {
+			var on []testdb.Engine // none: those of the short list
+			for _, e := range testdb.Everywhere() {
+				if strings.Contains(o.engines, string(e)) {
+					on = append(on, e)
+				}
+			}
 			testdb.Each(t, func(t *testing.T, dsn string) {
 				f := newFixture(t, dsn, people, map[string]string{"00001_x.sql": migration(o.up, o.down), "00002_y.sql": migration("CREATE TABLE later (id integer PRIMARY KEY);", "DROP TABLE later;")})
-				if o.engines != "" && !strings.Contains(o.engines, string(f.db.Kind)) {
-					return
-				}
 				f.exec("CREATE UNIQUE INDEX people_name ON people (name)")
-				if o.name == "a check" {
+				if strings.HasPrefix(o.name, "a foreign key") {
+					f.exec("ALTER TABLE orders DROP FOREIGN KEY orders_ibfk_1;\nALTER TABLE orders ADD CONSTRAINT to_people FOREIGN KEY (person_id) REFERENCES people (id)")
+				}
+				if strings.HasPrefix(o.name, "a check") {
 					f.exec("ALTER TABLE people ADD CONSTRAINT people_score_check CHECK (score < 100)")
 				}
 				if o.engines == "sqlite" {
@@ -145,7 +201,7 @@ func TestObstacles(t *testing.T) {
 				f.rollback(migrate.RollbackRequest{To: 0})
 				f.exec("DELETE FROM people WHERE id > 4")
 				f.same(before, f.dump(), "without the obstacle")
-			})
+			}, on...)
 		})
 	}
 }

@@ -399,7 +399,7 @@ func (m *Migrator) check(ctx context.Context, s *engine.Session, dir Direction, 
 		out = append(out, pm.Reasons...)
 		if hold := pm.hold(); maxLock > 0 && hold > maxLock {
 			out = append(out, Refusal{File: pm.File, Line: 1, Column: 1,
-				Message: fmt.Sprintf("its captures would keep writers out for about %s, more than --max-lock %s", hold.Round(time.Second), maxLock),
+				Message: fmt.Sprintf("its captures would keep writers out for about %s, more than --max-lock %s", hold.Round(min(time.Second, max(time.Millisecond, maxLock/10))), maxLock),
 				Hint:    "raise --max-lock in a quiet hour, split the migration, or mark worthless data with -- +dbrollback no-capture: <reason>"})
 		}
 	}

@@ -182,7 +182,7 @@ func judge(c *trial, policy snapshot.Policy, first, after, later, end map[string
 			by = "id"
 		}
 		for _, x := range conflicts {
-			if n := x.Table[strings.LastIndex(x.Table, ".")+1:]; n == name || name == "t" && (n == "heir" || n == "t_low" || n == "t_high") {
+			if n := x.Table[strings.LastIndex(x.Table, ".")+1:]; n == name || slices.Contains(where[name].names, n) || name == "t" && (n == "heir" || n == "t_low" || n == "t_high") {
 				j.conflicts = append(j.conflicts, x)
 			}
 		}

@@ -23,8 +23,9 @@ type step struct {
 type mapping map[string]*whereTable
 
 type whereTable struct {
-	now  string // "" when it is gone
-	cols map[string]*whereColumn
+	now   string   // "" when it is gone
+	names []string // that it was given on the way: of two migrations each tells its conflicts by the name that it found
+	cols  map[string]*whereColumn
 }
 
 // whereColumn says where a column went, and what Down makes of the value that stands there now.
@@ -234,6 +235,7 @@ func (w *world) draw() (step, bool) {
 			effect: func(m mapping) {
 				if m[t.origin] != nil {
 					m[t.origin].now = now
+					m[t.origin].names = append(m[t.origin].names, now)
 				}
 			}}, true
 	case 12:

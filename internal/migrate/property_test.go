@@ -402,6 +402,10 @@ func classOf(err error) engine.Class {
 
 // allowed are the reasons for which a migration may fail on rows that the application wrote.
 func (p *proving) allowed(err error) bool {
+	var refused *migrate.RefusedError
+	if errors.As(err, &refused) && (strings.Contains(refused.Error(), "does not fit") || strings.Contains(refused.Error(), "no value was captured")) {
+		return true
+	}
 	var at *migrate.StatementError
 	if errors.As(err, &at) {
 		class := classOf(err)

@@ -17,6 +17,7 @@ type extent struct {
 	none   bool // it cannot change any row that was there before
 	all    bool
 	tables []engine.Name
+	rows   map[engine.Name]bool // of tables, those of which rows may go or get other keys
 }
 
 // structureOnly are the kinds that leave the rows of tables that are already there as they are.
@@ -30,7 +31,7 @@ var structureOnly = map[effects.Kind]bool{
 
 // extentOf looks at both directions of a migration; before is the schema that it finds.
 func extentOf(m *Migration, before verify.Fingerprint) extent {
-	e := extent{none: true}
+	e := extent{none: true, rows: map[engine.Name]bool{}}
 	exists := func(t effects.Name, column string) bool {
 		for _, o := range before {
 			if o.Table.Name == t.Name && (t.Schema == "" || o.Table.Schema == t.Schema) &&
@@ -54,6 +55,9 @@ func extentOf(m *Migration, before verify.Fingerprint) extent {
 				}
 				if x.Table.Name != "" {
 					e.tables = append(e.tables, engine.Name(x.Table))
+					if !harmless && !columnsOnly[x.Kind] {
+						e.rows[engine.Name(x.Table)] = true
+					}
 				} else if !harmless {
 					e.all = true
 				}
@@ -64,18 +68,22 @@ func extentOf(m *Migration, before verify.Fingerprint) extent {
 	return e
 }
 
+// columnsOnly are the kinds that neither remove rows nor, of the rows that others refer to, change keys.
+var columnsOnly = map[effects.Kind]bool{effects.DropColumn: true, effects.AlterColumnType: true, effects.DropExpression: true, effects.Insert: true}
+
 // local is a column's name without its table's.
 func local(o verify.Object) string { return o.Name[strings.LastIndexByte(o.Name, '.')+1:] }
 
-// names resolves the tables of an extent as they are now, with those that refer to them: a row that goes takes others
-// along.
+// names resolves the tables of an extent as they are now. A row that goes takes others along, or is held by them: with a
+// table of such rows come those that refer to it, and on where the foreign key passes the change on.
 func (e extent) names(ctx context.Context, db *engine.DB, q engine.Querier) ([]engine.Name, error) {
 	if e.all {
 		return db.Tables(ctx, q)
 	}
 	var out []engine.Name
-	var add func(n engine.Name) error
-	add = func(n engine.Name) error {
+	followed := map[engine.Name]bool{} // whether those that refer to it are there, too
+	var add func(n engine.Name, referring bool) error
+	add = func(n engine.Name, referring bool) error {
 		t, err := db.Inspect(ctx, q, n)
 		if errors.Is(err, engine.ErrNoTable) {
 			return nil
@@ -83,23 +91,33 @@ func (e extent) names(ctx context.Context, db *engine.DB, q engine.Querier) ([]e
 		if err != nil {
 			return err
 		}
-		if slices.Contains(out, t.Name) || db.Mine(t.Name) {
+		was, seen := followed[t.Name]
+		if db.Mine(t.Name) || seen && (was || !referring) {
 			return nil
 		}
-		out = append(out, t.Name)
+		if followed[t.Name] = referring; !seen {
+			out = append(out, t.Name)
+		}
+		if !referring {
+			return nil
+		}
 		for _, fk := range t.Referenced {
-			if err := add(fk.Table); err != nil {
+			if err := add(fk.Table, passesOn(fk.OnDelete) || passesOn(fk.OnUpdate)); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
 	for _, n := range e.tables {
-		if err := add(n); err != nil {
+		if err := add(n, e.rows[n]); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
+}
+
+func passesOn(action string) bool {
+	return action == "CASCADE" || action == "SET NULL" || action == "SET DEFAULT"
 }
 
 // mode is which rows a trial with data has.

@@ -119,21 +119,12 @@ func (p *prover) migration(ctx context.Context, m *Migration) (*Proof, error) {
 
 // judge fills the proof; the trunk stays as it is.
 func (p *prover) judge(ctx context.Context, m *Migration, proof *Proof) error {
-	var t *trial
-	try := func(s stage) (err error) {
-		t, err = p.try(ctx, s, m)
+	t, err := p.trial(ctx, m, false)
+	if err == nil && !t.reach.all && t.differs() {
+		t, err = p.trial(ctx, m, true) // what depends on what differs may differ, too
+	}
+	if err != nil {
 		return err
-	}
-	if p.rehearsable(m) {
-		if err := p.rehearse(ctx, try); err != nil {
-			return err
-		}
-	}
-	if t == nil || t.down.doubtful() || t.upAgain.doubtful() {
-		// A transaction is not quite how it runs: what fails must fail with commits, too.
-		if err := p.onCopy(ctx, try); err != nil {
-			return err
-		}
 	}
 	p.twin.steps = []step{{t.after, m, Down}}
 	t.verdict(proof)
@@ -152,6 +143,26 @@ func (p *prover) judge(ctx context.Context, m *Migration, proof *Proof) error {
 	p.state = nil // Up need not do the same again: a view may hold the time at which it was made
 	p.twin.steps = []step{{t.before, m, Up}}
 	return nil
+}
+
+// trial tries a migration in a transaction or, where that tells nothing, on a copy.
+func (p *prover) trial(ctx context.Context, m *Migration, all bool) (t *trial, err error) {
+	try := func(s stage) (err error) {
+		t, err = p.try(ctx, s, m, all)
+		return err
+	}
+	if p.rehearsable(m) {
+		if err := p.rehearse(ctx, try); err != nil {
+			return nil, err
+		}
+	}
+	if t == nil || t.down.doubtful() || t.upAgain.doubtful() {
+		// A transaction is not quite how it runs: what fails must fail with commits, too.
+		if err := p.onCopy(ctx, try); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
 }
 
 // judgeData adds to the proof what becomes of rows, without captures and with them.
@@ -245,9 +256,28 @@ var scratchNames = regexp.MustCompile("`?" + engine.ScratchPrefix + `[0-9a-f]{16
 // rehearsable says whether up, down and up can be tried in one transaction.
 func (p *prover) rehearsable(m *Migration) bool {
 	return m.Transactional && p.trunk.db.Caps.TransactionalDDL && !slices.ContainsFunc(slices.Concat(m.Up, m.Down), func(st Statement) bool {
-		return st.Autocommit || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Transaction })
+		return st.Autocommit || freezesTime(st) || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Transaction })
 	})
 }
+
+// In a transaction the clock stands: a definition that holds the time at which it was made would seem to be the same the
+// second time.
+var (
+	timeLiteral = regexp.MustCompile(`(?i)'\s*(now|today|tomorrow|yesterday)\s*'`)
+	timeWord    = regexp.MustCompile(`(?i)'\s*(now|today|tomorrow|yesterday)\s*'|\b(now|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday)\s*\(|\b(current_(date|time|timestamp)|localtime|localtimestamp)\b`)
+)
+
+// freezesTime tells of a statement that it may write the time of its own run into a definition: a literal becomes a constant when
+// it is read, and dynamic SQL can be put together from anything.
+func freezesTime(st Statement) bool {
+	if st.Opaque() {
+		return timeWord.MatchString(st.SQL)
+	}
+	return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return !rowsOnly[e.Kind] && !harmless[e.Kind] }) && timeLiteral.MatchString(st.SQL)
+}
+
+// rowsOnly are the kinds that change rows and no definition.
+var rowsOnly = map[effects.Kind]bool{effects.Insert: true, effects.Update: true, effects.Delete: true, effects.Upsert: true, effects.Replace: true, effects.Merge: true}
 
 // roundTrip goes all the way down and up again on the trunk. It only says something where each Down was good.
 func (p *prover) roundTrip(ctx context.Context, all []*Migration) (*RoundTrip, error) {

@@ -190,6 +190,9 @@ func TestProveAsItWouldRun(t *testing.T) {
 		if strings.HasPrefix(dsn, "sqlite") {
 			want[1] = "data; at m/00002_m.sql:5:1"
 		}
+		if strings.HasPrefix(dsn, "postgres") { // the server keeps the moment as a constant: no two databases have the same view
+			want[4] = "not-repeatable; view w"
+		}
 		if !slices.Equal(got, want) {
 			t.Errorf(" got %q\nwant %q", got, want)
 		}

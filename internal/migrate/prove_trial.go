@@ -35,12 +35,14 @@ type stage interface {
 	aside(ctx context.Context, f func(q engine.Querier) error) error
 }
 
-// try runs a migration up, down and up.
-func (p *prover) try(ctx context.Context, s stage, m *Migration) (*trial, error) {
-	t := &trial{noDown: !slices.ContainsFunc(m.Down, changesAnything)}
+// try runs a migration up, down and up, and compares what it can reach, or everything.
+func (p *prover) try(ctx context.Context, s stage, m *Migration, all bool) (*trial, error) {
+	t := &trial{noDown: !slices.ContainsFunc(m.Down, changesAnything), reach: everything}
 	var err error
-	if t.reach, err = p.reach(ctx, s, m); err != nil {
-		return nil, err
+	if !all {
+		if t.reach, err = p.reach(ctx, s, m); err != nil {
+			return nil, err
+		}
 	}
 	if t.before, err = p.before(ctx, s, t.reach); err != nil {
 		return nil, err
@@ -51,6 +53,7 @@ func (p *prover) try(ctx context.Context, s stage, m *Migration) (*trial, error)
 	if t.after, err = s.take(ctx, t.reach); err != nil {
 		return t, err
 	}
+	p.watch(t.after)
 	if p.refused(m, Down) != nil {
 		return t, nil
 	}
@@ -73,32 +76,6 @@ func (p *prover) try(ctx context.Context, s stage, m *Migration) (*trial, error)
 	return t, err
 }
 
-// reach is what of a schema a migration can change. A whole schema's fingerprint would grow with it, and be most of the work.
-func (p *prover) reach(ctx context.Context, s stage, m *Migration) (reach, error) {
-	stmts := slices.Concat(m.Up, m.Down)
-	r := reachOf(stmts, false)
-	if r.all || p.watched || !p.o.Scratch.Copies() || slices.ContainsFunc(stmts, setsSession) {
-		return everything, nil
-	}
-	db, q := s.session()
-	for _, n := range r.names {
-		t, err := db.Inspect(ctx, q, n)
-		switch {
-		case errors.Is(err, engine.ErrNoTable):
-		case err != nil:
-			return r, err
-		case t.Kind != "table" || len(t.Children) > 0 || t.Parent.Name != "":
-			return everything, nil // what is done to it is done to others
-		}
-	}
-	return r, nil
-}
-
-// setsSession: names may mean something else within the migration than to us.
-func setsSession(st Statement) bool {
-	return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Session })
-}
-
 // before is the trunk's fingerprint, taken on a stage on which nothing has run yet.
 func (p *prover) before(ctx context.Context, s stage, r reach) (verify.Fingerprint, error) {
 	if !r.all {
@@ -110,15 +87,25 @@ func (p *prover) before(ctx context.Context, s stage, r reach) (verify.Fingerpri
 			return nil, err
 		}
 		p.state = f
-		for _, o := range f {
-			p.watched = p.watched || o.Kind == "event trigger" // it may do anything after any statement
-		}
+		p.watch(f)
 	}
 	return p.state, nil
 }
 
+// watch notes that there are event triggers: they may do anything after any statement.
+func (p *prover) watch(f verify.Fingerprint) {
+	for _, o := range f {
+		p.watched = p.watched || o.Kind == "event trigger"
+	}
+}
+
 func changesAnything(st Statement) bool {
 	return slices.ContainsFunc(st.Effects, effects.Effect.Changes)
+}
+
+// differs tells whether Down or the second Up led elsewhere.
+func (t *trial) differs() bool {
+	return t.back != nil && len(verify.Diff(t.before, t.back)) > 0 || t.again != nil && len(verify.Diff(t.after, t.again)) > 0
 }
 
 // verdict says what a trial means.

@@ -24,6 +24,9 @@ func (m *Migrator) Recover(ctx context.Context, req RecoverRequest) (*Result, er
 		return nil, err
 	}
 	err = m.locked(ctx, func(s *engine.Session) error {
+		if err := m.store.Still(ctx); err != nil {
+			return err
+		}
 		list, err := m.cutOffs(ctx, s)
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -28,6 +29,10 @@ type RestoreRequest struct {
 	Write   bool   // false: a preview, which changes nothing
 	Online  bool   // in batches, each a short transaction of its own
 	Batch   int    // rows of a batch; 0 = a number that holds locks for a fraction of a second
+	// Agreed, when there is one, is asked before anything of it lasts, with the tables and where their rows come from: an error ends the
+	// restore without effect.
+	Agreed func([]snapshot.Preview) error
+	Detail map[string]string // for the audit log: who approved it, and the like
 }
 
 // RestoreResult is what a restore did, or would do.
@@ -117,7 +122,7 @@ func (m *Migrator) restoration(ctx context.Context, tx database.DBTxConn, req Re
 		if err != nil {
 			return nil, err
 		}
-		req.At = at
+		req.At, req.Captures = at, true // what the next migration wrote itself may count as before its end
 	}
 	return m.store.Restoration(ctx, tx, req.Ask)
 }
@@ -197,6 +202,9 @@ func (r *runner) restore(ctx context.Context, req RestoreRequest, out *RestoreRe
 		details, conflicts, err := x.Apply(ctx, tx, c)
 		out.fill(details, conflicts)
 		r.moments(out)
+		if err == nil && req.Agreed != nil {
+			err = req.Agreed(details)
+		}
 		if err != nil {
 			return err
 		}
@@ -233,6 +241,7 @@ func (out *RestoreResult) saved(x *snapshot.Restoration, id string) {
 func (r *runner) restoreEntry(req RestoreRequest, out *RestoreResult, outcome string) audit.Entry {
 	e := audit.Entry{Run: r.res.Run, At: time.Now().UTC(), User: r.m.o.User, Action: action(r.dir), From: r.at, To: r.at, Outcome: outcome,
 		DurationSeconds: time.Since(r.started).Seconds(), Detail: map[string]string{"mode": string(out.Mode)}}
+	maps.Copy(e.Detail, req.Detail)
 	for _, d := range out.Details {
 		e.Tables = append(e.Tables, audit.Change{Table: d.Table, Inserted: d.Inserted, Updated: d.Updated, Deleted: d.Deleted, Conflicts: d.Conflicts})
 		e.Detail["as of "+d.Table] = d.Moment.Format(time.RFC3339) + ", snapshot " + d.Snapshot

@@ -33,6 +33,9 @@ func (r *runner) online(ctx context.Context, req RestoreRequest, out *RestoreRes
 		at, err = x.Begin(ctx, tx)
 		out.fill(x.Previews(), x.Conflicts())
 		r.moments(out)
+		if err == nil && req.Agreed != nil {
+			err = req.Agreed(out.Details)
+		}
 		if err != nil {
 			return err
 		}

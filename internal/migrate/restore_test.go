@@ -131,7 +131,7 @@ func TestRestoreMoments(t *testing.T) {
 		if found["restore done"] != 12 || found["restore refused"] != 1 || found["snapshot done"] != 2 {
 			t.Errorf("log: %v", found)
 		}
-		if err := audit.New(f.db).Verify(context.Background(), f.db); err != nil {
+		if err := audit.New(f.db).Verify(context.Background(), f.db, ""); err != nil {
 			t.Error(err)
 		}
 	}, everywhere...)

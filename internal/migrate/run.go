@@ -34,6 +34,7 @@ type runner struct {
 	memory          *verify.Memory
 	wait            time.Duration                 // for locks, in all; see briefly
 	known           map[int64]bool                // versions that had a record when the run began
+	recorded        *bool                         // there are journals of tables; nil when that was not asked yet
 	plain           map[engine.Name]*verify.Plain // tables as the last additive migration left them, by the name in its text
 }
 
@@ -105,7 +106,11 @@ func (r *runner) migrate(ctx context.Context, version int64) error {
 // attempt runs a migration that is one transaction, once. It gives the work that was committed.
 func (r *runner) attempt(ctx context.Context, w *work) (*work, error) {
 	long := *w
-	if a := w.additive(); a != nil {
+	journals, err := r.journals(ctx)
+	if err != nil {
+		return w, err
+	}
+	if a := w.additive(); a != nil && !journals {
 		err := r.s.Tx(ctx, func(tx *sql.Tx) error { return w.add(ctx, tx, a) })
 		if err == nil {
 			return w, nil
@@ -212,6 +217,9 @@ func (w *work) inTransaction(ctx context.Context, tx *sql.Tx) error {
 		return err
 	}
 	for i := range w.stmts {
+		if w.moot(i) {
+			continue
+		}
 		if err := w.statement(ctx, tx, i); err != nil {
 			return err
 		}
@@ -339,17 +347,22 @@ func (w *work) captured(ctx context.Context, g ground, i int, run func(text stri
 			return err
 		}
 	}
+	followed, err := w.follow(ctx, g, &st)
+	if err != nil {
+		return w.located(st, err)
+	}
 	start := time.Now()
 	had := len(w.capturer.Captures())
-	if w.restorer == nil {
-		w.capturer.Ahead(w.parsed(i+1), w.watch)
-	}
+	w.capturer.Ahead(st.Effects, w.watch)
 	if err := w.capturer.Statement(ctx, q, i+1, capture, func() error {
 		if instead := w.capturer.Instead(); instead != "" {
 			return run(instead)
 		}
 		return run(text)
 	}); err != nil {
+		return w.located(st, err)
+	}
+	if err := followed(ctx); err != nil {
 		return w.located(st, err)
 	}
 	for _, c := range w.capturer.Captures()[had:] {

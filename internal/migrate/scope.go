@@ -13,8 +13,9 @@ import (
 // reach is what the statements of one direction can change: some tables, or anything. A fingerprint of a
 // whole schema would cost more than most migrations, so it is taken only where the text does not bound the reach.
 type reach struct {
-	all   bool
-	names []engine.Name // as the text spells them; Schema "" = search path
+	all    bool
+	names  []engine.Name // as the text spells them; Schema "" = search path
+	others bool          // what is no table's, too
 }
 
 // confined are the kinds that change nothing but their table and what hangs on it.
@@ -113,10 +114,10 @@ func (r reach) takeBy(ctx context.Context, db *engine.DB, q engine.Querier, take
 			tables = append(tables, resolved)
 		}
 	}
-	if len(tables) == 0 {
+	if len(tables) == 0 && !r.others {
 		return verify.Fingerprint{}, nil
 	}
-	return take(ctx, q, verify.Scope{Tables: tables})
+	return take(ctx, q, verify.Scope{Tables: tables, Others: r.others})
 }
 
 // changed lists what differs between two fingerprints of the same reach.

@@ -161,7 +161,15 @@ func (w *work) together(ctx context.Context, i int) error {
 				return w.located(st, err)
 			}
 		}
-		return w.journal(ctx, tx, i+1, stepDone, nil)
+		if w.restorer == nil {
+			return w.journal(ctx, tx, i+1, stepDone, nil)
+		}
+		now, err := w.restorer.Memo() // how its rows look by now
+		if err != nil {
+			return err
+		}
+		w.memo = now
+		return w.journal(ctx, tx, i+1, stepDone, note{Memo: now})
 	})
 	if err != nil {
 		return err

@@ -77,6 +77,15 @@ func (m *Migrator) Rollback(ctx context.Context, req RollbackRequest) (*Result, 
 		if len(versions) == 0 {
 			return ErrNothing
 		}
+		if req.Agreed != nil {
+			plan, err := m.Plan(ctx, which)
+			if err == nil {
+				err = req.Agreed(plan)
+			}
+			if err != nil {
+				return err
+			}
+		}
 		if err := m.check(ctx, s, Down, versions, true, 0); err != nil {
 			return err
 		}
@@ -125,6 +134,10 @@ func (r *runner) enter(ctx context.Context, s *engine.Session) ([]int64, error) 
 		u := open[0]
 		return nil, fmt.Errorf("%w: migration %d, %s, statement %d of %d, since %s; nothing else runs before `dbrollback recover`",
 			ErrUnfinished, u.Version, u.Direction, u.Statement, u.Of, u.Since.Format(time.RFC3339))
+	}
+	// Asked now: within the transaction of a statement MySQL's answer would fix a moment, before which its captures are not there.
+	if _, err := r.journals(ctx); err != nil {
+		return nil, err
 	}
 	return applied, nil
 }
@@ -183,7 +196,7 @@ func (r *runner) logFailure(ctx context.Context, version int64, cause error) {
 // leave names the release and drops captures that have expired.
 func (r *runner) leave(ctx context.Context, name string) error {
 	m := r.m
-	return r.s.Tx(ctx, func(tx *sql.Tx) error {
+	err := r.s.Tx(ctx, func(tx *sql.Tx) error {
 		if name != "" {
 			if err := m.catalog.tag(ctx, tx, release{Name: name, Version: r.at, At: time.Now()}); err != nil {
 				return err
@@ -205,6 +218,13 @@ func (r *runner) leave(ctx context.Context, name string) error {
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	if _, err := m.changes.Prune(ctx, r.s); err != nil { // the migrations are applied all the same
+		r.warn(err.Error() + "; dbrollback journal prune does it later")
+	}
+	return nil
 }
 
 // protected lists the versions whose captures the last KeepReleases releases need to be gone back to.

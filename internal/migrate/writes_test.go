@@ -61,6 +61,12 @@ var laters = []later{
 		want: []string{"1|Ada|10|first", "2|Bob|20|-", "3|Cyd|-|x'y", "4|Dan|40|"}, conflicts: 1,
 	},
 	{
+		name: "keys moved, then deleted; the first key was taken since: keep",
+		up:   "UPDATE people SET id = id + 100 WHERE id = 4;\nDELETE FROM people WHERE id = 104;", down: "SELECT 1;",
+		writes: "INSERT INTO people VALUES (4, 'New', 4, 'n');", policy: snapshot.Keep,
+		want: []string{"1|Ada|10|first", "2|Bob|20|-", "3|Cyd|-|x'y", "4|New|4|n"}, conflicts: 2, // for each of the two statements
+	},
+	{
 		name: "update; the application deleted one of the rows: keep",
 		up:   "UPDATE people SET score = 0;", down: "SELECT 1;",
 		writes: "DELETE FROM people WHERE id = 4;", policy: snapshot.Keep,
@@ -233,4 +239,24 @@ func TestRefusedBeforeAnythingRuns(t *testing.T) {
 			t.Fatalf("annotated and allowed: %v", err)
 		}
 	}, testdb.Everywhere()...)
+}
+
+// TestRebuiltWithoutKeyIsRestoredOver: under restore, what the application wrote into a table without a key gives way to the captured
+// rows, also when Down makes the table anew; and the next up brings it back.
+func TestRebuiltWithoutKeyIsRestoredOver(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, "CREATE TABLE loose (a integer, b varchar(9));\nINSERT INTO loose VALUES (1, 'x'), (2, 'y');\n", map[string]string{"00001_a.sql": migration(
+			"UPDATE loose SET a = a + 1;\nCREATE TABLE fresh (a integer, b varchar(9));\nINSERT INTO fresh SELECT a, 'up' FROM loose;\nDROP TABLE loose;\nALTER TABLE fresh RENAME TO loose;",
+			"CREATE TABLE old (a integer, b varchar(9));\nINSERT INTO old SELECT a, b FROM loose;\nDROP TABLE loose;\nALTER TABLE old RENAME TO loose;\nUPDATE loose SET a = a - 1;")})
+		f.up()
+		f.exec("INSERT INTO loose VALUES (7, 'app');")
+		after := f.dump()
+		res := f.rollback(migrate.RollbackRequest{Steps: 1, OnConflict: snapshot.Restore})
+		if got := testdb.Query(t, dsn, "SELECT a, b FROM loose ORDER BY a"); !slices.Equal(got, []string{"1|x", "2|y"}) || len(res.Conflicts) == 0 {
+			t.Errorf("rows %q, conflicts %+v", got, res.Conflicts)
+		}
+		f.up()
+		f.same(after, f.dump(), "after up again")
+	})
 }

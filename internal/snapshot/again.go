@@ -23,6 +23,18 @@ func (r *Restorer) again(ctx context.Context, tx engine.Querier, c *Capturer) er
 			}
 			continue
 		}
+		if x.bag != nil && x.Rows > 0 && !x.lost && c != nil && c.watching != nil {
+			if err := r.bagAgain(ctx, tx, x); err != nil {
+				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
+			}
+			continue
+		}
+		if x.moving != nil && !x.wrote && !r.moves(x.Home) {
+			if err := r.movingAgain(ctx, tx, x); err != nil {
+				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
+			}
+			continue
+		}
 		if x.wrote || x.Rows == 0 || len(x.Key) == 0 || x.Seal.Table.Name == "" || x.Seal.Mode == sealCovered || x.Seal.Mode == sealBag || r.moves(x.Home) {
 			continue
 		}
@@ -120,4 +132,92 @@ func (r *Restorer) untouched(x *restoring, c *Capturer) (condition string, known
 		conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", r.s.own(y.data()), all(on...)))
 	}
 	return all(conditions...), true
+}
+
+// movingAgain looks which places do not look as the statements of this run left them.
+func (r *Restorer) movingAgain(ctx context.Context, tx engine.Querier, x *restoring) error {
+	s, m := r.s, x.moving
+	t, err := r.inspect(ctx, tx, m.Seal.Table)
+	if err != nil || m.Seal.Mode == sealCovered || len(m.Key) == 0 {
+		return err
+	}
+	if t != nil && len(m.Seal.Key) == len(m.Key) {
+		from, at := s.own(x.data())+" d", func(i int) string { return "d." + k(i) }
+		if m.Seal.Mode == sealRows && m.Seal.Places {
+			from += " LEFT JOIN " + s.own(m.companion()) + " s ON s.n = d.n"
+			at = func(i int) string { return fmt.Sprintf("coalesce(s.%[1]s, d.%[1]s)", k(i)) }
+		}
+		var on []string
+		for i, f := range m.Key {
+			j := columnIndex(t, m.Seal.Key[i])
+			if j < 0 {
+				return nil
+			}
+			on = append(on, s.f.match("t."+s.q(m.Seal.Key[i]), at(i), f, t.Columns[j]))
+		}
+		if _, err := number(ctx, tx, "lock "+x.Home.String(), fmt.Sprintf("SELECT count(*) FROM %s JOIN %s t ON %s FOR UPDATE", from, s.f.from(s.db, t), all(on...))); err != nil {
+			return err
+		}
+	}
+	y := *x
+	y.capture = m
+	err = r.compareWhere(ctx, tx, &y, t, all(r.free(x)))
+	x.work = y.work
+	return err
+}
+
+// bagAgain looks whether somebody else wrote to a table without a key since its capture was compared, or since the last statement that
+// wrote to it. The table is locked by then.
+func (r *Restorer) bagAgain(ctx context.Context, tx engine.Querier, x *restoring) error {
+	s, m := r.s, x.moving
+	if m == nil {
+		m = x.capture
+	}
+	t, err := r.inspect(ctx, tx, m.Seal.Table)
+	if err != nil || t == nil || m.Seal.Mode != sealBag {
+		return err
+	}
+	if _, err := number(ctx, tx, "lock "+x.Home.String(), "SELECT count(*) FROM "+s.f.from(s.db, t)+" FOR UPDATE"); err != nil {
+		return err
+	}
+	if x.moving == nil { // no statement wrote to it: which rows are whose can be told as before
+		return r.compareBag(ctx, tx, x, t)
+	}
+	y := *x
+	y.capture = m
+	if err := r.compareBag(ctx, tx, &y, t); err != nil {
+		return err
+	}
+	if !y.bag.same {
+		x.bag = y.bag
+		x.bag.mixed = true
+	}
+	return nil
+}
+
+// hold seals the rows of a table without a key that have come back while statements are still to come.
+func (r *Restorer) hold(ctx context.Context, tx engine.Querier, g *target) error {
+	c, x := r.capturer, g.x
+	if c == nil || r.s.db.Caps.TransactionalDDL {
+		return nil
+	}
+	m := x.moving
+	if m == nil {
+		m = x.follower()
+	}
+	m.Home, m.live, m.Fields = g.t.Name, g.t, nil
+	for _, n := range columnNames(g.t) {
+		m.Fields = append(m.Fields, field{Name: n, At: n})
+	}
+	m.Seal.Mode = sealBag
+	if err := c.room(ctx, &following{x: m, index: -1, t: g.t}, &plan{}); err != nil {
+		return err
+	}
+	if err := c.sealNow(ctx, tx, m, -1, nil); err != nil {
+		return err
+	}
+	if x.moving = m; x.bag == nil {
+		x.bag = &bag{same: true}
+	}
+	return nil
 }

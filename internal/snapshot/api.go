@@ -88,6 +88,7 @@ type Info struct {
 // Snapshot is the captures taken at one moment.
 type Snapshot struct {
 	ID        string    `json:"id"`
+	Run       string    `json:"run"` // as in the audit log
 	TakenAt   time.Time `json:"taken_at"`
 	Migration int64     `json:"migration"`
 	Direction string    `json:"direction"`

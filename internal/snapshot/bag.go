@@ -13,6 +13,14 @@ import (
 func (c *Capturer) sealBag(ctx context.Context, tx engine.Querier, x *capture, t *engine.Table) error {
 	s := c.s
 	x.Seal.Mode = sealBag
+	if s.f.keyed { // its companion says it all
+		if x.next == "" {
+			if err := s.make(ctx, tx, "seal", s.own(x.companion()), []string{"h " + s.f.hash, "q bigint NOT NULL"}, "h"); err != nil {
+				return err
+			}
+		}
+		return c.fillBag(ctx, tx, x, t, s.own(x.companion()))
+	}
 	sum, err := s.bagSum(ctx, tx, x, t)
 	if err != nil {
 		return err
@@ -22,12 +30,12 @@ func (c *Capturer) sealBag(ctx context.Context, tx engine.Querier, x *capture, t
 		return err
 	}
 	_, err = exec(ctx, tx, "seal", fmt.Sprintf("INSERT INTO %s (h, q) SELECT %s, count(*) FROM %s t GROUP BY 1",
-		s.own(x.companion()), s.hash(s.images(x.Seal.Columns, t)), s.f.from(s.db, t)))
+		s.own(x.companion()), s.hash(s.images(x.Seal.Columns, t, "t")), s.f.from(s.db, t)))
 	return err
 }
 
 // images gives expressions for live columns in the form captures keep them.
-func (s *Store) images(columns []string, t *engine.Table) []string {
+func (s *Store) images(columns []string, t *engine.Table, ref string) []string {
 	var exprs []string
 	for _, n := range columns {
 		i := columnIndex(t, n)
@@ -37,7 +45,7 @@ func (s *Store) images(columns []string, t *engine.Table) []string {
 		}
 		f := field{At: n, Type: s.typed(t.Columns[i])}
 		f.Decl, f.Text = s.f.store(t.Columns[i])
-		exprs = append(exprs, s.image(s.f.value("t."+s.q(n), f), f))
+		exprs = append(exprs, s.image(s.f.value(ref+"."+s.q(n), f), f))
 	}
 	if len(exprs) == 0 {
 		return []string{"1"}
@@ -47,7 +55,7 @@ func (s *Store) images(columns []string, t *engine.Table) []string {
 
 // bagSum sums the images of all rows of a live table.
 func (s *Store) bagSum(ctx context.Context, q engine.Querier, x *capture, t *engine.Table) (verify.Checksum, error) {
-	return verify.Sum(ctx, s.db, q, s.f.from(s.db, t)+" t", s.images(x.Seal.Columns, t))
+	return verify.Sum(ctx, s.db, q, s.f.from(s.db, t)+" t", s.images(x.Seal.Columns, t, "t"))
 }
 
 // bag is what is known of a table without a key on the way back.
@@ -55,6 +63,8 @@ type bag struct {
 	same bool // nobody wrote to it since it was sealed
 	// Else two tables of images with their numbers say what is there that was not sealed, and the other way round.
 	plus, minus string
+	// Somebody else wrote to it between two statements, so that nobody can tell which rows are whose.
+	mixed bool
 }
 
 // sealed gives the images of the sealed columns of an entry, in the order of seal.Columns, and of a live row.
@@ -66,7 +76,7 @@ func (r *Restorer) sealed(g *target) (kept, live []string) {
 		kept = append(kept, r.s.image("d."+v(i), f))
 		live = append(live, r.column(g.t, f.Name))
 	}
-	live = r.s.images(live, g.t)
+	live = r.s.images(live, g.t, "t")
 	if len(kept) == 0 {
 		kept = []string{"1"}
 	}
@@ -78,15 +88,18 @@ func (r *Restorer) compareBag(ctx context.Context, tx engine.Querier, x *restori
 	x.bag = &bag{}
 	s := r.s
 	images, from := []string{"1"}, ""
-	if t != nil {
+	x.bag.mixed = x.Seal.Mixed
+	if t != nil && x.Seal.Sum == "" {
+		images, from = s.images(x.Seal.Columns, t, "t"), " FROM "+s.f.from(s.db, t)+" t"
+	} else if t != nil {
 		now, err := s.bagSum(ctx, tx, x.capture, t)
 		if err != nil {
 			return err
 		}
-		if x.bag.same = now.Rows == x.Seal.Rows && now.Sum == x.Seal.Sum; x.bag.same {
+		if x.bag.same = !x.Seal.Mixed && now.Rows == x.Seal.Rows && now.Sum == x.Seal.Sum; x.bag.same {
 			return nil
 		}
-		images, from = s.images(x.Seal.Columns, t), " FROM "+s.f.from(s.db, t)+" t"
+		images, from = s.images(x.Seal.Columns, t, "t"), " FROM "+s.f.from(s.db, t)+" t"
 	} else {
 		from = s.f.nothing
 	}
@@ -97,14 +110,18 @@ func (r *Restorer) compareBag(ctx context.Context, tx engine.Querier, x *restori
 			return err
 		}
 	}
+	var differ int64
 	for _, q := range []string{
 		fmt.Sprintf("INSERT INTO %s (h, q) SELECT a.h, a.q - coalesce(b.q, 0) FROM %s a LEFT JOIN %s b ON b.h = a.h WHERE a.q > coalesce(b.q, 0)", x.bag.plus, now, s.own(x.companion())),
 		fmt.Sprintf("INSERT INTO %s (h, q) SELECT b.h, b.q - coalesce(a.q, 0) FROM %s b LEFT JOIN %s a ON b.h = a.h WHERE b.q > coalesce(a.q, 0)", x.bag.minus, s.own(x.companion()), now),
 	} {
-		if _, err := exec(ctx, tx, "compare", q); err != nil {
+		n, err := exec(ctx, tx, "compare", q)
+		if err != nil {
 			return err
 		}
+		differ += n
 	}
+	x.bag.same = differ == 0 && !x.bag.mixed
 	return nil
 }
 
@@ -137,6 +154,9 @@ func (r *Restorer) putBag(ctx context.Context, tx engine.Querier, g *target, p P
 	kept, live := s.hash(keptAll), s.hash(liveAll)
 	all := fmt.Sprintf("(SELECT d.n, %s AS h FROM %s d)", kept, s.own(x.data()))
 	const changed = "SELECT k.n, '%s' FROM %s k LEFT JOIN (SELECT %s AS h, count(*) AS q FROM %s t GROUP BY 1) l ON l.h = k.h WHERE l.h IS NULL"
+	if x.bag == nil && x.Seal.Mixed { // the table was gone in the end
+		x.bag = &bag{mixed: true}
+	}
 	stays := "" // condition on live rows (alias y: a, h, g) that are not ours to remove
 	if x.bag != nil && !x.bag.same {
 		keptSeal, liveSeal := r.sealed(g)
@@ -174,7 +194,7 @@ func (r *Restorer) putBag(ctx context.Context, tx engine.Querier, g *target, p P
 		}
 	}
 	// A table that was not there at the end of the migration and that Down filled itself: what it wrote may hold newer rows.
-	return r.exchange(ctx, tx, g, kept, live, "1", stays, x.Seal.Mode != sealAbsent)
+	return r.exchange(ctx, tx, g, kept, live, "1", stays, x.Seal.Mode != sealAbsent || x.alone)
 }
 
 // win reports conflicts that a query gives and that the captured rows win.
@@ -195,6 +215,9 @@ func (r *Restorer) win(ctx context.Context, tx engine.Querier, x *restoring, que
 
 // swept reports the rows written since that give way to the captured ones, where they cannot be told apart one by one.
 func (r *Restorer) swept(ctx context.Context, tx engine.Querier, g *target) error {
+	if g.x.bag.plus == "" {
+		return nil
+	}
 	n, err := number(ctx, tx, "count rows written since", "SELECT sum(p.q) FROM "+g.x.bag.plus+" p")
 	if err != nil || n == 0 {
 		return err
@@ -207,6 +230,9 @@ func (r *Restorer) swept(ctx context.Context, tx engine.Querier, g *target) erro
 // tangled tells whether rows written since cannot be told apart from captured ones.
 func (r *Restorer) tangled(ctx context.Context, tx engine.Querier, g *target, kept, live string) (bool, error) {
 	s, x := r.s, g.x
+	if x.bag.mixed {
+		return true, nil
+	}
 	n, err := number(ctx, tx, "compare", fmt.Sprintf("SELECT count(*) FROM %s p LEFT JOIN (SELECT %s AS h, count(*) AS q FROM %s t GROUP BY 1) l ON l.h = p.h WHERE p.q > coalesce(l.q, 0)",
 		x.bag.plus, live, s.f.from(s.db, g.t)))
 	if err != nil || n > 0 {
@@ -291,6 +317,9 @@ func (r *Restorer) captureAll(ctx context.Context, tx engine.Querier, g *target,
 	}
 	if err := c.origins(ctx, tx); err != nil {
 		return err
+	}
+	if c.track.made(g.t) {
+		return nil // the table that its rows came from was captured when it was dropped
 	}
 	y, err := c.prepare(ctx, tx, len(c.captures)+1, &action{kind: Rows, table: g.t, reason: "restored over"})
 	if err != nil {

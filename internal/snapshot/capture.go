@@ -40,9 +40,12 @@ type Capturer struct {
 	statement int       // the one under way
 	instead   string    // what run is to execute in place of the statement
 	moment    time.Time // of all captures, when they are of one; zero: each has its own
-	// What is still to come, and what to watch of it; see Ahead.
-	rest     []effects.Statement
+	// All effects of the statement at hand, and what to watch; see Ahead.
+	effects  []effects.Effect
 	watching func(context.Context, engine.Querier) Watch
+	pending  []effects.Effect    // of the statement at hand, until it has run
+	past     []effects.Statement // that a run which was cut off came through
+	restorer *Restorer           // of the captures that the run puts back; see Restorer.Record
 }
 
 // Begin starts the captures of one migration in one direction. Nothing is written before the first capture.
@@ -86,6 +89,11 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	if err := c.track.before(ctx, look, st.Effects); err != nil {
 		return err
 	}
+	if c.track.origin == nil && c.restorer != nil && !c.s.db.Caps.TransactionalDDL { // what goes back is to be followed
+		if err := c.track.read(ctx, look); err != nil {
+			return err
+		}
+	}
 	if c.track.origin == nil {
 		return run()
 	}
@@ -93,8 +101,13 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	if err != nil {
 		return err
 	}
+	c.pending = st.Effects
 	guard := c.guarded
-	if p.alone = !c.s.db.Caps.TransactionalDDL && (st.ImplicitCommit || p.alone); p.alone && len(p.actions) > 0 {
+	p.alone = !c.s.db.Caps.TransactionalDDL && (st.ImplicitCommit || p.alone)
+	if p.follows, err = c.concerned(ctx, p); err != nil {
+		return err
+	}
+	if p.alone && len(p.actions)+len(p.follows) > 0 {
 		guard, p.beside = c.underLock, beside(st.Effects)
 		if keep, err := c.renames(ctx, tx, p, st); err != nil {
 			return err
@@ -105,8 +118,14 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	if err := guard(ctx, tx, n, p, run); err != nil {
 		return err
 	}
-	c.track.after(st.Effects, c.s.db.Kind != engine.Postgres)
+	c.ran()
 	return nil
+}
+
+// ran follows what the statement at hand renamed and removed, once it has run.
+func (c *Capturer) ran() {
+	c.track.after(c.pending, c.s.db.Kind != engine.Postgres)
+	c.pending = nil
 }
 
 // planned plans a statement and locks what it needs. Tables are read before the lock: what someone changed about one of
@@ -216,14 +235,14 @@ func (c *Capturer) guarded(ctx context.Context, tx engine.Querier, n int, p *pla
 	if err != nil {
 		return err
 	}
+	if err := c.compareBags(ctx, tx, p); err != nil {
+		return err
+	}
 	actions := slices.DeleteFunc(slices.Clone(p.actions), func(a *action) bool {
 		if a.kind == Kept {
 			return true // it is out of the way
 		}
-		if len(a.table.Keys) > 0 || !c.whole[identity(a.table)] {
-			return false
-		}
-		return true // captured whole before this migration first touched it; the oldest state is what counts
+		return !c.anew(p, a)
 	})
 	made := kept
 	stop := func(context.Context) error { return nil }
@@ -258,11 +277,23 @@ func (c *Capturer) guarded(ctx context.Context, tx engine.Querier, n int, p *pla
 	if err != nil {
 		return err
 	}
+	if len(p.follows) > 0 {
+		if err := c.s.pinned(ctx, tx, func() error { return c.before(ctx, tx, p.follows) }); err != nil {
+			return err
+		}
+	}
 	if err := run(); err != nil {
 		return errors.Join(err, c.startClock(ctx, tx, p))
 	}
-	if len(made) == 0 && len(p.opaque) == 0 {
+	if len(made)+len(p.opaque)+len(p.follows)+len(p.spelt) == 0 {
 		return nil
+	}
+	if d, ok := c.s.d.(interface {
+		deferred(context.Context, engine.Querier) error
+	}); ok && len(p.opaque) > 0 {
+		if err := d.deferred(ctx, tx); err != nil {
+			return err
+		}
 	}
 	if err := answer(ctx); err != nil {
 		return err
@@ -277,7 +308,7 @@ func (c *Capturer) guarded(ctx context.Context, tx engine.Querier, n int, p *pla
 		if err := c.keep(ctx, tx, made); err != nil {
 			return err
 		}
-		return c.early(ctx, tx, p)
+		return c.after(ctx, tx, p, made)
 	})
 }
 

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -197,6 +198,11 @@ func (s *Store) load(ctx context.Context, q engine.Querier, where string, args .
 
 // List gives all snapshots, newest first.
 func (s *Store) List(ctx context.Context, q engine.Querier) ([]Snapshot, error) {
+	if _, err := s.db.Resolve(ctx, q, s.catalog); errors.Is(err, engine.ErrNoTable) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
 	rows, err := s.load(ctx, q, "")
 	if err != nil {
 		return nil, err
@@ -205,7 +211,7 @@ func (s *Store) List(ctx context.Context, q engine.Querier) ([]Snapshot, error) 
 	for i := len(rows) - 1; i >= 0; i-- {
 		r := rows[i]
 		if len(out) == 0 || out[len(out)-1].ID != r.Snapshot {
-			out = append(out, Snapshot{ID: r.Snapshot, Migration: r.Migration, Direction: r.Direction, Label: r.label})
+			out = append(out, Snapshot{ID: r.Snapshot, Run: r.run, Migration: r.Migration, Direction: r.Direction, Label: r.label})
 		}
 		last := &out[len(out)-1]
 		last.TakenAt = r.CapturedAt // the oldest comes last
@@ -221,7 +227,7 @@ func (s *Store) Show(ctx context.Context, q engine.Querier, id string) (*Snapsho
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
-	out := &Snapshot{ID: rows[0].Snapshot, TakenAt: rows[0].CapturedAt, Migration: rows[0].Migration, Direction: rows[0].Direction, Label: rows[0].label}
+	out := &Snapshot{ID: rows[0].Snapshot, Run: rows[0].run, TakenAt: rows[0].CapturedAt, Migration: rows[0].Migration, Direction: rows[0].Direction, Label: rows[0].label}
 	for _, r := range rows {
 		out.Captures = append(out.Captures, r.Info)
 	}

@@ -41,12 +41,11 @@ func (s *Store) make(ctx context.Context, q engine.Querier, what, table string, 
 		columns = append(columns, "PRIMARY KEY ("+key+")")
 	}
 	lasts := strings.Contains(table, "dbrollback_data_") || s.db.Caps.TransactionalDDL && strings.Contains(table, "dbrollback_seal_")
+	queries := []string{"CREATE TABLE " + table + " (" + list(columns) + ")" + s.f.options}
 	if !lasts { // a run that was cut off between its transactions may have left one
-		if err := s.ddl(ctx, q, what, "DROP TABLE IF EXISTS "+table); err != nil {
-			return err
-		}
+		queries = slices.Insert(queries, 0, "DROP TABLE IF EXISTS "+table)
 	}
-	return s.ddl(ctx, q, what, "CREATE TABLE "+table+" ("+list(columns)+")"+s.f.options)
+	return s.ddl(ctx, q, what, queries...)
 }
 
 // drop drops a table of ours. Where that would have to wait for the open transaction, which has used it, Prune does it later.
@@ -58,12 +57,16 @@ func (s *Store) drop(ctx context.Context, q engine.Querier, what, table string) 
 }
 
 // ddl makes or changes a table of ours so that the open transaction goes on.
-func (s *Store) ddl(ctx context.Context, q engine.Querier, what, query string) error {
+func (s *Store) ddl(ctx context.Context, q engine.Querier, what string, queries ...string) error {
 	if s.db.Caps.TransactionalDDL {
-		_, err := exec(ctx, q, what, query)
-		return err
+		for _, query := range queries {
+			if _, err := exec(ctx, q, what, query); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
-	if err := s.aside(ctx, query); err != nil {
+	if err := s.aside(ctx, queries...); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil
@@ -82,21 +85,43 @@ func (s *Store) aside(ctx context.Context, queries ...string) error {
 	})
 }
 
-// with gives f another connection that does not wait long for locks.
+// asideLock is held by the connection that works aside. The server lets go of it when the statement of a client that died has
+// ended: until then what that one makes may still appear, under the very name that the next run is about to use.
+const asideLock = "concat('dbrollback aside ', left(sha2(lower(database()), 256), 40))" // 64 characters at most
+
+// with gives f another connection, one at a time, that does not wait long for locks.
 func (s *Store) with(ctx context.Context, f func(c engine.Querier) error) (err error) {
 	c, err := s.db.Conn(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	const patience = "SET @dbrollback_wait = @@SESSION.lock_wait_timeout, @dbrollback_rows = @@SESSION.innodb_lock_wait_timeout, @dbrollback_mode = @@SESSION.sql_mode, " +
-		"SESSION lock_wait_timeout = 2, SESSION innodb_lock_wait_timeout = 2, SESSION sql_mode = 'NO_ENGINE_SUBSTITUTION'"
-	if _, err := c.ExecContext(ctx, patience); err != nil {
+	got, err := number(ctx, c, "wait for what else works aside", "SELECT get_lock("+asideLock+", 10)")
+	if err != nil {
 		return err
 	}
+	if got != 1 {
+		return &engine.Error{Class: engine.LockTimeout, Message: "a statement about the tables of dbrollback is still under way on another connection",
+			Hint: "SHOW PROCESSLIST shows it; wait for it to end, then run the command again"}
+	}
+	const patience = "SET @dbrollback_wait = @@SESSION.lock_wait_timeout, @dbrollback_rows = @@SESSION.innodb_lock_wait_timeout, @dbrollback_mode = @@SESSION.sql_mode, " +
+		"SESSION lock_wait_timeout = 2, SESSION innodb_lock_wait_timeout = 2, SESSION sql_mode = 'NO_ENGINE_SUBSTITUTION'"
+	const back = "SET SESSION lock_wait_timeout = @dbrollback_wait, SESSION innodb_lock_wait_timeout = @dbrollback_rows, SESSION sql_mode = @dbrollback_mode, @dbrollback_aside = release_lock(" + asideLock + ")"
+	if _, err := c.ExecContext(ctx, patience); err != nil {
+		_, release := c.ExecContext(context.WithoutCancel(ctx), "DO release_lock("+asideLock+")")
+		return errors.Join(err, release)
+	}
 	defer func() {
-		_, back := c.ExecContext(context.WithoutCancel(ctx), "SET SESSION lock_wait_timeout = @dbrollback_wait, SESSION innodb_lock_wait_timeout = @dbrollback_rows, SESSION sql_mode = @dbrollback_mode")
-		err = errors.Join(err, back)
+		_, failed := c.ExecContext(context.WithoutCancel(ctx), back)
+		err = errors.Join(err, failed)
 	}()
 	return f(c)
+}
+
+// Still waits until the server has ended what a client that died had it do aside: what is looked at after stays as it is.
+func (s *Store) Still(ctx context.Context) error {
+	if s.db.Caps.TransactionalDDL {
+		return nil
+	}
+	return s.with(ctx, func(engine.Querier) error { return nil })
 }

@@ -53,7 +53,7 @@ func (x *Restoration) compareOne(ctx context.Context, tx engine.Querier, l *lot)
 		return err
 	}
 	l.x = l.entries.capture
-	if x.ask.Mode == Replace && !l.was.complete() && !slices.ContainsFunc(l.was.captures, func(c *capture) bool { return c.Direction == Restored }) {
+	if x.ask.Mode == Replace && l.was.changes == nil && !l.was.complete() && !slices.ContainsFunc(l.was.captures, func(c *capture) bool { return c.Direction == Restored }) {
 		return &UnsafeError{Message: fmt.Sprintf("--mode replace wants the whole of %s, and there is only: %s", l.name, l.was.holds()), Hint: "--mode merge puts back what there is"}
 	}
 	if len(l.x.Key) == 0 && x.ask.Mode == Merge {
@@ -224,7 +224,7 @@ func (x *Restoration) look(l *lot, names, values []string) (string, string) {
 	if !x.online {
 		return list(names), list(values)
 	}
-	return list(append(slices.Clone(names), "b")), list(append(slices.Clone(values), x.s.hash(x.s.images(columnNames(l.live), l.live))))
+	return list(append(slices.Clone(names), "b")), list(append(slices.Clone(values), x.s.hash(x.s.images(columnNames(l.live), l.live, "t"))))
 }
 
 // fill writes the differences down.

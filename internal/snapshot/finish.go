@@ -77,7 +77,7 @@ func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*targ
 		return Report{}, err
 	}
 	if len(tables) > 0 {
-		if err := r.putBack(ctx, tx, targets, tables, p, c); err != nil {
+		if err := c.amid(ctx, tx, tables, func() error { return r.putBack(ctx, tx, targets, tables, p, c) }); err != nil {
 			return Report{}, err
 		}
 	}
@@ -159,7 +159,7 @@ func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*ta
 			continue
 		}
 		if len(g.x.Key) == 0 {
-			if slices.ContainsFunc(older(i), func(y *restoring) bool { return len(y.Key) == 0 }) {
+			if slices.ContainsFunc(older(i), func(y *restoring) bool { return len(y.Key) == 0 && !y.Seal.Mixed }) {
 				continue // an older capture of the whole table is what counts
 			}
 			if err := r.putBag(ctx, tx, g, p, c); err != nil {
@@ -173,9 +173,15 @@ func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*ta
 		if err := r.removed(ctx, tx, g, c); err != nil {
 			return err
 		}
+		if err := r.lost(ctx, tx, g); err != nil {
+			return err
+		}
 		if late := slices.DeleteFunc(slices.Clone(g.fields), func(i int) bool { return !slices.Contains(g.x.late, g.x.Fields[i].Name) }); len(late) > 0 {
-			if err := r.write(ctx, tx, g, late, true, false); err != nil {
-				return err
+			watched := func(i int) bool { return g.x.Fields[i].Watched } // Down has computed it by now
+			for _, part := range [][]int{slices.DeleteFunc(slices.Clone(late), watched), late} {
+				if err := r.write(ctx, tx, g, part, !slices.ContainsFunc(part, watched), false); err != nil {
+					return err
+				}
 			}
 		}
 		if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
@@ -227,6 +233,16 @@ func (r *Restorer) removed(ctx context.Context, tx engine.Querier, g *target, c 
 	}
 	missing := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal))
 	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", reason, r.source(x), all(x.inserted(false), r.free(x), missing)))
+}
+
+// lost reports bystanders that others wrote since and that the opposite direction has removed: it has captured them as they were then.
+func (r *Restorer) lost(ctx context.Context, tx engine.Querier, g *target) error {
+	s, x := r.s, g.x
+	if !x.Bystander || !x.work {
+		return nil
+	}
+	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s w JOIN %s ON d.n = w.n WHERE w.reason = '%s' AND NOT EXISTS (SELECT 1 FROM %s t WHERE %s)",
+		removedByDown, s.own(x.conflicts()), r.source(x), letBe, s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal)))
 }
 
 // clear removes rows that the migration inserted and moves keys back. Where keys were moved this is done for all captures of a
@@ -373,10 +389,20 @@ func (c *Capturer) overwritten(ctx context.Context, tx engine.Querier, r *Restor
 	if x.landed || x.cleared {
 		place = x.goal
 	}
-	y.Rows, err = exec(ctx, tx, "capture what is restored over", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s w JOIN %s ON d.n = w.n JOIN %s t ON %s",
-		s.own(y.data()), list(names), list(values), s.own(x.conflicts()), r.source(x), s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, place)))
-	if err != nil {
+	take := func(at string) error {
+		n, err := exec(ctx, tx, "capture what is restored over", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s w JOIN %s ON d.n = w.n JOIN %s t ON %s",
+			s.own(y.data()), list(names), list(values), s.own(x.conflicts()), r.source(x), s.f.from(s.db, g.t), at))
+		y.Rows += n
 		return err
+	}
+	if err := take(s.on(x.capture, g.t, "t", "d", g.name, place)); err != nil {
+		return err
+	}
+	if x.Moved || x.final != "" { // see goals
+		known := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), s.on(y, g.t, "t", "y", func(i int) string { return y.Key[i].At }, k))
+		if err := take(all(fmt.Sprintf("w.reason = '%s'", insertedSince), s.on(x.capture, g.t, "t", "d", g.name, x.goal), known)); err != nil {
+			return err
+		}
 	}
 	if y.Rows == 0 {
 		return s.drop(ctx, tx, "drop an empty capture", s.own(y.data()))
@@ -422,6 +448,7 @@ func (r *Restorer) conflictsOf(ctx context.Context, tx engine.Querier, x *restor
 		return nil, 0, nil
 	}
 	s := r.s
+	where = all(where, fmt.Sprintf("w.reason NOT IN ('%s', '%s')", letBe, letBeGone))
 	total, err := number(ctx, tx, "count conflicts", fmt.Sprintf("SELECT count(DISTINCT n) FROM %s w WHERE %s", s.own(x.conflicts()), where))
 	if err != nil || total == 0 {
 		return nil, 0, err

@@ -92,16 +92,16 @@ func (x *Restoration) settle(ctx context.Context, tx engine.Querier) error {
 // for good.
 func (x *Restoration) taken(ctx context.Context, tx engine.Querier, l *lot) error {
 	s, w, g := x.s, l.w, l.g
-	for _, key := range l.live.Keys {
+	for _, key := range slices.Concat(l.live.Keys, l.live.Unique) {
 		var on []string
 		for _, c := range key.Columns {
 			i := slices.IndexFunc(g.fields, func(i int) bool { return x.r.column(l.live, w.Fields[i].Name) == c })
 			if i < 0 {
 				break
 			}
-			on = append(on, s.f.match("t."+s.q(c), "d."+v(g.fields[i]), w.Fields[g.fields[i]], l.live.Columns[columnIndex(l.live, c)]))
+			on = append(on, s.f.match("t."+s.q(c), "d."+v(g.fields[i]), w.Fields[g.fields[i]], l.live.Columns[columnIndex(l.live, c)]), "t."+s.q(c)+" IS NOT NULL")
 		}
-		if len(on) < len(key.Columns) {
+		if len(on) < 2*len(key.Columns) {
 			continue
 		}
 		itself := s.on(w.capture, l.live, "t", "d", g.name, k)
@@ -264,7 +264,7 @@ func (x *Restoration) tally(ctx context.Context, tx engine.Querier, l *lot) erro
 
 // common fills what does not depend on how rows are known.
 func (x *Restoration) common(ctx context.Context, tx engine.Querier, l *lot) error {
-	n, err := number(ctx, tx, "count "+l.name.String(), "SELECT count(*) FROM "+x.s.f.from(x.s.db, l.live))
+	n, err := x.rows(ctx, tx, l)
 	if err != nil {
 		return err
 	}
@@ -288,6 +288,21 @@ func (x *Restoration) common(ctx context.Context, tx engine.Querier, l *lot) err
 		}
 	}
 	return nil
+}
+
+// many are so many rows that they are not counted where nothing else looks at all of them.
+const many = 100_000
+
+// rows counts the rows of a table. What comes from a journal costs by its writes alone: there a large table is estimated.
+func (x *Restoration) rows(ctx context.Context, tx engine.Querier, l *lot) (int64, error) {
+	if l.was.changes != nil && l.live.Rows >= many {
+		const estimated = "how many rows stay as they are is an estimate"
+		if !slices.Contains(l.preview.Notes, estimated) {
+			l.preview.Notes = append(l.preview.Notes, estimated)
+		}
+		return l.live.Rows, nil
+	}
+	return number(ctx, tx, "count "+l.name.String(), "SELECT count(*) FROM "+x.s.f.from(x.s.db, l.live))
 }
 
 // samples reads a few rows of each kind.

@@ -208,6 +208,11 @@ func (s *Store) copied(ctx context.Context, tx engine.Querier, x *capture) error
 	lies := &engine.Table{Name: s.db.Own(x.data()), Kind: "table"}
 	x.Kind = Table
 	x.Location = s.db.Own(x.data()).String()
+	if !s.db.Caps.TransactionalDDL { // a run that was cut off here left a copy that the catalog knows nothing of
+		if err := s.ddl(ctx, tx, "copy a kept table", "DROP TABLE IF EXISTS "+s.own(x.data())); err != nil {
+			return err
+		}
+	}
 	if err := s.room(ctx, tx, x); err != nil {
 		return err
 	}

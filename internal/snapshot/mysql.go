@@ -37,7 +37,7 @@ func mysqlFlavour(kind engine.Kind) flavour {
 			return number(ctx, q, "measure a capture", "SELECT max(data_length + index_length) FROM information_schema.tables WHERE table_schema = database() AND table_name = ?", strings.Trim(table, "`"))
 		},
 		ours: func(ctx context.Context, q engine.Querier) ([]string, error) {
-			return names(ctx, q, `SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND table_type = 'BASE TABLE'
+			return engine.Texts(ctx, q, `SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND table_type = 'BASE TABLE'
 				AND (left(table_name, 11) = 'dbrollback_' OR table_name = 'state_snapshots')`)
 		},
 		observable: func(context.Context, engine.Querier, *engine.Table) (bool, error) { return false, nil },

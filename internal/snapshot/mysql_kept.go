@@ -166,5 +166,5 @@ func (c *Capturer) renamed(ctx context.Context, q engine.Querier, n int, p *plan
 			return &UncapturedError{Tables: []string{x.At.String() + " (dropped, not renamed)"}}
 		}
 	}
-	return nil
+	return c.s.pinned(ctx, q, func() error { return c.after(ctx, q, p, nil) })
 }

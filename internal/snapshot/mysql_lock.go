@@ -17,16 +17,17 @@ func (c *Capturer) underLock(ctx context.Context, q engine.Querier, n int, p *pl
 	if err := c.lockable(ctx, q, p.actions); err != nil {
 		return err
 	}
-	actions := slices.DeleteFunc(slices.Clone(p.actions), func(a *action) bool { return len(a.table.Keys) == 0 && c.whole[identity(a.table)] })
 	var made []*capture
-	for i, a := range actions {
+	for i, a := range p.actions {
 		x, err := c.prepare(ctx, q, n, a)
 		if err != nil {
 			return err
 		}
 		x.suffix = itoa(i)
-		if len(x.Key) == 0 {
-			c.whole[identity(a.table)] = true
+		if c.watching != nil {
+			if err := c.room(ctx, &following{x: x}, p); err != nil {
+				return err
+			}
 		}
 		made = append(made, x)
 	}
@@ -47,6 +48,25 @@ func (c *Capturer) underLock(ctx context.Context, q engine.Querier, n int, p *pl
 			return err
 		}
 	}
+	for _, f := range p.follows {
+		if f.t == nil {
+			continue
+		}
+		if err := c.stands(ctx, f.t); err != nil {
+			return err
+		}
+	}
+	if err := c.compareBags(ctx, q, p); err != nil {
+		return err
+	}
+	for i, a := range p.actions {
+		if !c.anew(p, a) {
+			made[i] = nil
+		} else if len(a.table.Keys) == 0 {
+			c.whole[identity(a.table)] = true
+		}
+	}
+	made = slices.DeleteFunc(made, func(x *capture) bool { return x == nil })
 	had := len(c.captures)
 	err = c.s.pinned(ctx, q, func() error {
 		for _, x := range made {
@@ -57,7 +77,7 @@ func (c *Capturer) underLock(ctx context.Context, q engine.Querier, n int, p *pl
 				return err
 			}
 		}
-		return nil
+		return c.before(ctx, q, p.follows)
 	})
 	if err != nil {
 		return errors.Join(err, c.unrecord(context.WithoutCancel(ctx), q, had))
@@ -76,7 +96,7 @@ func (c *Capturer) underLock(ctx context.Context, q engine.Querier, n int, p *pl
 				return err
 			}
 		}
-		return nil
+		return c.after(ctx, q, p, made)
 	})
 }
 
@@ -145,6 +165,15 @@ func (c *Capturer) lockTables(ctx context.Context, q engine.Querier, p *plan, ma
 		} else {
 			add(a.table.Name, "WRITE")
 		}
+	}
+	var sealed []*following
+	for _, x := range made {
+		if x.next != "" {
+			sealed = append(sealed, &following{x: x})
+		}
+	}
+	for _, n := range c.sealLocks(append(sealed, p.follows...)) {
+		add(n, "WRITE")
 	}
 	add(c.s.catalog, "WRITE")
 	for _, n := range c.s.Alongside {

@@ -52,7 +52,7 @@ func (w *mysqlReach) load(ctx context.Context) (err error) {
 	if w.all, err = w.p.s.db.Tables(ctx, w.p.q); err != nil {
 		return err
 	}
-	if w.schemas, err = names(ctx, w.p.q, "SELECT schema_name FROM information_schema.schemata WHERE schema_name <> database()"); err != nil {
+	if w.schemas, err = engine.Texts(ctx, w.p.q, "SELECT schema_name FROM information_schema.schemata WHERE schema_name <> database()"); err != nil {
 		return fmt.Errorf("read the names of databases: %w", err)
 	}
 	w.texts = map[string][]string{}

@@ -159,7 +159,7 @@ func (d mysqlDialect) remake(ctx context.Context, c engine.Querier, in string, g
 // triggers reads the triggers of a table in the order in which they fire.
 func (d mysqlDialect) triggers(ctx context.Context, q engine.Querier, t *engine.Table) ([]mysqlTrigger, error) {
 	rows, err := q.QueryContext(ctx, `SELECT trigger_name, sql_mode, character_set_client, collation_connection FROM information_schema.triggers
-		WHERE event_object_schema = coalesce(nullif(?, ''), database()) AND event_object_table = ? ORDER BY action_timing, event_manipulation, action_order`, t.Name.Schema, t.Name.Name)
+		WHERE event_object_schema = coalesce(nullif(?, ''), database()) AND event_object_table = ? AND left(trigger_name, 11) <> 'dbrollback_' ORDER BY action_timing, event_manipulation, action_order`, t.Name.Schema, t.Name.Name)
 	if err != nil {
 		return nil, fmt.Errorf("read triggers: %w", err)
 	}
@@ -195,7 +195,7 @@ func (s *Store) Mend(ctx context.Context, q engine.Querier) error {
 	if !ok {
 		return nil
 	}
-	tables, err := names(ctx, q, `SELECT DISTINCT event_object_table FROM information_schema.triggers
+	tables, err := engine.Texts(ctx, q, `SELECT DISTINCT event_object_table FROM information_schema.triggers
 		WHERE event_object_schema = database() AND action_statement LIKE '%IF @dbrollback_quiet IS NULL THEN /* dbrollback: kept from rows%'`)
 	if err != nil {
 		return fmt.Errorf("read triggers: %w", err)

@@ -210,7 +210,7 @@ func (x *Restoration) meanwhile(ctx context.Context, tx engine.Querier, l *lot, 
 			"SELECT d.n, CASE WHEN d.op = 'd' THEN '%s' WHEN %s IS NULL THEN '%s' ELSE '%s' END FROM %s d LEFT JOIN %s t ON %s WHERE %s",
 			insertedSince, there, deletedSince, changedSince, s.own(w.data()), s.f.from(s.db, l.live), place,
 			all(these, fmt.Sprintf("(d.op = 'd' AND %[1]s IS NOT NULL OR d.op = 'u' AND %[1]s IS NULL OR d.op <> 'd' AND %[1]s IS NOT NULL AND %[2]s <> d.b)",
-				there, s.hash(s.images(columnNames(l.live), l.live))))))
+				there, s.hash(s.images(columnNames(l.live), l.live, "t"))))))
 	}
 	live := fmt.Sprintf("EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, l.live), place)
 	for _, q := range []string{

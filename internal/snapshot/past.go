@@ -11,8 +11,7 @@ import (
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
 
-// past is where rows as they were at a moment come from. The captures are one such source; a journal of changes can be
-// another.
+// past is where rows as they were at a moment come from: the captures, and of tables that have one the journal.
 type past interface {
 	// held lists what there is of that moment, a table each.
 	held() []*held
@@ -30,6 +29,7 @@ type held struct {
 	moment   time.Time
 	snapshot string
 	captures []*capture // oldest first
+	changes  *Changes   // of a journal: what was written since; captures has its form alone
 	along    bool       // nobody named it: a foreign key ties it to one that was
 	// sealed: what was written since is told from what the migration (or restore) left, and is a conflict.
 	sealed bool
@@ -42,7 +42,7 @@ func (h *held) complete() bool {
 
 // whole tells whether every row is held with every column.
 func (h *held) whole() bool {
-	return slices.ContainsFunc(h.captures, func(c *capture) bool { return !c.Ops && c.Whole })
+	return h.changes != nil || slices.ContainsFunc(h.captures, func(c *capture) bool { return !c.Ops && c.Whole })
 }
 
 // holds says what a partial source holds.
@@ -73,6 +73,7 @@ func (h *held) holds() string {
 // captures are the captures as a source.
 type captures struct {
 	s        *Store
+	mode     Mode
 	tables   []*held
 	all, one []row // of the catalog: all, and those of the snapshot that was asked for
 }
@@ -116,7 +117,7 @@ func (s *Store) captured(ctx context.Context, q engine.Querier, ask Ask) (*captu
 	if err != nil {
 		return nil, err
 	}
-	p := &captures{s: s, all: all, one: one}
+	p := &captures{s: s, mode: ask.Mode, all: all, one: one}
 	tables := ask.Tables
 	if len(tables) == 0 {
 		for _, r := range one {
@@ -126,7 +127,7 @@ func (s *Store) captured(ctx context.Context, q engine.Querier, ask Ask) (*captu
 		}
 	}
 	for _, n := range tables {
-		h, err := s.hold(ctx, q, ask, all, one, n)
+		h, err := p.find(ctx, q, ask, n)
 		if err != nil {
 			return nil, err
 		}
@@ -180,7 +181,16 @@ func within(all []row, ask Ask) ([]row, error) {
 	return slices.DeleteFunc(slices.Clone(all), func(r row) bool { return r.Snapshot != id }), nil
 }
 
-// hold finds what is held of one table.
+// find asks the journal of a table, and the captures where there is none.
+func (p *captures) find(ctx context.Context, q engine.Querier, ask Ask, n engine.Name) (*held, error) {
+	h, err := p.s.journalled(ctx, q, ask, n)
+	if err != nil || h != nil {
+		return h, err
+	}
+	return p.s.hold(ctx, q, ask, p.all, p.one, n)
+}
+
+// hold finds what is captured of one table.
 func (s *Store) hold(ctx context.Context, q engine.Querier, ask Ask, all, one []row, n engine.Name) (*held, error) {
 	live, err := s.db.Inspect(ctx, q, n)
 	if errors.Is(err, engine.ErrNoTable) {
@@ -403,7 +413,7 @@ func (p *captures) related(ctx context.Context, q engine.Querier, ask Ask) error
 // neighbour finds what is held of a table that nobody named; nil when nothing is.
 func (p *captures) neighbour(ctx context.Context, q engine.Querier, ask Ask, n engine.Name) (*held, error) {
 	ask.Columns, ask.Map, ask.Where = nil, nil, "" // these are of the tables that were named
-	h, err := p.s.hold(ctx, q, ask, p.all, p.one, n)
+	h, err := p.find(ctx, q, ask, n)
 	var nothing *NothingError
 	if errors.As(err, &nothing) {
 		return nil, nil
@@ -422,6 +432,9 @@ func (p *captures) has(ctx context.Context, q engine.Querier, ask Ask, n engine.
 
 // entries gives what the captures hold of a table as one.
 func (p *captures) entries(ctx context.Context, tx engine.Querier, h *held) (*restoring, error) {
+	if h.changes != nil {
+		return p.s.invert(ctx, tx, h, h.live, p.mode == Merge, false)
+	}
 	r := &Restorer{s: p.s, report: map[engine.Name]*TableReport{}}
 	for _, c := range h.captures {
 		if c.Kind == Kept {

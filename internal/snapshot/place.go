@@ -3,7 +3,6 @@ package snapshot
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -23,13 +22,14 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 		t      *engine.Table
 		fresh  bool // the table itself is new
 		fields []string
+		late   bool // the place had another name until now: statements may have written into what they made there
 	}
 	var back []come
 	all := r.tables()
 	live := map[engine.Name]*engine.Table{}
 	for i := len(all) - 1; i >= 0; i-- {
 		x := all[i]
-		if x.Rows == 0 || len(x.Key) == 0 && slices.ContainsFunc(all[:i], func(y *restoring) bool { return y.Home == x.Home && len(y.Key) == 0 }) {
+		if x.Rows == 0 || len(x.Key) == 0 && slices.ContainsFunc(all[:i], func(y *restoring) bool { return y.Home == x.Home && len(y.Key) == 0 && !y.Seal.Mixed }) {
 			continue
 		}
 		t, known := live[x.Home]
@@ -46,7 +46,7 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 		}
 		c := come{x: x, t: t, fresh: identity(t) != x.table}
 		if c.fresh && !r.made(t, nil) {
-			c.fresh = false // it was there all along, under another name
+			c.fresh, c.late = false, true // it was there all along, under another name
 		}
 		for _, f := range x.Fields {
 			name := r.column(t, f.Name)
@@ -67,7 +67,10 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 			x.late = append(x.late, c.fields...)
 			continue // its rows are not back under their keys yet
 		}
-		if c.fresh && r.alien(x, t) {
+		if !c.fresh && len(x.Key) == 0 && r.loosened(t.Name, rest) {
+			continue // whole rows go back, and a constraint of Up's stands in their way
+		}
+		if c.fresh && (r.alien(x, t) || r.renames(x, t, rest)) {
 			continue
 		}
 		if c.fresh && (r.insertedInto(x.Home, rest) || t.Kind == "partitioned" && partitionsCome(rest) || r.moves(x.Home) && r.touchedBy(x.Home, rest) ||
@@ -146,8 +149,18 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 				g := same[i]
 				if len(c.x.Key) == 0 {
 					// Rows without a key come back all together, when all their columns are there.
-					if (c.x.bag == nil || c.x.bag.same) && r.complete(g) {
+					if (c.x.bag == nil && !c.x.Seal.Mixed || c.x.bag != nil && c.x.bag.same) && r.complete(g) {
+						if c.fresh && c.x.Seal.Mode == sealAbsent && r.s.db.Caps.TransactionalDDL {
+							n, err := number(ctx, tx, "look at "+c.x.Home.String(), "SELECT count(*) FROM "+r.s.f.from(r.s.db, c.t)+" t")
+							if err != nil {
+								return err
+							}
+							c.x.alone = n == 0
+						}
 						if err := r.early(ctx, tx, []*engine.Table{c.t}, rest, func() error { return r.putBag(ctx, tx, g, Keep, nil) }); err != nil {
+							return err
+						}
+						if err := r.hold(ctx, tx, g); err != nil {
 							return err
 						}
 					}
@@ -158,30 +171,39 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 						return err
 					}
 				}
-				if c.fresh && r.moves(c.x.Home) {
+				if c.fresh && (r.moves(c.x.Home) || c.x.New) { // rows that the migration inserted hold unique values of those that come back
 					if err := r.clear(ctx, tx, g, same); err != nil {
 						return err
 					}
 				}
 				came := slices.DeleteFunc(slices.Clone(g.fields), func(i int) bool { return !slices.Contains(c.fields, c.x.Fields[i].Name) })
-				if !c.fresh {
-					// A column made again has nothing of anyone's in it: also rows in conflict get their old value.
-					anew, err := r.anew(ctx, tx, g, came)
-					if err == nil && !anew {
-						err = r.write(ctx, tx, g, came, true, false)
-					}
-					if err != nil {
+				// A column made again has nothing of anyone's in it: also rows in conflict get their old value. Not so where Down
+				// has computed one by now.
+				empty := slices.DeleteFunc(slices.Clone(came), func(i int) bool {
+					return c.x.Fields[i].Watched && (c.fresh || c.late) || c.fresh && c.x.Fields[i].Seal != ""
+				})
+				anew := false
+				if !c.fresh && len(empty) == len(came) {
+					var err error
+					if anew, err = r.anew(ctx, tx, g, came); err != nil {
 						return err
+					}
+				}
+				if !anew {
+					if err := r.write(ctx, tx, g, empty, true, false); err != nil {
+						return err
+					}
+				}
+				if !c.fresh {
+					if c.late && !anew {
+						if err := r.write(ctx, tx, g, came, false, false); err != nil {
+							return err
+						}
 					}
 					c.x.placed = len(came) == len(g.fields)
 					continue
 				}
-				// A table built anew carries what the application wrote into the columns that were there. What was not there at
-				// the end of the migration has no newer value, unless Down computes one.
-				lost := slices.DeleteFunc(slices.Clone(came), func(i int) bool { return c.x.Fields[i].Seal != "" })
-				if err := r.write(ctx, tx, g, lost, !c.x.Seal.Watched, false); err != nil {
-					return err
-				}
+				// A table built anew carries what the application wrote into the columns that were there.
 				if err := r.write(ctx, tx, g, came, false, true); err != nil {
 					return err
 				}
@@ -366,92 +388,6 @@ func (r *Restorer) write(ctx context.Context, tx engine.Querier, g *target, fiel
 	rep := r.of(g.x.Home)
 	rep.Updated, rep.Inserted = rep.Updated+updated, rep.Inserted+inserted
 	return nil
-}
-
-// insertedInto tells whether a statement still to come inserts rows into a table.
-func (r *Restorer) insertedInto(n engine.Name, rest []effects.Statement) bool {
-	for _, st := range rest {
-		if mentions(st, n) {
-			return true // it may
-		}
-		for _, e := range st.Effects {
-			switch e.Kind {
-			case effects.Insert, effects.Upsert, effects.Merge, effects.Replace:
-				if r.s.sameName(e.Table.Name, n.Name) && (e.Table.Schema == "" || e.Table.Schema == n.Schema) {
-					return true
-				}
-			}
-		}
-	}
-	return false
-}
-
-// rekeyed tells whether a statement still to come may move keys of a table: a row put back before it would be moved along, and be
-// missed, and made once more, in the end.
-func (r *Restorer) rekeyed(x *restoring, rest []effects.Statement) bool {
-	for _, st := range rest {
-		if orders(st, x.Home, "update", "merge into") {
-			return true
-		}
-		for _, e := range st.Effects {
-			switch e.Kind {
-			case effects.Update, effects.Upsert, effects.Merge:
-				if r.s.sameName(e.Table.Name, x.Home.Name) && (e.Table.Schema == "" || e.Table.Schema == x.Home.Schema) && (e.Kind == effects.Update && len(e.Columns) == 0 ||
-					slices.ContainsFunc(x.Key, func(f field) bool {
-						return slices.ContainsFunc(e.Columns, func(c string) bool { return r.s.sameName(c, f.Name) })
-					})) {
-					return true
-				}
-			}
-		}
-	}
-	return false
-}
-
-// parentRekeyed tells the same of a table that others point to, when its rows are to come back.
-func (r *Restorer) parentRekeyed(n engine.Name, rest []effects.Statement) bool {
-	return slices.ContainsFunc(r.tables(), func(y *restoring) bool { return y.Home == n && y.Rows > 0 && len(y.Key) > 0 && r.rekeyed(y, rest) })
-}
-
-// mentions tells whether a statement that cannot be understood has the name of a table in its text.
-func mentions(st effects.Statement, n engine.Name) bool {
-	return st.Opaque() && strings.Contains(strings.ToLower(st.SQL), strings.ToLower(n.Name))
-}
-
-// orders tells whether a statement that cannot be understood has, in its text, one of some verbs right before the name of a table.
-func orders(st effects.Statement, n engine.Name, verbs ...string) bool {
-	if !mentions(st, n) {
-		return false
-	}
-	for i, v := range verbs {
-		verbs[i] = strings.ReplaceAll(v, " ", `\s+`)
-	}
-	const quote = "[\"`]?"
-	return regexp.MustCompile(`(?i)\b(` + strings.Join(verbs, "|") + `)\s+(only\s+)?(` + quote + `[\w$]+` + quote + `\s*\.\s*)?` + quote + regexp.QuoteMeta(n.Name) + `($|[^\w$])`).MatchString(st.SQL)
-}
-
-// touchedBy tells whether a statement still to come writes to a table.
-func (r *Restorer) touchedBy(n engine.Name, rest []effects.Statement) bool {
-	for _, st := range rest {
-		for _, e := range st.Effects {
-			if (e.Kind == effects.Update || e.Kind == effects.Delete || e.Kind == effects.Opaque) && (e.Table.Name == "" || r.s.sameName(e.Table.Name, n.Name)) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// partitionsCome tells whether a statement still to come makes or attaches a partition.
-func partitionsCome(rest []effects.Statement) bool {
-	for _, st := range rest {
-		for _, e := range st.Effects {
-			if e.Kind == effects.AttachPartition || e.Kind == effects.CreateTable && e.Define != nil && e.Define.PartitionOf.Name != "" {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // parents adds the captures of the tables that a table's foreign keys point to, and of theirs: without their rows

@@ -48,6 +48,9 @@ type plan struct {
 	// rewrites: a trigger may give rows another key than the statement does.
 	rewrites bool
 	clock    bool // which rows it hits depends on the time
+	// What it does to the rows of captures made before: those whose seals follow, and those whose seals get other names.
+	follows []*following
+	spelt   []*capture
 }
 
 // planner collects the actions of one statement.
@@ -368,7 +371,19 @@ func (s *Store) Needs(ctx context.Context, q engine.Querier, st effects.Statemen
 	if err != nil {
 		return nil, false, err
 	}
-	return needs(p), len(p.opaque) > 0, nil
+	out := needs(p)
+	for i := range out {
+		n := &out[i]
+		at := slices.IndexFunc(p.actions, func(a *action) bool { return a.lossy && a.table.Name == n.Name })
+		if n.Rows >= 0 || at < 0 || !slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+			return (e.Kind == effects.Update || e.Kind == effects.Delete) && !e.HasWhere && e.From == "" && !e.Nested && !e.Unordered && e.Detail == "" && s.sameName(e.Table.Name, n.Name.Name)
+		}) {
+			continue
+		}
+		t := p.actions[at].table // all of its rows
+		n.Rows, n.Bytes = t.Rows, t.Bytes*int64(len(n.Columns)+1)/int64(len(t.Columns)+1)
+	}
+	return out, len(p.opaque) > 0, nil
 }
 
 func needs(p *plan) []Need {

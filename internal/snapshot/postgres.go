@@ -77,7 +77,7 @@ var postgresFlavour = flavour{
 		return number(ctx, q, "measure a capture", "SELECT pg_total_relation_size(to_regclass($1::text))", table)
 	},
 	ours: func(ctx context.Context, q engine.Querier) ([]string, error) {
-		return names(ctx, q, `SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = to_regnamespace('dbrollback') AND relkind = 'r'`)
+		return engine.Texts(ctx, q, `SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = to_regnamespace('dbrollback') AND relkind = 'r'`)
 	},
 	observable: func(ctx context.Context, q engine.Querier, t *engine.Table) (bool, error) {
 		n, err := number(ctx, q, "check rights", "SELECT CASE WHEN has_table_privilege($1::bigint::oid, 'TRIGGER') AND has_table_privilege($1::bigint::oid, 'UPDATE, DELETE, TRUNCATE') THEN 1 ELSE 0 END", int64(t.OID))

@@ -52,45 +52,12 @@ func (d postgresDialect) install(x *capture, always bool) []string {
 	}
 	into := "INSERT INTO " + s.own(x.data()) + " (" + list(names) + ") SELECT "
 	values := func(op, old, now string) string {
-		out := []string{"'" + op + "'"}
-		read := func(row string, f field) string {
-			switch row {
-			case "":
-				return "NULL"
-			case "o", "w":
+		return s.seen(x, op, old, now, func(row string, f field) string {
+			if row == "o" || row == "w" {
 				return s.f.value(row+".a"+f.Num, f)
 			}
 			return s.f.value(row+"."+s.q(f.At), f)
-		}
-		place := now
-		if place == "" {
-			place = old
-		}
-		for _, f := range x.Key {
-			out = append(out, read(place, f))
-		}
-		if x.Moved {
-			for _, f := range x.Key {
-				out = append(out, read(old, f))
-			}
-		}
-		for _, f := range x.Fields {
-			out = append(out, read(old, f))
-		}
-		if x.chain {
-			for _, row := range []string{old, now} {
-				if row == "" {
-					out = append(out, "NULL")
-					continue
-				}
-				var exprs []string
-				for _, f := range x.Fields {
-					exprs = append(exprs, read(row, f))
-				}
-				out = append(out, s.hash(exprs))
-			}
-		}
-		return list(out)
+		})
 	}
 	update := into + values("u", "r", "") + " FROM dbrollback_old r"
 	if x.Moved || x.chain {

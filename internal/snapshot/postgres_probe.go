@@ -27,9 +27,8 @@ func (d postgresDialect) probe(ctx context.Context, q engine.Querier) (func(cont
 	}
 	return func(ctx context.Context) (touched, error) {
 		out := touched{rows: map[string]writes{}}
-		// Deferred triggers write late: make them write now.
-		if _, err := q.ExecContext(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
-			return out, fmt.Errorf("check constraints: %w", err)
+		if err := d.deferred(ctx, q); err != nil {
+			return out, err
 		}
 		after, err := d.stats(ctx, q)
 		if err != nil {
@@ -118,4 +117,12 @@ func (d postgresDialect) foreign(ctx context.Context, q engine.Querier) (map[eng
 		out[n] = true
 	}
 	return out, rows.Err()
+}
+
+// deferred makes deferred triggers write now, while their writes are seen.
+func (postgresDialect) deferred(ctx context.Context, q engine.Querier) error {
+	if _, err := q.ExecContext(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
+		return fmt.Errorf("check constraints: %w", err)
+	}
+	return nil
 }

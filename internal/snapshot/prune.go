@@ -52,12 +52,12 @@ func (s *Store) Prune(ctx context.Context, q engine.Querier, o PruneOptions) ([]
 		reason := r.ExpiresAt != nil && !r.ExpiresAt.After(now) || !o.Before.IsZero() && r.CapturedAt.Before(o.Before) ||
 			o.Keep > 0 && slices.Index(snapshots, r.Snapshot) >= o.Keep
 		if !reason || slices.Contains(o.Protect, r.Migration) {
-			known[r.data()], known[r.companion()] = true, true
+			s.keeps(known, r.capture)
 			continue
 		}
 		out = append(out, r.Info)
 		if o.DryRun {
-			known[r.data()], known[r.companion()] = true, true
+			s.keeps(known, r.capture)
 			continue
 		}
 		if err := s.expire(ctx, q, r.capture); err != nil {
@@ -70,9 +70,17 @@ func (s *Store) Prune(ctx context.Context, q engine.Querier, o PruneOptions) ([]
 	return out, s.sweep(ctx, q, known)
 }
 
+// keeps notes which tables a capture needs. Of its seals it is the last one, once the run is over.
+func (s *Store) keeps(known map[string]bool, x *capture) {
+	if !s.db.Caps.TransactionalDDL {
+		known[x.companionAt(sealFirst)], known[x.companionAt(sealSecond)] = x.Status == statusCapturing, x.Status == statusCapturing
+	}
+	known[x.data()], known[x.companion()] = true, true
+}
+
 // expire drops the data of a capture and marks it. Where a DROP cannot be taken back, the mark is there for good before it.
 func (s *Store) expire(ctx context.Context, q engine.Querier, x *capture) error {
-	drops := []string{"DROP TABLE IF EXISTS " + s.own(x.data()), "DROP TABLE IF EXISTS " + s.own(x.companion())}
+	drops := []string{"DROP TABLE IF EXISTS " + s.own(x.data()), "DROP TABLE IF EXISTS " + s.own(x.companionAt(sealFirst)), "DROP TABLE IF EXISTS " + s.own(x.companionAt(sealSecond))}
 	if !s.db.Caps.TransactionalDDL {
 		mark := fmt.Sprintf("UPDATE %s SET status = '%s' WHERE id = '%s'", s.db.Quote(s.catalog), statusExpired, x.ID)
 		if err := s.aside(ctx, append([]string{mark}, drops...)...); err != nil {
@@ -88,8 +96,8 @@ func (s *Store) expire(ctx context.Context, q engine.Querier, x *capture) error 
 	return s.setStatus(ctx, q, x.ID, statusExpired)
 }
 
-// ownTables begin the names of the tables of captures; the capture's id follows. The first three hold what it keeps.
-var ownTables = []string{"dbrollback_data_", "dbrollback_seal_", "dbrollback_kept_", "dbrollback_work_", "dbrollback_plus_", "dbrollback_minus_", "dbrollback_last_", "dbrollback_move_"}
+// ownTables begin the names of the tables of captures; the capture's id follows. The first four hold what it keeps.
+var ownTables = []string{"dbrollback_data_", sealFirst, sealSecond, "dbrollback_kept_", "dbrollback_work_", backFirst, backSecond, "dbrollback_plus_", "dbrollback_minus_", "dbrollback_last_", "dbrollback_move_"}
 
 // orphan drops a table that belongs to no capture, where that is not part of a transaction. A run may be filling it at this
 // moment: who locks the table knows that nobody is, and finds the capture's row in the catalog if it was.
@@ -98,7 +106,7 @@ func (s *Store) orphan(ctx context.Context, q engine.Querier, table, id string) 
 	if strings.HasPrefix(table, "dbrollback_kept_") { // one that was copied is not needed any more
 		wanted += " AND kind = 'kept'"
 	}
-	if !slices.ContainsFunc(ownTables[:3], func(p string) bool { return strings.HasPrefix(table, p) }) {
+	if !slices.ContainsFunc(ownTables[:4], func(p string) bool { return strings.HasPrefix(table, p) }) {
 		// What a rollback noted for itself is needed until it is done.
 		wanted = fmt.Sprintf("status IN ('%s', '%s')", statusComplete, statusCapturing)
 	}
@@ -130,6 +138,12 @@ func (s *Store) sweep(ctx context.Context, q engine.Querier, known map[string]bo
 	for _, n := range names {
 		i := slices.IndexFunc(ownTables, func(p string) bool { return strings.HasPrefix(n, p) && len(n) == len(p)+32 })
 		if known[n] || i < 0 {
+			continue
+		}
+		if past, ok := known[n]; ok && !past { // a seal that another one took the place of
+			if err := s.aside(ctx, "DROP TABLE IF EXISTS "+s.own(n)); err != nil {
+				return fmt.Errorf("drop what belongs to no capture: %w", err)
+			}
 			continue
 		}
 		if !s.db.Caps.TransactionalDDL {

@@ -21,6 +21,14 @@ type capture struct {
 	named  *named        // while capturing: how the rows can be asked for
 	parts  []string      // while capturing: the partitions whose rows are copied; nil: all
 	suffix string        // while capturing: of the names t and d
+
+	// While seals follow the statements, see follow.go: where the next seal lies, in a table that is there already; whether that has
+	// keys; how many rows somebody else wrote, as far as that can be told; and whether the seal does not hold any more.
+	next     string
+	nextKeys bool
+	theirs   int64
+	mixed    bool
+	stale    bool
 }
 
 // events says which kinds of writes are observed.
@@ -43,6 +51,9 @@ type detail struct {
 	Shape     *engine.Table   `json:"shape"`             // the shape of the table when it was captured
 	Objects   []verify.Object `json:"objects"`           // of Definition
 	Renamed   []part          `json:"renamed,omitempty"` // of Kept: what had to give up its name
+	// Bystander: rows that the migration left alone and the opposite direction would write. What others do to them is theirs.
+	Bystander bool `json:"bystander,omitempty"`
+	New       bool `json:"new,omitempty"` // rows that were put into a table made in the place of another one, by key
 }
 
 // field is one captured column.
@@ -56,6 +67,8 @@ type field struct {
 	Exact bool   `json:"exact,omitempty"` // the column compares otherwise than by bytes
 	Set   string `json:"set,omitempty"`   // character set of a text that is kept as its bytes
 	Seal  string `json:"seal"`            // its name when the migration ended; "" when it was gone
+	// Watched: it was gone, and the opposite direction computes its values; the seal covers what from.
+	Watched bool `json:"watched,omitempty"`
 }
 
 // sequence is a generator of numbers.
@@ -78,14 +91,16 @@ const (
 // seal says how the places of the captured rows looked when the migration ended.
 type seal struct {
 	Mode    string      `json:"mode"`
-	Table   engine.Name `json:"table"`   // the table's name then; "" when it was gone
-	Columns []string    `json:"columns"` // what the hash covers, names then
-	All     []string    `json:"all"`     // what the hash of inserted rows covers: all columns then
-	Key     []string    `json:"key"`     // names of the key columns then
-	Places  bool        `json:"places"`  // the companion holds the key under which the row stood then
-	Watched bool        `json:"watched"` // the hash covers columns that the opposite direction computes from
-	Rows    int64       `json:"rows"`    // of a bag
-	Sum     string      `json:"sum"`     // of a bag
+	Table   engine.Name `json:"table"`           // the table's name then; "" when it was gone
+	Columns []string    `json:"columns"`         // what the hash covers, names then
+	All     []string    `json:"all"`             // what the hash of inserted rows covers: all columns then
+	Key     []string    `json:"key"`             // names of the key columns then
+	Places  bool        `json:"places"`          // the companion holds the key under which the row stood then
+	Rows    int64       `json:"rows"`            // of a bag
+	Sum     string      `json:"sum"`             // of a bag; "" when its companion says it
+	At      string      `json:"at,omitempty"`    // what the name of the companion begins with
+	After   int         `json:"after,omitempty"` // the statement after which it was sealed; 0: the last one
+	Mixed   bool        `json:"mixed,omitempty"` // of a bag: somebody else wrote to the table between two statements
 }
 
 // data is the table that holds the rows: ours, or the kept one itself.
@@ -95,7 +110,12 @@ func (c *capture) data() string {
 	}
 	return "dbrollback_data_" + compact(c.ID)
 }
-func (c *capture) companion() string { return "dbrollback_seal_" + compact(c.ID) }
+func (c *capture) companion() string {
+	if c.Seal.At != "" {
+		return c.companionAt(c.Seal.At)
+	}
+	return c.companionAt(sealFirst)
+}
 func (c *capture) conflicts() string { return "dbrollback_work_" + compact(c.ID) }
 
 // t and d name the table and its data in queries while it is captured; the user may have a table that is called as ours are

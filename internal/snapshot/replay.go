@@ -283,7 +283,7 @@ func (x *Restoration) report(ctx context.Context, tx engine.Querier) error {
 				return err
 			}
 		}
-		n, err := number(ctx, tx, "count "+l.name.String(), "SELECT count(*) FROM "+x.s.f.from(x.s.db, l.live))
+		n, err := x.rows(ctx, tx, l)
 		if err != nil {
 			return err
 		}

@@ -36,6 +36,7 @@ type Ask struct {
 	Columns    []string          // names of now; none: all that were captured
 	Map        map[string]string // captured name -> name of now
 	OnConflict Policy
+	Captures   bool // not from a journal, whatever it knows
 	Related    bool // tables tied by foreign keys come along, as far as they were captured
 	Samples    int  // rows shown of each kind of change
 }
@@ -249,6 +250,9 @@ func (x *Restoration) previews() []Preview {
 	for _, l := range x.lots {
 		p := l.preview
 		p.Table = l.name.String()
+		if l.was.changes != nil {
+			p.Notes = append(slices.Clone(l.was.changes.Notes), p.Notes...)
+		}
 		p.Moment, p.Snapshot, p.Whole, p.Holds = l.was.moment, l.was.snapshot, l.was.whole(), l.was.holds()
 		out = append(out, p)
 	}

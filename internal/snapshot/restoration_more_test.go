@@ -99,7 +99,7 @@ func TestRestoreUnique(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := counts(p); got != "+0 ~1 -0 =4 !1" { // the value of slot, which may be NULL, shows only in writing
+		if got := counts(p); got != "+0 ~0 -0 =5 !2" { // slot 1, which may be NULL, is taken as code d is
 			t.Errorf("preview: %s", got)
 		}
 		r = b.restore(snapshot.Ask{Snapshot: id})

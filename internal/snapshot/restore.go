@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/verify"
 )
@@ -21,6 +22,9 @@ const (
 	usedSince     = "referenced since"
 	removedByDown = "deleted by the migration"
 	noRow         = "the row is not there"
+	// Of a bystander, which is no conflict: others changed or removed it since, and the opposite direction may do with it what it does.
+	letBe     = "let be"
+	letBeGone = "let be, gone"
 )
 
 // Restorer puts the captures of one migration in one direction back while the opposite direction runs, in the same
@@ -41,7 +45,20 @@ type Restorer struct {
 
 // Record names the captures of the run that puts these back. What is put back before the run's last statement takes the place of
 // values that a statement still to come would capture: those are captured through c first.
-func (r *Restorer) Record(c *Capturer) { r.capturer = c }
+func (r *Restorer) Record(c *Capturer) {
+	r.capturer, c.restorer = c, r
+	for _, x := range r.tables() {
+		m, after := x.moving, 0
+		if m == nil {
+			m = x.follower()
+		} else {
+			after = m.Seal.After
+		}
+		for n, st := range c.past { // what it did to the rows of its last moments was not written down
+			x.lost = x.lost || n+1 > after && slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return !leavesRows(e) && c.concerns(e, m) })
+		}
+	}
+}
 
 // restoring is a capture on its way back.
 type restoring struct {
@@ -57,7 +74,10 @@ type restoring struct {
 	bag     *bag              // of a table without a key
 	wrote   bool              // something of it was put back where it was sealed
 	placed  bool              // all that was gone of it was put back when its place came back
+	alone   bool              // rows of a table without a key were put into an empty table: whatever stands there is theirs
 	settled bool              // it was put back early, because a constraint needed it
+	moving  *capture          // its seal as it follows the statements of this run; nil: as the capture has it
+	lost    bool              // it could not be followed
 	onward  bool              // it goes into a table as it is now: columns may have other types than when they were captured
 }
 
@@ -206,6 +226,9 @@ func (r *Restorer) Check(ctx context.Context, tx engine.Querier) error {
 			if err := r.finals(ctx, tx, x, all[:i]); err != nil {
 				return err
 			}
+			if err := r.goals(ctx, tx, x, t); err != nil {
+				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
+			}
 		}
 		return nil
 	})
@@ -258,6 +281,19 @@ func (r *Restorer) finals(ctx context.Context, tx engine.Querier, x *restoring, 
 		if _, err := exec(ctx, tx, "follow keys", s.update(x.final, "z", sets, s.own(m.data())+" m", "m.op = 'u' AND z.born = 0 AND "+all(on...))); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// Renamed looks again what stands in the places of captures, after tables and columns were given the names that they had when
+// these were captured: nothing of them is made anew.
+func (r *Restorer) Renamed(ctx context.Context, tx engine.Querier) error {
+	for _, x := range r.tables() {
+		t, err := r.inspect(ctx, tx, x.Home)
+		if err != nil {
+			return err
+		}
+		x.look(t)
 	}
 	return nil
 }
@@ -327,7 +363,11 @@ func (r *Restorer) compareWhere(ctx context.Context, tx engine.Querier, x *resto
 			insertedSince, gone, deletedSince, changedSince, list(columns), data, s.own(x.companion()), s.f.from(s.db, t),
 			s.on(x.capture, t, "t", "d", name, k),
 			all("d.sealed IS NULL", there), all("d.sealed IS NOT NULL", gone, notInserted),
-			all("d.sealed IS NOT NULL", there, "d.hash <> "+s.sealHash(x.capture, t)))
+			all("d.sealed IS NOT NULL", there, "d.hash <> "+s.sealHash(x.capture, t, "t", "d")))
+	}
+	if x.Bystander {
+		query = fmt.Sprintf("SELECT b.n, CASE WHEN b.reason = '%s' THEN '%s' ELSE '%s' END FROM (SELECT 0 AS n, '' AS reason FROM %s WHERE 1 = 0 UNION ALL %s) b",
+			deletedSince, letBeGone, letBe, data, query)
 	}
 	if where != "" {
 		query = fmt.Sprintf("SELECT q.n, q.reason FROM (SELECT 0 AS n, '' AS reason FROM %s WHERE 1 = 0 UNION ALL %s) q JOIN %s d ON d.n = q.n WHERE %s", data, query, data, where)

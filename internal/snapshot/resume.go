@@ -22,7 +22,7 @@ type Past struct {
 // statements made are sealed together with those to come. A table that the statements so far made is not captured.
 func (s *Store) Resume(ctx context.Context, q engine.Querier, id string, m Meta, past Past) (*Capturer, error) {
 	c := s.Begin(m)
-	c.id = id
+	c.id, c.past = id, past.Statements
 	rows, err := s.load(ctx, q, fmt.Sprintf("snapshot_id = %s AND status = %s", s.db.Arg(1), s.db.Arg(2)), id, statusCapturing)
 	if err != nil {
 		return nil, err
@@ -36,6 +36,7 @@ func (s *Store) Resume(ctx context.Context, q engine.Querier, id string, m Meta,
 		for n, st := range past.Statements {
 			for _, e := range st.Effects {
 				r.later = r.later || n+1 > r.Statement && c.concerns(e, r.capture)
+				r.stale = r.stale || r.Seal.Mode != "" && n+1 > r.Seal.After && !leavesRows(e) && c.concerns(e, r.capture)
 			}
 		}
 	}
@@ -159,22 +160,29 @@ type memoCapture struct {
 	Wrote   bool              `json:"wrote,omitempty"`
 	Placed  bool              `json:"placed,omitempty"`
 	Back    bool              `json:"back,omitempty"`
+	Alone   bool              `json:"alone,omitempty"`
 	Bag     *memoBag          `json:"bag,omitempty"`
+	Moving  *detail           `json:"moving,omitempty"`
+	Lost    bool              `json:"lost,omitempty"`
 }
 
 type memoBag struct {
 	Same  bool   `json:"same,omitempty"`
 	Plus  string `json:"plus,omitempty"`
 	Minus string `json:"minus,omitempty"`
+	Mixed bool   `json:"mixed,omitempty"`
 }
 
 // Memo gives what Recall needs. It belongs into the transaction in which Check, Place or Settle was called.
 func (r *Restorer) Memo() (string, error) {
 	m := memo{Report: map[string]TableReport{}}
 	for _, x := range r.captures {
-		c := memoCapture{ID: x.ID, Work: x.work, Table: x.table, Columns: x.columns, Cleared: x.cleared, Landed: x.landed, Final: x.final, Wrote: x.wrote, Placed: x.placed, Back: x.back}
+		c := memoCapture{ID: x.ID, Work: x.work, Table: x.table, Columns: x.columns, Cleared: x.cleared, Landed: x.landed, Final: x.final, Wrote: x.wrote, Placed: x.placed, Back: x.back, Alone: x.alone, Lost: x.lost}
+		if x.moving != nil {
+			c.Moving = &x.moving.detail
+		}
 		if x.bag != nil {
-			c.Bag = &memoBag{x.bag.same, x.bag.plus, x.bag.minus}
+			c.Bag = &memoBag{x.bag.same, x.bag.plus, x.bag.minus, x.bag.mixed}
 		}
 		m.Captures = append(m.Captures, c)
 	}
@@ -198,9 +206,12 @@ func (r *Restorer) Recall(text string) error {
 		}
 		c := m.Captures[i]
 		x.work, x.table, x.columns, x.cleared, x.landed, x.final = c.Work, c.Table, c.Columns, c.Cleared, c.Landed, c.Final
-		x.wrote, x.placed, x.back = c.Wrote, c.Placed, c.Back
+		x.wrote, x.placed, x.back, x.alone, x.lost = c.Wrote, c.Placed, c.Back, c.Alone, c.Lost
+		if c.Moving != nil {
+			x.moving = &capture{Info: x.Info, detail: *c.Moving, live: x.Shape}
+		}
 		if c.Bag != nil {
-			x.bag = &bag{c.Bag.Same, c.Bag.Plus, c.Bag.Minus}
+			x.bag = &bag{c.Bag.Same, c.Bag.Plus, c.Bag.Minus, c.Bag.Mixed}
 		}
 		if rep, ok := m.Report[x.Home.String()]; ok && r.report[x.Home] == nil {
 			*r.of(x.Home) = rep

@@ -11,12 +11,15 @@ import (
 	"github.com/dbrollback/dbrollback/internal/verify"
 )
 
-// Watch says, by "schema.table" ("table" where there are no schemas), what the opposite direction's UPDATEs compute: values
+// Watch says, by "schema.table" ("table" where there are no schemas), what the opposite direction computes from its rows: values
 // that come from columns which have changed since are newer than a capture.
 type Watch map[string][]Computed
 
-// Computed are columns that one UPDATE reads and those that it sets; "*" reads the whole row, and no column sets any.
-type Computed struct{ Reads, Sets []string }
+// Computed are columns that one statement reads and those that it sets; "*" reads the whole row, and no column sets any.
+type Computed struct {
+	Reads, Sets []string
+	Into        []string // what the table that it fills may be called in the end; nil when it is the one that it reads
+}
 
 // Seal ends the captures of a migration, in its transaction: it records how the place of each captured row looks now, so
 // that writes made after the migration can be told apart, and sums the captured data. Nothing captured changes after.
@@ -38,6 +41,10 @@ func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) err
 			if x.Kind != Definition {
 				if c.meta.Direction == Manual { // nobody changed anything: there is nothing to tell apart later
 					x.Seal.Mode = sealNone
+				} else if x.stale && x.Seal.Mode != "" && !c.s.db.Caps.TransactionalDDL {
+					if err := c.sealAgain(ctx, tx, x, i, watch); err != nil {
+						return fmt.Errorf("seal the capture of %s: %w", x.Home, err)
+					}
 				} else if x.Seal.Mode == "" || c.s.db.Caps.TransactionalDDL && c.touched(i, x) {
 					if err := c.unseal(ctx, tx, x); err != nil {
 						return err
@@ -151,17 +158,23 @@ func (c *Capturer) now(ctx context.Context, tx engine.Querier, x *capture) (*eng
 // newcomers captures the keys of rows that the migration itself put into a table that took the place of a captured one: they are
 // not to stay when that one comes back.
 func (c *Capturer) newcomers(ctx context.Context, tx engine.Querier, x *capture) error {
-	if !c.s.db.Caps.TransactionalDDL || x.Kind != Table || x.Ops || len(x.Key) == 0 {
+	if !c.s.db.Caps.TransactionalDDL || x.Kind != Table && x.Kind != Kept || x.Ops || len(x.Key) == 0 {
 		return nil
 	}
 	t, err := c.now(ctx, tx, x)
 	if err != nil || t == nil || !c.track.made(t) || len(t.Keys) == 0 {
 		return err
 	}
+	if x.Kind == Kept { // as seal would: another table stands in its place
+		if err := c.s.copied(ctx, tx, x); err != nil {
+			return err
+		}
+	}
 	y, err := c.prepare(ctx, tx, x.Statement, &action{kind: Rows, table: t, events: events{insert: true}, reason: "made anew"})
 	if err != nil {
 		return err
 	}
+	y.New = true
 	y.Home, y.Info.Table, y.Key = x.Home, x.Info.Table, slices.Clone(x.Key)
 	var keys, values []string
 	for i, f := range x.Key {
@@ -239,7 +252,9 @@ func (c *Capturer) seal(ctx context.Context, tx engine.Querier, index int, x *ca
 		}
 	}
 	if t == nil {
-		x.Seal.Mode = sealAbsent
+		if x.Seal.Mode = sealAbsent; x.theirs > 0 {
+			x.Seal.Mode = sealRows // of those that somebody else wrote
+		}
 		return nil
 	}
 	x.Seal.Table = t.Name
@@ -268,7 +283,7 @@ func (c *Capturer) seal(ctx context.Context, tx engine.Querier, index int, x *ca
 		}
 		x.Seal.Key = append(x.Seal.Key, x.Key[i].Seal)
 	}
-	if dropped {
+	if dropped || x.Bystander {
 		c.watch(x, t, watch[t.Name.String()])
 	}
 	return c.sealRows(ctx, tx, index, x, t)
@@ -277,17 +292,27 @@ func (c *Capturer) seal(ctx context.Context, tx engine.Querier, index int, x *ca
 // watch adds to what a seal covers the columns from which values of dropped ones are computed.
 func (c *Capturer) watch(x *capture, t *engine.Table, computed []Computed) {
 	for _, w := range computed {
-		concerns := len(w.Sets) == 0 || slices.ContainsFunc(x.Fields, func(f field) bool {
-			return f.Seal == "" && slices.ContainsFunc(w.Sets, func(n string) bool { return c.s.sameName(f.Name, n) })
-		})
-		if !concerns {
+		if w.Into != nil && !slices.ContainsFunc(w.Into, func(n string) bool { return strings.EqualFold(n, x.Home.Name) }) {
 			continue
 		}
+		var from []string // what of it is there now: the rest Down itself makes first
 		for _, col := range t.Columns {
-			reads := slices.ContainsFunc(w.Reads, func(n string) bool { return n == "*" || c.s.sameName(col.Name, n) })
-			if reads && !slices.Contains(x.Seal.Columns, col.Name) {
-				x.Seal.Columns = append(x.Seal.Columns, col.Name)
-				x.Seal.Watched = true
+			if slices.ContainsFunc(w.Reads, func(n string) bool { return n == "*" || c.s.sameName(col.Name, n) }) {
+				from = append(from, col.Name)
+			}
+		}
+		if len(from) == 0 {
+			continue
+		}
+		concerns := false
+		for i, f := range x.Fields {
+			if (f.Seal == "" || x.Bystander) && (len(w.Sets) == 0 || slices.ContainsFunc(w.Sets, func(n string) bool { return c.s.sameName(f.Name, n) })) {
+				x.Fields[i].Watched, concerns = f.Seal == "", true
+			}
+		}
+		for _, n := range from {
+			if concerns && !slices.Contains(x.Seal.Columns, n) {
+				x.Seal.Columns = append(x.Seal.Columns, n)
 			}
 		}
 	}
@@ -305,42 +330,50 @@ func (c *Capturer) sealRows(ctx context.Context, tx engine.Querier, index int, x
 	if err != nil {
 		return err
 	}
-	from := fmt.Sprintf("%s d", s.own(x.data()))
-	kept, col := "d", k
+	data := s.own(x.data())
+	from, d := s.ref(data, "d")
+	kept, col := d, k
 	if places != "" {
-		from += fmt.Sprintf(" JOIN %s p ON p.n = d.n", places)
-		kept = "p"
-		x.Seal.Places = true
+		p, ref := s.ref(places, "p")
+		from += fmt.Sprintf(" JOIN %s ON %s.n = %s.n", p, ref, d)
+		kept = ref
 	}
-	from += fmt.Sprintf(" JOIN %s t ON %s", s.f.from(s.db, t), s.on(x, t, "t", kept, func(i int) string { return x.Key[i].Seal }, col))
-	if len(x.Seal.Columns) == 0 && !x.Ops && places == "" {
+	live, at := s.ref(s.f.from(s.db, t), "t")
+	from += fmt.Sprintf(" JOIN %s ON %s", live, s.on(x, t, at, kept, func(i int) string { return x.Key[i].Seal }, col))
+	if len(x.Seal.Columns) == 0 && !x.Ops && places == "" && x.theirs == 0 {
 		// Nothing is left of what was captured. Only whether the row is there tells anything.
 		there, err := number(ctx, tx, "seal", "SELECT count(*) FROM "+from)
 		if err != nil {
 			return err
 		}
 		if there == x.Rows {
-			x.Seal.Mode = sealPresent
+			x.Seal.Mode, x.Seal.Places = sealPresent, false
 			return nil
 		}
 		if there == 0 {
-			x.Seal.Mode = sealAbsent
+			x.Seal.Mode, x.Seal.Places = sealAbsent, false
 			return nil
 		}
 	}
-	hash := s.sealHash(x, t)
+	x.Seal.Places = places != "" || x.nextKeys && x.next != ""
 	names, decls := []string{"n"}, []string{"n bigint NOT NULL"}
-	values := []string{"d.n"}
-	if places != "" {
+	values := []string{d + ".n"}
+	if x.Seal.Places {
 		for i, f := range x.Key {
-			names, decls, values = append(names, k(i)), append(decls, k(i)+" "+f.Decl), append(values, "p."+k(i))
+			names, decls, values = append(names, k(i)), append(decls, k(i)+" "+f.Decl), append(values, kept+"."+k(i))
 		}
 	}
-	names, decls, values = append(names, "h"), append(decls, "h "+s.f.hash), append(values, hash)
-	if err := s.make(ctx, tx, "seal", s.own(x.companion()), decls, "n"); err != nil {
-		return err
+	names, decls, values = append(names, "h"), append(decls, "h "+s.f.hash), append(values, s.sealHash(x, t, at, d))
+	into, again := s.own(x.companion()), ""
+	if x.next == "" {
+		if err := s.make(ctx, tx, "seal", into, decls, "n"); err != nil {
+			return err
+		}
 	}
-	there, err := exec(ctx, tx, "seal", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s", s.own(x.companion()), list(names), list(values), from))
+	if x.theirs > 0 { // those stay as they are marked
+		again = " ON DUPLICATE KEY UPDATE n = " + into + ".n"
+	}
+	there, err := exec(ctx, tx, "seal", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s%s", into, list(names), list(values), from, again))
 	if err != nil {
 		return err
 	}
@@ -350,22 +383,31 @@ func (c *Capturer) sealRows(ctx context.Context, tx engine.Querier, index int, x
 		}
 	}
 	x.Seal.Mode = sealRows
-	if there == 0 {
+	if there == 0 && x.theirs == 0 {
 		x.Seal.Mode, x.Seal.Places = sealAbsent, false
-		if err := s.drop(ctx, tx, "seal", s.own(x.companion())); err != nil {
+		if err := s.drop(ctx, tx, "seal", into); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// sealHash gives the expression that hashes the place of a captured row, over the live table t.
-func (s *Store) sealHash(x *capture, t *engine.Table) string {
-	columns := func(names []string) string { return s.hash(s.images(names, t)) }
+// ref gives a table as an item of FROM and the name by which the rest of the query knows it: its own where LOCK TABLES wants each
+// name that is used.
+func (s *Store) ref(table, name string) (from, ref string) {
+	if s.f.keyed {
+		return table, table
+	}
+	return table + " " + name, name
+}
+
+// sealHash gives the expression that hashes the place of a captured row kept, over the live table t, which the query knows as live.
+func (s *Store) sealHash(x *capture, t *engine.Table, live, kept string) string {
+	columns := func(names []string) string { return s.hash(s.images(names, t, live)) }
 	if !x.Ops {
 		return columns(x.Seal.Columns)
 	}
-	return fmt.Sprintf("CASE WHEN d.op = 'i' THEN %s ELSE %s END", columns(x.Seal.All), columns(x.Seal.Columns))
+	return fmt.Sprintf("CASE WHEN %s.op = 'i' THEN %s ELSE %s END", kept, columns(x.Seal.All), columns(x.Seal.Columns))
 }
 
 // places follows the captured rows through later statements of the migration that moved their keys. It gives a work

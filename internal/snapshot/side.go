@@ -26,7 +26,11 @@ func (x *Restoration) aside(ctx context.Context, tx engine.Querier) (l *lot, int
 	} else if !errors.Is(err, engine.ErrNoTable) {
 		return nil, into, nil, err
 	}
-	if len(l.was.captures) == 1 && l.was.captures[0].Kind != Kept {
+	if l.was.changes != nil {
+		if l.entries, err = x.s.invert(ctx, tx, l.was, l.was.live, false, true); err != nil {
+			return nil, into, nil, err
+		}
+	} else if len(l.was.captures) == 1 && l.was.captures[0].Kind != Kept {
 		l.entries = &restoring{capture: l.was.captures[0]}
 	} else {
 		alone := *l.was // what was not captured is not taken from the rows of now: they may have changed

@@ -36,10 +36,10 @@ func (c *Capturer) unseal(ctx context.Context, tx engine.Querier, x *capture) er
 			return err
 		}
 	}
-	x.Seal = seal{}
+	x.Seal, x.next, x.theirs, x.mixed = seal{}, "", 0, false
 	for _, list := range [][]field{x.Key, x.Fields} {
 		for i := range list {
-			list[i].Seal = ""
+			list[i].Seal, list[i].Watched = "", false
 		}
 	}
 	return nil

@@ -46,7 +46,7 @@ var sqliteFlavour = flavour{
 		return number(ctx, q, "measure a capture", "SELECT sum(pgsize) FROM dbstat WHERE name = ? AND aggregate = 1", strings.Trim(table, `"`))
 	},
 	ours: func(ctx context.Context, q engine.Querier) ([]string, error) {
-		return names(ctx, q, `SELECT name FROM main.sqlite_schema WHERE type = 'table' AND (name LIKE 'dbrollback\_%' ESCAPE '\' OR name = 'state_snapshots')`)
+		return engine.Texts(ctx, q, `SELECT name FROM main.sqlite_schema WHERE type = 'table' AND (name LIKE 'dbrollback\_%' ESCAPE '\' OR name = 'state_snapshots')`)
 	},
 	observable: func(ctx context.Context, q engine.Querier, t *engine.Table) (bool, error) {
 		// A row that gives way to another one of the same unique value fires no trigger.
@@ -152,7 +152,7 @@ func (d sqliteDialect) shapes(ctx context.Context, q engine.Querier) (shapes, er
 func (d sqliteDialect) shield(ctx context.Context, q engine.Querier, tables []*engine.Table) (func(context.Context) error, error) {
 	var again []string
 	for _, t := range tables {
-		names, texts, err := triggersOf(ctx, q, t)
+		names, texts, err := triggersOf(ctx, q, t, false)
 		if err != nil {
 			return nil, fmt.Errorf("read triggers: %w", err)
 		}
@@ -173,6 +173,11 @@ func (d sqliteDialect) shield(ctx context.Context, q engine.Querier, tables []*e
 	return func(ctx context.Context) error {
 		for _, text := range again {
 			if _, err := exec(ctx, q, "switch triggers on again", text); err != nil {
+				return err
+			}
+		}
+		if len(again) > 0 {
+			if err := d.last(ctx, q, tables); err != nil {
 				return err
 			}
 		}
@@ -207,9 +212,28 @@ func (d sqliteDialect) broken(ctx context.Context, q engine.Querier, tables []*e
 // literalPlain quotes a string as a literal.
 func literalPlain(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
-// triggersOf lists the triggers of a table with the text that makes them, in the order in which they were made.
-func triggersOf(ctx context.Context, q engine.Querier, t *engine.Table) (names, texts []string, err error) {
-	rows, err := q.QueryContext(ctx, "SELECT name, sql FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE ORDER BY rowid", t.Name.Name)
+// last makes the triggers of a journal again: they have to fire before the others, and the one that was made last does.
+func (d sqliteDialect) last(ctx context.Context, q engine.Querier, tables []*engine.Table) error {
+	for _, t := range tables {
+		names, texts, err := triggersOf(ctx, q, t, true)
+		if err != nil {
+			return fmt.Errorf("read triggers: %w", err)
+		}
+		for i, n := range names {
+			for _, query := range []string{"DROP TRIGGER main." + d.s.q(n), texts[i]} {
+				if _, err := exec(ctx, q, "put the journal's triggers in order", query); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// triggersOf lists the triggers of a table with the text that makes them, in the order in which they were made: the user's, or those
+// of a journal.
+func triggersOf(ctx context.Context, q engine.Querier, t *engine.Table, journal bool) (names, texts []string, err error) {
+	rows, err := q.QueryContext(ctx, "SELECT name, sql FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE AND (name LIKE 'dbrollback\\_journal\\_%' ESCAPE '\\') = ? ORDER BY rowid", t.Name.Name, journal)
 	if err != nil {
 		return nil, nil, err
 	}

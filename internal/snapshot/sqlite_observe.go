@@ -70,42 +70,7 @@ func (d sqliteDialect) install(x *capture) []string {
 		names = append(names, "b", "a")
 	}
 	values := func(op, old, now string) string {
-		out := []string{"'" + op + "'"}
-		read := func(row string, f field) string {
-			if row == "" {
-				return "NULL"
-			}
-			return row + "." + s.q(f.At)
-		}
-		place := now
-		if place == "" {
-			place = old
-		}
-		for _, f := range x.Key {
-			out = append(out, read(place, f))
-		}
-		if x.Moved {
-			for _, f := range x.Key {
-				out = append(out, read(old, f))
-			}
-		}
-		for _, f := range x.Fields {
-			out = append(out, read(old, f))
-		}
-		if x.chain {
-			for _, row := range []string{old, now} {
-				if row == "" {
-					out = append(out, "NULL")
-					continue
-				}
-				var exprs []string
-				for _, f := range x.Fields {
-					exprs = append(exprs, read(row, f))
-				}
-				out = append(out, s.hash(exprs))
-			}
-		}
-		return list(out)
+		return s.seen(x, op, old, now, func(row string, f field) string { return row + "." + s.q(f.At) })
 	}
 	var out []string
 	for _, e := range []struct {

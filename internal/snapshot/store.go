@@ -16,6 +16,8 @@ const MaxConflicts = 100
 
 // Store is the catalog of one database and what it holds.
 type Store struct {
+	// Journal is a further source of rows as they were; nil when there is none.
+	Journal Journal
 	// Copy: tables that are dropped are copied, also where they could be kept.
 	Copy bool
 
@@ -163,24 +165,6 @@ func number(ctx context.Context, q engine.Querier, what, query string, args ...a
 		return 0, fmt.Errorf("%s: %w", what, err)
 	}
 	return n.Int64, nil
-}
-
-// names runs a query that gives one name a row.
-func names(ctx context.Context, q engine.Querier, query string) ([]string, error) {
-	rows, err := q.QueryContext(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []string
-	for rows.Next() {
-		var n string
-		if err := rows.Scan(&n); err != nil {
-			return nil, err
-		}
-		out = append(out, n)
-	}
-	return out, rows.Err()
 }
 
 // list joins with commas.

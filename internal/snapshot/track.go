@@ -158,13 +158,18 @@ func (t *tracker) read(ctx context.Context, q engine.Querier) error {
 	for _, o := range t.origin {
 		t.began = append(t.began, o.Name)
 	}
-	for _, m := range t.columns {
+	columns := slices.Clone(t.columns)
+	for i := 0; i < len(columns); i++ {
+		m := columns[i]
 		x, err := t.s.db.Inspect(ctx, q, m.table)
 		if errors.Is(err, engine.ErrNoTable) {
 			continue
 		}
 		if err != nil {
 			return err
+		}
+		for _, child := range x.Children { // it has the column, too
+			columns = append(columns, madeColumn{child, m.column})
 		}
 		for _, c := range x.Columns {
 			if strings.EqualFold(c.Name, m.column) && (c.Name == m.column || x.OID == 0) {

@@ -173,6 +173,7 @@ func TestPartitions(t *testing.T) {
 		{"no key", "UPDATE nokey SET b = 'y' WHERE a = 1; DELETE FROM nokey2", "SELECT 1"},
 		{"heirs", "UPDATE par SET v = 'x' WHERE id IN (2, 3); DELETE FROM par WHERE id = 4", "SELECT 1"},
 		{"heir's column", "ALTER TABLE par DROP COLUMN v", "ALTER TABLE par ADD COLUMN v text"},
+		{"heir's new column", "ALTER TABLE par ADD COLUMN n text; UPDATE par SET id = id + 100", "ALTER TABLE par DROP COLUMN n"},
 		{"drop heirs", "DROP TABLE par CASCADE", "CREATE TABLE par (id integer NOT NULL PRIMARY KEY, v text); CREATE TABLE heir (extra text, PRIMARY KEY (id)) INHERITS (par)"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

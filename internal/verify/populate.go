@@ -94,7 +94,7 @@ func Populate(ctx context.Context, db *engine.DB, q engine.Querier, o PopulateOp
 	}
 	p := &populating{db: db, q: q, f: f, o: o, tables: map[engine.Name]*fillTable{}, out: &Population{Rows: map[engine.Name]int{}}}
 	for _, n := range o.Tables {
-		if err := p.learn(ctx, n); err != nil {
+		if err := p.learn(ctx, n, true); err != nil {
 			return nil, err
 		}
 	}
@@ -103,11 +103,11 @@ func Populate(ctx context.Context, db *engine.DB, q engine.Querier, o PopulateOp
 			return nil, err
 		}
 	}
-	for _, n := range p.order() {
+	for _, n := range slices.Clone(p.names) {
 		if slices.Contains(o.Skip, n) {
 			continue
 		}
-		if err := p.fill(ctx, p.tables[n]); err != nil {
+		if err := p.fillWithParents(ctx, p.tables[n]); err != nil {
 			return nil, fmt.Errorf("generate rows for %s: %w", n, err)
 		}
 	}
@@ -127,7 +127,7 @@ type populating struct {
 	f      filler
 	o      PopulateOptions
 	tables map[engine.Name]*fillTable
-	names  []engine.Name // in the order in which they were learned
+	names  []engine.Name // in the order in which they were learned: depth first, so that parents come first and only cycles are out of order
 	later  []laterKey
 	out    *Population
 }
@@ -138,8 +138,9 @@ type laterKey struct {
 	key   engine.ForeignKey
 }
 
-// learn reads a table and those that it refers to.
-func (p *populating) learn(ctx context.Context, n engine.Name) error {
+// learn reads a table and those that its rows refer to. Parents of parents are only wanted where a row must have one: else the
+// chain of foreign keys, and the work, would be as long as the history.
+func (p *populating) learn(ctx context.Context, n engine.Name, wanted bool) error {
 	if _, ok := p.tables[n]; ok || p.db.Mine(n) {
 		return nil
 	}
@@ -153,7 +154,7 @@ func (p *populating) learn(ctx context.Context, n engine.Name) error {
 	switch t.Kind {
 	case "table", "partitioned":
 	case "partition": // filled through its parent
-		return p.learn(ctx, t.Parent)
+		return p.learn(ctx, t.Parent, wanted)
 	default:
 		return nil
 	}
@@ -168,7 +169,10 @@ func (p *populating) learn(ctx context.Context, n engine.Name) error {
 	}
 	p.tables[n] = ft
 	for _, fk := range t.ForeignKeys {
-		if err := p.learn(ctx, fk.Parent); err != nil {
+		if !wanted && ft.allNullable(fk.Columns) {
+			continue
+		}
+		if err := p.learn(ctx, fk.Parent, false); err != nil {
 			return err
 		}
 	}
@@ -176,8 +180,35 @@ func (p *populating) learn(ctx context.Context, n engine.Name) error {
 	return nil
 }
 
-// order is parents first. learn has walked the foreign keys depth first, so that only cycles are out of order.
-func (p *populating) order() []engine.Name { return p.names }
+// fillWithParents fills a table, and when it does not take all rows, perhaps because a check wants one of several parents,
+// once more with the parents that were left out.
+func (p *populating) fillWithParents(ctx context.Context, t *fillTable) error {
+	notes := len(p.out.Notes)
+	if err := p.fill(ctx, t); err != nil || p.out.Rows[t.Name] == p.o.Rows {
+		return err
+	}
+	from := len(p.names)
+	for _, fk := range t.ForeignKeys {
+		if err := p.learn(ctx, fk.Parent, false); err != nil {
+			return err
+		}
+	}
+	if len(p.names) == from || p.out.Rows[t.Name] > 0 {
+		return nil
+	}
+	parents := slices.Clone(p.names[from:])
+	p.names = slices.Insert(p.names[:from], slices.Index(p.names, t.Name), parents...)
+	for _, n := range parents {
+		if slices.Contains(p.o.Skip, n) {
+			continue
+		}
+		if err := p.fillWithParents(ctx, p.tables[n]); err != nil {
+			return err
+		}
+	}
+	p.out.Notes = p.out.Notes[:notes]
+	return p.fill(ctx, t)
+}
 
 // before says whether a's rows are there when b's are made.
 func (p *populating) before(a, b engine.Name) bool {

@@ -30,7 +30,7 @@ func (f mysqlFiller) facts(ctx context.Context, q engine.Querier, t *engine.Tabl
 	var read [3][]string
 	for i, query := range []string{checks, mysqlFillFacts.unique, mysqlFillFacts.partitions} {
 		var err error
-		if read[i], err = column(ctx, q, query, t.Name.Name); err != nil {
+		if read[i], err = engine.Texts(ctx, q, query, t.Name.Name); err != nil {
 			return nil, err
 		}
 	}
@@ -60,24 +60,6 @@ func (f mysqlFiller) facts(ctx context.Context, q engine.Querier, t *engine.Tabl
 		out.columns = append(out.columns, fc)
 	}
 	return out, nil
-}
-
-// column reads an answer of one column of texts.
-func column(ctx context.Context, q engine.Querier, query string, args ...any) ([]string, error) {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []string
-	for rows.Next() {
-		var s string
-		if err := rows.Scan(&s); err != nil {
-			return nil, err
-		}
-		out = append(out, s)
-	}
-	return out, rows.Err()
 }
 
 var mysqlClasses = map[string]class{

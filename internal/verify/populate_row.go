@@ -121,8 +121,12 @@ func (m *maker) self(r row, fk engine.ForeignKey, i int) {
 	}
 }
 
-func (m *maker) nullable(name string) bool {
-	for _, c := range m.t.columns {
+func (m *maker) nullable(name string) bool { return m.t.nullable(name) }
+
+func (m *maker) allNullable(names []string) bool { return m.t.allNullable(names) }
+
+func (t *fillTable) nullable(name string) bool {
+	for _, c := range t.columns {
 		if c.Name == name {
 			return !c.NotNull && !c.integerKey
 		}
@@ -130,9 +134,9 @@ func (m *maker) nullable(name string) bool {
 	return false
 }
 
-func (m *maker) allNullable(names []string) bool {
+func (t *fillTable) allNullable(names []string) bool {
 	for _, n := range names {
-		if !m.nullable(n) {
+		if !t.nullable(n) {
 			return false
 		}
 	}

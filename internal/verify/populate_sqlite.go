@@ -69,7 +69,7 @@ func (sqliteFiller) facts(ctx context.Context, q engine.Querier, t *engine.Table
 
 // sqliteUnique lists the columns of unique indexes.
 func sqliteUnique(ctx context.Context, q engine.Querier, table string) ([]string, error) {
-	return column(ctx, q, `SELECT coalesce(c.name, '') FROM pragma_index_list(?) i, pragma_index_info(i.name) c WHERE i."unique"`, table)
+	return engine.Texts(ctx, q, `SELECT coalesce(c.name, '') FROM pragma_index_list(?) i, pragma_index_info(i.name) c WHERE i."unique"`, table)
 }
 
 // sqliteClass reads a declared type as people mean it; SQLite itself only knows its affinity.

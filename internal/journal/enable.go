@@ -1,0 +1,233 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
+)
+
+// Enable begins to journal tables, or changes how far back their journals go. One that is journalled already goes on. keep is 0 for the default.
+func (j *Journal) Enable(ctx context.Context, q engine.Querier, tables []engine.Name, keep time.Duration, by string) error {
+	if keep <= 0 {
+		keep = DefaultKeep
+	}
+	var shapes []*engine.Table
+	for _, n := range tables {
+		t, err := j.inspect(ctx, q, n)
+		if err != nil {
+			return err
+		}
+		shapes = append(shapes, t)
+		if err := j.fit(ctx, q, t); err != nil { // all are looked at before one is begun
+			return err
+		}
+	}
+	if err := j.ensure(ctx, q); err != nil {
+		return err
+	}
+	all, err := j.segments(ctx, q)
+	if err != nil {
+		return err
+	}
+	for _, t := range shapes {
+		mine := j.of(all, t.Name)
+		if len(mine) > 0 {
+			last := mine[len(mine)-1]
+			why, err := j.sound(ctx, q, last, t)
+			if err != nil {
+				return err
+			}
+			if why == "" {
+				for _, g := range mine {
+					if err := j.set(ctx, q, g, "keep_seconds", int64(keep/time.Second)); err != nil {
+						return err
+					}
+				}
+				continue
+			}
+			if last.open() {
+				if err := j.end(ctx, q, last, why); err != nil {
+					return err
+				}
+			}
+		}
+		if err := j.begin(ctx, q, t, keep, by, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inspect reads a table that rows could be journalled of.
+func (j *Journal) inspect(ctx context.Context, q engine.Querier, n engine.Name) (*engine.Table, error) {
+	t, err := j.db.Inspect(ctx, q, n)
+	if errors.Is(err, engine.ErrNoTable) {
+		return nil, &snapshot.NoTableError{Table: n}
+	}
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case j.db.Mine(t.Name):
+		return nil, &snapshot.NoTableError{Table: n, Kind: "table of dbrollback's own"}
+	case t.Kind == "view" || t.Kind == "materialized view" || t.Kind == "virtual":
+		return nil, &snapshot.NoTableError{Table: n, Kind: t.Kind}
+	case t.Kind == "foreign" || t.Kind == "temporary":
+		return nil, &snapshot.NoTableError{Table: n, Kind: t.Kind + " table"}
+	}
+	return t, nil
+}
+
+// fit refuses a table of which not everything that is written could be recorded.
+func (j *Journal) fit(ctx context.Context, q engine.Querier, t *engine.Table) error {
+	if len(t.Keys) == 0 {
+		return &RefusedError{Message: fmt.Sprintf("%s cannot be journalled: it has no primary key, and no unique key over NOT NULL columns, by which a row could be known again", t.Name),
+			Hint: "give it one; or capture it whole: dbrollback snapshot create --table " + t.Name.String()}
+	}
+	why, hint, err := j.src.unfit(ctx, q, t)
+	if err != nil || why == "" {
+		return err
+	}
+	return &RefusedError{Message: fmt.Sprintf("%s cannot be journalled: %s", t.Name, why), Hint: hint}
+}
+
+// begin opens a segment. joined: since the segment before nothing was written that it does not tell of.
+func (j *Journal) begin(ctx context.Context, q engine.Querier, t *engine.Table, keep time.Duration, by string, joined bool) error {
+	g := &segment{id: newID(), table: t.Name, form: j.store.Form(t), keep: keep, by: by, joined: joined}
+	names, decls := g.form.Columns()
+	defs := append([]string{}, j.src.spelling().columns...)
+	for i := range names {
+		defs = append(defs, names[i]+" "+decls[i])
+	}
+	queries := []string{"CREATE TABLE " + j.own(g.data()) + " (" + strings.Join(defs, ", ") + ")" + j.db.Caps.TableOptions}
+	for _, index := range j.src.spelling().indexes {
+		queries = append(queries, fmt.Sprintf(index, j.own(g.data()), j.db.Ident(g.data()+"_at")))
+	}
+	for _, query := range queries {
+		if _, err := q.ExecContext(ctx, query); err != nil {
+			return fmt.Errorf("journal %s: %w", t.Name, err)
+		}
+	}
+	if err := j.src.install(ctx, q, g, t); err != nil {
+		return fmt.Errorf("journal %s: %w", t.Name, err)
+	}
+	if g.floor.IsZero() {
+		g.floor = g.started
+	}
+	return j.insert(ctx, q, g)
+}
+
+// end closes a segment: nothing more is recorded in it.
+func (j *Journal) end(ctx context.Context, q engine.Querier, g *segment, reason string) error {
+	if err := j.src.remove(ctx, q, g); err != nil {
+		return fmt.Errorf("end the journal of %s: %w", g.table, err)
+	}
+	now, err := j.now(ctx, q)
+	if err != nil {
+		return err
+	}
+	g.ended, g.reason = now, reason
+	if err := j.set(ctx, q, g, "ended_at", stamp(now)); err != nil {
+		return err
+	}
+	return j.set(ctx, q, g, "reason", reason)
+}
+
+// drop takes a segment away, with what it recorded.
+func (j *Journal) drop(ctx context.Context, q engine.Querier, g *segment) error {
+	if g.open() {
+		if err := j.src.remove(ctx, q, g); err != nil {
+			return fmt.Errorf("end the journal of %s: %w", g.table, err)
+		}
+	}
+	for _, query := range []string{
+		"DELETE FROM " + j.own(registry) + " WHERE id = '" + g.id + "'",
+		"DROP TABLE IF EXISTS " + j.own(g.data()),
+	} {
+		if _, err := q.ExecContext(ctx, query); err != nil {
+			return fmt.Errorf("drop the journal of %s: %w", g.table, err)
+		}
+	}
+	return nil
+}
+
+// Disable ends the journals of tables and drops what they recorded. Nothing of them is left behind. A table may be gone.
+func (j *Journal) Disable(ctx context.Context, q engine.Querier, tables []engine.Name) error {
+	all, err := j.segments(ctx, q)
+	if err != nil {
+		return err
+	}
+	left := len(all)
+	for _, n := range tables {
+		mine, err := j.named(ctx, q, all, n)
+		if err != nil {
+			return err
+		}
+		if len(mine) == 0 {
+			return &RefusedError{Message: fmt.Sprintf("%s is not journalled", n), Hint: "dbrollback journal status lists the tables that are"}
+		}
+		for _, g := range mine {
+			if err := j.drop(ctx, q, g); err != nil {
+				return err
+			}
+		}
+		left -= len(mine)
+	}
+	if left > 0 {
+		return nil
+	}
+	return j.vanish(ctx, q)
+}
+
+// named finds the segments of a table that may be gone, by the name that somebody typed.
+func (j *Journal) named(ctx context.Context, q engine.Querier, all []*segment, n engine.Name) ([]*segment, error) {
+	live, err := j.db.Resolve(ctx, q, n)
+	switch {
+	case err == nil:
+		n = live
+	case !errors.Is(err, engine.ErrNoTable):
+		return nil, err
+	case n.Schema == "":
+		for _, g := range all {
+			if g.table.Name == n.Name {
+				n = g.table
+			}
+		}
+	}
+	return j.of(all, n), nil
+}
+
+// vanish drops what all segments have in common, when the last one is gone.
+func (j *Journal) vanish(ctx context.Context, q engine.Querier) error {
+	for _, query := range append(j.src.spelling().vanish, "DROP TABLE IF EXISTS "+j.own(registry)) {
+		if _, err := q.ExecContext(ctx, query); err != nil {
+			return fmt.Errorf("drop the journal: %w", err)
+		}
+	}
+	return nil
+}
+
+// sound says why a segment cannot be trusted any more; "" when it can.
+func (j *Journal) sound(ctx context.Context, q engine.Querier, g *segment, t *engine.Table) (string, error) {
+	switch {
+	case !g.open():
+		return orElse(g.reason, "it was ended"), nil
+	case t == nil:
+		return "the table is gone", nil
+	case !g.form.Same(j.store, t):
+		return "the table was altered by something else than dbrollback up", nil
+	}
+	return j.src.sound(ctx, q, g, t)
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}

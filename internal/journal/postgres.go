@@ -1,0 +1,187 @@
+package journal
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// postgres records with statement triggers and their transition tables: those hold exactly the rows that were written, whatever chose
+// them. A trigger in front of the statement draws a number, because what other triggers write on its behalf is recorded first. The first
+// record of a transaction leaves a row in dbrollback_journal_open, whose deferred trigger writes down when the transaction
+// ends.
+type postgres struct{ j *Journal }
+
+//go:embed postgres_ensure.sql
+var postgresEnsure string
+
+//go:embed postgres_install.sql
+var postgresInstall string
+
+const pgTime = "to_char(%s AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+
+func (p postgres) spelling() spelling {
+	return spelling{
+		columns: []string{"n bigint GENERATED ALWAYS AS IDENTITY", "x bigint NOT NULL", "s bigint NOT NULL", "at timestamptz NOT NULL"},
+		x:       "j.x", s: "j.s",
+		at:   fmt.Sprintf(pgTime, "coalesce(c.at, j.at)"),
+		who:  "coalesce(c.who || CASE WHEN c.program <> '' THEN ' (' || c.program || ')' ELSE '' END, '')",
+		tx:   "j.x::text",
+		join: " LEFT JOIN (SELECT x, max(at) AS at, max(who) AS who, max(program) AS program FROM dbrollback.dbrollback_journal_commits GROUP BY x) c ON c.x = j.x",
+		now:  fmt.Sprintf(pgTime, "clock_timestamp()"),
+		// Records are in the order of time, so that the ends of blocks of them are index enough.
+		indexes: []string{"CREATE INDEX %[2]s ON %[1]s USING brin (at) WITH (pages_per_range = 16, autosummarize = on)"},
+		size:    "SELECT pg_total_relation_size(to_regclass($1::text))",
+		since: func(_ *segment, all []*segment, at time.Time) string {
+			late := p.late(all, at)
+			return fmt.Sprintf("j.at >= (SELECT least(min(b.began), %s) FROM (%s) b) AND j.x IN (SELECT b.x FROM (%s) b)", pgMoment(at), late, late)
+		},
+		old: func(_ *segment, all []*segment, before time.Time) string {
+			return fmt.Sprintf("j.at < %s AND j.x NOT IN (SELECT b.x FROM (%s) b)", pgMoment(before), p.late(all, before))
+		},
+		long: func(before time.Time) []string {
+			return []string{
+				"DELETE FROM dbrollback.dbrollback_journal_commits WHERE at < " + pgMoment(before),
+				"DELETE FROM dbrollback.dbrollback_journal_open WHERE at < " + pgMoment(before),
+			}
+		},
+		storage: "SELECT pg_catalog.pg_relation_filenode(to_regclass($1::text))::text",
+		vanish: []string{
+			"DROP TABLE IF EXISTS dbrollback.dbrollback_journal_open, dbrollback.dbrollback_journal_commits",
+			"DROP FUNCTION IF EXISTS dbrollback.dbrollback_journal_begin(), dbrollback.dbrollback_journal_end()",
+		},
+		some: "DELETE FROM %[1]s WHERE ctid = ANY (ARRAY(SELECT j.ctid FROM %[1]s j WHERE %[2]s LIMIT %[3]d))",
+	}
+}
+
+func pgMoment(t time.Time) string { return "'" + stamp(t) + "'::timestamptz" }
+
+// late gives the transactions that were not committed at a moment, and when they began: those that ended later, and those that wrote later,
+// whatever was written down of their end.
+func (p postgres) late(all []*segment, at time.Time) string {
+	parts := []string{"SELECT x, began FROM dbrollback.dbrollback_journal_commits WHERE at > " + pgMoment(at)}
+	for _, g := range all {
+		if g.open() || g.ended.After(at) {
+			parts = append(parts, fmt.Sprintf("SELECT x, at FROM %s WHERE at > %s", p.j.own(g.data()), pgMoment(at)))
+		}
+	}
+	return strings.Join(parts, " UNION ")
+}
+
+func (p postgres) ensure(ctx context.Context, q engine.Querier) error {
+	for _, query := range strings.Split(postgresEnsure, "\n\n") {
+		if _, err := q.ExecContext(ctx, query); err != nil {
+			return fmt.Errorf("make the journal: %w", err)
+		}
+	}
+	return nil
+}
+
+func (p postgres) unfit(ctx context.Context, q engine.Querier, t *engine.Table) (string, string, error) {
+	switch {
+	case t.Kind == "partitioned" || t.Kind == "partition":
+		return "it is a " + strings.Replace(t.Kind, "partitioned", "partitioned table", 1) + ": what is written by way of another table fires none of its triggers", "dbrollback snapshot create captures it whole", nil
+	case t.Rules:
+		return "it has rules, which may write something else than what was asked for", "replace its rules with triggers", nil
+	}
+	var parents int
+	if err := q.QueryRowContext(ctx, "SELECT count(*) FROM pg_catalog.pg_inherits WHERE inhrelid = $1::bigint::oid", int64(t.OID)).Scan(&parents); err != nil {
+		return "", "", fmt.Errorf("look for inheritance: %w", err)
+	}
+	if parents > 0 || len(t.Children) > 0 {
+		return "it inherits, or is inherited from: what is written by way of another table fires none of its triggers", "dbrollback snapshot create captures it whole", nil
+	}
+	return "", "", nil
+}
+
+var postgresEvents = []struct{ name, when, ref, function string }{
+	{"before", "BEFORE INSERT OR UPDATE OR DELETE", "", "begin"},
+	{"insert", "AFTER INSERT", " REFERENCING NEW TABLE AS dbrollback_new", ""},
+	{"update", "AFTER UPDATE", " REFERENCING OLD TABLE AS dbrollback_old NEW TABLE AS dbrollback_new", ""},
+	{"delete", "AFTER DELETE", " REFERENCING OLD TABLE AS dbrollback_old", ""},
+	{"truncate", "BEFORE TRUNCATE", "", ""},
+}
+
+func (g *segment) trigger(event string) string { return "dbrollback_journal_" + event + "_" + g.id }
+
+func (p postgres) install(ctx context.Context, q engine.Querier, g *segment, t *engine.Table) error {
+	j, db := p.j, p.j.db
+	if _, err := q.ExecContext(ctx, "LOCK TABLE ONLY "+db.Quote(t.Name)+" IN SHARE ROW EXCLUSIVE MODE"); err != nil {
+		return err
+	}
+	names, _ := g.form.Columns()
+	pairs := func(transition string) string {
+		columns := []string{`row_number() OVER () AS "dbrollback i"`}
+		for _, c := range g.form.Table().Columns {
+			if !c.Generated {
+				columns = append(columns, "x."+db.Ident(c.Name))
+			}
+		}
+		return "(SELECT " + strings.Join(columns, ", ") + " FROM " + transition + " x)"
+	}
+	settings := ""
+	if g.form.AsText() {
+		settings = " SET DateStyle = 'ISO', 'MDY' SET IntervalStyle = 'postgres' SET TimeZone = 'UTC' SET extra_float_digits = '3' SET bytea_output = 'hex' SET lc_monetary = 'C' SET xmloption = 'content'"
+	}
+	record := func(op, old, now, from string) string {
+		values := append([]string{"dbrollback_x", "dbrollback_s", "clock_timestamp()", "'" + op + "'"}, j.store.Values(g.form, old, now)...)
+		return fmt.Sprintf("INSERT INTO %s (x, s, at, %s) SELECT %s FROM %s", j.own(g.data()), strings.Join(names, ", "), strings.Join(values, ", "), from)
+	}
+	body := strings.NewReplacer(
+		"@function", db.Quote(db.Own(g.data())), "@settings", settings, "@tag", "$dbrollback_"+g.id+"$",
+		"@insert", record("i", "", "r", "dbrollback_new r"),
+		"@update", record("u", "o", "w", pairs("dbrollback_old")+` o JOIN `+pairs("dbrollback_new")+` w ON w."dbrollback i" = o."dbrollback i"`),
+		"@one", record("u", "o", "w", "dbrollback_old o CROSS JOIN dbrollback_new w"),
+		"@delete", record("d", "r", "", "dbrollback_old r"),
+		"@truncate", record("t", "r", "", "ONLY "+db.Quote(t.Name)+" r"),
+	).Replace(postgresInstall)
+	queries := []string{body, "REVOKE ALL ON FUNCTION " + j.own(g.data()) + "() FROM PUBLIC"}
+	for _, e := range postgresEvents {
+		function := j.own(g.data())
+		if e.function != "" {
+			function = j.own("dbrollback_journal_" + e.function)
+		}
+		trigger := db.Ident(g.trigger(e.name))
+		queries = append(queries, fmt.Sprintf("CREATE TRIGGER %s %s ON %s%s FOR EACH STATEMENT EXECUTE FUNCTION %s()", trigger, e.when, db.Quote(t.Name), e.ref, function),
+			fmt.Sprintf("ALTER TABLE ONLY %s ENABLE ALWAYS TRIGGER %s", db.Quote(t.Name), trigger)) // what a replica or a tool writes counts as well
+	}
+	for _, query := range queries {
+		if _, err := q.ExecContext(ctx, query); err != nil {
+			return err
+		}
+	}
+	var err error
+	g.started, err = j.now(ctx, q)
+	return err
+}
+
+func (p postgres) remove(ctx context.Context, q engine.Querier, g *segment) error {
+	// With its function go the triggers, wherever the table is; the one in front is not that function's.
+	var table *string
+	if err := q.QueryRowContext(ctx, "SELECT min(tgrelid::regclass::text) FROM pg_catalog.pg_trigger WHERE tgname = $1::text AND NOT tgisinternal", g.trigger("before")).Scan(&table); err != nil {
+		return err
+	}
+	if table != nil {
+		if _, err := q.ExecContext(ctx, "DROP TRIGGER "+p.j.db.Ident(g.trigger("before"))+" ON "+*table); err != nil {
+			return err
+		}
+	}
+	_, err := q.ExecContext(ctx, "DROP FUNCTION IF EXISTS "+p.j.own(g.data())+"() CASCADE")
+	return err
+}
+
+func (p postgres) sound(ctx context.Context, q engine.Querier, g *segment, t *engine.Table) (string, error) {
+	var on int
+	err := q.QueryRowContext(ctx, `SELECT count(*) FROM pg_catalog.pg_trigger WHERE tgrelid = $1::bigint::oid AND tgname LIKE 'dbrollback\_journal\_%' AND right(tgname, 32) = $2::text AND tgenabled = 'A'`, int64(t.OID), g.id).Scan(&on)
+	if err != nil {
+		return "", fmt.Errorf("look for triggers: %w", err)
+	}
+	if on < len(postgresEvents) {
+		return "its triggers are gone, or switched off", nil
+	}
+	return "", nil
+}

@@ -1,0 +1,104 @@
+package journal
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
+)
+
+// span is how far back the segments of a table, oldest first, go without a gap: those that do, and the oldest moment.
+func span(mine []*segment) (chain []*segment, from time.Time) {
+	for i := len(mine) - 1; i >= 0; i-- {
+		chain = append([]*segment{mine[i]}, chain...)
+		if !mine[i].joined {
+			break
+		}
+		if i > 0 {
+			if _, ok := mine[i-1].form.Within(mine[len(mine)-1].form); !ok {
+				break // a column of it is gone
+			}
+		}
+	}
+	if len(chain) > 0 {
+		from = chain[0].floor
+	}
+	return chain, from
+}
+
+// Since implements snapshot.Journal.
+func (j *Journal) Since(ctx context.Context, q engine.Querier, live *engine.Table, at time.Time) (*snapshot.Changes, error) {
+	all, err := j.segments(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	mine := j.of(all, live.Name)
+	if len(mine) == 0 {
+		return nil, nil
+	}
+	last := mine[len(mine)-1]
+	why, err := j.sound(ctx, q, last, live)
+	if err != nil {
+		return nil, err
+	}
+	now, err := j.now(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if why != "" {
+		return nil, &snapshot.NothingError{Message: fmt.Sprintf("the journal of %s cannot be used: %s", live.Name, why),
+			Hint: "dbrollback journal enable begins a new one; dbrollback snapshot list shows captures, to be given to --snapshot"}
+	}
+	chain, from := span(mine)
+	if at.Before(from) {
+		e := &snapshot.NothingError{Message: fmt.Sprintf("the journal of %s goes from %s to now, %s; %s is before that", live.Name, stamp(from), stamp(now), stamp(at)),
+			Hint: "--at " + stamp(from) + " is the earliest that can be had; dbrollback snapshot list shows captures, to be given to --snapshot"}
+		for _, g := range mine[:len(mine)-len(chain)] {
+			e.Have = append(e.Have, fmt.Sprintf("%s to %s: journalled, but then %s", stamp(g.floor), stamp(g.ended), orElse(g.reason, "it was altered")))
+		}
+		return nil, e
+	}
+	for len(chain) > 1 && !chain[0].ended.After(at) {
+		chain = chain[1:]
+	}
+	return j.changes(chain, all, at)
+}
+
+// changes spells what the segments of a table know since a moment, in the form of the oldest.
+func (j *Journal) changes(chain, all []*segment, at time.Time) (*snapshot.Changes, error) {
+	sp := j.src.spelling()
+	first := chain[0]
+	names, _ := first.form.Columns()
+	var parts []string
+	for i, g := range chain {
+		columns, ok := first.form.Within(g.form)
+		if !ok {
+			return nil, fmt.Errorf("the journal of %s has segments that do not go together", g.table)
+		}
+		for k := range columns {
+			columns[k] = "j." + columns[k] + " AS " + names[k+1]
+		}
+		where := sp.since(g, all, at)
+		if sp.sides != nil && i > 0 {
+			_, after := sp.sides(g.started)
+			where += " AND " + after
+		}
+		if sp.sides != nil && i+1 < len(chain) {
+			before, _ := sp.sides(chain[i+1].started)
+			where += " AND " + before
+		}
+		parts = append(parts, fmt.Sprintf("SELECT %d + j.n AS n, %s AS x, %s AS s, j.op AS op, %s FROM %s j WHERE %s", int64(i)*segmentStride, sp.x, sp.s, strings.Join(columns, ", "),
+			j.own(g.data()), where))
+	}
+	c := &snapshot.Changes{Form: first.form, Query: strings.Join(parts, " UNION ALL ")}
+	if sp.note != "" {
+		c.Notes = append(c.Notes, sp.note)
+	}
+	return c, nil
+}
+
+// segmentStride is how far apart the numbers of the records of segments are.
+const segmentStride = 1_000_000_000_000_000

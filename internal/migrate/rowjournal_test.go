@@ -1,0 +1,200 @@
+package migrate_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
+	"github.com/dbrollback/dbrollback/internal/testdb"
+)
+
+// serverTime is a moment by the server's clock, apart from what was written before and what comes after.
+func serverTime(t *testing.T, dsn string) time.Time {
+	t.Helper()
+	query := "SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
+	switch {
+	case strings.HasPrefix(dsn, "postgres"):
+		query = `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+	case !strings.HasPrefix(dsn, "sqlite"):
+		query = "SELECT DATE_FORMAT(UTC_TIMESTAMP(6), '%Y-%m-%dT%H:%i:%s.%fZ')"
+	}
+	read := func() time.Time {
+		at, err := time.Parse(time.RFC3339Nano, testdb.Query(t, dsn, query)[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at.Truncate(time.Millisecond)
+	}
+	next := func(after time.Time) time.Time {
+		for {
+			if at := read(); at.After(after) {
+				return at
+			}
+		}
+	}
+	at := next(read())
+	next(at)
+	return at
+}
+
+// TestJournalFollowsMigrations: what changes the shape of a journalled table, and its rows; restore to before works where every change is
+// known, and is refused where it is not. Nothing of it is drift, and disable leaves the database as it was.
+func TestJournalFollowsMigrations(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		const make = "CREATE TABLE note (id integer NOT NULL PRIMARY KEY, body varchar(40), c integer)"
+		f := newFixture(t, dsn, make+";\nINSERT INTO note VALUES (1, 'one', 1), (2, 'two', 2), (3, 'three', 3)", map[string]string{
+			"00001_add.sql":  migration("ALTER TABLE note ADD COLUMN d integer DEFAULT 7;\nUPDATE note SET body = 'by migration' WHERE id = 1;", "ALTER TABLE note DROP COLUMN d;"),
+			"00002_drop.sql": migration("ALTER TABLE note DROP COLUMN c;", "ALTER TABLE note ADD COLUMN c integer;"),
+			"00003_gone.sql": migration("DROP TABLE note;", strings.Replace(make, ", c integer", ", d integer DEFAULT 7", 1)+";"),
+		})
+		ctx := context.Background()
+		before := f.dump()
+		enable := func(m *migrate.Migrator) {
+			t.Helper()
+			if _, err := m.EnableJournal(ctx, tables("note"), time.Hour); err != nil {
+				t.Fatal(err)
+			}
+		}
+		up := func(to int64) *migrate.Result {
+			t.Helper()
+			res, err := f.open().Up(ctx, migrate.UpRequest{To: to})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return res
+		}
+		bodies := func() string {
+			return strings.Join(testdb.Query(t, dsn, "SELECT body FROM note ORDER BY id"), " ")
+		}
+		to := func(at time.Time, mode snapshot.Mode) error {
+			_, err := f.open().Restore(ctx, migrate.RestoreRequest{Ask: snapshot.Ask{Tables: tables("note"), At: at, Mode: mode}, Write: true})
+			return err
+		}
+		enable(f.open())
+		f.exec("UPDATE note SET body = 'changed' WHERE id = 2;\nDELETE FROM note WHERE id = 3")
+		first := serverTime(t, dsn)
+		was := bodies()
+		f.exec("INSERT INTO note VALUES (3, 'again', 3)")
+		up(1)
+		f.exec("UPDATE note SET d = 8;\nINSERT INTO note VALUES (4, 'four', 4, 4)")
+		second := serverTime(t, dsn)
+		then := bodies()
+		if err := to(first, snapshot.Replace); err != nil {
+			t.Fatalf("over an added column: %v", err)
+		}
+		if got := bodies(); got != was {
+			t.Errorf("over an added column: %s, want %s", got, was)
+		}
+		if err := to(second, snapshot.Replace); err != nil {
+			t.Fatal(err)
+		}
+		if got := bodies(); got != then {
+			t.Errorf("and back: %s, want %s", got, then)
+		}
+		if got := strings.Join(testdb.Query(t, dsn, "SELECT d FROM note ORDER BY id"), " "); got != "8 8 8 4" {
+			t.Errorf("the added column is %s", got)
+		}
+		if res := up(2); len(res.Warnings) != 1 || !strings.Contains(res.Warnings[0], "begins anew") {
+			t.Errorf("warnings = %q", res.Warnings)
+		}
+		var nothing *snapshot.NothingError
+		if err := to(second, snapshot.Merge); !errors.As(err, &nothing) || !strings.Contains(err.Error(), "goes from") {
+			t.Errorf("over a dropped column: %v, want a refusal that names the span", err)
+		}
+		f.exec("UPDATE note SET body = 'later' WHERE id = 1")
+		third := serverTime(t, dsn)
+		then = bodies()
+		f.exec("DELETE FROM note")
+		if err := to(third, snapshot.Merge); err != nil {
+			t.Fatal(err)
+		}
+		if got := bodies(); got != then {
+			t.Errorf("after the column was dropped: %s, want %s", got, then)
+		}
+		if res := up(3); len(res.Warnings) != 1 || !strings.Contains(res.Warnings[0], "ends") {
+			t.Errorf("warnings = %q", res.Warnings)
+		}
+		for range 3 {
+			if _, err := f.open().Rollback(ctx, migrate.RollbackRequest{Steps: 1, To: -1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all, err := f.open().JournalStatus(ctx)
+		if err != nil || len(all) != 1 || !all[0].Recording {
+			t.Fatalf("status = %+v, %v", all, err)
+		}
+		fourth := serverTime(t, dsn)
+		then = bodies()
+		f.exec("UPDATE note SET body = NULL")
+		if err := to(fourth, snapshot.Merge); err != nil {
+			t.Fatal(err)
+		}
+		if got := bodies(); got != then {
+			t.Errorf("after the table came back: %s, want %s", got, then)
+		}
+		if _, err := f.open().DisableJournal(ctx, tables("note")); err != nil {
+			t.Fatal(err)
+		}
+		f.exec("DELETE FROM note;\nINSERT INTO note (id, body, c) VALUES (1, 'one', 1), (2, 'two', 2), (3, 'three', 3)")
+		if got := f.dump(); got != before {
+			t.Errorf("something was left behind:\n%s", testdb.Diff(before, got))
+		}
+	}, testdb.Everywhere()...)
+}
+
+// TestJournalRestoreKilled: SIGKILL at random instants of a restore from the journal. The table is as before or as after, the journal goes
+// on, and the same command again reaches the end.
+func TestJournalRestoreKilled(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		fill(t, dsn)
+		run := func(args ...string) testdb.Result {
+			t.Helper()
+			r := testdb.Run(t, testdb.Command{Args: append(args, "--no-progress", "--lock-timeout", "30s", "--dsn", dsn)})
+			if r.Code != 0 {
+				t.Fatal(r)
+			}
+			return r
+		}
+		dump := func() string {
+			return strings.Join(testdb.Query(t, dsn, "SELECT id FROM people ORDER BY id"), " ") + strings.Join(testdb.Query(t, dsn, "SELECT name FROM people ORDER BY id"), " ") + strings.Join(testdb.Query(t, dsn, "SELECT coalesce(sum(score), 0) FROM people"), " ")
+		}
+		run("journal", "enable", "people")
+		at := serverTime(t, dsn)
+		was := dump()
+		write := func() string {
+			testdb.Exec(t, dsn, "UPDATE people SET score = -1, name = 'app' WHERE id % 3 = 0", "DELETE FROM people WHERE id % 7 = 0 AND id NOT IN (SELECT person_id FROM orders)", "INSERT INTO people (id, name, score) VALUES (90001, 'later', 1)")
+			return dump()
+		}
+		args := []string{"restore", "--table", "people", "--at", at.Format(time.RFC3339Nano), "--mode", "replace", "--yes"}
+		written := write()
+		took := run(args...).Took
+		if got := dump(); got != was {
+			t.Fatalf("not as it was:\n%s", testdb.Diff(was, got))
+		}
+		rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
+		killed := 0
+		for range max(3, kills(t)/2) {
+			if got := write(); got != written {
+				t.Fatalf("the writes made something else:\n%s", testdb.Diff(written, got))
+			}
+			r := testdb.Run(t, testdb.Command{Args: append(args, "--no-progress", "--dsn", dsn), KillAfter: time.Duration(rng.Int64N(int64(took)))})
+			if r.Killed {
+				killed++
+			}
+			run(args...)
+			if got := dump(); got != was {
+				t.Fatalf("again, after a kill: not as it was:\n%s", testdb.Diff(was, got))
+			}
+		}
+		if killed == 0 {
+			t.Error("no run was killed: each was faster than its kill")
+		}
+	}, everywhere...)
+}

@@ -1,0 +1,159 @@
+package migrate_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/testdb"
+)
+
+// window is a moment between two statements of a migration in which the application writes.
+type window struct {
+	name     string
+	up, down string
+	verb     string // in which it is: up when empty
+	after    string // the statement, of the migration or of the run's own, after which it is; up to the end of its transaction or lock
+	write    string
+	table    string   // items, when empty
+	want     []string // its rows after the rollback
+	// Conflicts that the rollback reports at the least; 0: none.
+	conflicts int64
+}
+
+const windowTables = `CREATE TABLE items (id integer PRIMARY KEY, v integer, note varchar(20));
+INSERT INTO items VALUES (1, 10, 'a'), (2, 20, 'b'), (3, 30, 'c');
+CREATE TABLE log (v integer, note varchar(20));
+INSERT INTO log VALUES (1, 'a'), (2, 'b'), (2, 'b');
+CREATE TABLE other (id integer PRIMARY KEY, v integer);
+INSERT INTO other VALUES (1, 1);
+`
+
+var windows = []window{
+	{name: "type change, then another statement", up: "ALTER TABLE items MODIFY v smallint;\nUPDATE other SET v = 2;", down: "ALTER TABLE items MODIFY v integer;",
+		after: "ALTER TABLE items MODIFY", write: "UPDATE items SET v = 77 WHERE id = 2", want: []string{"1|10|a", "2|77|b", "3|30|c"}, conflicts: 1},
+	{name: "type change that cuts, the value written again", up: "ALTER TABLE items MODIFY v decimal(3,0);\nUPDATE other SET v = 2;", down: "ALTER TABLE items MODIFY v integer;",
+		after: "ALTER TABLE items MODIFY", write: "UPDATE items SET v = 77 WHERE id = 2", want: []string{"1|10|a", "2|77|b", "3|30|c"}, conflicts: 1},
+	{name: "character set", up: "ALTER TABLE items CONVERT TO CHARACTER SET latin1;\nUPDATE other SET v = 2;", down: "ALTER TABLE items CONVERT TO CHARACTER SET utf8mb4;",
+		after: "ALTER TABLE items CONVERT", write: "UPDATE items SET note = 'new' WHERE id = 3", want: []string{"1|10|a", "2|20|b", "3|30|new"}, conflicts: 1},
+	{name: "truncate", up: "TRUNCATE TABLE items;\nUPDATE other SET v = 2;", down: "SELECT 1;",
+		after: "TRUNCATE", write: "INSERT INTO items VALUES (2, 99, 'new'), (9, 9, 'nine')", want: []string{"1|10|a", "2|99|new", "3|30|c", "9|9|nine"}, conflicts: 1},
+	{name: "two updates of the same rows", up: "UPDATE items SET v = v + 1;\nUPDATE items SET v = v * 2;", down: "SELECT 1;",
+		after: "UPDATE items SET v = v + 1", write: "UPDATE items SET v = 500 WHERE id = 2", want: []string{"1|10|a", "2|500|b", "3|30|c"}, conflicts: 1},
+	{name: "two updates, the second makes of the write what the first had made", up: "UPDATE items SET v = 0;\nUPDATE items SET v = 0 WHERE v > 100;", down: "SELECT 1;",
+		after: "UPDATE items SET v = 0;", write: "UPDATE items SET v = 500 WHERE id = 2", want: []string{"1|10|a", "2|500|b", "3|30|c"}, conflicts: 1},
+	{name: "update, then type change", up: "UPDATE items SET v = v + 1;\nALTER TABLE items MODIFY v bigint;", down: "ALTER TABLE items MODIFY v integer;",
+		after: "UPDATE items SET v = v + 1", write: "UPDATE items SET v = 500 WHERE id = 2", want: []string{"1|10|a", "2|500|b", "3|30|c"}, conflicts: 1},
+	{name: "type change, then update", up: "ALTER TABLE items MODIFY v bigint;\nUPDATE items SET v = v + 1;", down: "ALTER TABLE items MODIFY v integer;",
+		after: "ALTER TABLE items MODIFY", write: "UPDATE items SET v = 500 WHERE id = 2", want: []string{"1|10|a", "2|500|b", "3|30|c"}, conflicts: 1},
+	{name: "update, then rename and another update", up: "UPDATE items SET v = v + 1;\nALTER TABLE items RENAME COLUMN v TO w;\nUPDATE items SET w = w * 2;", down: "ALTER TABLE items RENAME COLUMN w TO v;",
+		after: "ALTER TABLE items RENAME", write: "UPDATE items SET w = 500 WHERE id = 2", want: []string{"1|10|a", "2|500|b", "3|30|c"}, conflicts: 1},
+	{name: "update, then delete", up: "UPDATE items SET v = v + 1;\nDELETE FROM items WHERE id > 1;", down: "SELECT 1;",
+		after: "UPDATE items SET v = v + 1", write: "UPDATE items SET v = 500 WHERE id = 2", want: []string{"1|10|a", "2|500|b", "3|30|c"}, conflicts: 1},
+	{name: "update, then drop of the table", up: "UPDATE items SET v = v + 1;\nDROP TABLE items;", down: "CREATE TABLE items (id integer PRIMARY KEY, v integer, note varchar(20));",
+		after: "UPDATE items SET v = v + 1", write: "UPDATE items SET v = 500 WHERE id = 2", want: []string{"1|10|a", "2|500|b", "3|30|c"}, conflicts: 1},
+	{name: "update, then drop of the column", up: "UPDATE items SET v = v + 1;\nALTER TABLE items DROP COLUMN v;", down: "ALTER TABLE items ADD COLUMN v integer AFTER id;",
+		after: "UPDATE items SET v = v + 1", write: "UPDATE items SET v = 500 WHERE id = 2", want: []string{"1|10|a", "2|500|b", "3|30|c"}, conflicts: 1},
+	{name: "delete, then update", up: "DELETE FROM items WHERE id = 2;\nUPDATE items SET v = v + 1;", down: "SELECT 1;",
+		after: "DELETE FROM items", write: "INSERT INTO items VALUES (2, 500, 'new')", want: []string{"1|10|a", "2|500|new", "3|30|c"}, conflicts: 1},
+	{name: "down: update", verb: "rollback", up: "UPDATE items SET v = v * 2;", down: "UPDATE items SET v = v / 2;\nUPDATE other SET v = 1;",
+		after: "UPDATE items SET v = v / 2", write: "UPDATE items SET v = 500 WHERE id = 2", want: []string{"1|10|a", "2|500|b", "3|30|c"}, conflicts: 1},
+	{name: "down: between two updates", verb: "rollback", up: "UPDATE items SET v = v * 2;", down: "UPDATE items SET v = v - 1;\nUPDATE items SET v = v / 2;",
+		after: "UPDATE items SET v = v - 1", write: "UPDATE items SET v = 500 WHERE id = 2", want: []string{"1|10|a", "2|250|b", "3|30|c"}, conflicts: 1},
+	{name: "down: type change", verb: "rollback", up: "ALTER TABLE items MODIFY v smallint;", down: "ALTER TABLE items MODIFY v integer;\nUPDATE other SET v = 1;",
+		after: "ALTER TABLE items MODIFY", write: "UPDATE items SET v = 500 WHERE id = 2", want: []string{"1|10|a", "2|500|b", "3|30|c"}, conflicts: 1},
+	{name: "down: before its type change", verb: "rollback", up: "ALTER TABLE items MODIFY v smallint;", down: "UPDATE other SET v = 1;\nALTER TABLE items MODIFY v integer;",
+		after: "UPDATE other", write: "UPDATE items SET v = 500 WHERE id = 2", want: []string{"1|10|a", "2|500|b", "3|30|c"}, conflicts: 1},
+	{name: "without a key: update", table: "log", up: "UPDATE log SET v = v + 1;\nUPDATE other SET v = 2;", down: "SELECT 1;",
+		after: "UPDATE log", write: "INSERT INTO log VALUES (99, 'new')", want: []string{"1|a", "2|b", "2|b", "99|new"}},
+	{name: "without a key: type change", table: "log", up: "ALTER TABLE log MODIFY v smallint;\nUPDATE other SET v = 2;", down: "ALTER TABLE log MODIFY v integer;",
+		after: "ALTER TABLE log", write: "INSERT INTO log VALUES (99, 'new')", want: []string{"1|a", "2|b", "2|b", "99|new"}},
+	{name: "without a key: two updates", table: "log", up: "UPDATE log SET v = v + 1;\nUPDATE log SET v = v * 2;", down: "SELECT 1;",
+		after: "UPDATE log SET v = v + 1", write: "INSERT INTO log VALUES (99, 'new')", want: []string{"2|a", "3|b", "3|b", "99|new"}, conflicts: 1},
+	{name: "without a key: update, then drop", table: "log", up: "UPDATE log SET v = v + 1;\nDROP TABLE log;", down: "CREATE TABLE log (v integer, note varchar(20));",
+		after: "UPDATE log SET v = v + 1", write: "INSERT INTO log VALUES (99, 'new')", want: []string{"2|a", "3|b", "3|b", "99|new"}, conflicts: 1},
+	{name: "without a key, down: update", table: "log", verb: "rollback", up: "UPDATE log SET v = v * 2;", down: "UPDATE log SET v = v / 2;\nUPDATE other SET v = 1;",
+		after: "UPDATE log SET v = v / 2", write: "INSERT INTO log VALUES (99, 'new')", want: []string{"1|a", "2|b", "2|b", "99|new"}},
+	{name: "without a key, down: beside it", table: "log", verb: "rollback", up: "UPDATE log SET v = v * 2;", down: "UPDATE other SET v = 1;",
+		after: "UPDATE other", write: "INSERT INTO log VALUES (99, 'new')", want: []string{"1|a", "2|b", "2|b", "99|new"}},
+	{name: "without a key, down: the table is back", table: "log", verb: "rollback", up: "UPDATE log SET v = 0;\nDROP TABLE log;", down: "CREATE TABLE log (v integer, note varchar(20));\nUPDATE other SET v = 1;",
+		after: "UPDATE other", write: "INSERT INTO log VALUES (99, 'new')", want: []string{"1|a", "2|b", "2|b", "99|new"}},
+}
+
+// TestWindows: where each statement commits by itself, the application writes between them. What it wrote stays, and
+// is reported where the migration had captured the row; all else is as before.
+func TestWindows(t *testing.T) {
+	t.Parallel()
+	for _, x := range windows {
+		t.Run(x.name, func(t *testing.T) {
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				f := newFixture(t, dsn, windowTables, nil)
+				c := &cutter{T: t, dsn: dsn, files: fstest.MapFS{"00001_change.sql": {Data: []byte(migration(x.up, x.down))}}}
+				if x.verb == "rollback" {
+					c.must("up")
+				}
+				written := c.during(map[bool]string{true: "rollback", false: "up"}[x.verb == "rollback"], strings.TrimSuffix(x.after, ";"), func() { f.exec(x.write) })
+				res := written.res
+				if x.verb != "rollback" {
+					var err error
+					if res, err = c.open(dsn).Rollback(context.Background(), migrate.RollbackRequest{To: -1, Steps: 1}); err != nil {
+						t.Fatalf("rollback: %v", err)
+					}
+				}
+				table, columns := "items", "id, v, note"
+				if x.table == "log" {
+					table, columns = "log", "v, note"
+				}
+				if got := testdb.Query(t, dsn, "SELECT "+columns+" FROM "+table+" ORDER BY 1, 2"); !slices.Equal(got, x.want) {
+					t.Errorf("rows %v, want %v", got, x.want)
+				}
+				if n := int64(len(res.Conflicts)); n < x.conflicts || x.conflicts == 0 && n > 0 {
+					t.Errorf("%d conflicts reported, want %d: %+v", n, x.conflicts, res.Conflicts)
+				}
+				if got := testdb.Query(t, dsn, "SELECT * FROM other"); x.verb != "rollback" && !slices.Equal(got, []string{"1|1"}) {
+					t.Errorf("other: %v", got)
+				}
+			}, family...)
+		})
+	}
+}
+
+type outcome struct{ res *migrate.Result }
+
+// during runs a verb and calls f when a statement has run and its transaction or its lock has ended.
+func (c *cutter) during(verb, after string, f func()) outcome {
+	c.Helper()
+	const waiting, seen, ended, done = 0, 1, 2, 3
+	at := waiting
+	w, dsn := newWire(c.T, c.dsn, func(query string) cut {
+		switch {
+		case at == waiting && strings.HasPrefix(strings.TrimSpace(query), after):
+			at = seen
+		case at == seen && (query == "COMMIT" || query == "UNLOCK TABLES" || strings.Contains(query, "INTO `dbrollback_operations`") && strings.Contains(after, " RENAME ")):
+			at = ended
+		case at == ended:
+			at = done
+			f()
+		}
+		return goOn
+	})
+	defer w.close()
+	m := c.open(dsn)
+	var out outcome
+	var err error
+	if verb == "rollback" {
+		out.res, err = m.Rollback(context.Background(), migrate.RollbackRequest{To: -1, Steps: 1})
+	} else {
+		out.res, err = m.Up(context.Background(), migrate.UpRequest{To: -1})
+	}
+	if err != nil {
+		c.Fatalf("%s: %v", verb, err)
+	}
+	if at != done {
+		c.Fatalf("%s never came past %q", verb, after)
+	}
+	return out
+}

@@ -1,0 +1,259 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// Journal knows what was written to tables since any moment of a span: a further source of rows as they were. Package journal
+// implements it.
+type Journal interface {
+	// Since gives what was written to a table since a moment; nil when there is no journal of the table. A moment of which
+	// nothing is known is a *NothingError.
+	Since(ctx context.Context, q engine.Querier, live *engine.Table, at time.Time) (*Changes, error)
+}
+
+// Changes is what was written to a table since a moment by transactions that were not committed then.
+type Changes struct {
+	Form *Form
+	// Query gives a row for each row that was written: n, x, s and the columns of the form. Different transactions (x) wrote one row
+	// in the order of n, one transaction in the order of s.
+	Query string
+	Args  []any
+	Notes []string // what a person ought to know of it
+}
+
+// fromJournal names the journal where a snapshot is named otherwise.
+const fromJournal = "journal"
+
+// journalled finds what the journal knows of one table; nil when it is not asked, or knows nothing of the table.
+func (s *Store) journalled(ctx context.Context, q engine.Querier, ask Ask, n engine.Name) (*held, error) {
+	if s.Journal == nil || ask.Captures || ask.At.IsZero() || ask.Snapshot != "" || ask.HasMigration {
+		return nil, nil
+	}
+	live, err := s.db.Inspect(ctx, q, n)
+	if errors.Is(err, engine.ErrNoTable) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	changes, err := s.Journal.Since(ctx, q, live, ask.At)
+	if err != nil || changes == nil {
+		return nil, err
+	}
+	c := changes.Form.c
+	c.ID, c.CapturedAt, c.Direction, c.Table = fromJournal, ask.At, fromJournal, live.Name.String()
+	c.Fields, c.Key = slices.Clone(c.Fields), slices.Clone(c.Key)
+	h := &held{home: live.Name, live: live, moment: ask.At, snapshot: fromJournal, captures: []*capture{&c}, changes: changes}
+	return h, s.rename(ask, h)
+}
+
+// inverting makes the entries of a table from what was written to it since: for each key that was written, whether a row had it
+// at that moment, and which. The cost grows with the writes, not with the table.
+type inverting struct {
+	s    *Store
+	h    *held
+	r    *Restorer
+	live *engine.Table
+	all  *capture // what was written, a row each
+	d    *capture // what follows from it, an entry a key
+}
+
+// invert gives the entries. Under merge, keys that no row had then are left out, except those that a row of then has moved to.
+// whole adds the rows that nobody wrote since.
+func (s *Store) invert(ctx context.Context, tx engine.Querier, h *held, live *engine.Table, merge, whole bool) (*restoring, error) {
+	c := h.captures[0]
+	w := &inverting{s: s, h: h, r: &Restorer{s: s}, live: live}
+	w.all = &capture{Info: c.Info, detail: c.detail}
+	w.d = &capture{Info: c.Info, detail: c.detail}
+	w.all.ID, w.d.ID, w.d.Moved = newID(), newID(), false
+	for _, step := range []func(context.Context, engine.Querier) error{w.collect, w.judge, w.doubt} {
+		if err := step(ctx, tx); err != nil {
+			return nil, err
+		}
+	}
+	if merge {
+		if err := w.keepLater(ctx, tx); err != nil {
+			return nil, err
+		}
+	}
+	if whole {
+		if err := w.rest(ctx, tx); err != nil {
+			return nil, err
+		}
+	}
+	n, err := number(ctx, tx, "count", "SELECT count(*) FROM "+s.own(w.d.data()))
+	if err != nil {
+		return nil, err
+	}
+	w.d.Rows = n
+	return &restoring{capture: w.d}, s.drop(ctx, tx, "forget what was written", s.own(w.all.data()))
+}
+
+// what was written, and who is asked.
+func (w *inverting) what() string { return "read the journal of " + w.live.Name.String() }
+
+// collect writes down what was written since.
+func (w *inverting) collect(ctx context.Context, tx engine.Querier) error {
+	names, decls := w.all.columns()
+	defs := []string{"n bigint NOT NULL", "x bigint NOT NULL", "s bigint NOT NULL"}
+	for i := range names {
+		defs = append(defs, names[i]+" "+decls[i])
+	}
+	if err := w.s.desk(ctx, tx, w.what(), w.all, defs); err != nil {
+		return err
+	}
+	into := list(append([]string{"n", "x", "s"}, names...))
+	if _, err := exec(ctx, tx, w.what(), fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM (%s) q", w.s.own(w.all.data()), into, into, w.h.changes.Query), w.h.changes.Args...); err != nil {
+		return err
+	}
+	return w.s.indexed(ctx, tx, w.all, k)
+}
+
+// still is the condition that a write left the key of its row as it was.
+func (w *inverting) still(alias string) string {
+	var parts []string
+	for i, f := range w.all.Key {
+		parts = append(parts, w.s.image(alias+"."+k(i), f)+" = "+w.s.image(alias+"."+o(i), f))
+	}
+	return all(parts...)
+}
+
+// judge finds out, key by key, whether there was a row. What is there now, less the writes that made one, plus those that took one
+// away, says so in whatever order one statement's writes were recorded; the oldest write that found a row says what was in it. An
+// op of ? is a sum that cannot be.
+func (w *inverting) judge(ctx context.Context, tx engine.Querier) error {
+	s, d := w.s, w.d
+	names, decls := d.columns()
+	defs := []string{"n bigint NOT NULL"}
+	for i := range names {
+		defs = append(defs, names[i]+" "+decls[i])
+	}
+	if err := s.desk(ctx, tx, w.what(), d, defs); err != nil {
+		return err
+	}
+	name := func(i int) string { return w.r.column(w.live, d.Key[i].Name) }
+	var found, made, keys, images, values, out []string
+	for i, f := range d.Key {
+		found, made = append(found, "r."+o(i)+" AS "+k(i)), append(made, "r."+k(i))
+		keys, images = append(keys, "y."+k(i)), append(images, s.image("y."+k(i), f))
+		out = append(out, "z."+k(i))
+	}
+	for i, f := range d.Fields {
+		found, made = append(found, "r."+v(i)), append(made, "NULL")
+		now := "NULL"
+		if j := columnIndex(w.live, w.r.column(w.live, f.Name)); j >= 0 {
+			c := w.live.Columns[j]
+			now = s.f.value("t."+s.q(c.Name), field{Type: s.typed(c), Decl: f.Decl, Text: f.Text, Set: f.Set})
+		}
+		values = append(values, "y."+v(i), now+" AS "+present(i))
+		out = append(out, fmt.Sprintf("CASE WHEN z.e = 1 THEN z.%s ELSE z.%s END", v(i), present(i)))
+	}
+	by := "PARTITION BY " + list(images)
+	writes := fmt.Sprintf("SELECT r.n, r.x, r.s, 1 AS was, CASE WHEN r.op = 'u' AND %s THEN 0 ELSE 1 END AS d, %s FROM %s r WHERE r.op <> 'i' UNION ALL SELECT r.n, r.x, r.s, 0, -1, %s FROM %s r WHERE r.op = 'i' OR r.op = 'u' AND NOT (%s)",
+		w.still("r"), list(found), s.own(w.all.data()), list(made), s.own(w.all.data()), w.still("r"))
+	// Of one transaction's writes the first counts, of several transactions' those of the one that came first.
+	writes = fmt.Sprintf("SELECT y.*, min(y.n) OVER (%s, y.x) AS f FROM (%s) y", by, writes)
+	there := fmt.Sprintf("CASE WHEN t.%s IS NULL THEN 0 ELSE 1 END", s.q(name(0)))
+	sums := fmt.Sprintf("SELECT y.n, y.was, %s, %s, %s + sum(y.d) OVER (%s) AS e, row_number() OVER (%s ORDER BY y.was DESC, y.f, y.s, y.n) AS r FROM (%s) y LEFT JOIN %s t ON %s",
+		list(keys), list(values), there, by, by, writes, s.f.from(s.db, w.live), s.on(d, w.live, "t", "y", name, k))
+	query := fmt.Sprintf("INSERT INTO %s (%s) SELECT row_number() OVER (ORDER BY z.n, z.was DESC), CASE WHEN z.e = 1 AND z.was = 1 THEN 'u' WHEN z.e = 0 THEN 'i' ELSE '?' END, %s FROM (%s) z WHERE z.r = 1",
+		s.own(d.data()), list(append([]string{"n"}, names...)), list(out), sums)
+	if _, err := exec(ctx, tx, w.what(), query); err != nil {
+		return err
+	}
+	return s.indexed(ctx, tx, d, k)
+}
+
+// present names the values of now beside those of then.
+func present(i int) string { return "l" + itoa(i+1) }
+
+// doubt refuses a journal that cannot be true.
+func (w *inverting) doubt(ctx context.Context, tx engine.Querier) error {
+	bad, err := number(ctx, tx, w.what(), fmt.Sprintf("SELECT count(*) FROM %s WHERE op = '?'", w.s.own(w.d.data())))
+	if err != nil || bad == 0 {
+		return err
+	}
+	return &UnsafeError{Message: fmt.Sprintf("the journal of %s does not fit its rows: %d of them were written while it did not record", w.live.Name, bad),
+		Hint: "its triggers were off or were passed by; dbrollback journal disable and enable begin a new one, dbrollback snapshot list shows captures"}
+}
+
+// keepLater takes out the keys that no row had then, except those under which a row of then stands now: it has moved. A row is
+// followed back from write to write.
+func (w *inverting) keepLater(ctx context.Context, tx engine.Querier) error {
+	s := w.s
+	data, writes := s.own(w.d.data()), s.own(w.all.data())
+	moves, err := number(ctx, tx, w.what(), fmt.Sprintf("SELECT count(*) FROM %s r WHERE r.op = 'u' AND NOT (%s)", writes, w.still("r")))
+	if err != nil {
+		return err
+	}
+	if moves == 0 {
+		_, err := exec(ctx, tx, w.what(), "DELETE FROM "+data+" WHERE op = 'i'")
+		return err
+	}
+	trail := s.own("dbrollback_move_" + compact(w.d.ID))
+	defs, names, keys := []string{"n bigint NOT NULL", "f bigint", "w bigint", "state int NOT NULL"}, []string{}, []string{}
+	var back [][2]string
+	var on []string
+	for i, f := range w.d.Key {
+		defs, names, keys = append(defs, k(i)+" "+f.Decl), append(names, k(i)), append(keys, "d."+k(i))
+		back = append(back, [2]string{k(i), "r." + o(i)})
+		on = append(on, s.image("r."+k(i), f)+" = "+s.image("m."+k(i), f))
+	}
+	if err := s.make(ctx, tx, w.what(), trail, defs, "n"); err != nil {
+		return err
+	}
+	if _, err := exec(ctx, tx, w.what(), fmt.Sprintf("INSERT INTO %s (n, f, w, state, %s) SELECT d.n, NULL, NULL, 0, %s FROM %s d WHERE d.op = 'i'", trail, list(names), list(keys), data)); err != nil {
+		return err
+	}
+	for {
+		// The write that brought the row to this key: none means that it stood there then.
+		made := fmt.Sprintf("(SELECT max(r.n) FROM %s r WHERE %s AND (m.f IS NULL OR r.n < m.f) AND (r.op = 'i' OR r.op = 'u' AND NOT (%s)))", writes, all(on...), w.still("r"))
+		for _, query := range []string{
+			fmt.Sprintf("UPDATE %s AS m SET w = %s WHERE m.state = 0", trail, made),
+			fmt.Sprintf("UPDATE %s AS m SET state = 1 WHERE m.state = 0 AND m.w IS NULL", trail),
+			s.update(trail, "m", [][2]string{{"state", "2"}}, writes+" r", "m.state = 0 AND r.n = m.w AND r.op = 'i'"),
+			s.update(trail, "m", append([][2]string{{"f", "m.w"}}, back...), writes+" r", "m.state = 0 AND r.n = m.w"),
+		} {
+			if _, err := exec(ctx, tx, w.what(), query); err != nil {
+				return err
+			}
+		}
+		left, err := number(ctx, tx, w.what(), "SELECT count(*) FROM "+trail+" WHERE state = 0")
+		if err != nil {
+			return err
+		}
+		if left == 0 {
+			break
+		}
+	}
+	if _, err := exec(ctx, tx, w.what(), fmt.Sprintf("DELETE FROM %s WHERE op = 'i' AND n IN (SELECT n FROM %s WHERE state = 2)", data, trail)); err != nil {
+		return err
+	}
+	return s.drop(ctx, tx, w.what(), trail)
+}
+
+// rest adds the rows that nobody wrote since: they are as they were.
+func (w *inverting) rest(ctx context.Context, tx engine.Querier) error {
+	s, d := w.s, w.d
+	names, _ := d.columns()
+	name := func(i int) string { return w.r.column(w.live, d.Key[i].Name) }
+	var values []string
+	for _, f := range append(slices.Clone(d.Key), d.Fields...) {
+		j := columnIndex(w.live, w.r.column(w.live, f.Name))
+		if j < 0 {
+			return &UnsafeError{Message: fmt.Sprintf("%s has no column %s any more: rows that nobody wrote since cannot be copied as they were", w.live.Name, f.Name), Hint: "--mode merge puts back what was written since"}
+		}
+		c := w.live.Columns[j]
+		values = append(values, s.f.value("t."+s.q(c.Name), field{Type: s.typed(c), Decl: f.Decl, Text: f.Text, Set: f.Set}))
+	}
+	_, err := exec(ctx, tx, w.what(), fmt.Sprintf("INSERT INTO %s (%s) SELECT %d + row_number() OVER (), 'u', %s FROM %s t WHERE NOT EXISTS (SELECT 1 FROM %s d WHERE %s)",
+		s.own(d.data()), list(append([]string{"n"}, names...)), int64(stride), list(values), s.f.from(s.db, w.live), s.own(d.data()), s.on(d, w.live, "t", "d", name, k)))
+	return err
+}

@@ -1,0 +1,509 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// Where each statement is there for good when it has run, others write between the statements of a migration. So what a statement
+// captured is sealed while nobody else gets at its rows: in the transaction of the statement, or under its LOCK TABLES. From then on
+// the seal follows: ahead of each later statement that concerns the table, under that one's locks, rows that do not look as sealed
+// were written by somebody else, and are marked for good (foreign); after it the others are sealed anew. On the way back the seals of
+// the captures that are to go back follow the statements in the same way, apart from the ones that the catalog keeps.
+
+// foreign is the hash of a row that somebody else wrote between two statements: no row looks like it.
+const foreign = "x'00000000000000000000000000000000'"
+
+// Where seals lie. Two places take turns, so that a seal is whole until the next one is.
+const (
+	sealFirst, sealSecond = "dbrollback_seal_", "dbrollback_twin_"
+	backFirst, backSecond = "dbrollback_then_", "dbrollback_next_"
+)
+
+// Ahead tells all effects of the statement that comes next, and what to watch after it; see Watch.
+func (c *Capturer) Ahead(es []effects.Effect, watch func(context.Context, engine.Querier) Watch) {
+	c.effects, c.watching = es, watch
+}
+
+// following is a capture whose seal goes along with a statement.
+type following struct {
+	x     *capture
+	index int           // of the captures of this run; -1: it is one that goes back
+	t     *engine.Table // where its rows stand before the statement; nil: nowhere
+}
+
+// companionAt names the table that has the seal of a capture.
+func (c *capture) companionAt(place string) string { return place + compact(c.ID) }
+
+// turn is where the next seal of a capture lies.
+func (f *following) turn() string {
+	switch at := f.x.Seal.At; {
+	case f.index < 0 && at == backFirst:
+		return backSecond
+	case f.index < 0:
+		return backFirst
+	case at == "" && f.x.Seal.Mode == "" || at == sealSecond:
+		return sealFirst
+	}
+	return sealSecond
+}
+
+// concerned finds the captures whose rows a statement concerns, and makes room for their next seals.
+func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error) {
+	if c.s.db.Caps.TransactionalDDL || c.watching == nil {
+		return nil, nil
+	}
+	var out []*following
+	add := func(x *capture, index int, leave func()) error {
+		if x.Kind == Definition || x.Kind == Kept || x.Seal.Mode == "" || x.Seal.Mode == sealCovered || x.Seal.Mode == sealNone {
+			return nil
+		}
+		n := x.Seal.Table
+		if n.Name == "" {
+			n = x.Home
+		}
+		acted := slices.ContainsFunc(p.actions, func(a *action) bool { return a.table.Name == n })
+		switch c.touches(n, acted) {
+		case touchNot:
+			return nil
+		case touchNames:
+			p.spelt = append(p.spelt, x)
+			return nil
+		case touchPlace:
+			leave()
+			return nil
+		}
+		t, err := c.s.db.Inspect(ctx, c.s.db, n)
+		if errors.Is(err, engine.ErrNoTable) {
+			t, err = nil, nil
+		}
+		if err != nil {
+			return err
+		}
+		f := &following{x: x, index: index, t: t}
+		if index >= 0 && x.Moved && p.alone { // following keys takes tables that nobody may make under the lock
+			leave()
+			return nil
+		}
+		out = append(out, f)
+		return c.room(ctx, f, p)
+	}
+	for i, x := range c.captures {
+		if err := add(x, i, func() { x.Seal = seal{} }); err != nil {
+			return nil, err
+		}
+	}
+	if c.restorer == nil {
+		return out, nil
+	}
+	for _, x := range c.restorer.tables() {
+		if x.placed || x.wrote || x.lost {
+			continue
+		}
+		m := x.moving
+		if m == nil {
+			m = x.follower()
+		}
+		had := len(out)
+		if err := add(m, -1, func() { x.lost, x.moving = true, nil }); err != nil {
+			return nil, err
+		}
+		if len(out) > had || slices.Contains(p.spelt, m) {
+			x.moving = m
+		}
+	}
+	return out, nil
+}
+
+// follower is a capture that goes back, as one whose rows stand where it was sealed.
+func (x *restoring) follower() *capture {
+	m := *x.capture
+	m.Home, m.Identity, m.At, m.live = x.Seal.Table, identity(&engine.Table{Name: x.Seal.Table, Engine: x.Shape.Engine, OID: x.Shape.OID}), x.Seal.Table, x.Shape
+	if x.Seal.Table.Name == "" {
+		m.Home = x.Home
+	}
+	m.Key, m.Fields = slices.Clone(x.Key), nil
+	for i, f := range m.Key {
+		if f.Seal != "" {
+			m.Key[i].Name = f.Seal
+		}
+	}
+	for _, n := range x.Seal.Columns { // those that are watched as well
+		m.Fields = append(m.Fields, field{Name: n, At: n, Num: strings.ToLower(n), Seal: n})
+	}
+	return &m
+}
+
+// What a statement does to the rows of a capture.
+const (
+	touchNot    = iota // nothing
+	touchNames         // names change, values stay
+	touchValues        // they may look different after
+	touchPlace         // another table stands there after
+)
+
+// touches tells what the statement at hand does to the rows of a table.
+func (c *Capturer) touches(n engine.Name, acted bool) int {
+	out := touchNot
+	if acted {
+		out = touchValues
+	}
+	for _, e := range c.effects {
+		here := c.s.sameName(e.Table.Name, n.Name)
+		switch {
+		case e.Kind == effects.Opaque || e.Kind == effects.DropSchema:
+			out = max(out, touchValues)
+		case !e.Changes() || leavesRows(e):
+		case e.Kind == effects.CreateTable && here && !e.IfExists, (e.Kind == effects.RenameTable || e.Kind == effects.Rename) && c.s.sameName(e.NewName.Name, n.Name):
+			return touchPlace
+		case here && (e.Kind == effects.RenameTable || e.Kind == effects.RenameColumn):
+			out = max(out, touchNames)
+		case here:
+			out = max(out, touchValues)
+		}
+	}
+	if out == touchValues && slices.ContainsFunc(c.effects, func(e effects.Effect) bool {
+		return e.Kind == effects.RenameTable && c.s.sameName(e.Table.Name, n.Name)
+	}) {
+		return touchPlace
+	}
+	return out
+}
+
+// leavesRows: the values and names of the columns that are there stay as they are.
+func leavesRows(e effects.Effect) bool {
+	switch e.Kind {
+	case effects.AddColumn, effects.AddConstraint, effects.DropConstraint, effects.SetDefault, effects.DropDefault, effects.Comment, effects.Grant:
+		return true
+	case effects.Create, effects.Drop, effects.Alter, effects.Rename:
+		return e.Object.Kind != "" && e.Object.Kind != "table"
+	}
+	return false
+}
+
+// respell gives the seals of captures the names that a statement has given.
+func (c *Capturer) respell(ctx context.Context, tx engine.Querier, spelt []*capture) error {
+	for _, x := range spelt {
+		rename := func(names []string, from, to string) {
+			for i, n := range names {
+				if c.s.sameName(n, from) {
+					names[i] = to
+				}
+			}
+		}
+		for _, e := range c.effects {
+			switch {
+			case !c.s.sameName(e.Table.Name, x.Seal.Table.Name):
+			case e.Kind == effects.RenameTable:
+				x.Seal.Table.Name = e.NewName.Name
+			case e.Kind == effects.RenameColumn && len(e.Columns) == 1:
+				for _, list := range [][]string{x.Seal.Columns, x.Seal.All, x.Seal.Key} {
+					rename(list, e.Columns[0], e.NewName.Name)
+				}
+				for _, fields := range [][]field{x.Key, x.Fields} {
+					for i := range fields {
+						if c.s.sameName(fields[i].Seal, e.Columns[0]) {
+							fields[i].Seal = e.NewName.Name
+						}
+					}
+				}
+			}
+		}
+		x.Seal.After = c.statement
+		if slices.Contains(c.captures, x) {
+			if err := c.s.finish(ctx, tx, x); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// room makes the table of the next seal of a capture.
+func (c *Capturer) room(ctx context.Context, f *following, p *plan) error {
+	x := f.x
+	x.next, x.nextKeys, x.theirs, x.mixed = f.turn(), false, 0, x.Seal.Mixed
+	decls, key := []string{"n bigint NOT NULL"}, "n"
+	if len(x.Key) == 0 {
+		decls, key = []string{"q bigint NOT NULL"}, "h"
+	} else if !p.alone {
+		x.nextKeys = x.Seal.Places || slices.ContainsFunc(p.actions, func(a *action) bool { return a.moved }) || slices.ContainsFunc(c.captures, func(y *capture) bool { return y.Moved })
+	}
+	if x.nextKeys {
+		for i, f := range x.Key {
+			decls = append(decls, k(i)+" "+f.Decl)
+		}
+	}
+	return c.s.make(ctx, c.s.db, "seal", c.s.own(x.companionAt(x.next)), append(decls, "h "+c.s.f.hash+" NOT NULL"), key)
+}
+
+// sealLocks lists what the seals of captures use under LOCK TABLES.
+func (c *Capturer) sealLocks(fs []*following) []engine.Name {
+	var out []engine.Name
+	for _, f := range fs {
+		out = append(out, c.s.db.Own(f.x.data()), c.s.db.Own(f.x.companionAt(f.x.next)))
+		if f.x.Seal.Mode == sealRows || f.x.Seal.Mode == sealBag {
+			out = append(out, c.s.db.Own(f.x.companion()))
+		}
+		if f.t != nil {
+			out = append(out, f.t.Name)
+		}
+	}
+	return out
+}
+
+// compareBags compares the tables without keys that a statement concerns, with their rows locked.
+func (c *Capturer) compareBags(ctx context.Context, tx engine.Querier, p *plan) error {
+	bags := slices.DeleteFunc(slices.Clone(p.follows), func(f *following) bool { return len(f.x.Key) > 0 })
+	if len(bags) == 0 {
+		return nil
+	}
+	return c.s.pinned(ctx, tx, func() error {
+		for _, f := range bags {
+			if err := c.compareBag(ctx, tx, f); err != nil {
+				return fmt.Errorf("compare %s with its seal: %w", f.x.Home, err)
+			}
+		}
+		return nil
+	})
+}
+
+// anew tells whether the rows of a table are to be captured: one without a key that was captured whole before this migration
+// first touched it is not captured again, because its oldest state is what counts, unless somebody else wrote to it since.
+func (c *Capturer) anew(p *plan, a *action) bool {
+	if len(a.table.Keys) > 0 || !c.whole[identity(a.table)] {
+		return true
+	}
+	mixed := false
+	for _, f := range p.follows { // the newest speaks for the table
+		if f.index >= 0 && len(f.x.Key) == 0 && f.t != nil && f.t.Name == a.table.Name {
+			mixed = f.x.mixed && !f.x.Seal.Mixed
+		}
+	}
+	return mixed
+}
+
+// before marks what somebody else wrote since captures were sealed. The statement's locks hold by now.
+func (c *Capturer) before(ctx context.Context, tx engine.Querier, fs []*following) error {
+	for _, f := range fs {
+		if err := c.compare(ctx, tx, f); err != nil {
+			return fmt.Errorf("compare %s with its seal: %w", f.x.Home, err)
+		}
+	}
+	return nil
+}
+
+func (c *Capturer) compare(ctx context.Context, tx engine.Querier, f *following) (err error) {
+	s, x := c.s, f.x
+	if len(x.Key) == 0 {
+		return nil // see compareBags
+	}
+	data, next := s.own(x.data()), s.own(x.companionAt(x.next))
+	old := s.own(x.companion())
+	names := []string{"n"}
+	values := []string{data + ".n"}
+	if x.nextKeys {
+		for i := range x.Key {
+			names = append(names, k(i))
+			if x.Seal.Mode == sealRows && x.Seal.Places {
+				values = append(values, fmt.Sprintf("coalesce(%[1]s.%[3]s, %[2]s.%[3]s)", old, data, k(i)))
+			} else {
+				values = append(values, data+"."+k(i))
+			}
+		}
+	}
+	insert := fmt.Sprintf("INSERT INTO %s (%s, h) SELECT %s, %s FROM ", next, list(names), list(values), foreign)
+	marked := old + ".h = " + foreign
+	if f.t == nil || x.stale {
+		if x.Seal.Mode == sealRows { // what was marked stays so
+			x.theirs, err = exec(ctx, tx, "compare", insert+fmt.Sprintf("%s JOIN %s ON %s.n = %s.n WHERE %s", data, old, old, data, marked))
+		}
+		return err
+	}
+	live := s.db.Quote(f.t.Name)
+	name := func(i int) string {
+		if i < len(x.Seal.Key) {
+			return x.Seal.Key[i]
+		}
+		return x.Key[i].Name
+	}
+	kept, first := data, live+"."+s.q(name(0))
+	col := k
+	if x.Seal.Mode == sealRows && x.Seal.Places {
+		kept, col = "", func(i int) string { return fmt.Sprintf("coalesce(%[1]s.%[3]s, %[2]s.%[3]s)", old, data, k(i)) }
+	}
+	var on []string
+	for i, key := range x.Key {
+		j := columnIndex(f.t, name(i))
+		if j < 0 {
+			return nil // no row of now can be told
+		}
+		ref := col(i)
+		if kept != "" {
+			ref = kept + "." + ref
+		}
+		on = append(on, s.f.match(live+"."+s.q(name(i)), ref, key, f.t.Columns[j]))
+	}
+	ours := "1 = 1"
+	if x.Ops {
+		ours = data + ".op <> 'i'"
+	}
+	there, gone := first+" IS NOT NULL", first+" IS NULL"
+	switch x.Seal.Mode {
+	case sealAbsent:
+		x.theirs, err = exec(ctx, tx, "compare", insert+fmt.Sprintf("%s JOIN %s ON %s", data, live, all(on...)))
+	case sealPresent:
+		x.theirs, err = exec(ctx, tx, "compare", insert+fmt.Sprintf("%s LEFT JOIN %s ON %s WHERE %s", data, live, all(on...), all(gone, ours)))
+	case sealRows:
+		unsealed := old + ".n IS NULL"
+		x.theirs, err = exec(ctx, tx, "compare", insert+fmt.Sprintf("%s LEFT JOIN %s ON %s.n = %s.n LEFT JOIN %s ON %s WHERE (%s) OR %s OR (%s) OR (%s)", data, old, old, data, live, all(on...),
+			all(unsealed, there), marked, all("NOT ("+unsealed+")", gone, ours), all("NOT ("+unsealed+")", there, old+".h <> "+s.sealHash(x, f.t, live, data))))
+	}
+	return err
+}
+
+// compareBag does the same for a table without a key: of its rows nobody can tell which are whose once the statement has run.
+func (c *Capturer) compareBag(ctx context.Context, tx engine.Querier, f *following) error {
+	s, x := c.s, f.x
+	if f.t == nil || x.stale || x.mixed || x.Seal.Mode != sealBag {
+		return nil
+	}
+	old, now := s.own(x.companion()), s.own(x.companionAt(x.next))
+	if err := c.fillBag(ctx, tx, x, f.t, now); err != nil {
+		return err
+	}
+	for _, pair := range [][2]string{{old, now}, {now, old}} {
+		n, err := number(ctx, tx, "compare", fmt.Sprintf("SELECT count(*) FROM %[1]s LEFT JOIN %[2]s ON %[2]s.h = %[1]s.h WHERE %[2]s.q IS NULL OR %[2]s.q <> %[1]s.q LOCK IN SHARE MODE", pair[0], pair[1]))
+		if err != nil {
+			return err
+		}
+		x.mixed = x.mixed || n > 0
+	}
+	_, err := exec(ctx, tx, "compare", "DELETE FROM "+now)
+	return err
+}
+
+// fillBag counts the images of a table without a key.
+func (c *Capturer) fillBag(ctx context.Context, tx engine.Querier, x *capture, t *engine.Table, into string) error {
+	from, ref := c.s.ref(c.s.f.from(c.s.db, t), "t")
+	_, err := exec(ctx, tx, "seal", fmt.Sprintf("INSERT INTO %s (h, q) SELECT %s, count(*) FROM %s GROUP BY 1", into, c.s.hash(c.s.images(x.Seal.Columns, t, ref)), from))
+	return err
+}
+
+// after seals captures anew, and those that the statement made.
+func (c *Capturer) after(ctx context.Context, tx engine.Querier, p *plan, made []*capture) error {
+	if c.s.db.Caps.TransactionalDDL || c.watching == nil {
+		return nil
+	}
+	c.ran()
+	if err := c.respell(ctx, tx, p.spelt); err != nil {
+		return err
+	}
+	var watch Watch
+	seal := func(x *capture, index int) error {
+		if watch == nil {
+			watch = c.watching(ctx, tx)
+		}
+		if err := c.sealNow(ctx, tx, x, index, watch); err != nil {
+			return fmt.Errorf("seal the capture of %s: %w", x.Home, err)
+		}
+		return nil
+	}
+	for _, f := range p.follows {
+		if err := seal(f.x, f.index); err != nil {
+			return err
+		}
+	}
+	for i, x := range c.captures {
+		if x.Kind != Definition && x.Kind != Kept && x.Seal.Mode == "" && slices.Contains(made, x) {
+			if err := seal(x, i); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// sealNow seals a capture at its turn.
+func (c *Capturer) sealNow(ctx context.Context, tx engine.Querier, x *capture, index int, watch Watch) error {
+	if index < 0 {
+		watch = nil // it has them among its columns
+	}
+	x.Seal = seal{At: x.next, Places: x.nextKeys, After: c.statement, Mixed: x.mixed}
+	for _, fields := range [][]field{x.Key, x.Fields} {
+		for i := range fields {
+			fields[i].Seal, fields[i].Watched = "", false
+		}
+	}
+	if err := c.seal(ctx, tx, index, x, watch); err != nil {
+		return err
+	}
+	x.next, x.stale = "", false
+	if index < 0 {
+		return nil
+	}
+	return c.s.finish(ctx, tx, x)
+}
+
+// sealAgain seals a capture whose seal does not hold any more; what is marked stays so.
+func (c *Capturer) sealAgain(ctx context.Context, tx engine.Querier, x *capture, index int, watch Watch) error {
+	f := &following{x: x, index: index}
+	if err := c.room(ctx, f, &plan{}); err != nil {
+		return err
+	}
+	if err := c.compare(ctx, tx, f); err != nil {
+		return err
+	}
+	return c.sealNow(ctx, tx, x, index, watch)
+}
+
+// amid does the same around rows that go back into tables: what was captured of those on the way here is sealed anew.
+func (c *Capturer) amid(ctx context.Context, tx engine.Querier, tables []*engine.Table, write func() error) error {
+	if c == nil || c.s.db.Caps.TransactionalDDL || c.watching == nil {
+		return write()
+	}
+	p := &plan{}
+	for i, x := range c.captures {
+		j := slices.IndexFunc(tables, func(t *engine.Table) bool {
+			return t.Name == x.Seal.Table || x.Seal.Table.Name == "" && t.Name == x.Home
+		})
+		if j < 0 || x.Kind == Definition || x.Kind == Kept || x.Seal.Mode == "" || x.Seal.Mode == sealCovered || x.Seal.Mode == sealNone {
+			continue
+		}
+		if x.Seal.Table.Name == "" { // the table is back, and stands elsewhere in time
+			x.Seal = seal{}
+			continue
+		}
+		f := &following{x: x, index: i, t: tables[j]}
+		if err := c.room(ctx, f, p); err != nil {
+			return err
+		}
+		if len(x.Key) > 0 && len(x.Seal.Key) == len(x.Key) {
+			if _, err := number(ctx, tx, "lock "+x.Home.String(), fmt.Sprintf("SELECT count(*) FROM %s d JOIN %s t ON %s FOR UPDATE", c.s.own(x.data()), c.s.f.from(c.s.db, f.t),
+				c.s.on(x, f.t, "t", "d", func(i int) string { return x.Seal.Key[i] }, k))); err != nil {
+				return err
+			}
+		}
+		p.follows = append(p.follows, f)
+	}
+	if err := errors.Join(c.compareBags(ctx, tx, p), c.before(ctx, tx, p.follows)); err != nil {
+		return err
+	}
+	if err := write(); err != nil {
+		return err
+	}
+	return c.after(ctx, tx, p, nil)
+}
+
+// Stale tells that tables were changed otherwise than by a statement of the migration: what was sealed is sealed anew in the end.
+func (c *Capturer) Stale() {
+	for _, x := range c.captures {
+		x.stale = x.Seal.Mode != ""
+	}
+}

@@ -1,0 +1,128 @@
+package snapshot
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// What the statements still to come may do decides what can be put back before them.
+
+// insertedInto tells whether a statement still to come inserts rows into a table.
+func (r *Restorer) insertedInto(n engine.Name, rest []effects.Statement) bool {
+	for _, st := range rest {
+		if mentions(st, n) {
+			return true // it may
+		}
+		for _, e := range st.Effects {
+			switch e.Kind {
+			case effects.Insert, effects.Upsert, effects.Merge, effects.Replace:
+				if r.s.sameName(e.Table.Name, n.Name) && (e.Table.Schema == "" || e.Table.Schema == n.Schema) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// rekeyed tells whether a statement still to come may move keys of a table: a row put back before it would be moved along, and be
+// missed, and made once more, in the end.
+func (r *Restorer) rekeyed(x *restoring, rest []effects.Statement) bool {
+	for _, st := range rest {
+		if orders(st, x.Home, "update", "merge into") {
+			return true
+		}
+		for _, e := range st.Effects {
+			switch e.Kind {
+			case effects.Update, effects.Upsert, effects.Merge:
+				if r.s.sameName(e.Table.Name, x.Home.Name) && (e.Table.Schema == "" || e.Table.Schema == x.Home.Schema) && (e.Kind == effects.Update && len(e.Columns) == 0 ||
+					slices.ContainsFunc(x.Key, func(f field) bool {
+						return slices.ContainsFunc(e.Columns, func(c string) bool { return r.s.sameName(c, f.Name) })
+					})) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// parentRekeyed tells the same of a table that others point to, when its rows are to come back.
+func (r *Restorer) parentRekeyed(n engine.Name, rest []effects.Statement) bool {
+	return slices.ContainsFunc(r.tables(), func(y *restoring) bool { return y.Home == n && y.Rows > 0 && len(y.Key) > 0 && r.rekeyed(y, rest) })
+}
+
+// mentions tells whether a statement that cannot be understood has the name of a table in its text.
+func mentions(st effects.Statement, n engine.Name) bool {
+	return st.Opaque() && strings.Contains(strings.ToLower(st.SQL), strings.ToLower(n.Name))
+}
+
+// orders tells whether a statement that cannot be understood has, in its text, one of some verbs right before the name of a table.
+func orders(st effects.Statement, n engine.Name, verbs ...string) bool {
+	if !mentions(st, n) {
+		return false
+	}
+	for i, v := range verbs {
+		verbs[i] = strings.ReplaceAll(v, " ", `\s+`)
+	}
+	const quote = "[\"`]?"
+	return regexp.MustCompile(`(?i)\b(` + strings.Join(verbs, "|") + `)\s+(only\s+)?(` + quote + `[\w$]+` + quote + `\s*\.\s*)?` + quote + regexp.QuoteMeta(n.Name) + `($|[^\w$])`).MatchString(st.SQL)
+}
+
+// touchedBy tells whether a statement still to come writes to a table.
+func (r *Restorer) touchedBy(n engine.Name, rest []effects.Statement) bool {
+	for _, st := range rest {
+		for _, e := range st.Effects {
+			if (e.Kind == effects.Update || e.Kind == effects.Delete || e.Kind == effects.Opaque) && (e.Table.Name == "" || r.s.sameName(e.Table.Name, n.Name)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// renames tells whether a statement still to come gives a column the name of a captured one that is not there.
+func (r *Restorer) renames(x *restoring, t *engine.Table, rest []effects.Statement) bool {
+	return slices.ContainsFunc(x.Fields, func(f field) bool {
+		return columnIndex(t, r.column(t, f.Name)) < 0 && slices.ContainsFunc(rest, func(st effects.Statement) bool {
+			return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+				return e.Kind == effects.RenameColumn && r.s.sameName(e.NewName.Name, f.Name)
+			})
+		})
+	})
+}
+
+// loosened tells whether a statement still to come may take a constraint from a table.
+func (r *Restorer) loosened(n engine.Name, rest []effects.Statement) bool {
+	for _, st := range rest {
+		for _, e := range st.Effects {
+			switch e.Kind {
+			case effects.DropNotNull, effects.DropConstraint, effects.AlterColumnType:
+				if r.s.sameName(e.Table.Name, n.Name) {
+					return true
+				}
+			case effects.Drop:
+				if e.Object.Kind == "index" || e.Object.Kind == "constraint" {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// partitionsCome tells whether a statement still to come makes or attaches a partition.
+func partitionsCome(rest []effects.Statement) bool {
+	for _, st := range rest {
+		for _, e := range st.Effects {
+			if e.Kind == effects.AttachPartition || e.Kind == effects.CreateTable && e.Define != nil && e.Define.PartitionOf.Name != "" {
+				return true
+			}
+		}
+	}
+	return false
+}
