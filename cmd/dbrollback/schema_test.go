@@ -155,7 +155,7 @@ func TestUnknownKeysOfTheConfiguration(t *testing.T) {
 		"environments:\n  a:\n    kep: 5s\n":              "dbrollback.yml:3:5: unknown key \"kep\" | did you mean keep?",
 		"guard:\n  healt: x\n":                            "dbrollback.yml:2:3: unknown key \"healt\" | did you mean health?",
 		"lint:\n  rulez: {}\n":                            "dbrollback.yml:2:3: unknown key \"rulez\" | did you mean rules?",
-		"deployment_strategy:\n  set_trafic: x\n":         "dbrollback.yml:2:3: unknown key \"set_trafic\" | did you mean set_traffic?",
+		"deployment_strategy:\n  set_traffik: x\n":        "dbrollback.yml:2:3: unknown key \"set_traffik\" | did you mean set_traffic?",
 		"targets:\n  comand: x\n":                         "dbrollback.yml:2:3: unknown key \"comand\" | did you mean command?",
 		"something-that-is-like-nothing-else-at-all: 1\n": "dbrollback.yml:1:1: unknown key \"something-that-is-like-nothing-else-at-all\" | see docs/configuration.md",
 	} {
