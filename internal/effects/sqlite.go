@@ -53,7 +53,8 @@ func sqliteSplit(sql string, tokens []token) [][]token {
 // sqliteParser reads one statement.
 type sqliteParser struct {
 	cursor
-	read [][2]int // the tokens of the expressions that the statement reads
+	read  [][2]int // the tokens of the expressions that the statement reads
+	typed int      // where the type of the last column that was read ends
 }
 
 func sqliteStatement(src source) (out Statement) {

@@ -84,12 +84,11 @@ func (p *sqliteParser) alterTable() {
 			break
 		}
 		p.accept("COLUMN")
-		at := p.i
 		col, spans := p.column()
 		p.spans = spans
 		e.Kind, e.Columns, e.Column = AddColumn, []string{col.Name}, &col
 		e.Detail = firstWords(p.span(from, p.i))
-		p.addWithCalls(e, p.facts(at, p.i))
+		p.addWithCalls(e, p.facts(p.typed, p.i))
 		return
 	case "DROP":
 		if p.accept("CONSTRAINT") {

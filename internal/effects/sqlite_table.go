@@ -124,6 +124,7 @@ var sqliteColumnWords = wordSet(`CONSTRAINT PRIMARY NOT NULL UNIQUE CHECK DEFAUL
 func (p *sqliteParser) column() (ColumnDef, []Span) {
 	col := ColumnDef{Name: p.identifier()}
 	col.Type = p.typeName()
+	p.typed = p.i
 	var spans []Span
 	for {
 		from := p.i

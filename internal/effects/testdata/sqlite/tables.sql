@@ -51,3 +51,5 @@ DROP TABLE temp.x;
 DROP INDEX i;
 DROP VIEW IF EXISTS v;
 DROP TRIGGER tr;
+
+ALTER TABLE t ADD COLUMN note varchar(20) DEFAULT 'x' CHECK (length(note) < 20);
