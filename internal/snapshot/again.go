@@ -183,16 +183,17 @@ func (r *Restorer) bagAgain(ctx context.Context, tx engine.Querier, x *restoring
 	if x.moving == nil { // no statement wrote to it: which rows are whose can be told as before
 		return r.compareBag(ctx, tx, x, t)
 	}
-	y := *x
-	y.capture = m
-	if err := r.compareBag(ctx, tx, &y, t); err != nil {
+	// What the application wrote before the first of these statements is still needed.
+	since, err := r.bagSince(ctx, tx, m, t, newID())
+	if err != nil {
 		return err
 	}
-	if !y.bag.same {
-		x.bag = y.bag
-		x.bag.mixed = true
+	drop := since
+	if !since.same {
+		since.mixed = true
+		drop, x.bag = x.bag, since
 	}
-	return nil
+	return r.forgetBag(ctx, tx, drop)
 }
 
 // hold seals the rows of a table without a key that have come back while statements are still to come.

@@ -84,45 +84,49 @@ func (r *Restorer) sealed(g *target) (kept, live []string) {
 }
 
 // compareBag finds out what was written to a table without a key since it was sealed.
-func (r *Restorer) compareBag(ctx context.Context, tx engine.Querier, x *restoring, t *engine.Table) error {
-	x.bag = &bag{}
-	s := r.s
+func (r *Restorer) compareBag(ctx context.Context, tx engine.Querier, x *restoring, t *engine.Table) (err error) {
+	x.bag, err = r.bagSince(ctx, tx, x.capture, t, x.ID)
+	return err
+}
+
+// bagSince compares a table without a key with a seal of it. The id is for the names of the tables that say what differs.
+func (r *Restorer) bagSince(ctx context.Context, tx engine.Querier, x *capture, t *engine.Table, id string) (*bag, error) {
+	s, b := r.s, &bag{mixed: x.Seal.Mixed}
 	images, from := []string{"1"}, ""
-	x.bag.mixed = x.Seal.Mixed
 	if t != nil && x.Seal.Sum == "" {
 		images, from = s.images(x.Seal.Columns, t, "t"), " FROM "+s.f.from(s.db, t)+" t"
 	} else if t != nil {
-		now, err := s.bagSum(ctx, tx, x.capture, t)
+		now, err := s.bagSum(ctx, tx, x, t)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if x.bag.same = !x.Seal.Mixed && now.Rows == x.Seal.Rows && now.Sum == x.Seal.Sum; x.bag.same {
-			return nil
+		if b.same = !x.Seal.Mixed && now.Rows == x.Seal.Rows && now.Sum == x.Seal.Sum; b.same {
+			return b, nil
 		}
 		images, from = s.images(x.Seal.Columns, t, "t"), " FROM "+s.f.from(s.db, t)+" t"
 	} else {
 		from = s.f.nothing
 	}
-	x.bag.plus, x.bag.minus = s.own("dbrollback_plus_"+compact(x.ID)), s.own("dbrollback_minus_"+compact(x.ID))
+	b.plus, b.minus = s.own(more(id)), s.own(fewer(id))
 	now := "(SELECT " + s.hash(images) + " AS h, count(*) AS q" + from + " GROUP BY 1)"
-	for _, work := range []string{x.bag.plus, x.bag.minus} {
+	for _, work := range []string{b.plus, b.minus} {
 		if err := s.make(ctx, tx, "compare", work, []string{"h " + s.f.hash, "q bigint NOT NULL"}, "h"); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	var differ int64
 	for _, q := range []string{
-		fmt.Sprintf("INSERT INTO %s (h, q) SELECT a.h, a.q - coalesce(b.q, 0) FROM %s a LEFT JOIN %s b ON b.h = a.h WHERE a.q > coalesce(b.q, 0)", x.bag.plus, now, s.own(x.companion())),
-		fmt.Sprintf("INSERT INTO %s (h, q) SELECT b.h, b.q - coalesce(a.q, 0) FROM %s b LEFT JOIN %s a ON b.h = a.h WHERE b.q > coalesce(a.q, 0)", x.bag.minus, s.own(x.companion()), now),
+		fmt.Sprintf("INSERT INTO %s (h, q) SELECT a.h, a.q - coalesce(b.q, 0) FROM %s a LEFT JOIN %s b ON b.h = a.h WHERE a.q > coalesce(b.q, 0)", b.plus, now, s.own(x.companion())),
+		fmt.Sprintf("INSERT INTO %s (h, q) SELECT b.h, b.q - coalesce(a.q, 0) FROM %s b LEFT JOIN %s a ON b.h = a.h WHERE b.q > coalesce(a.q, 0)", b.minus, s.own(x.companion()), now),
 	} {
 		n, err := exec(ctx, tx, "compare", q)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		differ += n
 	}
-	x.bag.same = differ == 0 && !x.bag.mixed
-	return nil
+	b.same = differ == 0 && !b.mixed
+	return b, nil
 }
 
 // forget drops the work tables of a bag.
@@ -133,15 +137,19 @@ func (r *Restorer) forget(ctx context.Context, tx engine.Querier, x *restoring) 
 		}
 		x.final = ""
 	}
-	if x.bag == nil || x.bag.plus == "" {
+	return r.forgetBag(ctx, tx, x.bag)
+}
+
+func (r *Restorer) forgetBag(ctx context.Context, tx engine.Querier, b *bag) error {
+	if b == nil || b.plus == "" {
 		return nil
 	}
-	for _, t := range []string{x.bag.plus, x.bag.minus} {
+	for _, t := range []string{b.plus, b.minus} {
 		if err := r.s.drop(ctx, tx, "forget the comparison", t); err != nil {
 			return err
 		}
 	}
-	x.bag.plus, x.bag.minus = "", ""
+	b.plus, b.minus = "", ""
 	return nil
 }
 

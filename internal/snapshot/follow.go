@@ -36,6 +36,9 @@ type following struct {
 	x     *capture
 	index int           // of the captures of this run; -1: it is one that goes back
 	t     *engine.Table // where its rows stand before the statement; nil: nowhere
+	// Of a table without a key that goes back, and that no statement of this run has written to yet: what others wrote to it since
+	// it was sealed is known.
+	known *bag
 }
 
 // companionAt names the table that has the seal of a capture.
@@ -113,6 +116,9 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 		had := len(out)
 		if err := add(m, -1, func() { x.lost, x.moving = true, nil }); err != nil {
 			return nil, err
+		}
+		if len(out) > had && x.moving == nil && x.bag != nil && x.bag.plus == c.s.own(more(x.ID)) {
+			out[had].known = x.bag
 		}
 		if len(out) > had || slices.Contains(p.spelt, m) {
 			x.moving = m
@@ -251,6 +257,9 @@ func (c *Capturer) sealLocks(fs []*following) []engine.Name {
 		if f.x.Seal.Mode == sealRows || f.x.Seal.Mode == sealBag {
 			out = append(out, c.s.db.Own(f.x.companion()))
 		}
+		if f.known != nil {
+			out = append(out, c.s.db.Own(more(f.x.ID)), c.s.db.Own(fewer(f.x.ID)))
+		}
 		if f.t != nil {
 			out = append(out, f.t.Name)
 		}
@@ -378,8 +387,19 @@ func (c *Capturer) compareBag(ctx context.Context, tx engine.Querier, f *followi
 	if err := c.fillBag(ctx, tx, x, f.t, now); err != nil {
 		return err
 	}
-	for _, pair := range [][2]string{{old, now}, {now, old}} {
-		n, err := number(ctx, tx, "compare", fmt.Sprintf("SELECT count(*) FROM %[1]s LEFT JOIN %[2]s ON %[2]s.h = %[1]s.h WHERE %[2]s.q IS NULL OR %[2]s.q <> %[1]s.q LOCK IN SHARE MODE", pair[0], pair[1]))
+	lists, want := []string{now, old}, "coalesce("+old+".q, 0)"
+	if f.known != nil {
+		lists = append(lists, f.known.plus, f.known.minus)
+		want += fmt.Sprintf(" + coalesce(%s.q, 0) - coalesce(%s.q, 0)", f.known.plus, f.known.minus)
+	}
+	for _, first := range lists {
+		from := first
+		for _, l := range lists {
+			if l != first {
+				from += fmt.Sprintf(" LEFT JOIN %[1]s ON %[1]s.h = %[2]s.h", l, first)
+			}
+		}
+		n, err := number(ctx, tx, "compare", fmt.Sprintf("SELECT count(*) FROM %s WHERE coalesce(%s.q, 0) <> %s LOCK IN SHARE MODE", from, now, want))
 		if err != nil {
 			return err
 		}

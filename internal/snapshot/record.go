@@ -118,6 +118,10 @@ func (c *capture) companion() string {
 }
 func (c *capture) conflicts() string { return "dbrollback_work_" + compact(c.ID) }
 
+// more and fewer list the images that a table without a key has more often, and less often, than when it was sealed.
+func more(id string) string  { return "dbrollback_plus_" + compact(id) }
+func fewer(id string) string { return "dbrollback_minus_" + compact(id) }
+
 // t and d name the table and its data in queries while it is captured; the user may have a table that is called as ours are
 // elsewhere. LOCK TABLES wants every name once, and MariaDB waits for itself when it is to truncate a partition of a
 // table that is locked under a second name: then the table has its own.
