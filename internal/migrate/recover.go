@@ -40,6 +40,9 @@ func (m *Migrator) Recover(ctx context.Context, req RecoverRequest) (*Result, er
 		}
 		r.s, r.at = s, current(applied)
 		r.res.From, r.res.To = r.at, r.at
+		if _, err := r.journals(ctx); err != nil { // see enter
+			return err
+		}
 		for _, c := range list {
 			if err := r.recover(ctx, c, req.Abort); err != nil {
 				r.res.Verified = false

@@ -442,6 +442,16 @@ func (c *Capturer) after(ctx context.Context, tx engine.Querier, p *plan, made [
 	}
 	for i, x := range c.captures {
 		if x.Kind != Definition && x.Kind != Kept && x.Seal.Mode == "" && slices.Contains(made, x) {
+			if p.alone { // another table may have its name by now, which nobody has locked: then it is sealed in the end
+				t, err := c.now(ctx, tx, x)
+				if err != nil {
+					return err
+				}
+				if t != nil && !slices.ContainsFunc(p.actions, func(a *action) bool { return a.table.Name == t.Name }) {
+					x.next = ""
+					continue
+				}
+			}
 			if err := seal(x, i); err != nil {
 				return err
 			}

@@ -326,17 +326,13 @@ func (s *Store) sameName(a, b string) bool {
 // sealRows seals a capture of a table with a key.
 func (c *Capturer) sealRows(ctx context.Context, tx engine.Querier, index int, x *capture, t *engine.Table) error {
 	s := c.s
-	places, err := c.places(ctx, tx, index, x)
-	if err != nil {
-		return err
-	}
+	places := c.places(index, x)
 	data := s.own(x.data())
 	from, d := s.ref(data, "d")
 	kept, col := d, k
 	if places != "" {
-		p, ref := s.ref(places, "p")
-		from += fmt.Sprintf(" JOIN %s ON %s.n = %s.n", p, ref, d)
-		kept = ref
+		from += fmt.Sprintf(" JOIN %s p ON p.n = %s.n", places, d)
+		kept = "p"
 	}
 	live, at := s.ref(s.f.from(s.db, t), "t")
 	from += fmt.Sprintf(" JOIN %s ON %s", live, s.on(x, t, at, kept, func(i int) string { return x.Key[i].Seal }, col))
@@ -377,11 +373,6 @@ func (c *Capturer) sealRows(ctx context.Context, tx engine.Querier, index int, x
 	if err != nil {
 		return err
 	}
-	if places != "" {
-		if err := s.drop(ctx, tx, "seal", places); err != nil {
-			return err
-		}
-	}
 	x.Seal.Mode = sealRows
 	if there == 0 && x.theirs == 0 {
 		x.Seal.Mode, x.Seal.Places = sealAbsent, false
@@ -410,40 +401,36 @@ func (s *Store) sealHash(x *capture, t *engine.Table, live, kept string) string 
 	return fmt.Sprintf("CASE WHEN %s.op = 'i' THEN %s ELSE %s END", kept, columns(x.Seal.All), columns(x.Seal.Columns))
 }
 
-// places follows the captured rows through later statements of the migration that moved their keys. It gives a work
-// table with the key under which each row stands now, or "" when no key moved.
-func (c *Capturer) places(ctx context.Context, tx engine.Querier, index int, x *capture) (string, error) {
-	var movers []*capture
-	for _, y := range c.captures[index+1:] {
-		if y.Moved && y.Identity == x.Identity && slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Name == b.Name && a.Decl == b.Decl }) {
-			movers = append(movers, y)
-		}
-	}
-	if len(movers) == 0 {
-		return "", nil
-	}
+// places follows the captured rows through later statements of the migration that moved their keys. It gives a query, in brackets, of the
+// key under which each row stands now, or "" when no key moved.
+func (c *Capturer) places(index int, x *capture) string {
 	s := c.s
-	work := s.own("dbrollback_move_" + compact(x.ID))
-	names, decls := []string{"n"}, []string{"n bigint NOT NULL"}
-	for i, f := range x.Key {
-		names, decls = append(names, k(i)), append(decls, k(i)+" "+f.Decl)
+	from, now := s.own(x.data())+" d", make([]string, len(x.Key))
+	for i := range now {
+		now[i] = "d." + k(i)
 	}
-	if err := s.make(ctx, tx, "follow keys", work, decls, "n"); err != nil {
-		return "", err
-	}
-	if _, err := exec(ctx, tx, "follow keys", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s", work, list(names), list(names), s.own(x.data()))); err != nil {
-		return "", err
-	}
-	for _, m := range movers {
-		var sets [][2]string
-		var on []string
-		for i := range x.Key {
-			sets = append(sets, [2]string{k(i), "m." + k(i)})
-			on = append(on, fmt.Sprintf("m.%s = p.%s", o(i), k(i)))
+	movers := 0
+	for _, y := range c.captures[index+1:] {
+		if !y.Moved || y.Identity != x.Identity || !slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Name == b.Name && a.Decl == b.Decl }) {
+			continue
 		}
-		if _, err := exec(ctx, tx, "follow keys", s.update(work, "p", sets, s.own(m.data())+" m", "m.op = 'u' AND "+all(on...))); err != nil {
-			return "", err
+		movers++
+		m := "m" + itoa(movers)
+		on := []string{m + ".op = 'u'"}
+		for i := range now {
+			on = append(on, fmt.Sprintf("%s.%s = %s", m, o(i), now[i]))
+		}
+		from += fmt.Sprintf(" LEFT JOIN %s %s ON %s", s.own(y.data()), m, all(on...))
+		for i := range now {
+			now[i] = fmt.Sprintf("coalesce(%s.%s, %s)", m, k(i), now[i])
 		}
 	}
-	return work, nil
+	if movers == 0 {
+		return ""
+	}
+	columns := []string{"d.n"}
+	for i := range now {
+		columns = append(columns, now[i]+" AS "+k(i))
+	}
+	return "(SELECT " + list(columns) + " FROM " + from + ")"
 }
