@@ -142,24 +142,38 @@ type progressOfRestore struct {
 }
 
 func runCheckpointRestore(ctx context.Context, s *session, o checkpointRestoreOptions) error {
+	write := s.Yes && !o.DryRun
+	r, err := s.restoreCheckpoint(ctx, o, write, write)
+	if r == nil {
+		return err
+	}
+	werr := s.out.result(r.result, func(w *page) { writeCheckpointRestore(w, r.result, r.man, err) })
+	if err == nil {
+		err = werr
+	}
+	return err
+}
+
+// restoreCheckpoint goes back to a checkpoint, or (write is false) says what that would do. It gives nothing when it came to nothing that
+// a result could tell of.
+func (s *session) restoreCheckpoint(ctx context.Context, o checkpointRestoreOptions, write, announce bool) (*restoring, error) {
 	begun := time.Now()
 	d, err := s.deployment(ctx, o.Config)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r := &restoring{deployment: d, o: o}
-	write := s.Yes && !o.DryRun
 	if write {
 		release, err := checkpoint.Lock(d.c.path)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		defer release()
 	}
 	if err := r.find(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	if write {
+	if announce {
 		s.announce()
 	}
 	if err = r.prepare(ctx); err != nil && write {
@@ -176,14 +190,10 @@ func runCheckpointRestore(ctx context.Context, s *session, o checkpointRestoreOp
 		r.result.Error = explain(ctx, err)
 		r.result.Error.redact(s.DSN)
 		if len(r.result.Components) == 0 {
-			return err
+			return nil, err
 		}
 	}
-	werr := s.out.result(r.result, func(w *page) { writeCheckpointRestore(w, r.result, r.man, err) })
-	if err == nil {
-		err = werr
-	}
-	return err
+	return r, err
 }
 
 // find looks for the checkpoint and makes sure that it is one of this deployment, as it was recorded.

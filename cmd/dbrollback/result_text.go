@@ -13,11 +13,17 @@ import (
 // runDocument is the JSON of up, rollback and recover. A run that failed part-way has it, too, with the error.
 type runDocument struct {
 	*migrate.Result
-	Error *problem `json:"error"`
+	Checkpoint *checkpointResult `json:"checkpoint,omitempty"` // of the rest of a release that came back with the database
+	Error      *problem          `json:"error"`
 }
 
 // finish prints what a run did, as far as it came, and passes its error on.
 func (s *session) finish(ctx context.Context, command string, r *migrate.Result, err error) error {
+	return s.finishWith(ctx, command, r, nil, err)
+}
+
+// finishWith does the same, with what came back of the rest of a deployment.
+func (s *session) finishWith(ctx context.Context, command string, r *migrate.Result, rest *restoring, err error) error {
 	s.progress.end()
 	if r == nil {
 		return err
@@ -31,6 +37,9 @@ func (s *session) finish(ctx context.Context, command string, r *migrate.Result,
 	if err != nil {
 		document.Error = explain(ctx, err)
 		document.Error.redact(s.DSN)
+	}
+	if rest != nil {
+		document.Checkpoint = rest.result
 	}
 	held := s.held(ctx, r)
 	werr := s.out.result(document, func(w *page) {
@@ -46,7 +55,11 @@ func (s *session) finish(ctx context.Context, command string, r *migrate.Result,
 		case command == "recover" && len(r.Migrations) == 0 && err == nil:
 			w.line("nothing to recover on %s: no run was cut off", describe(r.Target))
 		case command == "rollback" || r.Direction == migrate.Down:
-			writeRollback(w, r, held, err == nil)
+			writeRollback(w, r, held, err == nil || rest != nil)
+			if rest != nil {
+				w.line("")
+				writeCheckpointRestore(w, rest.result, rest.man, err)
+			}
 		default:
 			writeUp(w, r, held, err == nil)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -21,6 +22,7 @@ type rollbackOptions struct {
 	AllowUncaptured bool
 	DryRun          bool
 	Targets         string
+	WithCheckpoint  bool
 }
 
 // Validate refuses what contradicts itself.
@@ -30,6 +32,9 @@ func (o rollbackOptions) Validate() error {
 	default:
 		return &usageError{message: fmt.Sprintf("--on-conflict %q is unknown", o.OnConflict),
 			hint: nearestHint(o.OnConflict, []string{"keep", "restore", "fail"}, "--on-conflict ", "dbrollback rollback --help")}
+	}
+	if o.WithCheckpoint && (o.Release == "" || o.Targets != "") {
+		return &usageError{message: "--with-checkpoint goes with --to-release, and with one database", hint: "dbrollback rollback --to-release v2.4.1 --with-checkpoint"}
 	}
 	return o.rollbackTarget.Validate()
 }
@@ -44,6 +49,7 @@ that the migration changed and the application changed again is a conflict: --on
 			&cli.StringFlag{Name: "on-conflict", Value: "keep", Usage: "`POLICY`: keep the application's values, restore the captured ones, or fail"},
 			&cli.BoolFlag{Name: "allow-drift", Usage: "go on although the schema was changed by somebody else since"},
 			&cli.BoolFlag{Name: "allow-uncaptured", Usage: "run the Down of migrations that were applied without captures, too"},
+			&cli.BoolFlag{Name: "with-checkpoint", Usage: "with --to-release: the rest of that deployment (code, configuration, feature flags) comes back with the database, from the release's checkpoint"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "show what would be done, rehearsing it; change nothing"}),
 		Action: action(p, readRollback, runRollback),
 	}
@@ -55,7 +61,7 @@ func readRollback(c *cli.Context) (rollbackOptions, error) {
 		err = noArguments(c)
 	}
 	return rollbackOptions{rollbackTarget: target, OnConflict: c.String("on-conflict"), AllowDrift: c.Bool("allow-drift"),
-		AllowUncaptured: c.Bool("allow-uncaptured"), DryRun: c.Bool("dry-run"), Targets: c.String("targets")}, err
+		AllowUncaptured: c.Bool("allow-uncaptured"), DryRun: c.Bool("dry-run"), Targets: c.String("targets"), WithCheckpoint: c.Bool("with-checkpoint")}, err
 }
 
 func runRollback(ctx context.Context, s *session, o rollbackOptions) error {
@@ -72,16 +78,62 @@ func runRollback(ctx context.Context, s *session, o rollbackOptions) error {
 			return err
 		}
 	}
+	var rest *checkpointRestoreOptions
+	if o.WithCheckpoint { // what cannot be done of it is refused before the database goes back
+		if rest, err = s.planRest(ctx, m, o.Release); err != nil {
+			return err
+		}
+	}
 	agreed, detail := s.agreedPlan(ctx)
 	result, err := m.Rollback(ctx, migrate.RollbackRequest{Agreed: agreed, Detail: detail,
 		To: o.To, Steps: o.steps(), At: o.At, ToRelease: o.Release,
 		OnConflict: snapshot.Policy(o.OnConflict), AllowDrift: o.AllowDrift, AllowUncaptured: o.AllowUncaptured, DryRun: o.DryRun,
 	})
-	err = s.finish(ctx, "rollback", result, err)
-	if err == nil && o.Release != "" && !o.DryRun {
+	var back *restoring
+	if err == nil && rest != nil && !o.DryRun {
+		if back, err = s.restoreCheckpoint(ctx, *rest, true, false); err != nil {
+			err = fmt.Errorf("the database is at release %s; the rest is not: %w", o.Release, err)
+		}
+	}
+	err = s.finishWith(ctx, "rollback", result, back, err)
+	if err == nil && o.Release != "" && !o.DryRun && rest == nil {
 		s.restOfRelease(ctx, m, o.Release)
 	}
 	return err
+}
+
+// planRest finds the checkpoint of a release and makes sure that what it has beside the database can come back.
+func (s *session) planRest(ctx context.Context, m *migrate.Migrator, release string) (*checkpointRestoreOptions, error) {
+	id, parts, err := s.checkpointOf(ctx, m, release)
+	if err != nil {
+		return nil, err
+	}
+	if id == "" {
+		return nil, &snapshot.NothingError{Message: "there is no checkpoint of release " + release + ": what it had beside the database is not known", Hint: "without --with-checkpoint the database alone goes back"}
+	}
+	o := &checkpointRestoreOptions{checkpointOptions: checkpointOptions{ID: id, Components: parts}, Reason: "rollback to release " + release}
+	o.approval.way, o.approval.wait = "terminal", 15*time.Minute
+	if len(parts) == 0 {
+		return nil, nil
+	}
+	_, err = s.restoreCheckpoint(ctx, *o, false, false)
+	return o, err
+}
+
+// checkpointOf finds the newest checkpoint of a release, and what it has beside the database.
+func (s *session) checkpointOf(ctx context.Context, m *migrate.Migrator, release string) (id string, parts []string, err error) {
+	all, err := m.Checkpoints(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	for _, c := range all {
+		man, err := checkpoint.Decode([]byte(c.Manifest), c.Hash)
+		if err != nil || man.Release != release || man.Before != "" {
+			continue
+		}
+		return c.ID, slices.DeleteFunc(man.Components(), func(n string) bool { return n == checkpoint.Database }), nil
+	}
+	return "", nil, nil
 }
 
 // restOfRelease says how the parts of a release that are no database come back, where a checkpoint has them. It is a courtesy: when it
@@ -90,20 +142,8 @@ func (s *session) restOfRelease(ctx context.Context, m *migrate.Migrator, releas
 	if s.rollbackConfigPath("") == "" {
 		return
 	}
-	all, err := m.Checkpoints(ctx)
-	if err != nil {
-		return
-	}
-	for _, c := range all {
-		man, err := checkpoint.Decode([]byte(c.Manifest), c.Hash)
-		if err != nil || man.Release != release || man.Before != "" {
-			continue
-		}
-		rest := slices.DeleteFunc(man.Components(), func(n string) bool { return n == checkpoint.Database })
-		if len(rest) > 0 {
-			s.out.note("the rest of release %s: dbrollback checkpoint restore %s --component %s", release, c.ID, strings.Join(rest, ","))
-		}
-		return
+	if id, rest, err := s.checkpointOf(ctx, m, release); err == nil && len(rest) > 0 {
+		s.out.note("the rest of release %s: dbrollback checkpoint restore %s --component %s", release, id, strings.Join(rest, ","))
 	}
 }
 
