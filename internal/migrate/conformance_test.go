@@ -142,6 +142,8 @@ INSERT INTO holds VALUES (1), (3);
 	{name: "a Down that deletes more than was inserted, with what hangs on it", up: "INSERT INTO people VALUES (5, 'Eve', 50, 'new');", down: "DELETE FROM people WHERE id IN (1, 5);"},
 	{name: "a Down that computes from a copy that lost something", up: "ALTER TABLE people ADD COLUMN points integer;\nUPDATE people SET points = coalesce(score, 0);",
 		down: "UPDATE people SET score = points;\nALTER TABLE people DROP COLUMN points;"},
+	{name: "a Down whose statements do not see each other's columns", up: "UPDATE people SET score = 10 WHERE score IS NULL;\nUPDATE people SET note = 'none' WHERE note IS NULL;\nUPDATE people SET note = 'none' WHERE id = 4;",
+		down: "ALTER TABLE people ADD COLUMN z integer;\nUPDATE people SET score = NULL WHERE score = 10;\nUPDATE people SET note = NULL WHERE note = 'none' OR note = 'first';\nALTER TABLE people DROP COLUMN z;"},
 	{name: "a Down whose later statement hits what an earlier one made", up: "UPDATE people SET note = 'a' WHERE id = 2;", down: "UPDATE people SET note = 'b' WHERE note = 'a';\nDELETE FROM orders WHERE total = 0;\nUPDATE people SET name = note WHERE score > 0;"},
 	{name: "upsert", engines: "postgres sqlite", up: "INSERT INTO people VALUES (1, 'Zoe', 1, 'z'), (9, 'New', 9, 'n') ON CONFLICT (id) DO UPDATE SET name = excluded.name, score = excluded.score;", down: "DELETE FROM people WHERE id = 9;"},
 	{name: "drop view", setup: "CREATE VIEW rich AS SELECT id, name FROM people WHERE score > 10;", up: "DROP VIEW rich;", down: "SELECT 1;"},

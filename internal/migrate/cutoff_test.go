@@ -52,6 +52,17 @@ UPDATE people SET score = score - 1;
 ALTER TABLE people MODIFY score integer;
 `
 
+// overreaching is one whose Down hits rows that Up leaves alone: they are captured at the end of Up, in a transaction of their own.
+const overreaching = `-- +goose Up
+UPDATE people SET score = 3 WHERE score = 2;
+ALTER TABLE people ADD COLUMN age integer;
+UPDATE people SET note = 'new' WHERE id < 30;
+-- +goose Down
+ALTER TABLE people DROP COLUMN age;
+UPDATE people SET score = 2 WHERE score = 3;
+UPDATE people SET note = NULL WHERE note = 'new' OR id < 60;
+`
+
 // cutter runs a migration on a database of MySQL's family and cuts it off.
 type cutter struct {
 	*testing.T
@@ -197,7 +208,7 @@ func cuts(t *testing.T, commands []string, text string, rng *rand.Rand) []struct
 // exactly what was before.
 func TestCutOffAtEveryStatement(t *testing.T) {
 	t.Parallel()
-	for _, x := range []struct{ name, text string }{{"mixed", mixed}, {"layered", layered}} {
+	for _, x := range []struct{ name, text string }{{"mixed", mixed}, {"layered", layered}, {"overreaching", overreaching}} {
 		t.Run(x.name, func(t *testing.T) { cutOffAtEveryStatement(t, x.text) })
 	}
 }

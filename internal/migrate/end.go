@@ -159,7 +159,14 @@ func (w *work) bystanders(ctx context.Context, tx engine.Querier) error {
 			down = append(down, st.Statement)
 		}
 	}
-	return w.capturer.Bystanders(ctx, tx, len(w.stmts), down, w.watch)
+	start, had := time.Now(), len(w.capturer.Captures())
+	if err := w.capturer.Bystanders(ctx, tx, len(w.stmts), down, w.watch); err != nil {
+		return err
+	}
+	for _, c := range w.capturer.Captures()[had:] {
+		w.r.m.o.Events(Event{Kind: CaptureDone, Version: w.mig.Version, File: w.mig.File, Statement: len(w.stmts), Table: c.Table, Rows: c.Rows, Bytes: c.Bytes, Elapsed: time.Since(start)})
+	}
+	return nil
 }
 
 // record writes goose's version row, our record and the audit entry.

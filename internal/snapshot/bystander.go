@@ -50,7 +50,7 @@ func (c *Capturer) Bystanders(ctx context.Context, tx engine.Querier, n int, opp
 			if err := c.origins(ctx, look); err != nil {
 				return err
 			}
-			b, err := c.atStake(ctx, look, e, !slices.ContainsFunc(opposite[:i], func(before effects.Statement) bool { return c.disturbs(before, e) }))
+			b, err := c.atStake(ctx, look, e, opposite[:i])
 			if err != nil {
 				return err
 			}
@@ -102,16 +102,37 @@ func rewrites(e effects.Effect) bool {
 	return false
 }
 
-// disturbs tells whether a statement before it may change which rows an effect hits.
-func (c *Capturer) disturbs(before effects.Statement, e effects.Effect) bool {
+// disturbs tells whether a statement before it may change which rows of a table an effect hits.
+func (c *Capturer) disturbs(before effects.Statement, e effects.Effect, t *engine.Table) bool {
+	apart := func(columns []string) bool {
+		return len(columns) > 0 && !slices.ContainsFunc(columns, func(n string) bool {
+			return slices.ContainsFunc(e.Reads, func(r string) bool { return c.s.sameName(n, r) })
+		})
+	}
+	computed := len(t.Triggers) > 0 || slices.ContainsFunc(t.Columns, func(x engine.Column) bool { return x.Generated || x.OnUpdate })
 	return slices.ContainsFunc(before.Effects, func(b effects.Effect) bool {
-		return b.Kind == effects.Opaque || b.Changes() && (b.Table.Name == "" || c.s.sameName(b.Table.Name, e.Table.Name))
+		switch {
+		case b.Kind == effects.Opaque:
+			return true
+		case !b.Changes():
+			return false
+		case b.Table.Name != "" && !c.s.sameName(b.Table.Name, e.Table.Name): // a foreign key may carry it on
+			return slices.ContainsFunc(t.ForeignKeys, func(fk engine.ForeignKey) bool {
+				return c.s.sameName(fk.Parent.Name, b.Table.Name) && (carries(fk.OnDelete) || carries(fk.OnUpdate))
+			})
+		case b.Kind == effects.AddColumn || b.Kind == effects.DropColumn || b.Kind == effects.AlterColumnType || b.Kind == effects.Update:
+			return computed || !apart(b.Columns)
+		}
+		return true
 	})
 }
 
-// atStake finds out whether an effect of the opposite direction is a danger to rows that are there; nil when it is not. undisturbed:
-// its predicate hits now what it will hit then.
-func (c *Capturer) atStake(ctx context.Context, q engine.Querier, e effects.Effect, undisturbed bool) (*bystander, error) {
+// carries tells whether a foreign key changes its rows along with those that they point to.
+func carries(action string) bool { return action == "CASCADE" || strings.HasPrefix(action, "SET") }
+
+// atStake finds out whether an effect of the opposite direction is a danger to rows that are there; nil when it is not. Where no
+// statement before it is in the way its predicate hits now what it will hit then.
+func (c *Capturer) atStake(ctx context.Context, q engine.Querier, e effects.Effect, before []effects.Statement) (*bystander, error) {
 	t, err := c.s.db.Inspect(ctx, q, engine.Name{Schema: e.Table.Schema, Name: e.Table.Name})
 	if errors.Is(err, engine.ErrNoTable) {
 		return nil, nil // it is made by the opposite direction itself
@@ -133,7 +154,7 @@ func (c *Capturer) atStake(ctx context.Context, q engine.Querier, e effects.Effe
 		return nil, nil
 	}
 	b.all = true
-	if undisturbed && c.asks(t, e) {
+	if c.asks(t, e) && !slices.ContainsFunc(before, func(st effects.Statement) bool { return c.disturbs(st, e, t) }) {
 		ref := e.Alias
 		if ref == "" {
 			ref = t.Name.Name
@@ -206,7 +227,7 @@ func join(found []*bystander, b *bystander) []*bystander {
 func (c *Capturer) carriedOn(ctx context.Context, q engine.Querier, found *[]*bystander, b *bystander) error {
 	for _, fk := range b.table.Referenced {
 		goes := b.columns == nil && fk.OnDelete == "CASCADE"
-		changes := b.columns == nil && strings.HasPrefix(fk.OnDelete, "SET") || (fk.OnUpdate == "CASCADE" || strings.HasPrefix(fk.OnUpdate, "SET")) &&
+		changes := b.columns == nil && strings.HasPrefix(fk.OnDelete, "SET") || carries(fk.OnUpdate) &&
 			(b.columns == nil || slices.ContainsFunc(fk.ParentColumns, func(n string) bool { return slices.Contains(b.columns, n) }))
 		known := slices.ContainsFunc(*found, func(o *bystander) bool { return o.parent == b && o.fk.Table == fk.Table && o.fk.Name == fk.Name })
 		for up := b; up != nil; up = up.parent {
