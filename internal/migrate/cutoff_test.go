@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -227,6 +228,9 @@ func cutOffAtEveryStatement(t *testing.T, text string) {
 			t.Fatalf("a rollback that nobody cut off: not as before:\n%s", testdb.Diff(before, got))
 		}
 		seed := uint64(time.Now().UnixNano())
+		if n, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64); err == nil {
+			seed = n
+		}
 		t.Logf("seed %d; up sends %d commands, rollback %d", seed, len(commands["up"]), len(commands["rollback"]))
 		rng := rand.New(rand.NewPCG(seed, 0))
 		unfinished := 0
