@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"strconv"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -227,10 +227,7 @@ func cutOffAtEveryStatement(t *testing.T, text string) {
 		if got := state(t, dsn); got != before {
 			t.Fatalf("a rollback that nobody cut off: not as before:\n%s", testdb.Diff(before, got))
 		}
-		seed := uint64(time.Now().UnixNano())
-		if n, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64); err == nil {
-			seed = n
-		}
+		seed := drawn(t)
 		t.Logf("seed %d; up sends %d commands, rollback %d", seed, len(commands["up"]), len(commands["rollback"]))
 		rng := rand.New(rand.NewPCG(seed, 0))
 		unfinished := 0
@@ -239,12 +236,16 @@ func cutOffAtEveryStatement(t *testing.T, text string) {
 			if verb == "rollback" {
 				from, to, back = after, before, "up"
 			}
+			when := "in the beginning"
 			for i, at := range cuts(t, commands[verb], text, rng) {
 				if state(t, dsn) != from {
 					c.must(back)
+					if got := state(t, dsn); got != from {
+						t.Fatalf("%s: %s afterwards does not lead back:\n%s", when, back, testdb.Diff(from, got))
+					}
 				}
 				command, err := c.cutAt(verb, at.n, at.how)
-				when := fmt.Sprintf("%s cut off (%d) at command %d, %.80q", verb, at.how, at.n, command)
+				when = fmt.Sprintf("%s cut off (%d) at command %d, %.80q", verb, at.how, at.n, command)
 				mend, want := "recover", to
 				if i%2 == 1 {
 					mend, want = "recover --abort", from
@@ -274,6 +275,44 @@ func cutOffAtEveryStatement(t *testing.T, text string) {
 		}
 		if unfinished < 10 {
 			t.Errorf("only %d runs were cut off within a migration", unfinished)
+		}
+	}, family...)
+}
+
+// TestCutOffAfterTheLastStatement: recover has no statement left to run, and rows to put back; what the cut-off run captured on its way
+// down is to tell these from rows that somebody else writes, or the next up does not bring it back.
+func TestCutOffAfterTheLastStatement(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		c := newCutter(t, dsn, layered)
+		c.must("up")
+		c.must("rollback")
+		c.must("up")
+		from := state(t, dsn)
+		commands := c.commands("rollback")
+		to := state(t, dsn)
+		last := slices.Index(commands, "ALTER TABLE people MODIFY score integer")
+		cuts := 0
+		for n := last + 1; n < len(commands) && cuts < 4; n++ {
+			if verb, _, _ := strings.Cut(commands[n], " "); verb != "INSERT" && verb != "DELETE" && verb != "UPDATE" {
+				continue
+			}
+			cuts++
+			c.must("up")
+			if got := state(t, dsn); got != from {
+				t.Fatalf("up, after recover, does not lead back:\n%s", testdb.Diff(from, got))
+			}
+			at, err := c.cutAt("rollback", n, beforeIt)
+			if was, merr := c.mend("recover"); !was || merr != nil {
+				t.Fatalf("cut off at %.80q: nothing to recover, or %v (the run: %v)", at, merr, err)
+			}
+			if got := state(t, dsn); got != to {
+				t.Fatalf("cut off at %.80q: recover does not lead where it should:\n%s", at, testdb.Diff(to, got))
+			}
+		}
+		c.must("up")
+		if got := state(t, dsn); got != from || cuts < 4 {
+			t.Fatalf("%d cuts; up, after recover, does not lead back:\n%s", cuts, testdb.Diff(from, got))
 		}
 	}, family...)
 }

@@ -287,6 +287,7 @@ func (w *work) drop(ctx context.Context, c *snapshot.Capturer, q engine.Querier,
 
 // goOn runs the statements that are left.
 func (w *work) goOn(ctx context.Context, done int) error {
+	w.capturer.Ahead(nil, w.watch) // seals follow the rows that go back, also when no statement is left to run
 	if err := w.replay(ctx, done); err != nil {
 		return err
 	}
