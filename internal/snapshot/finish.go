@@ -363,6 +363,15 @@ func (r *Restorer) override(ctx context.Context, tx engine.Querier, targets []*t
 		}
 		r.of(x.Home).Conflicts += total
 		out = append(out, list...)
+		if x.cleared && total > 0 { // what was inserted is gone already, but for these
+			n, err := r.removeThose(ctx, tx, g, func() string {
+				return fmt.Sprintf("EXISTS (SELECT 1 FROM %s w WHERE w.n = d.n AND w.%s) AND NOT EXISTS (SELECT 1 FROM %s w WHERE w.n = d.n AND w.reason = '%s')", work, settled, work, usedSince)
+			})
+			if err != nil {
+				return nil, err
+			}
+			r.of(x.Home).Deleted += n
+		}
 		if _, err := exec(ctx, tx, "free conflicts", fmt.Sprintf("DELETE FROM %s WHERE %s", work, settled)); err != nil {
 			return nil, err
 		}

@@ -35,6 +35,7 @@ type action struct {
 	partitions []string
 	cascade    bool // foreign keys carry the statement on to the table
 	twice      bool // the statement does several things to the table
+	trail      bool // of a table that the migration made: where its rows go
 }
 
 func (a *action) observed() bool { return a.events != (events{}) }
@@ -130,6 +131,7 @@ func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 	case p.s.db.Mine(t.Name):
 		return &LossError{Object: t.Name.String(), Reason: "it is one of dbrollback's own tables", Hint: "leave it alone"}
 	case p.track.made(t):
+		p.trails(t, e)
 		return nil
 	case t.Kind == "foreign" && e.Kind != effects.DropTable && e.Kind != effects.DropColumn && e.Kind != effects.AlterColumnType:
 		return &LossError{Object: t.Name.String(), Reason: "it is a foreign table, whose rows are in another server",

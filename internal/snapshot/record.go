@@ -17,6 +17,7 @@ type capture struct {
 	live   *engine.Table // while capturing: the table as it was then
 	reduce bool          // while capturing: drop what the statement did not change
 	chain  bool          // while capturing: one row may be written more than once
+	trail  bool          // while capturing: it is not kept, see trail.go
 	events events        // while capturing: what to record
 	named  *named        // while capturing: how the rows can be asked for
 	parts  []string      // while capturing: the partitions whose rows are copied; nil: all
@@ -101,6 +102,7 @@ type seal struct {
 	At      string      `json:"at,omitempty"`    // what the name of the companion begins with
 	After   int         `json:"after,omitempty"` // the statement after which it was sealed; 0: the last one
 	Mixed   bool        `json:"mixed,omitempty"` // of a bag: somebody else wrote to the table between two statements
+	Rest    []string    `json:"rest,omitempty"`  // what a second hash covers, by which a row is known that moved to another key; see reused.go
 }
 
 // data is the table that holds the rows: ours, or the kept one itself.
