@@ -371,7 +371,7 @@ func (c *Capturer) describe(ctx context.Context, tx engine.Querier, n int, a *ac
 			CapturedAt: c.at(), Status: statusCapturing, CreatedBy: c.meta.CreatedBy, ExpiresAt: c.meta.Expires,
 		},
 		detail: detail{Home: c.track.home(t), Identity: identity(t), At: t.Name, Shape: t},
-		live:   t, events: a.events, reduce: a.reduce, chain: a.chain, named: a.named, parts: a.partitions, trail: a.trail,
+		live:   t, events: a.events, reduce: a.reduce, chain: a.chain, named: a.named, parts: a.partitions, trail: a.trail, each: a.each,
 	}
 	x.Info.Table = x.Home.String()
 	x.Location = c.s.db.Own(x.data()).String()

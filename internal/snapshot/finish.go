@@ -187,6 +187,9 @@ func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*ta
 		if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
 			return err
 		}
+		if err := r.parts(ctx, tx, g); err != nil {
+			return err
+		}
 		if len(older(i)) > 0 {
 			if err := r.prove(ctx, tx, g, g.covered); err != nil {
 				return err
@@ -341,7 +344,10 @@ func (r *Restorer) follow(ctx context.Context, tx engine.Querier, targets []*tar
 // override captures what the application wrote in places that captured values are about to take, and frees those places.
 func (r *Restorer) override(ctx context.Context, tx engine.Querier, targets []*target, c *Capturer) ([]Conflict, error) {
 	s := r.s
-	var out []Conflict
+	out, err := r.revive(ctx, tx, targets)
+	if err != nil {
+		return nil, err
+	}
 	for _, g := range targets {
 		x := g.x
 		if !x.work {
@@ -353,9 +359,9 @@ func (r *Restorer) override(ctx context.Context, tx engine.Querier, targets []*t
 				return nil, err
 			}
 		}
-		settled := fmt.Sprintf("reason IN ('%s', '%s')", changedSince, insertedSince)
+		settled := fmt.Sprintf("reason IN ('%s', '%s', '%s')", changedSince, insertedSince, computedSince)
 		if x.Whole {
-			settled = fmt.Sprintf("reason IN ('%s', '%s', '%s')", changedSince, insertedSince, deletedSince)
+			settled = fmt.Sprintf("reason IN ('%s', '%s', '%s', '%s')", changedSince, insertedSince, computedSince, deletedSince)
 		}
 		list, total, err := r.conflictsOf(ctx, tx, x, settled, Restore)
 		if err != nil {
@@ -457,7 +463,7 @@ func (r *Restorer) conflictsOf(ctx context.Context, tx engine.Querier, x *restor
 		return nil, 0, nil
 	}
 	s := r.s
-	where = all(where, fmt.Sprintf("w.reason NOT IN ('%s', '%s')", letBe, letBeGone))
+	where = all(where, fmt.Sprintf("w.reason NOT IN ('%s', '%s', '%s')", letBe, letBeGone, computedSince))
 	total, err := number(ctx, tx, "count conflicts", fmt.Sprintf("SELECT count(DISTINCT n) FROM %s w WHERE %s", s.own(x.conflicts()), where))
 	if err != nil || total == 0 {
 		return nil, 0, err

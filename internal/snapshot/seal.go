@@ -320,6 +320,9 @@ func (c *Capturer) watch(x *capture, t *engine.Table, computed []Computed) {
 			if concerns && !slices.Contains(x.Seal.Columns, n) {
 				x.Seal.Columns = append(x.Seal.Columns, n)
 			}
+			if concerns && !slices.Contains(x.Seal.Sources, n) && c.s.db.Caps.TransactionalDDL {
+				x.Seal.Sources = append(x.Seal.Sources, n)
+			}
 		}
 	}
 }
@@ -369,6 +372,9 @@ func (c *Capturer) sealRows(ctx context.Context, tx engine.Querier, index int, x
 	names, decls, values = append(names, "h"), append(decls, "h "+s.f.hash), append(values, s.sealHash(x, t, at, d))
 	if len(x.Seal.Rest) > 0 {
 		names, decls, values = append(names, "r"), append(decls, "r "+s.f.hash), append(values, s.hash(s.images(x.Seal.Rest, t, at)))
+	}
+	if len(x.Seal.Sources) > 0 {
+		names, decls, values = append(names, "w"), append(decls, "w "+s.f.hash), append(values, s.hash(s.images(x.Seal.Sources, t, at)))
 	}
 	into, again := s.own(x.companion()), ""
 	if x.next == "" {
