@@ -46,6 +46,7 @@ type Capturer struct {
 	pending  []effects.Effect    // of the statement at hand, until it has run
 	past     []effects.Statement // that a run which was cut off came through
 	restorer *Restorer           // of the captures that the run puts back; see Restorer.Record
+	trails   []*capture          // see trail.go
 }
 
 // Begin starts the captures of one migration in one direction. Nothing is written before the first capture.
@@ -125,6 +126,7 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 // ran follows what the statement at hand renamed and removed, once it has run.
 func (c *Capturer) ran() {
 	c.track.after(c.pending, c.s.db.Kind != engine.Postgres)
+	c.ranOver(c.pending)
 	c.pending = nil
 }
 
@@ -369,7 +371,7 @@ func (c *Capturer) describe(ctx context.Context, tx engine.Querier, n int, a *ac
 			CapturedAt: c.at(), Status: statusCapturing, CreatedBy: c.meta.CreatedBy, ExpiresAt: c.meta.Expires,
 		},
 		detail: detail{Home: c.track.home(t), Identity: identity(t), At: t.Name, Shape: t},
-		live:   t, events: a.events, reduce: a.reduce, chain: a.chain, named: a.named, parts: a.partitions,
+		live:   t, events: a.events, reduce: a.reduce, chain: a.chain, named: a.named, parts: a.partitions, trail: a.trail, each: a.each,
 	}
 	x.Info.Table = x.Home.String()
 	x.Location = c.s.db.Own(x.data()).String()
@@ -521,7 +523,11 @@ func (c *Capturer) keep(ctx context.Context, tx engine.Querier, made []*capture)
 		if err := c.settle(ctx, tx, x); err != nil {
 			return err
 		}
-		if x.Rows == 0 && x.Kind == Rows && len(x.Key) > 0 {
+		if x.trail && x.Rows > 0 && !x.Still {
+			c.trails = append(c.trails, x)
+			continue
+		}
+		if x.trail || x.Rows == 0 && x.Kind == Rows && len(x.Key) > 0 {
 			if err := c.s.drop(ctx, tx, "drop an empty capture", c.s.own(x.data())); err != nil {
 				return err
 			}

@@ -187,6 +187,9 @@ func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*ta
 		if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
 			return err
 		}
+		if err := r.parts(ctx, tx, g); err != nil {
+			return err
+		}
 		if len(older(i)) > 0 {
 			if err := r.prove(ctx, tx, g, g.covered); err != nil {
 				return err
@@ -341,7 +344,10 @@ func (r *Restorer) follow(ctx context.Context, tx engine.Querier, targets []*tar
 // override captures what the application wrote in places that captured values are about to take, and frees those places.
 func (r *Restorer) override(ctx context.Context, tx engine.Querier, targets []*target, c *Capturer) ([]Conflict, error) {
 	s := r.s
-	var out []Conflict
+	out, err := r.revive(ctx, tx, targets)
+	if err != nil {
+		return nil, err
+	}
 	for _, g := range targets {
 		x := g.x
 		if !x.work {
@@ -353,9 +359,9 @@ func (r *Restorer) override(ctx context.Context, tx engine.Querier, targets []*t
 				return nil, err
 			}
 		}
-		settled := fmt.Sprintf("reason IN ('%s', '%s')", changedSince, insertedSince)
+		settled := fmt.Sprintf("reason IN ('%s', '%s', '%s')", changedSince, insertedSince, computedSince)
 		if x.Whole {
-			settled = fmt.Sprintf("reason IN ('%s', '%s', '%s')", changedSince, insertedSince, deletedSince)
+			settled = fmt.Sprintf("reason IN ('%s', '%s', '%s', '%s')", changedSince, insertedSince, computedSince, deletedSince)
 		}
 		list, total, err := r.conflictsOf(ctx, tx, x, settled, Restore)
 		if err != nil {
@@ -363,6 +369,15 @@ func (r *Restorer) override(ctx context.Context, tx engine.Querier, targets []*t
 		}
 		r.of(x.Home).Conflicts += total
 		out = append(out, list...)
+		if x.cleared && total > 0 { // what was inserted is gone already, but for these
+			n, err := r.removeThose(ctx, tx, g, func() string {
+				return fmt.Sprintf("EXISTS (SELECT 1 FROM %s w WHERE w.n = d.n AND w.%s) AND NOT EXISTS (SELECT 1 FROM %s w WHERE w.n = d.n AND w.reason = '%s')", work, settled, work, usedSince)
+			})
+			if err != nil {
+				return nil, err
+			}
+			r.of(x.Home).Deleted += n
+		}
 		if _, err := exec(ctx, tx, "free conflicts", fmt.Sprintf("DELETE FROM %s WHERE %s", work, settled)); err != nil {
 			return nil, err
 		}
@@ -448,7 +463,7 @@ func (r *Restorer) conflictsOf(ctx context.Context, tx engine.Querier, x *restor
 		return nil, 0, nil
 	}
 	s := r.s
-	where = all(where, fmt.Sprintf("w.reason NOT IN ('%s', '%s')", letBe, letBeGone))
+	where = all(where, fmt.Sprintf("w.reason NOT IN ('%s', '%s', '%s')", letBe, letBeGone, computedSince))
 	total, err := number(ctx, tx, "count conflicts", fmt.Sprintf("SELECT count(DISTINCT n) FROM %s w WHERE %s", s.own(x.conflicts()), where))
 	if err != nil || total == 0 {
 		return nil, 0, err

@@ -35,6 +35,8 @@ type action struct {
 	partitions []string
 	cascade    bool // foreign keys carry the statement on to the table
 	twice      bool // the statement does several things to the table
+	each       bool // observed: row by row, because the table has heirs
+	trail      bool // of a table that the migration made: where its rows go
 }
 
 func (a *action) observed() bool { return a.events != (events{}) }
@@ -130,6 +132,7 @@ func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 	case p.s.db.Mine(t.Name):
 		return &LossError{Object: t.Name.String(), Reason: "it is one of dbrollback's own tables", Hint: "leave it alone"}
 	case p.track.made(t):
+		p.trails(t, e)
 		return nil
 	case t.Kind == "foreign" && e.Kind != effects.DropTable && e.Kind != effects.DropColumn && e.Kind != effects.AlterColumnType:
 		return &LossError{Object: t.Name.String(), Reason: "it is a foreign table, whose rows are in another server",
@@ -201,6 +204,7 @@ func (p *planner) add(a *action) {
 		b.events.insert = b.events.insert || a.events.insert
 		b.events.update = b.events.update || a.events.update
 		b.events.remove = b.events.remove || a.events.remove
+		b.each = b.each || a.each
 		b.moved, b.chain, b.strong, b.lossy = b.moved || a.moved, b.chain || a.chain, b.strong || a.strong, b.lossy || a.lossy
 		b.reduce = b.reduce || a.reduce
 		if a.partitions == nil || b.partitions == nil {

@@ -17,6 +17,8 @@ type capture struct {
 	live   *engine.Table // while capturing: the table as it was then
 	reduce bool          // while capturing: drop what the statement did not change
 	chain  bool          // while capturing: one row may be written more than once
+	each   bool          // while capturing: rows are observed one by one
+	trail  bool          // while capturing: it is not kept, see trail.go
 	events events        // while capturing: what to record
 	named  *named        // while capturing: how the rows can be asked for
 	parts  []string      // while capturing: the partitions whose rows are copied; nil: all
@@ -91,16 +93,18 @@ const (
 // seal says how the places of the captured rows looked when the migration ended.
 type seal struct {
 	Mode    string      `json:"mode"`
-	Table   engine.Name `json:"table"`           // the table's name then; "" when it was gone
-	Columns []string    `json:"columns"`         // what the hash covers, names then
-	All     []string    `json:"all"`             // what the hash of inserted rows covers: all columns then
-	Key     []string    `json:"key"`             // names of the key columns then
-	Places  bool        `json:"places"`          // the companion holds the key under which the row stood then
-	Rows    int64       `json:"rows"`            // of a bag
-	Sum     string      `json:"sum"`             // of a bag; "" when its companion says it
-	At      string      `json:"at,omitempty"`    // what the name of the companion begins with
-	After   int         `json:"after,omitempty"` // the statement after which it was sealed; 0: the last one
-	Mixed   bool        `json:"mixed,omitempty"` // of a bag: somebody else wrote to the table between two statements
+	Table   engine.Name `json:"table"`             // the table's name then; "" when it was gone
+	Columns []string    `json:"columns"`           // what the hash covers, names then
+	All     []string    `json:"all"`               // what the hash of inserted rows covers: all columns then
+	Key     []string    `json:"key"`               // names of the key columns then
+	Places  bool        `json:"places"`            // the companion holds the key under which the row stood then
+	Rows    int64       `json:"rows"`              // of a bag
+	Sum     string      `json:"sum"`               // of a bag; "" when its companion says it
+	At      string      `json:"at,omitempty"`      // what the name of the companion begins with
+	After   int         `json:"after,omitempty"`   // the statement after which it was sealed; 0: the last one
+	Mixed   bool        `json:"mixed,omitempty"`   // of a bag: somebody else wrote to the table between two statements
+	Sources []string    `json:"sources,omitempty"` // of Columns, what the opposite direction computes captured columns from; see parts.go
+	Rest    []string    `json:"rest,omitempty"`    // what a second hash covers, by which a row is known that moved to another key; see reused.go
 }
 
 // data is the table that holds the rows: ours, or the kept one itself.

@@ -221,6 +221,12 @@ func (r *Restorer) Check(ctx context.Context, tx engine.Querier) error {
 			if err := r.compare(ctx, tx, x, t); err != nil {
 				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
 			}
+			if err := r.computed(ctx, tx, x, t); err != nil {
+				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
+			}
+			if err := r.reused(ctx, tx, x, t, all[:i]); err != nil {
+				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
+			}
 			if x.work && x.Moved {
 				if err := r.spread(ctx, tx, x, all[:i]); err != nil {
 					return err
