@@ -156,7 +156,7 @@ func (w *work) resume(ctx context.Context, tx *sql.Tx, c cutOff, was seen) error
 	}
 	var err error
 	w.capturer, err = m.store.Resume(ctx, tx, c.opening.Snapshot, snapshot.Meta{
-		Run: w.r.res.Run, Direction: string(w.r.dir), CreatedBy: m.o.User, Migration: w.mig.Version, Expires: m.expires(time.Now()), Instead: true,
+		Run: w.r.res.Run, Direction: string(w.r.dir), CreatedBy: m.o.User, Migration: w.mig.Version, Expires: m.expires(time.Now()), Statements: w.parsed(0), Instead: true,
 	}, past)
 	if w.restorer != nil {
 		w.restorer.Record(w.capturer)
