@@ -26,7 +26,7 @@ func (c *cutter) cutWhen(verb string, how cut, match func(query string) bool) bo
 		return goOn
 	})
 	defer w.close()
-	if err := run(c.open(dsn), verb); err == nil && n >= 0 {
+	if err := c.run(dsn, verb); err == nil && n >= 0 {
 		c.Fatalf("%s went well, though it was cut off at %.80q", verb, sent[n-1])
 	}
 	return n >= 0
