@@ -48,6 +48,7 @@ type Capturer struct {
 	past     []effects.Statement // that a run which was cut off came through
 	restorer *Restorer           // of the captures that the run puts back; see Restorer.Record
 	trails   []*capture          // see trail.go
+	refill   bool                // what is written goes back from captures of an earlier rollback; see refill.go
 }
 
 // Begin starts the captures of one migration in one direction. Nothing is written before the first capture.
@@ -371,7 +372,7 @@ func (c *Capturer) describe(ctx context.Context, tx engine.Querier, n int, a *ac
 			ID: newID(), Snapshot: c.id, Kind: a.kind, Migration: c.meta.Migration, Direction: c.meta.Direction, Statement: n,
 			CapturedAt: c.at(), Status: statusCapturing, CreatedBy: c.meta.CreatedBy, ExpiresAt: c.meta.Expires,
 		},
-		detail: detail{Home: c.track.home(t), Identity: identity(t), At: t.Name, Shape: t},
+		detail: detail{Home: c.track.home(t), Identity: identity(t), At: t.Name, Shape: t, Refill: c.refill},
 		live:   t, events: a.events, reduce: a.reduce, chain: a.chain, named: a.named, parts: a.partitions, trail: a.trail, each: a.each,
 	}
 	x.Info.Table = x.Home.String()

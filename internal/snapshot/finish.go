@@ -73,6 +73,9 @@ func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*targ
 			return Report{}, err
 		}
 	}
+	if err := r.refilled(ctx, tx, targets, c); err != nil {
+		return Report{}, err
+	}
 	if err := r.orphans(ctx, tx, targets); err != nil {
 		return Report{}, err
 	}
@@ -154,47 +157,53 @@ func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*ta
 		return out
 	}
 	cover(targets)
-	for i, g := range targets {
-		if g.x.Rows == 0 && len(g.x.Key) > 0 {
-			continue
-		}
-		if len(g.x.Key) == 0 {
-			if slices.ContainsFunc(older(i), func(y *restoring) bool { return len(y.Key) == 0 && !y.Seal.Mixed }) {
-				continue // an older capture of the whole table is what counts
+	write := func() error {
+		for i, g := range targets {
+			if g.x.Rows == 0 && len(g.x.Key) > 0 {
+				continue
 			}
-			if err := r.putBag(ctx, tx, g, p, c); err != nil {
+			if len(g.x.Key) == 0 {
+				if slices.ContainsFunc(older(i), func(y *restoring) bool { return len(y.Key) == 0 && !y.Seal.Mixed }) {
+					continue // an older capture of the whole table is what counts
+				}
+				if err := r.putBag(ctx, tx, g, p, c); err != nil {
+					return err
+				}
+				continue
+			}
+			if err := r.clear(ctx, tx, g, targets); err != nil {
 				return err
 			}
-			continue
-		}
-		if err := r.clear(ctx, tx, g, targets); err != nil {
-			return err
-		}
-		if err := r.removed(ctx, tx, g, c); err != nil {
-			return err
-		}
-		if err := r.lost(ctx, tx, g); err != nil {
-			return err
-		}
-		if late := slices.DeleteFunc(slices.Clone(g.fields), func(i int) bool { return !slices.Contains(g.x.late, g.x.Fields[i].Name) }); len(late) > 0 {
-			watched := func(i int) bool { return g.x.Fields[i].Watched } // Down has computed it by now
-			for _, part := range [][]int{slices.DeleteFunc(slices.Clone(late), watched), late} {
-				if err := r.write(ctx, tx, g, part, !slices.ContainsFunc(part, watched), false); err != nil {
+			if err := r.removed(ctx, tx, g, c); err != nil {
+				return err
+			}
+			if err := r.lost(ctx, tx, g); err != nil {
+				return err
+			}
+			if late := slices.DeleteFunc(slices.Clone(g.fields), func(i int) bool { return !slices.Contains(g.x.late, g.x.Fields[i].Name) }); len(late) > 0 {
+				watched := func(i int) bool { return g.x.Fields[i].Watched } // Down has computed it by now
+				for _, part := range [][]int{slices.DeleteFunc(slices.Clone(late), watched), late} {
+					if err := r.write(ctx, tx, g, part, !slices.ContainsFunc(part, watched), false); err != nil {
+						return err
+					}
+				}
+			}
+			if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
+				return err
+			}
+			if err := r.parts(ctx, tx, g); err != nil {
+				return err
+			}
+			if len(older(i)) > 0 {
+				if err := r.prove(ctx, tx, g, g.covered); err != nil {
 					return err
 				}
 			}
 		}
-		if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
-			return err
-		}
-		if err := r.parts(ctx, tx, g); err != nil {
-			return err
-		}
-		if len(older(i)) > 0 {
-			if err := r.prove(ctx, tx, g, g.covered); err != nil {
-				return err
-			}
-		}
+		return nil
+	}
+	if err := r.refill(ctx, tx, tables, c, write); err != nil {
+		return err
 	}
 	for _, t := range tables {
 		var old []sequence
@@ -387,6 +396,12 @@ func (r *Restorer) override(ctx context.Context, tx engine.Querier, targets []*t
 
 // overwritten captures the rows that stand in the places of a capture's conflicts.
 func (c *Capturer) overwritten(ctx context.Context, tx engine.Querier, r *Restorer, g *target) error {
+	work := c.s.own(g.x.conflicts())
+	return c.standingIn(ctx, tx, r, g, work+" w JOIN "+r.source(g.x)+" ON d.n = w.n", fmt.Sprintf("w.reason = '%s'", insertedSince))
+}
+
+// standingIn captures the rows that stand in the places of entries d, and those that stand where entries go back to that fulfil a condition.
+func (c *Capturer) standingIn(ctx context.Context, tx engine.Querier, r *Restorer, g *target, entries, goals string) error {
 	s, x := c.s, g.x
 	if err := c.origins(ctx, tx); err != nil {
 		return err
@@ -405,8 +420,8 @@ func (c *Capturer) overwritten(ctx context.Context, tx engine.Querier, r *Restor
 		place = x.goal
 	}
 	take := func(at string) error {
-		n, err := exec(ctx, tx, "capture what is restored over", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s w JOIN %s ON d.n = w.n JOIN %s t ON %s",
-			s.own(y.data()), list(names), list(values), s.own(x.conflicts()), r.source(x), s.f.from(s.db, g.t), at))
+		n, err := exec(ctx, tx, "capture what is restored over", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s JOIN %s t ON %s",
+			s.own(y.data()), list(names), list(values), entries, s.f.from(s.db, g.t), at))
 		y.Rows += n
 		return err
 	}
@@ -415,7 +430,7 @@ func (c *Capturer) overwritten(ctx context.Context, tx engine.Querier, r *Restor
 	}
 	if x.Moved || x.final != "" { // see goals
 		known := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), s.on(y, g.t, "t", "y", func(i int) string { return y.Key[i].At }, k))
-		if err := take(all(fmt.Sprintf("w.reason = '%s'", insertedSince), s.on(x.capture, g.t, "t", "d", g.name, x.goal), known)); err != nil {
+		if err := take(all(goals, s.on(x.capture, g.t, "t", "d", g.name, x.goal), known)); err != nil {
 			return err
 		}
 	}

@@ -56,7 +56,8 @@ type detail struct {
 	Emptied   bool            `json:"emptied,omitempty"` // of Kept: an empty table took its place
 	// Bystander: rows that the migration left alone and the opposite direction would write. What others do to them is theirs.
 	Bystander bool `json:"bystander,omitempty"`
-	New       bool `json:"new,omitempty"` // rows that were put into a table made in the place of another one, by key
+	Refill    bool `json:"refill,omitempty"` // of an up: what it wrote came from the captures of an earlier rollback
+	New       bool `json:"new,omitempty"`    // rows that were put into a table made in the place of another one, by key
 }
 
 // field is one captured column.
