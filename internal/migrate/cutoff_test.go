@@ -78,8 +78,15 @@ func newCutter(t *testing.T, dsn, text string) *cutter {
 	return &cutter{T: t, dsn: dsn, files: fstest.MapFS{"00001_change.sql": {Data: []byte(text)}}}
 }
 
-// open opens the migrations by way of a DSN, until end is called.
-func (c *cutter) open(dsn string) (m *migrate.Migrator, end func()) {
+// open opens the migrations by way of a DSN, for the length of the test.
+func (c *cutter) open(dsn string) *migrate.Migrator {
+	c.Helper()
+	m, end := c.opened(dsn)
+	c.Cleanup(end)
+	return m
+}
+
+func (c *cutter) opened(dsn string) (m *migrate.Migrator, end func()) {
 	c.Helper()
 	db, err := engine.Open(context.Background(), dsn, engine.Options{LockTimeout: 20 * time.Second})
 	if err != nil {
@@ -91,9 +98,10 @@ func (c *cutter) open(dsn string) (m *migrate.Migrator, end func()) {
 	return m, func() { _ = db.Close() }
 }
 
+// run runs a verb, and closes its connections: a test may run hundreds.
 func (c *cutter) run(dsn, verb string) error {
 	c.Helper()
-	m, end := c.open(dsn)
+	m, end := c.opened(dsn)
 	defer end()
 	return run(m, verb)
 }

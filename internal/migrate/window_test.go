@@ -98,10 +98,8 @@ func TestWindows(t *testing.T) {
 				written := c.during(map[bool]string{true: "rollback", false: "up"}[x.verb == "rollback"], strings.TrimSuffix(x.after, ";"), func() { f.exec(x.write) })
 				res := written.res
 				if x.verb != "rollback" {
-					m, end := c.open(dsn)
-					defer end()
 					var err error
-					if res, err = m.Rollback(context.Background(), migrate.RollbackRequest{To: -1, Steps: 1}); err != nil {
+					if res, err = c.open(dsn).Rollback(context.Background(), migrate.RollbackRequest{To: -1, Steps: 1}); err != nil {
 						t.Fatalf("rollback: %v", err)
 					}
 				}
@@ -143,8 +141,7 @@ func (c *cutter) during(verb, after string, f func()) outcome {
 		return goOn
 	})
 	defer w.close()
-	m, end := c.open(dsn)
-	defer end()
+	m := c.open(dsn)
 	var out outcome
 	var err error
 	if verb == "rollback" {
