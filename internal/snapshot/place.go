@@ -155,7 +155,13 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 							if err != nil {
 								return err
 							}
-							c.x.alone = n == 0
+							if c.x.alone = n == 0; n == c.x.Rows {
+								missing, err := r.missing(ctx, tx, g)
+								if err != nil {
+									return err
+								}
+								c.x.alone = missing == 0 // Down has copied what was put back before
+							}
 						}
 						if err := r.early(ctx, tx, []*engine.Table{c.t}, rest, func() error { return r.putBag(ctx, tx, g, Keep, nil) }); err != nil {
 							return err
