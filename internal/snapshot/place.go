@@ -514,6 +514,19 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 						cond = append(cond, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s yw WHERE yw.n = y.n)", s.own(y.conflicts())))
 					}
 					conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(cond...)))
+					if y.final == "" || !y.Whole {
+						continue
+					}
+					// It comes back under the key that it had before the migration moved it.
+					cond[0] = ""
+					for i, c := range fk.ParentColumns {
+						if j := slices.IndexFunc(y.Key, func(f field) bool { return r.s.sameName(f.Name, c) }); j >= 0 {
+							cond = append(cond, fmt.Sprintf("y.%s = %s", y.goal(j), refs[i]))
+						} else {
+							cond = append(cond, "1 = 0")
+						}
+					}
+					conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM (SELECT d.* FROM %s) y WHERE %s)", r.source(y), all(cond...)))
 				}
 				n, err := r.marked(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", parentGone, r.source(x), all(conditions...)))
 				if err != nil {
