@@ -105,6 +105,13 @@ var finds = []found{
 		down: "CREATE TABLE t (id integer, name text, a integer, b text DEFAULT 'x');\nCREATE TABLE o (id integer, name text, a integer, b text DEFAULT 'x');\nINSERT INTO o SELECT * FROM t;\nDROP TABLE t;\nALTER TABLE o RENAME TO t;\nALTER TABLE t DROP COLUMN b;\nALTER TABLE t ADD COLUMN b text;\n",
 		want: "-|-|-|- 2|two|2|b2 2|two|2|b2",
 	},
+	{
+		name:   "no key: a column of another type on the way; row inserted since; then the way there and back",
+		setup:  "CREATE TABLE t (id integer, name text, a integer, b text);\nINSERT INTO t VALUES (2, 'two', 2, '12');\n",
+		up:     "ALTER TABLE t DROP COLUMN a;\nALTER TABLE t DROP COLUMN b;\n",
+		down:   "ALTER TABLE t ADD COLUMN b integer DEFAULT 5;\nALTER TABLE t ADD COLUMN a integer;\nALTER TABLE t DROP COLUMN b;\nALTER TABLE t ADD COLUMN b text;\n",
+		writes: "INSERT INTO t (id, name) VALUES (53, 'new');\n", want: "2|two|2|12 53|new|-|-",
+	},
 }
 
 // TestFoundByChance: what was found once stays mended, and the way there and back again leaves what the rollback left.
@@ -187,6 +194,33 @@ func TestUndoneTwice(t *testing.T) {
 			if got := f.tee(); got != after {
 				t.Fatalf("up again: %s, want %s", got, after)
 			}
+		}
+	})
+}
+
+// TestRebuiltUnderAnotherName: a later migration's Down makes a key anew under a name that the server makes up, and the earlier one
+// is rolled back all the same.
+func TestRebuiltUnderAnotherName(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, tee, map[string]string{
+			"00001_names.sql":   migration("ALTER TABLE t RENAME TO t1;\nALTER TABLE t1 RENAME TO t2;", "ALTER TABLE t2 RENAME TO t1;\nALTER TABLE t1 RENAME TO t;"),
+			"00002_rebuild.sql": migration(strings.NewReplacer(" t;", " t2;").Replace(rebuilt), strings.NewReplacer(" t;", " t2;").Replace(back)),
+		})
+		f.up()
+		for range 2 {
+			if s, err := f.open().Status(t.Context()); err != nil || len(s.Drift) > 0 {
+				t.Fatalf("drift %v, %v", s.Drift, err)
+			}
+			f.rollback(migrate.RollbackRequest{Steps: 1})
+			if s, err := f.open().Status(t.Context()); err != nil || len(s.Drift) > 0 {
+				t.Fatalf("drift %v, %v", s.Drift, err)
+			}
+			f.rollback(migrate.RollbackRequest{Steps: 1})
+			if got := f.tee(); got != "2|two|2|b2 5|five|5|b5 8|eight|8|b8" {
+				t.Fatalf("rolled back: %s", got)
+			}
+			f.up()
 		}
 	})
 }
