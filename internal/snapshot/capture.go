@@ -19,8 +19,9 @@ type Meta struct {
 	Run, Direction, CreatedBy, Release string
 	Migration                          int64
 	Expires                            *time.Time
-	Snapshot                           string // the id to go on under; "" for a new one
-	First                              bool   // the migration never ran in either direction: it has no captures
+	Snapshot                           string              // the id to go on under; "" for a new one
+	First                              bool                // the migration never ran in either direction: it has no captures
+	Statements                         []effects.Statement // all of the run, as far as the caller knows them
 	// Instead: run executes what Capturer.Instead gives, when that is not "", in place of the statement. Where a DROP TABLE cannot
 	// be taken back, tables are kept only so.
 	Instead bool
@@ -111,7 +112,7 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	}
 	if p.alone && len(p.actions)+len(p.follows) > 0 {
 		guard, p.beside = c.underLock, beside(st.Effects)
-		if keep, err := c.renames(ctx, tx, p, st); err != nil {
+		if keep, err := c.renames(ctx, tx, n, p, st); err != nil {
 			return err
 		} else if keep {
 			guard = c.renamed

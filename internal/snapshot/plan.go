@@ -33,6 +33,7 @@ type action struct {
 	effect   *effects.Effect // what the statement itself does to the table, when that is one thing
 	// partitions are those of the table whose rows go; nil: all rows.
 	partitions []string
+	empties    bool // of Kept: the statement empties the table, which stays
 	cascade    bool // foreign keys carry the statement on to the table
 	twice      bool // the statement does several things to the table
 	each       bool // observed: row by row, because the table has heirs
@@ -63,8 +64,9 @@ type planner struct {
 	plan   plan
 	tables map[engine.Name]*engine.Table
 	// seen: the effects were observed in a rehearsal, so triggers and cascades are among them already.
-	seen  bool
-	drops bool // the statement does nothing but drop tables
+	seen    bool
+	drops   bool // the statement does nothing but drop tables
+	empties bool // the statement does nothing but empty a table
 	// Tables whose triggers were followed, and whether one of those may change the keys of the rows that are written.
 	reached  []engine.Name
 	rewrites bool
@@ -72,7 +74,7 @@ type planner struct {
 
 // plan says what a statement with these effects needs.
 func (s *Store) plan(ctx context.Context, q engine.Querier, t *tracker, es []effects.Effect, seen bool) (*plan, error) {
-	p := &planner{s: s, q: q, track: t, tables: map[engine.Name]*engine.Table{}, seen: seen, drops: drops(es)}
+	p := &planner{s: s, q: q, track: t, tables: map[engine.Name]*engine.Table{}, seen: seen, drops: drops(es), empties: empties(es)}
 	for _, e := range es {
 		if err := p.effect(ctx, e); err != nil {
 			return nil, err
@@ -348,7 +350,11 @@ func (p *planner) truncate(ctx context.Context, t *engine.Table, cascade bool) e
 				p.opaque(fmt.Sprintf("%s fires trigger %s", t.Name, tr.Name))
 			}
 		}
-		p.add(&action{kind: Table, table: t, strong: true, lossy: true, reason: "truncate"})
+		kind, err := p.emptied(ctx, t)
+		if err != nil {
+			return err
+		}
+		p.add(&action{kind: kind, table: t, strong: true, lossy: true, empties: kind == Kept, reason: "truncate"})
 		if err := p.children(ctx, t, func(child *engine.Table) error { todo = append(todo, child); return nil }); err != nil {
 			return err
 		}

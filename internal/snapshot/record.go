@@ -53,6 +53,7 @@ type detail struct {
 	Shape     *engine.Table   `json:"shape"`             // the shape of the table when it was captured
 	Objects   []verify.Object `json:"objects"`           // of Definition
 	Renamed   []part          `json:"renamed,omitempty"` // of Kept: what had to give up its name
+	Emptied   bool            `json:"emptied,omitempty"` // of Kept: an empty table took its place
 	// Bystander: rows that the migration left alone and the opposite direction would write. What others do to them is theirs.
 	Bystander bool `json:"bystander,omitempty"`
 	Refill    bool `json:"refill,omitempty"` // of an up: what it wrote came from the captures of an earlier rollback

@@ -41,6 +41,12 @@ func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) err
 			}
 		}
 		for i, x := range c.captures {
+			if x.Kind == Kept && x.Emptied && x.stale { // rows of the table were written by other means: they are told apart one by one
+				if err := c.s.copied(ctx, tx, x); err != nil {
+					return err
+				}
+				x.Seal, x.stale = seal{}, false
+			}
 			if x.Kind != Definition {
 				if c.meta.Direction == Manual { // nobody changed anything: there is nothing to tell apart later
 					x.Seal.Mode = sealNone
