@@ -55,6 +55,7 @@ func (w *work) end(ctx context.Context, g ground) error {
 		}
 	}
 	ch := changed(w.before, after)
+	w.published(ch)
 	if err := g.rows(ctx, func(tx *sql.Tx) error { return w.bystanders(ctx, tx) }); err != nil {
 		return err
 	}

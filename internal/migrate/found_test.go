@@ -1,6 +1,8 @@
 package migrate_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -222,5 +224,47 @@ func TestRebuiltUnderAnotherName(t *testing.T) {
 			}
 			f.up()
 		}
+	})
+}
+
+// TestTableWasThere: a Down that drops what CREATE TABLE IF NOT EXISTS found there is refused before it runs, and says what to do. One that drops
+// what it made is not.
+func TestTableWasThere(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		const create = "CREATE TABLE IF NOT EXISTS people (id integer PRIMARY KEY, name varchar(40) NOT NULL, score integer, note varchar(200) DEFAULT 'none');\nCREATE TABLE IF NOT EXISTS pets (id integer PRIMARY KEY);"
+		f := newFixture(t, dsn, people, map[string]string{"00001_change.sql": migration(create, "DROP TABLE IF EXISTS pets;\nDROP TABLE people;")})
+		f.up()
+		before := f.dump()
+		_, err := f.open().Rollback(context.Background(), migrate.RollbackRequest{To: -1, Steps: 1})
+		var refused *migrate.RefusedError
+		if !errors.As(err, &refused) || len(refused.Reasons) != 1 || refused.Reasons[0].Line != 6 || !strings.Contains(refused.Reasons[0].Message, "was there before Up") {
+			t.Fatalf("err = %v", err)
+		}
+		f.same(before, f.dump(), "after a refused rollback")
+		f.files["00001_change.sql"].Data = []byte(migration(create, "DROP TABLE pets;"))
+		f.rollback(migrate.RollbackRequest{Steps: 1})
+		if got := f.people(); len(got) != 4 {
+			t.Errorf("people = %q", got)
+		}
+	}, testdb.Everywhere()...)
+}
+
+// TestPublishedTable: a table that leaves its publication because it is dropped is warned of, and is published again after a rollback.
+func TestPublishedTable(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		if !strings.HasPrefix(dsn, "postgres") {
+			return // there are no publications
+		}
+		f := newFixture(t, dsn, tee+"CREATE TABLE other (id integer PRIMARY KEY);\nCREATE PUBLICATION changes FOR TABLE t, other;\n", map[string]string{
+			"00001_change.sql": migration("DROP TABLE t;", "CREATE TABLE t (id integer NOT NULL, name text, a integer, b text, PRIMARY KEY (id));")})
+		before := f.dump()
+		res := f.up()
+		if len(res.Warnings) != 1 || !strings.Contains(res.Warnings[0], "public.t was part of publication changes") {
+			t.Errorf("warnings %q", res.Warnings)
+		}
+		f.rollback(migrate.RollbackRequest{Steps: 1})
+		f.same(before, f.dump(), "after the rollback")
 	})
 }
