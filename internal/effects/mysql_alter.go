@@ -336,12 +336,15 @@ func (p *mysqlParser) convertAction(e *Effect) {
 	}
 }
 
+// mysqlFiles is why a statement about the files of a table cannot run.
+const mysqlFiles = "it takes the file of a table away or puts another in its place, which nothing in the database can undo, and between the two the table cannot be read"
+
 // partitionAction: what takes the rows of partitions, or brings others.
 func (p *mysqlParser) partitionAction(e Effect, w string) {
 	p.i++
 	e.Detail = firstWords(p.span(p.i-1, len(p.tokens)))
 	if p.accept("TABLESPACE") {
-		e.Kind = Truncate
+		e.Kind, e.Refused = Truncate, mysqlFiles
 		if w == "IMPORT" {
 			p.add(Effect{Kind: External, Table: e.Table, Detail: "IMPORT TABLESPACE reads a file"})
 		}
@@ -358,8 +361,14 @@ func (p *mysqlParser) partitionAction(e Effect, w string) {
 	}
 	for _, name := range names {
 		e.Kind, e.Object = Truncate, Object{Kind: "partition", Name: Name{Name: name}}
-		if w == "EXCHANGE" {
+		switch {
+		case w == "EXCHANGE":
 			e.Kind = DetachPartition
+			if at := p.find(p.i, len(p.tokens), "WITHOUT"); at > 0 && p.word(at+1) == "VALIDATION" {
+				e.Refused = "EXCHANGE PARTITION … WITHOUT VALIDATION may put rows into a partition that is not theirs, where no statement finds them again"
+			}
+		case w == "DISCARD" || w == "IMPORT":
+			e.Refused = mysqlFiles
 		}
 		p.add(e)
 	}
