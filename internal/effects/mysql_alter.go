@@ -58,6 +58,8 @@ func (p *mysqlParser) alterTable(table Name, exists bool) {
 		p.add(Effect{Kind: AlterTable, Table: table})
 		return
 	}
+	first := len(p.effects)
+	defer func() { inTurn(p.effects[first:]) }()
 	for {
 		from, before := p.i, len(p.effects)
 		p.alterAction(table)
@@ -77,6 +79,26 @@ func (p *mysqlParser) alterTable(table Name, exists bool) {
 		p.rest()
 		p.add(Effect{Kind: AlterTable, Table: table, Detail: "PARTITION BY"})
 	}
+}
+
+// inTurn puts the effects of one ALTER TABLE into the order in which they can be read one after the other: all name the table, and
+// the columns that are there, as they were called before; what is added comes to the names that renaming has made free.
+func inTurn(es []Effect) {
+	if !slices.ContainsFunc(es, func(e Effect) bool { return e.Kind == RenameColumn || e.Kind == RenameTable }) {
+		return
+	}
+	rank := func(e Effect) int {
+		switch e.Kind {
+		case RenameColumn:
+			return 1
+		case AddColumn, AddConstraint, Create:
+			return 2
+		case RenameTable:
+			return 3
+		}
+		return 0
+	}
+	slices.SortStableFunc(es, func(a, b Effect) int { return rank(a) - rank(b) })
 }
 
 func (p *mysqlParser) alterAction(table Name) {
