@@ -56,7 +56,7 @@ func TestColumnOrder(t *testing.T) {
 						}
 						return goOn
 					})
-					if err := run(c.open(through), "rollback"); err == nil || n != 1 {
+					if err := c.run(through, "rollback"); err == nil || n != 1 {
 						t.Fatalf("not cut off: %d ALTERs, %v", n, err)
 					}
 					w.close()

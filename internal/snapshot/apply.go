@@ -451,11 +451,16 @@ func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target) (in
 
 // remove deletes rows that the migration inserted, that nobody changed since and that nothing points to.
 func (r *Restorer) remove(ctx context.Context, tx engine.Querier, g *target) (int64, error) {
+	return r.removeThose(ctx, tx, g, func() string { return r.free(g.x) })
+}
+
+// removeThose does it with the entries that fulfil a condition.
+func (r *Restorer) removeThose(ctx context.Context, tx engine.Querier, g *target, those func() string) (int64, error) {
 	s, x := r.s, g.x
 	if !x.Ops {
 		return 0, nil
 	}
-	some, err := number(ctx, tx, "look for inserted rows", fmt.Sprintf("SELECT count(*) FROM %s d WHERE %s", s.own(x.data()), all(x.inserted(true), r.free(x))))
+	some, err := number(ctx, tx, "look for inserted rows", fmt.Sprintf("SELECT count(*) FROM %s d WHERE %s", s.own(x.data()), all(x.inserted(true), those())))
 	if err != nil || some == 0 {
 		return 0, err
 	}
@@ -487,11 +492,11 @@ func (r *Restorer) remove(ctx context.Context, tx engine.Querier, g *target) (in
 			}
 		}
 		if err := r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s t ON %s WHERE %s", usedSince, s.own(x.data()), s.f.from(s.db, g.t), place,
-			all(x.inserted(true), r.free(x), fmt.Sprintf("EXISTS (SELECT 1 FROM %s c WHERE %s)", s.f.from(s.db, child), all(on...))))); err != nil {
+			all(x.inserted(true), those(), fmt.Sprintf("EXISTS (SELECT 1 FROM %s c WHERE %s)", s.f.from(s.db, child), all(on...))))); err != nil {
 			return 0, err
 		}
 	}
-	return exec(ctx, tx, "remove rows of "+x.Home.String(), s.remove(s.f.from(s.db, g.t), "t", s.own(x.data())+" d", all(place, x.inserted(true), r.free(x))))
+	return exec(ctx, tx, "remove rows of "+x.Home.String(), s.remove(s.f.from(s.db, g.t), "t", s.own(x.data())+" d", all(place, x.inserted(true), those())))
 }
 
 // prove counts captured rows that are not byte-equal in their place. older are captures whose rows win over this one's.
