@@ -250,6 +250,13 @@ func (s *source) interpret(u *unparsed) (m *Migration, err error) {
 	if m.Down, _, err = s.parse(m, lines, u.down, after); err != nil {
 		return nil, err
 	}
+	for _, list := range [][]Statement{m.Up, m.Down} {
+		each := make([]*effects.Statement, len(list))
+		for i := range list {
+			each[i] = &list[i].Statement
+		}
+		effects.Dynamic(s.dialect, each)
+	}
 	return m, nil
 }
 

@@ -321,7 +321,14 @@ func (m *Migrator) refusals(mig *Migration, dir Direction) []Refusal {
 		for _, e := range st.Effects {
 			switch {
 			case e.Refused != "":
-				refuse(st, e.Refused, "write the rows as INSERT, or COPY from a file of the server")
+				hint := "write the rows as INSERT, or COPY from a file of the server"
+				switch e.Kind {
+				case effects.Truncate:
+					hint = "move files outside of migrations; to empty the table, or a partition, TRUNCATE it"
+				case effects.DetachPartition:
+					hint = "exchange it WITH VALIDATION, which is what happens when nothing is said"
+				}
+				refuse(st, e.Refused, hint)
 			case e.Kind == effects.Session && e.Object.Kind == "setting" && e.Object.Name.Name == "database":
 				refuse(st, "a migration must stay in the database of the URL: "+headline(st.SQL), "write the other database in front of the names, as in other.table, or give it migrations of its own")
 			case e.Kind == effects.Transaction:

@@ -30,6 +30,9 @@ func (p *planner) rows(ctx context.Context, t *engine.Table, e effects.Effect) e
 		p.opaque(fmt.Sprintf("%s has rules", t.Name))
 	}
 	columns := p.ownColumns(t, e.Columns)
+	if ev.update && len(e.Columns) > 0 { // also where all that it assigns are columns that this run made
+		columns = append(columns, p.stamped(t, columns)...)
+	}
 	if p.seen {
 		// What was observed may have come by any way: through the root of a partitioned table, by a cascade.
 		root := t
@@ -82,6 +85,17 @@ func (p *planner) ownColumns(t *engine.Table, names []string) []string {
 		i := slices.IndexFunc(t.Columns, func(c engine.Column) bool { return p.sameColumn(c.Name, n) })
 		if i >= 0 && !t.Columns[i].Generated && !p.track.madeColumn(t, t.Columns[i]) && !slices.Contains(out, t.Columns[i].Name) {
 			out = append(out, t.Columns[i].Name)
+		}
+	}
+	return out
+}
+
+// stamped gives the columns that any UPDATE of the table changes along, ON UPDATE CURRENT_TIMESTAMP, those left out that are named.
+func (p *planner) stamped(t *engine.Table, named []string) []string {
+	var out []string
+	for _, c := range t.Columns {
+		if c.OnUpdate && !p.track.madeColumn(t, c) && !slices.Contains(named, c.Name) {
+			out = append(out, c.Name)
 		}
 	}
 	return out
