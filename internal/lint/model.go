@@ -279,9 +279,9 @@ func (t *Table) column(name string) *Column {
 	if t == nil {
 		return nil
 	}
-	for i := range t.Columns {
-		if strings.EqualFold(t.Columns[i].Name, name) {
-			return &t.Columns[i]
+	for i := range t.Columns { // no engine takes names of different lengths for one
+		if c := &t.Columns[i]; len(c.Name) == len(name) && strings.EqualFold(c.Name, name) {
+			return c
 		}
 	}
 	return nil
