@@ -240,7 +240,7 @@ type reader struct {
 	left    []string
 	project string
 
-	sqitchDirs [2]string // of deploy and revert scripts
+	sqitchDirs map[string]string // of deploy scripts -> of their revert scripts
 }
 
 func (r *reader) path(name string) string {
