@@ -77,7 +77,7 @@ func inVain(p *Pass) bool {
 	return !slices.ContainsFunc(p.Migration.Up, func(st Statement) bool {
 		return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
 			switch e.Kind {
-			case effects.AddColumn, effects.DropColumn, effects.SetNotNull, effects.DropNotNull, effects.SetDefault, effects.DropDefault, effects.DropConstraint,
+			case effects.AddColumn, effects.DropColumn, effects.AlterColumnType, effects.SetNotNull, effects.DropNotNull, effects.SetDefault, effects.DropDefault, effects.DropConstraint,
 				effects.Insert, effects.Upsert, effects.Update, effects.Delete:
 			case effects.Create, effects.Drop:
 				if e.Object.Kind != "index" {
