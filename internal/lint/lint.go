@@ -131,14 +131,14 @@ func Run(migrations []*Migration, o Options) *Report {
 // the schema that they build and what is found. All are those of the sequence, of which only versions, files and Old matter.
 func RunEach(all []*Migration, each iter.Seq2[*Migration, error], o Options) (*Report, error) {
 	r := &Report{Text: noText}
-	model := NewModel(o.Engine)
+	model, in := NewModel(o.Engine), newSequence(all)
 	for m, err := range each {
 		if err != nil {
 			return nil, err
 		}
 		r.Migrations++
 		p := newPass(m, model, o)
-		p.all = all
+		p.all = in
 		p.play()
 		if !m.Skip {
 			r.Files = append(r.Files, m.File)

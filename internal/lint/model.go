@@ -43,6 +43,7 @@ type Table struct {
 	ForceRows   bool
 	Temporary   bool
 	PartitionOf effects.Name
+	Bound       string // of a partition of PostgreSQL: FOR VALUES …, or DEFAULT
 	Strict      bool
 	NoRowID     bool
 	// Partial: it has columns and more that the model does not know of.
