@@ -83,7 +83,7 @@ CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM (10) TO (20);
 CREATE SCHEMA shop;
 CREATE TABLE shop.orders (id integer PRIMARY KEY, what text NOT NULL DEFAULT 'x');
 CREATE INDEX orders_what ON shop.orders (what);
-CREATE MATERIALIZED VIEW sums AS SELECT count(*) AS n FROM authors;
+CREATE MATERIALIZED VIEW sums AS SELECT count(*) AS n FROM log;
 CREATE PROCEDURE tidy() LANGUAGE sql AS 'DELETE FROM log';
 CREATE POLICY p ON authors USING (true);
 CREATE TYPE spare AS ENUM ('x', 'y');
@@ -116,7 +116,7 @@ CREATE DOMAIN spared AS integer CHECK (VALUE > 0);`,
 			"DROP TABLE parts_2;",
 			"DROP MATERIALIZED VIEW sums;",
 			"DROP PROCEDURE tidy();",
-			"DROP POLICY p ON authors;",
+			"DROP POLICY p ON writers;",
 			"ALTER TABLE log ALTER COLUMN what TYPE varchar(10) USING left(what, 10);",
 			"DROP SCHEMA shop CASCADE;",
 			"DROP TABLE books;",

@@ -74,7 +74,7 @@ type Report struct {
 	Files      []string // those that were judged
 
 	// Text gives the text of a file, for reporters that quote it; "" for none. It is asked when the report is written, so
-	// that no text is held until then.
+	// that no text is held until then. It may be nil.
 	Text func(file string) string
 
 	// Findings of another command than lint have rules of their own: its name, the rules, and the page of docs/
@@ -130,7 +130,7 @@ func Run(migrations []*Migration, o Options) *Report {
 // RunEach judges migrations one after the other and keeps none of them: memory does not grow with their number, only with
 // the schema that they build and what is found. All are those of the sequence, of which only versions, files and Old matter.
 func RunEach(all []*Migration, each iter.Seq2[*Migration, error], o Options) (*Report, error) {
-	r := &Report{Text: noText}
+	r := &Report{}
 	model, in := NewModel(o.Engine), newSequence(all)
 	for m, err := range each {
 		if err != nil {
@@ -179,5 +179,3 @@ func (r *Report) Add(o *Report) {
 	r.Files = append(r.Files, o.Files...)
 	r.Migrations += o.Migrations
 }
-
-func noText(string) string { return "" }

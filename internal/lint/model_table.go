@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -189,8 +190,18 @@ func (m *Model) moveTable(from, to effects.Name) {
 			n.table = now
 			m.rekey(k, n)
 			m.objects[n].Table = now
+			m.objects[n].SQL = onTable(m.dialect, o.SQL, old, now)
 		}
 	}
+}
+
+// onTable gives what creates a trigger, a policy or a rule the other name of its table, where it stands behind ON or TO.
+func onTable(d effects.Dialect, sql string, from, to effects.Name) string {
+	name := regexp.MustCompile("(?i)\\b(?:on|to)\\s+(?:[\"`]?\\w+[\"`]?\\s*\\.\\s*)?([\"`]?" + regexp.QuoteMeta(from.Name) + "[\"`]?)(?:\\W|$)").FindStringSubmatchIndex(sql)
+	if name == nil {
+		return sql
+	}
+	return sql[:name[2]] + quoteIdent(d, to.Name) + sql[name[3]:]
 }
 
 // doubtViews: the server follows a rename into the text of views, the model does not.

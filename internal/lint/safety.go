@@ -172,7 +172,7 @@ func edited(p *Pass) {
 // SameVersions reports, and nothing else, the migrations whose version another has: a folder that holds such
 // cannot be read as a sequence at all.
 func SameVersions(migrations []*Migration) *Report {
-	r := &Report{Migrations: len(migrations), Text: noText}
+	r := &Report{Migrations: len(migrations)}
 	all := newSequence(migrations)
 	for _, m := range migrations {
 		p := &Pass{Migration: m, all: all, rule: Find("SF002"), codes: func(string) bool { return true }}
@@ -186,5 +186,5 @@ func SameVersions(migrations []*Migration) *Report {
 func Unread(file, why string, o Options) *Report {
 	p := &Pass{Migration: &Migration{File: file}, options: o, rule: Find("SF002"), codes: func(string) bool { return true }}
 	p.reportAt("", nil, "this file is never applied: "+why, "name it VERSION_NAME.sql, or keep what is no migration elsewhere")
-	return &Report{Text: noText, Findings: p.found()}
+	return &Report{Findings: p.found()}
 }

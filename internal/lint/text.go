@@ -51,7 +51,7 @@ func writeText(w io.Writer, r *Report, colour bool) error {
 	b := bufio.NewWriter(w)
 	text, of := "", "" // of the file that the last finding was about: findings come file by file
 	for _, f := range r.Findings {
-		if f.File != of {
+		if r.Text != nil && f.File != of {
 			of = f.File
 			text = r.Text(f.File)
 		}
