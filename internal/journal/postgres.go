@@ -84,17 +84,15 @@ func (p postgres) ensure(ctx context.Context, q engine.Querier) error {
 
 func (p postgres) unfit(ctx context.Context, q engine.Querier, t *engine.Table) (string, string, error) {
 	switch {
-	case t.Kind == "partitioned" || t.Kind == "partition":
-		return "it is a " + strings.Replace(t.Kind, "partitioned", "partitioned table", 1) + ": what is written by way of another table fires none of its triggers", "dbrollback snapshot create captures it whole", nil
+	case t.Kind == "partitioned":
+		var parts []string
+		for _, n := range t.Children {
+			parts = append(parts, n.String())
+		}
+		return "it is a partitioned table: partitions that are attached or detached, or emptied by TRUNCATE, bring and take rows, and that fires no trigger of it",
+			strings.TrimSpace("journal its partitions, each by its name, and new ones when they are made: dbrollback journal enable " + strings.Join(parts, " ")), nil
 	case t.Rules:
 		return "it has rules, which may write something else than what was asked for", "replace its rules with triggers", nil
-	}
-	var parents int
-	if err := q.QueryRowContext(ctx, "SELECT count(*) FROM pg_catalog.pg_inherits WHERE inhrelid = $1::bigint::oid", int64(t.OID)).Scan(&parents); err != nil {
-		return "", "", fmt.Errorf("look for inheritance: %w", err)
-	}
-	if parents > 0 || len(t.Children) > 0 {
-		return "it inherits, or is inherited from: what is written by way of another table fires none of its triggers", "dbrollback snapshot create captures it whole", nil
 	}
 	return "", "", nil
 }
@@ -103,6 +101,14 @@ var postgresEvents = []struct{ name, when, each string }{
 	{"insert", "AFTER INSERT", " REFERENCING NEW TABLE AS dbrollback_new FOR EACH STATEMENT"},
 	{"write", "AFTER UPDATE OR DELETE", " FOR EACH ROW"},
 	{"truncate", "BEFORE TRUNCATE", " FOR EACH STATEMENT"},
+}
+
+// each says for what an event fires. What is written by way of the table that a partition is of fires its row triggers, and no others.
+func (p postgres) each(event, otherwise string, t *engine.Table) string {
+	if event == "insert" && t.Kind == "partition" {
+		return " FOR EACH ROW"
+	}
+	return otherwise
 }
 
 func (g *segment) trigger(event string) string { return "dbrollback_journal_" + event + "_" + g.id }
@@ -124,9 +130,13 @@ func (p postgres) install(ctx context.Context, q engine.Querier, g *segment, t *
 		values := append([]string{"dbrollback_x", order, "pg_catalog.clock_timestamp()", "'" + op + "'"}, j.store.Values(g.form, old, now)...)
 		return fmt.Sprintf("INSERT INTO %s (x, s, at, %s) SELECT %s%s", j.own(g.data()), strings.Join(names, ", "), strings.Join(values, ", "), from)
 	}
+	inserted := record("i", "0", "", "r", " FROM dbrollback_new r")
+	if t.Kind == "partition" {
+		inserted = record("i", "0", "", "NEW", "")
+	}
 	body := strings.NewReplacer(
 		"@function", db.Quote(db.Own(g.data())), "@settings", settings, "@tag", "$dbrollback_"+g.id+"$",
-		"@insert", record("i", "0", "", "r", " FROM dbrollback_new r"),
+		"@insert", inserted,
 		"@update", record("u", "dbrollback_s", "OLD", "NEW", ""),
 		"@delete", record("d", "dbrollback_s", "OLD", "", ""),
 		// Of what the transaction wrote before there are records before.
@@ -135,7 +145,7 @@ func (p postgres) install(ctx context.Context, q engine.Querier, g *segment, t *
 	queries := []string{body, "REVOKE ALL ON FUNCTION " + j.own(g.data()) + "() FROM PUBLIC"}
 	for _, e := range postgresEvents {
 		trigger := db.Ident(g.trigger(e.name))
-		queries = append(queries, fmt.Sprintf("CREATE TRIGGER %s %s ON %s%s EXECUTE FUNCTION %s()", trigger, e.when, db.Quote(t.Name), e.each, j.own(g.data())),
+		queries = append(queries, fmt.Sprintf("CREATE TRIGGER %s %s ON %s%s EXECUTE FUNCTION %s()", trigger, e.when, db.Quote(t.Name), p.each(e.name, e.each, t), j.own(g.data())),
 			fmt.Sprintf("ALTER TABLE ONLY %s ENABLE ALWAYS TRIGGER %s", db.Quote(t.Name), trigger)) // what a replica or a tool writes counts as well
 	}
 	for _, query := range queries {
@@ -170,12 +180,17 @@ func (p postgres) remove(ctx context.Context, q engine.Querier, g *segment) erro
 
 func (p postgres) sound(ctx context.Context, q engine.Querier, g *segment, t *engine.Table) (string, error) {
 	var on int
-	err := q.QueryRowContext(ctx, `SELECT count(*) FROM pg_catalog.pg_trigger WHERE tgrelid = $1::bigint::oid AND tgname LIKE 'dbrollback\_journal\_%' AND right(tgname, 32) = $2::text AND tgenabled = 'A'`, int64(t.OID), g.id).Scan(&on)
+	err := q.QueryRowContext(ctx, `SELECT count(*) FROM pg_catalog.pg_trigger WHERE tgrelid = $1::bigint::oid AND tgname LIKE 'dbrollback\_journal\_%' AND right(tgname, 32) = $2::text AND tgenabled = 'A'
+		AND NOT ($3::boolean AND tgname LIKE '%\_insert\_%' AND tgtype & 1 = 0)`, int64(t.OID), g.id, t.Kind == "partition").Scan(&on)
 	if err != nil {
 		return "", fmt.Errorf("look for triggers: %w", err)
 	}
 	if on < len(postgresEvents) {
-		return "its triggers are gone, or switched off", nil
+		why := "its triggers are gone, or switched off"
+		if t.Kind == "partition" {
+			why += ", or it has become a partition since"
+		}
+		return why, nil
 	}
 	numbers, err := p.columns(ctx, q, t)
 	if err != nil {
