@@ -296,7 +296,7 @@ func (b *Binlog) stage(ctx context.Context, q engine.Querier, w *watched) error 
 		defs = append(defs, names[i]+" "+decls[i])
 	}
 	if _, err := q.ExecContext(ctx, "CREATE TEMPORARY TABLE "+b.j.db.Ident(w.staging)+" ("+strings.Join(defs, ", ")+")"+b.j.db.Caps.TableOptions); err != nil {
-		return fmt.Errorf("put by what the binary log has of %s: %w", w.name, err)
+		return b.explain("make a table for what is read", err)
 	}
 	w.insert = &inserting{into: b.j.db.Ident(w.staging), columns: append([]string{"n", "x"}, names...), table: w.name}
 	return nil

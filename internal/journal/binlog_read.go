@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-mysql-org/go-mysql/client"
 	protocol "github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/go-mysql-org/go-mysql/replication"
 
@@ -25,7 +26,7 @@ type position struct {
 	at   uint32
 }
 
-const binlogGrant = "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO the account that reads it"
+const binlogGrant = "what it takes: GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.*, and CREATE TEMPORARY TABLES on the database"
 
 // end tells where the log ends now, and the files that there are.
 func (b *Binlog) end(ctx context.Context) (position, []string, error) {
@@ -188,8 +189,15 @@ func (b *Binlog) stream(ctx context.Context, from position, rows func(t *replica
 	if b.j.db.Kind == engine.MariaDB {
 		config.Flavor, config.FillZeroLogPos = protocol.MariaDBFlavor, true
 	}
+	var conn *client.Conn
+	config.Option = func(c *client.Conn) error { conn = c; return nil }
 	syncer := replication.NewBinlogSyncer(config)
-	defer syncer.Close()
+	defer func() {
+		if conn != nil {
+			_ = conn.SetReadDeadline(time.Now()) // else it would wait for a tenth of a second
+		}
+		syncer.Close()
+	}()
 	what := "read the binary log"
 	events, err := syncer.StartSync(protocol.Position{Name: from.file, Pos: from.at})
 	if err != nil {

@@ -140,7 +140,7 @@ func (w *walk) gap(why string) error {
 	if !w.after {
 		return nil
 	}
-	return nothing("a moment after that can be had; dbrollback snapshot list shows captures, to be given to --snapshot", "the binary log cannot be read back past %s (%s): %s", stamp(w.at), w.file, why)
+	return nothing("a moment after that, and after what altered the table last, can be had; dbrollback snapshot list shows captures, to be given to --snapshot", "the binary log cannot be read back past %s (%s): %s", stamp(w.at), w.file, why)
 }
 
 func (w *walk) statements(what string) error {
@@ -226,7 +226,7 @@ func (w *walk) fits(t *watched, e *replication.RowsEvent) error {
 		}
 	}
 	if altered {
-		return w.gap(t.name.String() + " had other columns then")
+		return w.gap(t.name.String() + " has other columns in it than now")
 	}
 	t.shape = shape
 	return nil
