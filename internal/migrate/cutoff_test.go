@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"strconv"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -78,19 +78,32 @@ func newCutter(t *testing.T, dsn, text string) *cutter {
 	return &cutter{T: t, dsn: dsn, files: fstest.MapFS{"00001_change.sql": {Data: []byte(text)}}}
 }
 
-// open opens the migrations by way of a DSN.
+// open opens the migrations by way of a DSN, for the length of the test.
 func (c *cutter) open(dsn string) *migrate.Migrator {
+	c.Helper()
+	m, end := c.opened(dsn)
+	c.Cleanup(end)
+	return m
+}
+
+func (c *cutter) opened(dsn string) (m *migrate.Migrator, end func()) {
 	c.Helper()
 	db, err := engine.Open(context.Background(), dsn, engine.Options{LockTimeout: 20 * time.Second})
 	if err != nil {
 		c.Fatal(err)
 	}
-	c.Cleanup(func() { _ = db.Close() })
-	m, err := migrate.Open(context.Background(), migrate.Options{DB: db, Files: c.files, Dir: "migrations", LockWait: 20 * time.Second})
-	if err != nil {
+	if m, err = migrate.Open(context.Background(), migrate.Options{DB: db, Files: c.files, Dir: "migrations", LockWait: 20 * time.Second}); err != nil {
 		c.Fatal(err)
 	}
-	return m
+	return m, func() { _ = db.Close() }
+}
+
+// run runs a verb, and closes its connections: a test may run hundreds.
+func (c *cutter) run(dsn, verb string) error {
+	c.Helper()
+	m, end := c.opened(dsn)
+	defer end()
+	return run(m, verb)
 }
 
 func run(m *migrate.Migrator, verb string) error {
@@ -108,7 +121,7 @@ func run(m *migrate.Migrator, verb string) error {
 
 func (c *cutter) must(verb string) {
 	c.Helper()
-	if err := run(c.open(c.dsn), verb); err != nil {
+	if err := c.run(c.dsn, verb); err != nil {
 		c.Fatalf("%s: %v", verb, err)
 	}
 }
@@ -118,7 +131,7 @@ func (c *cutter) commands(verb string) []string {
 	c.Helper()
 	var out []string
 	w, dsn := newWire(c.T, c.dsn, func(query string) cut { out = append(out, query); return goOn })
-	if err := run(c.open(dsn), verb); err != nil {
+	if err := c.run(dsn, verb); err != nil {
 		c.Fatalf("%s: %v", verb, err)
 	}
 	w.close()
@@ -152,7 +165,7 @@ func (c *cutter) cutAt(verb string, n int, how cut) (at string, err error) {
 // mend has recover end what was cut off, and says whether there was anything.
 func (c *cutter) mend(verb string) (bool, error) {
 	c.Helper()
-	err := run(c.open(c.dsn), verb)
+	err := c.run(c.dsn, verb)
 	if errors.Is(err, migrate.ErrNothing) {
 		return false, nil
 	}
@@ -227,10 +240,7 @@ func cutOffAtEveryStatement(t *testing.T, text string) {
 		if got := state(t, dsn); got != before {
 			t.Fatalf("a rollback that nobody cut off: not as before:\n%s", testdb.Diff(before, got))
 		}
-		seed := uint64(time.Now().UnixNano())
-		if n, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64); err == nil {
-			seed = n
-		}
+		seed := drawn(t)
 		t.Logf("seed %d; up sends %d commands, rollback %d", seed, len(commands["up"]), len(commands["rollback"]))
 		rng := rand.New(rand.NewPCG(seed, 0))
 		unfinished := 0
@@ -239,12 +249,16 @@ func cutOffAtEveryStatement(t *testing.T, text string) {
 			if verb == "rollback" {
 				from, to, back = after, before, "up"
 			}
+			when := "in the beginning"
 			for i, at := range cuts(t, commands[verb], text, rng) {
 				if state(t, dsn) != from {
 					c.must(back)
+					if got := state(t, dsn); got != from {
+						t.Fatalf("%s: %s afterwards does not lead back:\n%s", when, back, testdb.Diff(from, got))
+					}
 				}
 				command, err := c.cutAt(verb, at.n, at.how)
-				when := fmt.Sprintf("%s cut off (%d) at command %d, %.80q", verb, at.how, at.n, command)
+				when = fmt.Sprintf("%s cut off (%d) at command %d, %.80q", verb, at.how, at.n, command)
 				mend, want := "recover", to
 				if i%2 == 1 {
 					mend, want = "recover --abort", from
@@ -274,6 +288,44 @@ func cutOffAtEveryStatement(t *testing.T, text string) {
 		}
 		if unfinished < 10 {
 			t.Errorf("only %d runs were cut off within a migration", unfinished)
+		}
+	}, family...)
+}
+
+// TestCutOffAfterTheLastStatement: recover has no statement left to run, and rows to put back; what the cut-off run captured on its way
+// down is to tell these from rows that somebody else writes, or the next up does not bring it back.
+func TestCutOffAfterTheLastStatement(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		c := newCutter(t, dsn, layered)
+		c.must("up")
+		c.must("rollback")
+		c.must("up")
+		from := state(t, dsn)
+		commands := c.commands("rollback")
+		to := state(t, dsn)
+		last := slices.Index(commands, "ALTER TABLE people MODIFY score integer")
+		cuts := 0
+		for n := last + 1; n < len(commands) && cuts < 4; n++ {
+			if verb, _, _ := strings.Cut(commands[n], " "); verb != "INSERT" && verb != "DELETE" && verb != "UPDATE" {
+				continue
+			}
+			cuts++
+			c.must("up")
+			if got := state(t, dsn); got != from {
+				t.Fatalf("up, after recover, does not lead back:\n%s", testdb.Diff(from, got))
+			}
+			at, err := c.cutAt("rollback", n, beforeIt)
+			if was, merr := c.mend("recover"); !was || merr != nil {
+				t.Fatalf("cut off at %.80q: nothing to recover, or %v (the run: %v)", at, merr, err)
+			}
+			if got := state(t, dsn); got != to {
+				t.Fatalf("cut off at %.80q: recover does not lead where it should:\n%s", at, testdb.Diff(to, got))
+			}
+		}
+		c.must("up")
+		if got := state(t, dsn); got != from || cuts < 4 {
+			t.Fatalf("%d cuts; up, after recover, does not lead back:\n%s", cuts, testdb.Diff(from, got))
 		}
 	}, family...)
 }

@@ -241,6 +241,28 @@ func TestKeptTableLivesOn(t *testing.T) {
 	f.same(before, f.dump(), "after the rollback of all")
 }
 
+// TestKeptTableIsReloaded: a database that was dumped and loaded elsewhere, as for a new version of the server, has its kept tables, and
+// a rollback there gives the table back with all that hung on it.
+func TestKeptTableIsReloaded(t *testing.T) {
+	t.Parallel()
+	f := shopFixture(t, "DROP TABLE goods CASCADE;", remade)
+	before := f.dump()
+	f.up()
+	elsewhere := testdb.Postgres(t)
+	testdb.Reload(t, f.dsn, elsewhere)
+	g := newFixture(t, elsewhere, "", nil)
+	g.files = f.files
+	if checks, err := snapshot.New(g.db, "").Verify(t.Context(), g.db, ""); err != nil || len(checks) != 1 || !checks[0].OK {
+		t.Errorf("verify: %+v, %v", checks, err)
+	}
+	g.rollback(migrate.RollbackRequest{Steps: 1})
+	g.same(before, g.dump(), "after the rollback of the loaded database")
+	if got := g.kinds(); got != "kept goods restored" {
+		t.Errorf("captures: %s", got)
+	}
+	testdb.Exec(t, elsewhere, "DROP OWNED BY r"+testdb.Query(t, f.dsn, "SELECT substr(md5(current_database()), 1, 12)")[0]+"_reader CASCADE")
+}
+
 // TestKeptTableThatWasWritten is refused: what it was cannot be told any more.
 func TestKeptTableThatWasWritten(t *testing.T) {
 	t.Parallel()

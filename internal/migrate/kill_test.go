@@ -67,6 +67,23 @@ func kills(t *testing.T) int {
 	return n
 }
 
+// drawn is the seed that a test draws from: the same each time, so that what lands is not left to chance; from the clock when KILLS
+// asks for many; SEED repeats one.
+func drawn(t *testing.T) uint64 {
+	t.Helper()
+	seed := uint64(1)
+	if os.Getenv("KILLS") != "" {
+		seed = uint64(time.Now().UnixNano())
+	}
+	if s := os.Getenv("SEED"); s != "" {
+		var err error
+		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatalf("SEED=%s: %v", s, err)
+		}
+	}
+	return seed
+}
+
 // state is all that a kill must leave whole: rows, schema, and the version that belongs to them.
 func state(t *testing.T, dsn string) string {
 	t.Helper()
@@ -112,7 +129,7 @@ func TestKilledAtAnyInstant(t *testing.T) {
 				if got := state(t, dsn); got != before {
 					t.Fatalf("a rollback that nobody killed: not as before:\n%s", testdb.Diff(before, got))
 				}
-				seed := uint64(time.Now().UnixNano())
+				seed := drawn(t)
 				t.Logf("seed %d", seed)
 				rng := rand.New(rand.NewPCG(seed, 0))
 				n := 0

@@ -156,7 +156,7 @@ func (w *work) resume(ctx context.Context, tx *sql.Tx, c cutOff, was seen) error
 	}
 	var err error
 	w.capturer, err = m.store.Resume(ctx, tx, c.opening.Snapshot, snapshot.Meta{
-		Run: w.r.res.Run, Direction: string(w.r.dir), CreatedBy: m.o.User, Migration: w.mig.Version, Expires: m.expires(time.Now()), Instead: true,
+		Run: w.r.res.Run, Direction: string(w.r.dir), CreatedBy: m.o.User, Migration: w.mig.Version, Expires: m.expires(time.Now()), Statements: w.parsed(0), Instead: true,
 	}, past)
 	if w.restorer != nil {
 		w.restorer.Record(w.capturer)
@@ -287,6 +287,7 @@ func (w *work) drop(ctx context.Context, c *snapshot.Capturer, q engine.Querier,
 
 // goOn runs the statements that are left.
 func (w *work) goOn(ctx context.Context, done int) error {
+	w.capturer.Ahead(nil, w.watch) // seals follow the rows that go back, also when no statement is left to run
 	if err := w.replay(ctx, done); err != nil {
 		return err
 	}

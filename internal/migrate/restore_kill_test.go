@@ -56,7 +56,7 @@ func TestRestoreKilled(t *testing.T) {
 				if got := state(t, dsn); got != b.was {
 					t.Fatalf("not as it was:\n%s", testdb.Diff(b.was, got))
 				}
-				seed := uint64(time.Now().UnixNano())
+				seed := drawn(t)
 				t.Logf("seed %d", seed)
 				rng := rand.New(rand.NewPCG(seed, 0))
 				killed := 0

@@ -178,7 +178,7 @@ func TestJournalRestoreKilled(t *testing.T) {
 		if got := dump(); got != was {
 			t.Fatalf("not as it was:\n%s", testdb.Diff(was, got))
 		}
-		rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
+		rng := rand.New(rand.NewPCG(drawn(t), 0))
 		killed := 0
 		for range max(3, kills(t)/2) {
 			if got := write(); got != written {

@@ -19,8 +19,9 @@ type Meta struct {
 	Run, Direction, CreatedBy, Release string
 	Migration                          int64
 	Expires                            *time.Time
-	Snapshot                           string // the id to go on under; "" for a new one
-	First                              bool   // the migration never ran in either direction: it has no captures
+	Snapshot                           string              // the id to go on under; "" for a new one
+	First                              bool                // the migration never ran in either direction: it has no captures
+	Statements                         []effects.Statement // all of the run, as far as the caller knows them
 	// Instead: run executes what Capturer.Instead gives, when that is not "", in place of the statement. Where a DROP TABLE cannot
 	// be taken back, tables are kept only so.
 	Instead bool
@@ -46,6 +47,8 @@ type Capturer struct {
 	pending  []effects.Effect    // of the statement at hand, until it has run
 	past     []effects.Statement // that a run which was cut off came through
 	restorer *Restorer           // of the captures that the run puts back; see Restorer.Record
+	trails   []*capture          // see trail.go
+	refill   bool                // what is written goes back from captures of an earlier rollback; see refill.go
 }
 
 // Begin starts the captures of one migration in one direction. Nothing is written before the first capture.
@@ -109,7 +112,7 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	}
 	if p.alone && len(p.actions)+len(p.follows) > 0 {
 		guard, p.beside = c.underLock, beside(st.Effects)
-		if keep, err := c.renames(ctx, tx, p, st); err != nil {
+		if keep, err := c.renames(ctx, tx, n, p, st); err != nil {
 			return err
 		} else if keep {
 			guard = c.renamed
@@ -125,6 +128,7 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 // ran follows what the statement at hand renamed and removed, once it has run.
 func (c *Capturer) ran() {
 	c.track.after(c.pending, c.s.db.Kind != engine.Postgres)
+	c.ranOver(c.pending)
 	c.pending = nil
 }
 
@@ -368,8 +372,8 @@ func (c *Capturer) describe(ctx context.Context, tx engine.Querier, n int, a *ac
 			ID: newID(), Snapshot: c.id, Kind: a.kind, Migration: c.meta.Migration, Direction: c.meta.Direction, Statement: n,
 			CapturedAt: c.at(), Status: statusCapturing, CreatedBy: c.meta.CreatedBy, ExpiresAt: c.meta.Expires,
 		},
-		detail: detail{Home: c.track.home(t), Identity: identity(t), At: t.Name, Shape: t},
-		live:   t, events: a.events, reduce: a.reduce, chain: a.chain, named: a.named, parts: a.partitions,
+		detail: detail{Home: c.track.home(t), Identity: identity(t), At: t.Name, Shape: t, Refill: c.refill},
+		live:   t, events: a.events, reduce: a.reduce, chain: a.chain, named: a.named, parts: a.partitions, trail: a.trail, each: a.each,
 	}
 	x.Info.Table = x.Home.String()
 	x.Location = c.s.db.Own(x.data()).String()
@@ -521,7 +525,11 @@ func (c *Capturer) keep(ctx context.Context, tx engine.Querier, made []*capture)
 		if err := c.settle(ctx, tx, x); err != nil {
 			return err
 		}
-		if x.Rows == 0 && x.Kind == Rows && len(x.Key) > 0 {
+		if x.trail && x.Rows > 0 && !x.Still {
+			c.trails = append(c.trails, x)
+			continue
+		}
+		if x.trail || x.Rows == 0 && x.Kind == Rows && len(x.Key) > 0 {
 			if err := c.s.drop(ctx, tx, "drop an empty capture", c.s.own(x.data())); err != nil {
 				return err
 			}

@@ -61,6 +61,23 @@ func (p *planner) kind(ctx context.Context, t *engine.Table, cascade bool) (Kind
 	return Kept, nil
 }
 
+// emptier is a keeper that can also keep what a TRUNCATE empties, where that leaves everything else about the table as it is.
+type emptier interface {
+	emptiable(ctx context.Context, q engine.Querier, t *engine.Table) (bool, error)
+}
+
+// emptied is the kind of the capture of a table that a statement empties.
+func (p *planner) emptied(ctx context.Context, t *engine.Table) (Kind, error) {
+	k, ok := p.s.keeper().(emptier)
+	if !ok || !p.empties {
+		return Table, nil
+	}
+	if can, err := k.emptiable(ctx, p.q, t); err != nil || !can {
+		return Table, err
+	}
+	return Kept, nil
+}
+
 // drops tells whether a statement does nothing but drop tables, by name or with their schema: only then can they be moved
 // out of its way.
 func drops(es []effects.Effect) bool {
@@ -296,11 +313,17 @@ func (r *Restorer) occupied(ctx context.Context, tx engine.Querier) error {
 			x.back = true
 			continue
 		}
+		if still, err := r.empty(ctx, tx, x, t); err != nil {
+			return err
+		} else if still {
+			x.look(t) // what is written to it from now on is somebody else's
+			continue
+		}
 		if err := r.s.pinned(ctx, tx, func() error { return r.s.copied(ctx, tx, x.capture) }); err != nil {
 			return err
 		}
 	}
-	return nil
+	return r.indexed(ctx, tx)
 }
 
 // takePlace moves kept tables to the places that are there again. rest are the statements still to come.

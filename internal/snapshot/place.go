@@ -193,6 +193,9 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 					if err := r.write(ctx, tx, g, empty, true, false); err != nil {
 						return err
 					}
+					if _, err := r.stay(ctx, tx, g, empty); err != nil {
+						return err
+					}
 				}
 				if !c.fresh {
 					if c.late && !anew {

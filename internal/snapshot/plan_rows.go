@@ -91,12 +91,14 @@ func (p *planner) ownColumns(t *engine.Table, names []string) []string {
 // only, one on a partition the partition's.
 func (p *planner) tree(ctx context.Context, t *engine.Table, a action) error {
 	a.table = t
-	if len(t.Keys) == 0 || t.Kind != "partitioned" && len(t.Children) > 0 {
-		// Without a key rows cannot be told apart, and a statement on a table with heirs shows their
-		// rows without the columns that only they have: copy all, then drop what did not change.
+	if t.Kind != "partitioned" && len(t.Children) > 0 {
+		// A statement on a table with heirs shows their rows to the triggers of the statement, without the columns that only they
+		// have: each of the tables has a trigger for its rows.
+		a.each = true
+	}
+	if len(t.Keys) == 0 { // rows cannot be told apart: copy all
 		a.events, a.columns, a.moved, a.chain = events{}, nil, false, false
-		a.reduce = len(t.Keys) > 0
-		a.lossy = true
+		a.reduce, a.lossy = false, true
 	}
 	b := a
 	p.add(&b)

@@ -40,7 +40,10 @@ type Restorer struct {
 	bare     bool      // there is no transaction in which something could be tried
 	capturer *Capturer // of the run that puts the captures back; see Record
 	won      []Conflict
-	settled  int // number of the statement after which captures were last put back early
+	// The statements that run while the captures go back; whether they are known.
+	statements []effects.Statement
+	told       bool
+	settled    int // number of the statement after which captures were last put back early
 }
 
 // Record names the captures of the run that puts these back. What is put back before the run's last statement takes the place of
@@ -172,9 +175,6 @@ func (r *Restorer) Check(ctx context.Context, tx engine.Querier) error {
 		return nil
 	}
 	r.checked = true
-	if err := r.indexed(ctx, tx); err != nil {
-		return err
-	}
 	if err := r.occupied(ctx, tx); err != nil {
 		return err
 	}
@@ -219,6 +219,12 @@ func (r *Restorer) Check(ctx context.Context, tx engine.Querier) error {
 				t = home
 			}
 			if err := r.compare(ctx, tx, x, t); err != nil {
+				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
+			}
+			if err := r.computed(ctx, tx, x, t); err != nil {
+				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
+			}
+			if err := r.reused(ctx, tx, x, t, all[:i]); err != nil {
 				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
 			}
 			if x.work && x.Moved {
