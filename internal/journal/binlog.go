@@ -36,6 +36,7 @@ type Binlog struct {
 	x       int64      // number of the transaction that was read last
 	watched []*watched // nil before the log was read
 	note    string
+	folds   bool // names of tables are the same in capitals
 	whole   bool
 	held    *engine.Session // keeps writers from the tables while all of their rows are read
 }
@@ -203,16 +204,23 @@ func neighbours(t *engine.Table) []engine.Name {
 
 // usable refuses a server whose log cannot have what is needed.
 func (b *Binlog) usable(ctx context.Context) error {
-	var on int
-	var format, image string
-	if err := b.j.db.QueryRowContext(ctx, "SELECT @@GLOBAL.log_bin, @@GLOBAL.binlog_format, @@GLOBAL.binlog_row_image").Scan(&on, &format, &image); err != nil {
-		return fmt.Errorf("read settings: %w", err)
+	v, err := b.variables(ctx)
+	if err != nil {
+		return err
+	}
+	b.folds = v["lower_case_table_names"] != "0"
+	format, image := v["binlog_format"], v["binlog_row_image"]
+	deaf := v["log_slave_updates"] == "OFF" || v["log_replica_updates"] == "OFF"
+	if b.j.db.Kind == engine.MariaDB { // there it is off unless somebody wants it, also where nothing is replicated
+		deaf = deaf && v["gtid_slave_pos"] != ""
 	}
 	hint := "what was written so far cannot be had; from now on: dbrollback journal enable"
 	switch {
-	case on == 0:
+	case v["log_bin"] != "ON":
 		return nothing(hint+", or log_bin", "the server writes no binary log (log_bin is OFF)")
-	case format != "ROW":
+	case deaf:
+		return nothing(hint+"; or ask the server that it replicates from", "the binary log lacks what the server replicated from another one (log_slave_updates is OFF)")
+	case format != "ROW" && format != "": // a server that knows no other has no setting
 		return nothing(hint+", or binlog_format=ROW", "the binary log holds statements instead of rows (binlog_format is %s)", format)
 	case image != "FULL":
 		return nothing(hint+", or binlog_row_image=FULL", "the binary log holds rows in part only (binlog_row_image is %s)", image)
@@ -222,6 +230,24 @@ func (b *Binlog) usable(ctx context.Context) error {
 		b.note = "the binary log of MariaDB knows whole seconds: ± 1 s, and a long statement outside of a transaction counts from its beginning"
 	}
 	return nil
+}
+
+// variables are the server's settings that matter.
+func (b *Binlog) variables(ctx context.Context) (map[string]string, error) {
+	rows, err := b.j.db.QueryContext(ctx, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('log_bin', 'binlog_format', 'binlog_row_image', 'log_slave_updates', 'log_replica_updates', 'lower_case_table_names', 'gtid_slave_pos')")
+	if err != nil {
+		return nil, fmt.Errorf("read settings: %w", err)
+	}
+	defer rows.Close()
+	out := map[string]string{}
+	for rows.Next() {
+		var name, value string
+		if err := rows.Scan(&name, &value); err != nil {
+			return nil, fmt.Errorf("read settings: %w", err)
+		}
+		out[strings.ToLower(name)] = value
+	}
+	return out, rows.Err()
 }
 
 // watch prepares to read what was written to a table.

@@ -64,9 +64,10 @@ func (b *Binlog) end(ctx context.Context) (position, []string, error) {
 		return p, nil, nothing("dbrollback snapshot list shows captures", "the server has no file of the binary log")
 	}
 	// The file grows as a transaction is written; what counts is where one ends.
+	var only, without string
 	for _, query := range []string{"SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"} {
 		var at uint64
-		if err = status(ctx, b.j.db, query, &p.file, &at); err == nil {
+		if err = status(ctx, b.j.db, query, &p.file, &at, &only, &without); err == nil {
 			p.at = uint32(at)
 			break
 		}
@@ -74,14 +75,20 @@ func (b *Binlog) end(ctx context.Context) (position, []string, error) {
 	if err != nil {
 		return p, nil, b.explain("ask where the binary log ends", err)
 	}
+	in := func(list string) bool {
+		return slices.ContainsFunc(strings.Split(list, ","), func(s string) bool { return b.same(strings.TrimSpace(s), b.j.db.Target.Database) })
+	}
+	if only != "" && !in(only) || in(without) {
+		return p, nil, nothing("dbrollback journal enable records from now on; dbrollback snapshot list shows captures", "the server leaves this database out of its binary log (binlog_do_db, binlog_ignore_db)")
+	}
 	if !slices.Contains(files, p.file) { // a new one was begun in between
 		files = append(files, p.file)
 	}
 	return p, files, nil
 }
 
-// status reads the first two columns of an answer of one row.
-func status(ctx context.Context, q engine.Querier, query string, file *string, at *uint64) error {
+// status reads the first columns of an answer of one row.
+func status(ctx context.Context, q engine.Querier, query string, first ...any) error {
 	rows, err := q.QueryContext(ctx, query)
 	if err != nil {
 		return err
@@ -98,7 +105,7 @@ func status(ctx context.Context, q engine.Querier, query string, file *string, a
 	for i := range into {
 		into[i] = new(sql.RawBytes)
 	}
-	into[0], into[1] = file, at
+	copy(into, first)
 	return rows.Scan(into...)
 }
 
@@ -229,13 +236,18 @@ func decodeRows(e *replication.RowsEvent, at int, data []byte) error {
 
 // ours finds the table that a table of the log is; nil when nobody asked for it.
 func (b *Binlog) ours(schema, table string) *watched {
-	if !strings.EqualFold(schema, b.j.db.Target.Database) {
+	if !b.same(schema, b.j.db.Target.Database) {
 		return nil
 	}
 	for _, w := range b.watched {
-		if strings.EqualFold(w.name.Name, table) && w.refused == nil {
+		if b.same(w.name.Name, table) && w.refused == nil {
 			return w
 		}
 	}
 	return nil
+}
+
+// same compares names as the server does.
+func (b *Binlog) same(one, other string) bool {
+	return one == other || b.folds && strings.EqualFold(one, other)
 }

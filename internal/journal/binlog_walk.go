@@ -333,7 +333,7 @@ func (w *walk) names(one Touched, schema string) *watched {
 	if one.Name.Name != "" {
 		return w.b.ours(schema, one.Name.Name)
 	}
-	if !strings.EqualFold(schema, w.b.j.db.Target.Database) {
+	if !w.b.same(schema, w.b.j.db.Target.Database) {
 		return nil
 	}
 	i := slices.IndexFunc(w.b.watched, func(t *watched) bool { return t.refused == nil })
