@@ -188,6 +188,12 @@ func writePlanMigration(w *page, m migrate.PlanMigration) {
 			if len(c.Columns) > 0 {
 				what += " (" + strings.Join(c.Columns, ", ") + ")"
 			}
+			switch c.Kind {
+			case snapshot.Kept:
+				what = "kept in constant time"
+			case snapshot.Table, snapshot.Columns:
+				what += " copied"
+			}
 			reason := ""
 			if c.Kind == snapshot.Table && !drops(st) { // else it repeats the effect
 				reason = ": " + strings.ReplaceAll(c.Reason, "_", " ")

@@ -177,7 +177,7 @@ func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migrat
 	pm := &PlanMigration{Version: mig.Version, File: mig.File, Verdict: Lossless, Transactional: mig.Transactional && m.db.Caps.TransactionalDDL, Steps: []PlanStep{}}
 	pm.Reasons = m.refusals(mig, dir)
 	own := tables{} // made by this very migration: nothing of anyone's can be in them
-	for _, st := range mig.statements(dir) {
+	for i, st := range mig.statements(dir) {
 		step := PlanStep{Line: st.Line, Column: st.Column, Statement: st.SQL, Effects: []PlanEffect{}, Captures: []snapshot.Need{}, Locks: []PlanLock{}}
 		for _, e := range st.Effects {
 			step.Effects = append(step.Effects, planEffect(e))
@@ -196,6 +196,9 @@ func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migrat
 				if err := m.rehearse(ctx, q, mig, st, &step); err != nil {
 					return nil, err
 				}
+			}
+			if err := m.ways(ctx, mig.statements(dir)[i+1:], pm, &step); err != nil {
+				return nil, err
 			}
 			switch {
 			case opaque && !pm.Transactional:
@@ -280,6 +283,35 @@ func (m *Migrator) needs(ctx context.Context, q engine.Querier, mig *Migration, 
 		step.Captures = append(step.Captures, needs...)
 	}
 	return opaque, nil
+}
+
+// ways finds the tables that could be kept and will be copied all the same: an earlier statement captures something of them, or a later one
+// comes to the table that stands in their place.
+func (m *Migrator) ways(ctx context.Context, rest []Statement, pm *PlanMigration, step *PlanStep) error {
+	for i := range step.Captures {
+		c := &step.Captures[i]
+		if c.Kind != snapshot.Kept {
+			continue
+		}
+		copied := slices.ContainsFunc(pm.Steps, func(s PlanStep) bool {
+			return slices.ContainsFunc(s.Captures, func(o snapshot.Need) bool { return o.Table == c.Table })
+		})
+		if !copied && c.Empties {
+			var later []effects.Statement
+			for _, st := range rest {
+				later = append(later, st.Statement)
+			}
+			alone, err := m.store.LeftAlone(ctx, c.Name, later)
+			if err != nil {
+				return err
+			}
+			copied = !alone
+		}
+		if copied {
+			c.Kind = snapshot.Table
+		}
+	}
+	return nil
 }
 
 // rehearse runs an opaque statement in a savepoint and asks for the captures of what was seen.

@@ -186,13 +186,21 @@ func (w *work) had(kind string) func(engine.Name) bool {
 // cut finds out how the last step ended that the journal knows, and says how many statements are done.
 func (w *work) cut(ctx context.Context, last operation, was seen, abort bool) (int, error) {
 	m, s, n := w.r.m, w.r.s, last.Statement
+	late := &RefusedError{Reasons: []Refusal{{
+		File: w.mig.File, Line: 1, Column: 1, Message: "all statements ran, and the captured rows are back: only the record is missing",
+		Hint: "finish it with dbrollback recover; then dbrollback " + undoing(w.r.dir) + " takes it back",
+	}}}
+	if abort && w.restorer != nil {
+		if back, err := w.restorer.Exchanged(ctx); err != nil {
+			return 0, err
+		} else if back {
+			return 0, late
+		}
+	}
 	switch {
 	case n > len(w.stmts) && last.State == stepDone:
 		if abort {
-			return 0, &RefusedError{Reasons: []Refusal{{
-				File: w.mig.File, Line: 1, Column: 1, Message: "all statements ran, and the captured rows are back: only the record is missing",
-				Hint: "finish it with dbrollback recover; then dbrollback " + undoing(w.r.dir) + " takes it back",
-			}}}
+			return 0, late
 		}
 		w.back = true
 		var left note

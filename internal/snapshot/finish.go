@@ -33,7 +33,7 @@ func (r *Restorer) finish(ctx context.Context, tx engine.Querier, p Policy, c *C
 			return Report{}, err
 		}
 	}
-	if err := r.takePlace(ctx, tx, nil); err != nil {
+	if err := r.takePlace(ctx, tx, nil, true); err != nil {
 		return Report{}, err
 	}
 	if left := r.pendingKept(); len(left) > 0 {
@@ -173,6 +173,17 @@ func (r *Restorer) putAll(ctx context.Context, tx engine.Querier, targets []*tar
 		}
 		return out
 	}
+	kin := func(i int) ([]*restoring, error) { // and those of tables that it is a part of, or that are parts of it
+		out := older(i)
+		for _, g := range targets[i+1:] {
+			if related, err := r.related(ctx, tx, g.x, targets[i].x); err != nil {
+				return nil, err
+			} else if related && g.x.Rows > 0 {
+				out = append(out, g.x)
+			}
+		}
+		return out, nil
+	}
 	cover(targets)
 	write := func() error {
 		for i, g := range targets {
@@ -244,7 +255,11 @@ func (r *Restorer) putAll(ctx context.Context, tx engine.Querier, targets []*tar
 		if g.x.Rows == 0 || len(g.x.Key) == 0 {
 			continue
 		}
-		if err := r.prove(ctx, tx, g, older(i)); err != nil {
+		after, err := kin(i)
+		if err != nil {
+			return err
+		}
+		if err := r.prove(ctx, tx, g, after); err != nil {
 			return err
 		}
 	}

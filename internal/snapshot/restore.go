@@ -43,7 +43,8 @@ type Restorer struct {
 	// The statements that run while the captures go back; whether they are known.
 	statements []effects.Statement
 	told       bool
-	settled    int // number of the statement after which captures were last put back early
+	recalled   bool // by Recall: the captures are on their way back in a run that was cut off
+	settled    int  // number of the statement after which captures were last put back early
 }
 
 // Record names the captures of the run that puts these back. What is put back before the run's last statement takes the place of
