@@ -232,15 +232,15 @@ func mysqlTriggers(ctx context.Context, q Querier, t *Table, database string) er
 	ident := (&DB{Kind: MySQL}).Ident
 	for i := range t.Triggers {
 		name := t.Triggers[i].Name
-		if t.Triggers[i].SQL, err = showCreate(ctx, q, "SHOW CREATE TRIGGER "+ident(database)+"."+ident(name), "SQL Original Statement"); err != nil {
+		if t.Triggers[i].SQL, err = ShowCreate(ctx, q, "SHOW CREATE TRIGGER "+ident(database)+"."+ident(name), "SQL Original Statement"); err != nil {
 			return fmt.Errorf("trigger %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-// showCreate runs a SHOW CREATE and returns one column of its row: how many there are differs by server.
-func showCreate(ctx context.Context, q Querier, query, column string) (string, error) {
+// ShowCreate runs a SHOW CREATE and returns one column of its row: how many there are differs by server.
+func ShowCreate(ctx context.Context, q Querier, query, column string) (string, error) {
 	rows, err := q.QueryContext(ctx, query)
 	if err != nil {
 		return "", err

@@ -216,9 +216,9 @@ func TestRollbackGivesBack(t *testing.T) {
 	t.Parallel()
 	all := slices.Concat(pairs, mysqlPairs)
 	for _, p := range pairs {
-		if strings.Contains(p.up, "DROP TABLE") || strings.Contains(p.up, "DROP SCHEMA") {
+		if strings.Contains(p.up, "DROP TABLE") || strings.Contains(p.up, "DROP SCHEMA") || strings.Contains(p.up, "TRUNCATE") {
 			p.name += ", copied"
-			p.engines = cmp.Or(p.engines, "postgres")
+			p.engines = cmp.Or(p.engines, "postgres mariadb")
 			all = append(all, p)
 		}
 	}

@@ -78,19 +78,32 @@ func newCutter(t *testing.T, dsn, text string) *cutter {
 	return &cutter{T: t, dsn: dsn, files: fstest.MapFS{"00001_change.sql": {Data: []byte(text)}}}
 }
 
-// open opens the migrations by way of a DSN.
+// open opens the migrations by way of a DSN, for the length of the test.
 func (c *cutter) open(dsn string) *migrate.Migrator {
+	c.Helper()
+	m, end := c.opened(dsn)
+	c.Cleanup(end)
+	return m
+}
+
+func (c *cutter) opened(dsn string) (m *migrate.Migrator, end func()) {
 	c.Helper()
 	db, err := engine.Open(context.Background(), dsn, engine.Options{LockTimeout: 20 * time.Second})
 	if err != nil {
 		c.Fatal(err)
 	}
-	c.Cleanup(func() { _ = db.Close() })
-	m, err := migrate.Open(context.Background(), migrate.Options{DB: db, Files: c.files, Dir: "migrations", LockWait: 20 * time.Second})
-	if err != nil {
+	if m, err = migrate.Open(context.Background(), migrate.Options{DB: db, Files: c.files, Dir: "migrations", LockWait: 20 * time.Second}); err != nil {
 		c.Fatal(err)
 	}
-	return m
+	return m, func() { _ = db.Close() }
+}
+
+// run runs a verb, and closes its connections: a test may run hundreds.
+func (c *cutter) run(dsn, verb string) error {
+	c.Helper()
+	m, end := c.opened(dsn)
+	defer end()
+	return run(m, verb)
 }
 
 func run(m *migrate.Migrator, verb string) error {
@@ -108,7 +121,7 @@ func run(m *migrate.Migrator, verb string) error {
 
 func (c *cutter) must(verb string) {
 	c.Helper()
-	if err := run(c.open(c.dsn), verb); err != nil {
+	if err := c.run(c.dsn, verb); err != nil {
 		c.Fatalf("%s: %v", verb, err)
 	}
 }
@@ -118,7 +131,7 @@ func (c *cutter) commands(verb string) []string {
 	c.Helper()
 	var out []string
 	w, dsn := newWire(c.T, c.dsn, func(query string) cut { out = append(out, query); return goOn })
-	if err := run(c.open(dsn), verb); err != nil {
+	if err := c.run(dsn, verb); err != nil {
 		c.Fatalf("%s: %v", verb, err)
 	}
 	w.close()
@@ -152,7 +165,7 @@ func (c *cutter) cutAt(verb string, n int, how cut) (at string, err error) {
 // mend has recover end what was cut off, and says whether there was anything.
 func (c *cutter) mend(verb string) (bool, error) {
 	c.Helper()
-	err := run(c.open(c.dsn), verb)
+	err := c.run(c.dsn, verb)
 	if errors.Is(err, migrate.ErrNothing) {
 		return false, nil
 	}

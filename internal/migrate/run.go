@@ -253,11 +253,12 @@ func (w *work) begin(ctx context.Context, tx database.DBTxConn) error {
 		return fmt.Errorf("fingerprint: %w", err)
 	}
 	if dir == Down && w.undo != nil && !w.r.allowDrift {
-		if d := material(verify.Diff(w.undo.side(true), w.undo.only(w.before))); len(d) > 0 {
+		if d := material(verify.Diff(w.undo.side(true), w.undo.among(w.before, true))); len(d) > 0 {
 			return &DriftError{Version: w.mig.Version, When: "before", Differences: d}
 		}
 	}
 	if w.restorer != nil {
+		w.restorer.Ahead(w.parsed(0))
 		if err := w.restorer.Check(ctx, tx); err != nil {
 			return err
 		}
@@ -274,7 +275,7 @@ func (w *work) meta() snapshot.Meta {
 	m := w.r.m
 	return snapshot.Meta{
 		Run: w.r.res.Run, Direction: string(w.r.dir), CreatedBy: m.o.User, Release: w.r.res.Release,
-		Migration: w.mig.Version, Expires: m.expires(time.Now()), First: w.rec == nil, Instead: true,
+		Migration: w.mig.Version, Expires: m.expires(time.Now()), First: w.rec == nil, Statements: w.parsed(0), Instead: true,
 	}
 }
 

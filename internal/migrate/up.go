@@ -135,6 +135,9 @@ func (r *runner) enter(ctx context.Context, s *engine.Session) ([]int64, error) 
 		return nil, fmt.Errorf("%w: migration %d, %s, statement %d of %d, since %s; nothing else runs before `dbrollback recover`",
 			ErrUnfinished, u.Version, u.Direction, u.Statement, u.Of, u.Since.Format(time.RFC3339))
 	}
+	if err := r.m.store.Mend(ctx, s); err != nil { // a restore that was cut off leaves nothing else behind
+		return nil, err
+	}
 	// Asked now: within the transaction of a statement MySQL's answer would fix a moment, before which its captures are not there.
 	if _, err := r.journals(ctx); err != nil {
 		return nil, err

@@ -176,7 +176,18 @@ func (r *Restorer) updating(g *target, fields []int, conflicts bool) string {
 	} else if x.work { // a row that the application put there is not the one that was captured
 		conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s w WHERE w.n = d.n AND w.reason = '%s')", s.own(x.conflicts()), insertedSince))
 	}
-	return s.update(s.f.from(s.db, g.t), "t", sets, r.source(x), all(conditions...))
+	return s.update(s.f.from(s.db, g.t), "t", r.unstamped(g, sets), r.source(x), all(conditions...))
+}
+
+// unstamped adds the columns that an UPDATE of others would change by itself, ON UPDATE CURRENT_TIMESTAMP: they stay as they are.
+func (r *Restorer) unstamped(g *target, sets [][2]string) [][2]string {
+	for _, c := range g.t.Columns {
+		name := r.s.q(c.Name)
+		if c.OnUpdate && !slices.ContainsFunc(sets, func(set [2]string) bool { return set[0] == name }) {
+			sets = append(sets, [2]string{name, "t." + name})
+		}
+	}
+	return sets
 }
 
 // identities looks at columns that number themselves (GENERATED ALWAYS). No UPDATE can write them, so where they differ the
@@ -224,7 +235,7 @@ func (r *Restorer) unmove(ctx context.Context, tx engine.Querier, g *target) (in
 		sets = append(sets, [2]string{s.q(now.Name), s.f.back("d."+o(i), f, now)})
 		same = append(same, fmt.Sprintf("d.%s = d.%s", o(i), k(i)))
 	}
-	query := s.update(s.f.from(s.db, g.t), "t", sets, s.own(x.data())+" d", all(s.on(x.capture, g.t, "t", "d", g.name, k), "d.op = 'u'", "NOT ("+all(same...)+")", r.free(x)))
+	query := s.update(s.f.from(s.db, g.t), "t", r.unstamped(g, sets), s.own(x.data())+" d", all(s.on(x.capture, g.t, "t", "d", g.name, k), "d.op = 'u'", "NOT ("+all(same...)+")", r.free(x)))
 	n, err := r.attempt(ctx, tx, "put back keys of "+x.Home.String(), query)
 	if err == nil || !taken(err) {
 		return n, err
@@ -440,11 +451,16 @@ func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target) (in
 
 // remove deletes rows that the migration inserted, that nobody changed since and that nothing points to.
 func (r *Restorer) remove(ctx context.Context, tx engine.Querier, g *target) (int64, error) {
+	return r.removeThose(ctx, tx, g, func() string { return r.free(g.x) })
+}
+
+// removeThose does it with the entries that fulfil a condition.
+func (r *Restorer) removeThose(ctx context.Context, tx engine.Querier, g *target, those func() string) (int64, error) {
 	s, x := r.s, g.x
 	if !x.Ops {
 		return 0, nil
 	}
-	some, err := number(ctx, tx, "look for inserted rows", fmt.Sprintf("SELECT count(*) FROM %s d WHERE %s", s.own(x.data()), all(x.inserted(true), r.free(x))))
+	some, err := number(ctx, tx, "look for inserted rows", fmt.Sprintf("SELECT count(*) FROM %s d WHERE %s", s.own(x.data()), all(x.inserted(true), those())))
 	if err != nil || some == 0 {
 		return 0, err
 	}
@@ -476,11 +492,11 @@ func (r *Restorer) remove(ctx context.Context, tx engine.Querier, g *target) (in
 			}
 		}
 		if err := r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s t ON %s WHERE %s", usedSince, s.own(x.data()), s.f.from(s.db, g.t), place,
-			all(x.inserted(true), r.free(x), fmt.Sprintf("EXISTS (SELECT 1 FROM %s c WHERE %s)", s.f.from(s.db, child), all(on...))))); err != nil {
+			all(x.inserted(true), those(), fmt.Sprintf("EXISTS (SELECT 1 FROM %s c WHERE %s)", s.f.from(s.db, child), all(on...))))); err != nil {
 			return 0, err
 		}
 	}
-	return exec(ctx, tx, "remove rows of "+x.Home.String(), s.remove(s.f.from(s.db, g.t), "t", s.own(x.data())+" d", all(place, x.inserted(true), r.free(x))))
+	return exec(ctx, tx, "remove rows of "+x.Home.String(), s.remove(s.f.from(s.db, g.t), "t", s.own(x.data())+" d", all(place, x.inserted(true), those())))
 }
 
 // prove counts captured rows that are not byte-equal in their place. older are captures whose rows win over this one's.
@@ -500,11 +516,23 @@ func (r *Restorer) prove(ctx context.Context, tx engine.Querier, g *target, olde
 		conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(on...)))
 	}
 	at := s.on(x.capture, g.t, "t", "d", g.name, x.goal)
-	var of, good int64
-	err := tx.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*), coalesce(sum(CASE WHEN t.%s IS NOT NULL AND NOT (%s) THEN 1 ELSE 0 END), 0) FROM %s LEFT JOIN %s t ON %s WHERE %s",
-		s.q(g.name(0)), s.differ(live, kept), r.source(x), s.f.from(s.db, g.t), at, all(conditions...))).Scan(&of, &good)
+	var of, good, written int64
+	some := "0"
+	if x.uncount { // its columns were empty
+		var values []string
+		for _, i := range g.fields {
+			values = append(values, "d."+v(i)+" IS NOT NULL")
+		}
+		some = fmt.Sprintf("coalesce(sum(CASE WHEN t.%s IS NOT NULL AND (%s) THEN 1 ELSE 0 END), 0)", s.q(g.name(0)), strings.Join(values, " OR "))
+	}
+	err := tx.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*), coalesce(sum(CASE WHEN t.%s IS NOT NULL AND NOT (%s) THEN 1 ELSE 0 END), 0), %s FROM %s LEFT JOIN %s t ON %s WHERE %s",
+		s.q(g.name(0)), s.differ(live, kept), some, r.source(x), s.f.from(s.db, g.t), at, all(conditions...))).Scan(&of, &good, &written)
 	if err != nil {
 		return fmt.Errorf("prove %s: %w", x.Home, err)
+	}
+	if x.uncount {
+		x.uncount = false
+		r.of(x.Home).Updated += written
 	}
 	if of != good {
 		return &ProofError{Table: x.Home, Capture: x.ID, Rows: of - good, Of: of}

@@ -19,8 +19,9 @@ type Meta struct {
 	Run, Direction, CreatedBy, Release string
 	Migration                          int64
 	Expires                            *time.Time
-	Snapshot                           string // the id to go on under; "" for a new one
-	First                              bool   // the migration never ran in either direction: it has no captures
+	Snapshot                           string              // the id to go on under; "" for a new one
+	First                              bool                // the migration never ran in either direction: it has no captures
+	Statements                         []effects.Statement // all of the run, as far as the caller knows them
 	// Instead: run executes what Capturer.Instead gives, when that is not "", in place of the statement. Where a DROP TABLE cannot
 	// be taken back, tables are kept only so.
 	Instead bool
@@ -46,6 +47,8 @@ type Capturer struct {
 	pending  []effects.Effect    // of the statement at hand, until it has run
 	past     []effects.Statement // that a run which was cut off came through
 	restorer *Restorer           // of the captures that the run puts back; see Restorer.Record
+	trails   []*capture          // see trail.go
+	refill   bool                // what is written goes back from captures of an earlier rollback; see refill.go
 }
 
 // Begin starts the captures of one migration in one direction. Nothing is written before the first capture.
@@ -109,7 +112,7 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	}
 	if p.alone && len(p.actions)+len(p.follows) > 0 {
 		guard, p.beside = c.underLock, beside(st.Effects)
-		if keep, err := c.renames(ctx, tx, p, st); err != nil {
+		if keep, err := c.renames(ctx, tx, n, p, st); err != nil {
 			return err
 		} else if keep {
 			guard = c.renamed
@@ -125,6 +128,7 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 // ran follows what the statement at hand renamed and removed, once it has run.
 func (c *Capturer) ran() {
 	c.track.after(c.pending, c.s.db.Kind != engine.Postgres)
+	c.ranOver(c.pending)
 	c.pending = nil
 }
 
@@ -314,17 +318,30 @@ func (c *Capturer) guarded(ctx context.Context, tx engine.Querier, n int, p *pla
 
 // start makes room for a capture and copies what is not watched.
 func (c *Capturer) start(ctx context.Context, tx engine.Querier, n int, a *action) (*capture, error) {
-	x, err := c.prepare(ctx, tx, n, a)
+	if a.observed() || a.named != nil {
+		return c.prepare(ctx, tx, n, a)
+	}
+	x, err := c.describe(ctx, tx, n, a)
 	if err != nil {
 		return nil, err
-	}
-	if a.observed() || a.named != nil {
-		return x, nil
 	}
 	if len(x.Key) == 0 {
 		c.whole[identity(a.table)] = true
 	}
+	if d, ok := c.s.d.(copier); ok {
+		x.Rows, err = d.copied(ctx, tx, x)
+		return x, err
+	}
+	if err := c.s.room(ctx, tx, x); err != nil {
+		return nil, err
+	}
 	return x, c.copy(ctx, tx, x)
+}
+
+// copier is an engine that makes the data table of a copy and fills it in one statement, faster than in two. What it makes is what
+// room makes, and it returns the number of rows.
+type copier interface {
+	copied(ctx context.Context, q engine.Querier, x *capture) (int64, error)
 }
 
 // lock keeps writers out of the tables of a plan, in an order that is the same for everyone.
@@ -368,8 +385,8 @@ func (c *Capturer) describe(ctx context.Context, tx engine.Querier, n int, a *ac
 			ID: newID(), Snapshot: c.id, Kind: a.kind, Migration: c.meta.Migration, Direction: c.meta.Direction, Statement: n,
 			CapturedAt: c.at(), Status: statusCapturing, CreatedBy: c.meta.CreatedBy, ExpiresAt: c.meta.Expires,
 		},
-		detail: detail{Home: c.track.home(t), Identity: identity(t), At: t.Name, Shape: t},
-		live:   t, events: a.events, reduce: a.reduce, chain: a.chain, named: a.named, parts: a.partitions,
+		detail: detail{Home: c.track.home(t), Identity: identity(t), At: t.Name, Shape: t, Refill: c.refill},
+		live:   t, events: a.events, reduce: a.reduce, chain: a.chain, named: a.named, parts: a.partitions, trail: a.trail, each: a.each,
 	}
 	x.Info.Table = x.Home.String()
 	x.Location = c.s.db.Own(x.data()).String()
@@ -489,16 +506,6 @@ func (c *Capturer) copy(ctx context.Context, tx engine.Querier, x *capture) erro
 // fill copies all rows of a table into a capture of it.
 func (s *Store) fill(ctx context.Context, tx engine.Querier, x *capture, t *engine.Table) error {
 	names, _ := x.columns()
-	var values []string
-	if x.Ops {
-		values = append(values, "'u'")
-	}
-	for _, f := range x.Key {
-		values = append(values, s.f.value(x.t()+"."+s.q(f.At), f))
-	}
-	for _, f := range x.Fields {
-		values = append(values, s.f.value(x.t()+"."+s.q(f.At), f))
-	}
 	locking, part := s.f.locking, ""
 	if x.parts != nil {
 		part = " PARTITION (" + s.db.Idents(x.parts) + ")"
@@ -506,10 +513,22 @@ func (s *Store) fill(ctx context.Context, tx engine.Querier, x *capture, t *engi
 	if x.suffix != "" {
 		locking = "" // the table itself is locked
 	}
-	rows, err := exec(ctx, tx, "capture "+x.At.String(), "INSERT INTO "+s.own(x.data())+" ("+list(names)+") SELECT "+list(values)+
+	rows, err := exec(ctx, tx, "capture "+x.At.String(), "INSERT INTO "+s.own(x.data())+" ("+list(names)+") SELECT "+list(s.read(x))+
 		" FROM "+s.live(x, t)+part+locking)
 	x.Rows = rows
 	return err
+}
+
+// read gives what columns of a capture of all rows hold, from the live table.
+func (s *Store) read(x *capture) []string {
+	var values []string
+	if x.Ops {
+		values = append(values, "'u'")
+	}
+	for _, f := range append(slices.Clone(x.Key), x.Fields...) {
+		values = append(values, s.f.value(x.t()+"."+s.q(f.At), f))
+	}
+	return values
 }
 
 // keep enters captures into the catalog; those that turned out empty are dropped again.
@@ -521,7 +540,11 @@ func (c *Capturer) keep(ctx context.Context, tx engine.Querier, made []*capture)
 		if err := c.settle(ctx, tx, x); err != nil {
 			return err
 		}
-		if x.Rows == 0 && x.Kind == Rows && len(x.Key) > 0 {
+		if x.trail && x.Rows > 0 && !x.Still {
+			c.trails = append(c.trails, x)
+			continue
+		}
+		if x.trail || x.Rows == 0 && x.Kind == Rows && len(x.Key) > 0 {
 			if err := c.s.drop(ctx, tx, "drop an empty capture", c.s.own(x.data())); err != nil {
 				return err
 			}

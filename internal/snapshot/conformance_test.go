@@ -1,6 +1,7 @@
 package snapshot_test
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -40,6 +41,7 @@ var statements = []statement{
 	{name: "alter type", up: "ALTER TABLE t ALTER COLUMN a TYPE smallint USING a / 10", down: "ALTER TABLE t ALTER COLUMN a TYPE integer", only: engine.Postgres, keeps: true},
 	{name: "drop table", up: "DROP TABLE t", down: "@create"},
 	{name: "truncate", up: "TRUNCATE t", down: "SELECT 1", only: engine.Postgres},
+	{name: "truncate", up: "TRUNCATE t", down: "SELECT 1", only: engine.MySQL},
 	{name: "update all", up: "UPDATE t SET b = 'lost'", down: "SELECT 1", keeps: true},
 	{name: "update some", up: "UPDATE t SET b = 'lost', c = NULL WHERE a > 20", down: "UPDATE t SET c = 'x' WHERE a > 20", keeps: true},
 	{name: "update back", up: "UPDATE t SET a = a * 10", down: "UPDATE t SET a = a / 10", keeps: true},
@@ -59,7 +61,7 @@ var statements = []statement{
 func copied(dsn string) []statement {
 	var out []statement
 	for _, st := range statements {
-		if strings.Contains(st.up, "DROP TABLE") && strings.HasPrefix(dsn, "postgres") {
+		if strings.Contains(st.up, "DROP TABLE") && strings.HasPrefix(dsn, "postgres") || regexp.MustCompile("DROP TABLE|TRUNCATE").MatchString(st.up) && strings.HasPrefix(dsn, "mariadb") {
 			st.name += ", copied"
 			out = append(out, st)
 		}

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -32,7 +33,7 @@ func (r *Restorer) finish(ctx context.Context, tx engine.Querier, p Policy, c *C
 			return Report{}, err
 		}
 	}
-	if err := r.takePlace(ctx, tx, nil); err != nil {
+	if err := r.takePlace(ctx, tx, nil, true); err != nil {
 		return Report{}, err
 	}
 	if left := r.pendingKept(); len(left) > 0 {
@@ -72,6 +73,9 @@ func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*targ
 		if overridden, err = r.override(ctx, tx, targets, c); err != nil {
 			return Report{}, err
 		}
+	}
+	if err := r.refilled(ctx, tx, targets, c); err != nil {
+		return Report{}, err
 	}
 	if err := r.orphans(ctx, tx, targets); err != nil {
 		return Report{}, err
@@ -138,8 +142,24 @@ func (r *Restorer) targets(ctx context.Context, tx engine.Querier) ([]*target, [
 	return out, distinct(tables), nil
 }
 
-// putBack writes all targets and proves them.
+// putBack writes all targets and proves them. What a rewrite has put back is only looked at when the proof, which comes last, shows
+// that something became of it since.
 func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*target, tables []*engine.Table, p Policy, c *Capturer) error {
+	err := r.putAll(ctx, tx, targets, tables, p, c)
+	var unproven *ProofError
+	if !errors.As(err, &unproven) {
+		return err
+	}
+	for _, g := range targets {
+		if g.x.anew && g.x.ID == unproven.Capture {
+			g.x.anew = false
+			return r.putBack(ctx, tx, targets, tables, p, c)
+		}
+	}
+	return err
+}
+
+func (r *Restorer) putAll(ctx context.Context, tx engine.Querier, targets []*target, tables []*engine.Table, p Policy, c *Capturer) error {
 	lift, err := r.s.d.shield(ctx, tx, tables)
 	if err != nil {
 		return err
@@ -153,45 +173,69 @@ func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*ta
 		}
 		return out
 	}
-	cover(targets)
-	for i, g := range targets {
-		if g.x.Rows == 0 && len(g.x.Key) > 0 {
-			continue
-		}
-		if len(g.x.Key) == 0 {
-			if slices.ContainsFunc(older(i), func(y *restoring) bool { return len(y.Key) == 0 && !y.Seal.Mixed }) {
-				continue // an older capture of the whole table is what counts
+	kin := func(i int) ([]*restoring, error) { // and those of tables that it is a part of, or that are parts of it
+		out := older(i)
+		for _, g := range targets[i+1:] {
+			if related, err := r.related(ctx, tx, g.x, targets[i].x); err != nil {
+				return nil, err
+			} else if related && g.x.Rows > 0 {
+				out = append(out, g.x)
 			}
-			if err := r.putBag(ctx, tx, g, p, c); err != nil {
+		}
+		return out, nil
+	}
+	cover(targets)
+	write := func() error {
+		for i, g := range targets {
+			if g.x.Rows == 0 && len(g.x.Key) > 0 {
+				continue
+			}
+			if len(g.x.Key) == 0 {
+				if slices.ContainsFunc(older(i), func(y *restoring) bool { return len(y.Key) == 0 && !y.Seal.Mixed }) {
+					continue // an older capture of the whole table is what counts
+				}
+				if err := r.putBag(ctx, tx, g, p, c); err != nil {
+					return err
+				}
+				continue
+			}
+			if g.x.anew {
+				g.x.wrote = true
+				continue
+			}
+			if err := r.clear(ctx, tx, g, targets); err != nil {
 				return err
 			}
-			continue
-		}
-		if err := r.clear(ctx, tx, g, targets); err != nil {
-			return err
-		}
-		if err := r.removed(ctx, tx, g, c); err != nil {
-			return err
-		}
-		if err := r.lost(ctx, tx, g); err != nil {
-			return err
-		}
-		if late := slices.DeleteFunc(slices.Clone(g.fields), func(i int) bool { return !slices.Contains(g.x.late, g.x.Fields[i].Name) }); len(late) > 0 {
-			watched := func(i int) bool { return g.x.Fields[i].Watched } // Down has computed it by now
-			for _, part := range [][]int{slices.DeleteFunc(slices.Clone(late), watched), late} {
-				if err := r.write(ctx, tx, g, part, !slices.ContainsFunc(part, watched), false); err != nil {
+			if err := r.removed(ctx, tx, g, c); err != nil {
+				return err
+			}
+			if err := r.lost(ctx, tx, g); err != nil {
+				return err
+			}
+			if late := slices.DeleteFunc(slices.Clone(g.fields), func(i int) bool { return !slices.Contains(g.x.late, g.x.Fields[i].Name) }); len(late) > 0 {
+				watched := func(i int) bool { return g.x.Fields[i].Watched } // Down has computed it by now
+				for _, part := range [][]int{slices.DeleteFunc(slices.Clone(late), watched), late} {
+					if err := r.write(ctx, tx, g, part, !slices.ContainsFunc(part, watched), false); err != nil {
+						return err
+					}
+				}
+			}
+			if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
+				return err
+			}
+			if err := r.parts(ctx, tx, g); err != nil {
+				return err
+			}
+			if len(older(i)) > 0 {
+				if err := r.prove(ctx, tx, g, g.covered); err != nil {
 					return err
 				}
 			}
 		}
-		if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
-			return err
-		}
-		if len(older(i)) > 0 {
-			if err := r.prove(ctx, tx, g, g.covered); err != nil {
-				return err
-			}
-		}
+		return nil
+	}
+	if err := r.refill(ctx, tx, tables, c, write); err != nil {
+		return err
 	}
 	for _, t := range tables {
 		var old []sequence
@@ -211,7 +255,11 @@ func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*ta
 		if g.x.Rows == 0 || len(g.x.Key) == 0 {
 			continue
 		}
-		if err := r.prove(ctx, tx, g, older(i)); err != nil {
+		after, err := kin(i)
+		if err != nil {
+			return err
+		}
+		if err := r.prove(ctx, tx, g, after); err != nil {
 			return err
 		}
 	}
@@ -341,7 +389,10 @@ func (r *Restorer) follow(ctx context.Context, tx engine.Querier, targets []*tar
 // override captures what the application wrote in places that captured values are about to take, and frees those places.
 func (r *Restorer) override(ctx context.Context, tx engine.Querier, targets []*target, c *Capturer) ([]Conflict, error) {
 	s := r.s
-	var out []Conflict
+	out, err := r.revive(ctx, tx, targets)
+	if err != nil {
+		return nil, err
+	}
 	for _, g := range targets {
 		x := g.x
 		if !x.work {
@@ -353,9 +404,9 @@ func (r *Restorer) override(ctx context.Context, tx engine.Querier, targets []*t
 				return nil, err
 			}
 		}
-		settled := fmt.Sprintf("reason IN ('%s', '%s')", changedSince, insertedSince)
+		settled := fmt.Sprintf("reason IN ('%s', '%s', '%s')", changedSince, insertedSince, computedSince)
 		if x.Whole {
-			settled = fmt.Sprintf("reason IN ('%s', '%s', '%s')", changedSince, insertedSince, deletedSince)
+			settled = fmt.Sprintf("reason IN ('%s', '%s', '%s', '%s')", changedSince, insertedSince, computedSince, deletedSince)
 		}
 		list, total, err := r.conflictsOf(ctx, tx, x, settled, Restore)
 		if err != nil {
@@ -363,6 +414,15 @@ func (r *Restorer) override(ctx context.Context, tx engine.Querier, targets []*t
 		}
 		r.of(x.Home).Conflicts += total
 		out = append(out, list...)
+		if x.cleared && total > 0 { // what was inserted is gone already, but for these
+			n, err := r.removeThose(ctx, tx, g, func() string {
+				return fmt.Sprintf("EXISTS (SELECT 1 FROM %s w WHERE w.n = d.n AND w.%s) AND NOT EXISTS (SELECT 1 FROM %s w WHERE w.n = d.n AND w.reason = '%s')", work, settled, work, usedSince)
+			})
+			if err != nil {
+				return nil, err
+			}
+			r.of(x.Home).Deleted += n
+		}
 		if _, err := exec(ctx, tx, "free conflicts", fmt.Sprintf("DELETE FROM %s WHERE %s", work, settled)); err != nil {
 			return nil, err
 		}
@@ -372,6 +432,12 @@ func (r *Restorer) override(ctx context.Context, tx engine.Querier, targets []*t
 
 // overwritten captures the rows that stand in the places of a capture's conflicts.
 func (c *Capturer) overwritten(ctx context.Context, tx engine.Querier, r *Restorer, g *target) error {
+	work := c.s.own(g.x.conflicts())
+	return c.standingIn(ctx, tx, r, g, work+" w JOIN "+r.source(g.x)+" ON d.n = w.n", fmt.Sprintf("w.reason = '%s'", insertedSince))
+}
+
+// standingIn captures the rows that stand in the places of entries d, and those that stand where entries go back to that fulfil a condition.
+func (c *Capturer) standingIn(ctx context.Context, tx engine.Querier, r *Restorer, g *target, entries, goals string) error {
 	s, x := c.s, g.x
 	if err := c.origins(ctx, tx); err != nil {
 		return err
@@ -390,8 +456,8 @@ func (c *Capturer) overwritten(ctx context.Context, tx engine.Querier, r *Restor
 		place = x.goal
 	}
 	take := func(at string) error {
-		n, err := exec(ctx, tx, "capture what is restored over", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s w JOIN %s ON d.n = w.n JOIN %s t ON %s",
-			s.own(y.data()), list(names), list(values), s.own(x.conflicts()), r.source(x), s.f.from(s.db, g.t), at))
+		n, err := exec(ctx, tx, "capture what is restored over", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s JOIN %s t ON %s",
+			s.own(y.data()), list(names), list(values), entries, s.f.from(s.db, g.t), at))
 		y.Rows += n
 		return err
 	}
@@ -400,7 +466,7 @@ func (c *Capturer) overwritten(ctx context.Context, tx engine.Querier, r *Restor
 	}
 	if x.Moved || x.final != "" { // see goals
 		known := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), s.on(y, g.t, "t", "y", func(i int) string { return y.Key[i].At }, k))
-		if err := take(all(fmt.Sprintf("w.reason = '%s'", insertedSince), s.on(x.capture, g.t, "t", "d", g.name, x.goal), known)); err != nil {
+		if err := take(all(goals, s.on(x.capture, g.t, "t", "d", g.name, x.goal), known)); err != nil {
 			return err
 		}
 	}
@@ -448,7 +514,7 @@ func (r *Restorer) conflictsOf(ctx context.Context, tx engine.Querier, x *restor
 		return nil, 0, nil
 	}
 	s := r.s
-	where = all(where, fmt.Sprintf("w.reason NOT IN ('%s', '%s')", letBe, letBeGone))
+	where = all(where, fmt.Sprintf("w.reason NOT IN ('%s', '%s', '%s')", letBe, letBeGone, computedSince))
 	total, err := number(ctx, tx, "count conflicts", fmt.Sprintf("SELECT count(DISTINCT n) FROM %s w WHERE %s", s.own(x.conflicts()), where))
 	if err != nil || total == 0 {
 		return nil, 0, err

@@ -141,7 +141,7 @@ func (b *bench) tryUp(script string) (*snapshot.Capturer, error) {
 
 func (b *bench) forward(direction string, migration int64, script string) (*snapshot.Capturer, error) {
 	ctx := context.Background()
-	c := b.store.Begin(snapshot.Meta{Run: "test", Direction: direction, CreatedBy: "test", Migration: migration, Instead: true})
+	c := b.store.Begin(snapshot.Meta{Run: "test", Direction: direction, CreatedBy: "test", Migration: migration, Statements: b.parse(script), Instead: true})
 	return c, b.run(func(s *engine.Session, q engine.Querier) error {
 		for i, st := range b.parse(script) {
 			err := b.step(s, q, st, func(q engine.Querier) error {
@@ -175,9 +175,10 @@ func (b *bench) tryBack(direction, script string, p snapshot.Policy) (snapshot.R
 		if err != nil {
 			return err
 		}
-		c := b.store.Begin(snapshot.Meta{Run: "test", Direction: direction, CreatedBy: "test", Migration: 1, Instead: true})
+		c := b.store.Begin(snapshot.Meta{Run: "test", Direction: direction, CreatedBy: "test", Migration: 1, Statements: b.parse(script), Instead: true})
 		if r != nil {
 			r.Record(c)
+			r.Ahead(b.parse(script))
 			err := b.end(s, q, func(q engine.Querier) error {
 				if err := r.Check(ctx, q); err != nil || b.db.Caps.TransactionalDDL || p != snapshot.Fail {
 					return err

@@ -35,6 +35,9 @@ func (d mysqlDialect) aside(context.Context, engine.Querier, *capture, bool, boo
 
 func (d mysqlDialect) intact(ctx context.Context, q engine.Querier, x *capture) (string, error) {
 	t, err := d.s.db.Inspect(ctx, q, d.s.db.Own(x.data()))
+	if errors.Is(err, engine.ErrNoTable) {
+		return keptIsGone, nil
+	}
 	if err != nil {
 		return "", err
 	}
@@ -44,38 +47,18 @@ func (d mysqlDialect) intact(ctx context.Context, q engine.Querier, x *capture) 
 	return "", nil
 }
 
-// back exchanges a kept table for an empty one. What somebody may have written into that one in the last moment goes along.
-func (d mysqlDialect) back(ctx context.Context, q engine.Querier, x *capture, t *engine.Table) error {
-	s := d.s
-	was := s.own("dbrollback_last_" + compact(x.ID))
-	if err := s.aside(ctx, "DROP TABLE IF EXISTS "+was, fmt.Sprintf("RENAME TABLE %s TO %s, %s TO %s", s.db.Quote(t.Name), was, s.own(x.data()), s.db.Quote(t.Name))); err != nil {
-		return fmt.Errorf("put %s back: %w", x.Home, err)
-	}
-	late, err := number(ctx, s.db, "look for rows", "SELECT count(*) FROM "+was)
-	if err != nil {
-		return err
-	}
-	if late > 0 {
-		var columns []string
-		for _, c := range t.Columns {
-			if !c.Generated {
-				columns = append(columns, s.q(c.Name))
-			}
-		}
-		if _, err := exec(ctx, s.db, "put back what came in meanwhile", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s", s.db.Quote(t.Name), list(columns), list(columns), was)); err != nil {
-			return fmt.Errorf("%d row(s) that were written to %s while it came back are in %s: %w", late, x.Home, was, err)
-		}
-	}
-	return s.aside(ctx, "DROP TABLE "+was)
+// back is never asked for: see Restorer.swapApart.
+func (d mysqlDialect) back(context.Context, engine.Querier, *capture, *engine.Table) error {
+	return errNoRehearsal
 }
 
 // swapApart is swap where a change of the schema is no part of the transaction: it must not have used the table.
 func (r *Restorer) swapApart(ctx context.Context, x *restoring, t *engine.Table) (bool, error) {
 	s, k := r.s, r.s.keeper()
-	if _, err := s.db.Resolve(ctx, s.db, s.db.Own(x.data())); errors.Is(err, engine.ErrNoTable) && sameColumns(x.Shape, t) {
-		return true, nil // a run that was cut off came as far as this
+	if _, err := s.db.Resolve(ctx, s.db, s.db.Own(x.data())); errors.Is(err, engine.ErrNoTable) && r.recalled && sameColumns(x.Shape, t) {
+		return true, s.exchanged(ctx, x.capture, t) // a run that was cut off came as far as this
 	} else if err != nil {
-		return false, err
+		return false, r.s.sound(ctx, r.s.db, x.capture)
 	}
 	if k == nil || !sameColumns(x.Shape, t) || len(t.ForeignKeys) > 0 || len(t.Referenced) > 0 || len(t.Triggers) > 0 {
 		return false, nil
@@ -87,11 +70,11 @@ func (r *Restorer) swapApart(ctx context.Context, x *restoring, t *engine.Table)
 	if err != nil || rows > 0 {
 		return false, err
 	}
-	return true, k.back(ctx, s.db, x.capture, t)
+	return s.exchange(ctx, x.capture, t)
 }
 
-// renames tells whether all that a statement does is to drop tables that can be kept.
-func (c *Capturer) renames(ctx context.Context, q engine.Querier, p *plan, st effects.Statement) (bool, error) {
+// renames tells whether all that a statement does is to drop tables that can be kept, or to empty one.
+func (c *Capturer) renames(ctx context.Context, q engine.Querier, n int, p *plan, st effects.Statement) (bool, error) {
 	can := c.meta.Instead && len(p.opaque) == 0
 	dropped := 0
 	for _, e := range st.Effects {
@@ -107,6 +90,14 @@ func (c *Capturer) renames(ctx context.Context, q engine.Querier, p *plan, st ef
 		}
 		if can = can && c.keeps(a.table); !can {
 			continue
+		}
+		if empties(st.Effects) {
+			var err error
+			if can, err = c.swappable(ctx, n, a.table); err != nil {
+				return false, err
+			} else if !can {
+				continue
+			}
 		}
 		some, err := number(ctx, c.s.db, "look for rows", "SELECT count(*) FROM (SELECT 1 FROM "+c.s.f.from(c.s.db, a.table)+" LIMIT 1) x")
 		if err != nil {
@@ -141,6 +132,9 @@ func (c *Capturer) renamed(ctx context.Context, q engine.Querier, n int, p *plan
 		if err != nil {
 			return err
 		}
+		if a.empties {
+			sealEmpty(x, n)
+		}
 		x.Bytes = a.table.Bytes
 		if x.Rows = max(a.table.Rows, 1); x.Bytes <= countable {
 			if x.Rows, err = number(ctx, q, "count kept rows", "SELECT count(*) FROM "+c.s.f.from(c.s.db, a.table)); err != nil {
@@ -151,6 +145,20 @@ func (c *Capturer) renamed(ctx context.Context, q engine.Querier, n int, p *plan
 			return err
 		}
 		moves = append(moves, c.s.db.Quote(a.table.Name)+" TO "+c.s.own(x.data()))
+		if !a.empties {
+			continue
+		}
+		twin, err := c.s.twin(ctx, x)
+		if err == nil && twin == "" {
+			a.kind, a.empties = Table, false
+			if err = c.unrecord(ctx, q, had); err == nil {
+				return c.underLock(ctx, q, n, p, run)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		moves = append(moves, c.s.own(twin)+" TO "+c.s.db.Quote(a.table.Name))
 	}
 	c.instead = "RENAME TABLE " + list(moves)
 	defer func() { c.instead = "" }()
@@ -164,6 +172,14 @@ func (c *Capturer) renamed(ctx context.Context, q engine.Querier, n int, p *plan
 	for _, x := range c.captures[had:] {
 		if c.s.missing(ctx, c.s.db, c.s.db.Own(x.data())) {
 			return &UncapturedError{Tables: []string{x.At.String() + " (dropped, not renamed)"}}
+		}
+		if !x.Emptied {
+			continue
+		}
+		if same, err := c.s.alike(ctx, c.s.db, x.At, c.s.db.Own(x.data())); err != nil {
+			return err
+		} else if !same {
+			return fmt.Errorf("somebody else altered %s while it was emptied: the table that they altered is %s, the empty one lacks what they did", x.At, c.s.own(x.data()))
 		}
 	}
 	return c.s.pinned(ctx, q, func() error { return c.after(ctx, q, p, nil) })

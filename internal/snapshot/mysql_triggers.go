@@ -89,22 +89,20 @@ type mysqlTrigger struct {
 	name, mode, charset, collation, text string
 }
 
-// exchange makes all triggers of a table again, in their order, when change wants that for one of them. The table is locked
-// meanwhile, so that no row is written without them.
+// exchange makes those triggers of a table again for which change wants that. The table is locked meanwhile, and should this
+// program die, a spare does what the trigger did: see mysql_spare.go.
 func (d mysqlDialect) exchange(ctx context.Context, t *engine.Table, change func(string) (string, bool)) error {
 	return d.s.with(ctx, func(c engine.Querier) (err error) {
-		all, err := d.triggers(ctx, c, t)
+		left, err := d.triggers(ctx, c, t, true)
 		if err != nil {
 			return err
 		}
-		wanted := false
-		made := make([]string, len(all))
-		for i, g := range all {
-			var yes bool
-			made[i], yes = change(g.text)
-			wanted = wanted || yes
+		all, err := d.triggers(ctx, c, t, false)
+		if err != nil {
+			return err
 		}
-		if !wanted {
+		wants := func(g mysqlTrigger) bool { _, yes := change(g.text); return yes }
+		if len(left) == 0 && !slices.ContainsFunc(all, wants) {
 			return nil
 		}
 		table := d.s.db.Quote(t.Name)
@@ -112,8 +110,9 @@ func (d mysqlDialect) exchange(ctx context.Context, t *engine.Table, change func
 			return err
 		}
 		calm := context.WithoutCancel(ctx) // from here on it has to come to an end
-		var mode, charset, collation string
-		if err := c.QueryRowContext(calm, "SELECT @@SESSION.sql_mode, @@SESSION.character_set_client, @@SESSION.collation_connection").Scan(&mode, &charset, &collation); err != nil {
+		var schema, mode, charset, collation string
+		if err := c.QueryRowContext(calm, "SELECT coalesce(nullif(?, ''), database()), @@SESSION.sql_mode, @@SESSION.character_set_client, @@SESSION.collation_connection", t.Name.Schema).
+			Scan(&schema, &mode, &charset, &collation); err != nil {
 			return err
 		}
 		defer func() {
@@ -121,16 +120,22 @@ func (d mysqlDialect) exchange(ctx context.Context, t *engine.Table, change func
 			_, unlock := exec(calm, c, "unlock "+t.Name.String(), "UNLOCK TABLES")
 			err = errors.Join(err, back, unlock)
 		}()
-		in := ""
-		if t.Name.Schema != "" {
-			in = d.s.q(t.Name.Schema) + "."
+		for _, g := range left {
+			if err := d.unspare(calm, c, schema, g, all); err != nil {
+				return err
+			}
 		}
-		for i, g := range all {
-			if err := d.remake(calm, c, in, g, made[i]); err != nil {
-				// Those that are gone by now come back as they were; the error tells of the first that did not.
-				for _, h := range all[i:] {
-					err = errors.Join(err, d.remake(calm, c, in, h, h.text))
-				}
+		if len(left) > 0 {
+			if all, err = d.triggers(calm, c, t, false); err != nil {
+				return err
+			}
+		}
+		for _, g := range all {
+			text, yes := change(g.text)
+			if !yes {
+				continue
+			}
+			if err := d.remake(calm, c, schema, g, text); err != nil {
 				return err
 			}
 		}
@@ -138,28 +143,14 @@ func (d mysqlDialect) exchange(ctx context.Context, t *engine.Table, change func
 	})
 }
 
-// remake drops a trigger and makes it from a text, under the settings that it was made under.
-func (d mysqlDialect) remake(ctx context.Context, c engine.Querier, in string, g mysqlTrigger, text string) error {
-	charset := "utf8mb4"
-	if !strings.ContainsFunc(text, func(r rune) bool { return r > 0x7f }) {
-		charset = g.charset // what has nothing but ASCII is the same in each
+// triggers reads the triggers of a table in the order in which they fire: the user's, or the spares that were left.
+func (d mysqlDialect) triggers(ctx context.Context, q engine.Querier, t *engine.Table, spares bool) ([]mysqlTrigger, error) {
+	which := "left(trigger_name, 11) <> 'dbrollback_'"
+	if spares {
+		which = mysqlSpares
 	}
-	for _, query := range []string{
-		fmt.Sprintf("SET SESSION sql_mode = '%s', SESSION character_set_client = %s, SESSION collation_connection = %s", g.mode, charset, g.collation),
-		"DROP TRIGGER IF EXISTS " + in + d.s.q(g.name),
-		text,
-	} {
-		if _, err := c.ExecContext(ctx, query); err != nil {
-			return fmt.Errorf("trigger %s: %w", g.name, err)
-		}
-	}
-	return nil
-}
-
-// triggers reads the triggers of a table in the order in which they fire.
-func (d mysqlDialect) triggers(ctx context.Context, q engine.Querier, t *engine.Table) ([]mysqlTrigger, error) {
 	rows, err := q.QueryContext(ctx, `SELECT trigger_name, sql_mode, character_set_client, collation_connection FROM information_schema.triggers
-		WHERE event_object_schema = coalesce(nullif(?, ''), database()) AND event_object_table = ? AND left(trigger_name, 11) <> 'dbrollback_' ORDER BY action_timing, event_manipulation, action_order`, t.Name.Schema, t.Name.Name)
+		WHERE event_object_schema = coalesce(nullif(?, ''), database()) AND event_object_table = ? AND `+which+` ORDER BY action_timing, event_manipulation, action_order`, t.Name.Schema, t.Name.Name)
 	if err != nil {
 		return nil, fmt.Errorf("read triggers: %w", err)
 	}
@@ -175,18 +166,20 @@ func (d mysqlDialect) triggers(ctx context.Context, q engine.Querier, t *engine.
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return nil, fmt.Errorf("read triggers: %w", err)
 	}
-	now, err := d.s.db.Inspect(ctx, q, t.Name)
-	if err != nil {
-		return nil, err
-	}
-	for i := range out {
-		j := slices.IndexFunc(now.Triggers, func(g engine.Trigger) bool { return g.Name == out[i].name })
-		if j < 0 {
-			return nil, fmt.Errorf("the definition of trigger %s cannot be read", out[i].name)
+	for i, g := range out {
+		if out[i].text, err = engine.ShowCreate(ctx, q, "SHOW CREATE TRIGGER "+d.of(t.Name.Schema, g.name), "SQL Original Statement"); err != nil {
+			return nil, fmt.Errorf("the definition of trigger %s cannot be read: %w", g.name, err)
 		}
-		out[i].text = now.Triggers[j].SQL
 	}
 	return out, nil
+}
+
+// of is the name of a trigger, in SQL.
+func (d mysqlDialect) of(schema, name string) string {
+	if schema == "" {
+		return d.s.q(name)
+	}
+	return d.s.q(schema) + "." + d.s.q(name)
 }
 
 // Mend makes triggers again that a restore which was cut off left exchanged. It is cheap when there are none.
@@ -196,7 +189,7 @@ func (s *Store) Mend(ctx context.Context, q engine.Querier) error {
 		return nil
 	}
 	tables, err := engine.Texts(ctx, q, `SELECT DISTINCT event_object_table FROM information_schema.triggers
-		WHERE event_object_schema = database() AND action_statement LIKE '%IF @dbrollback_quiet IS NULL THEN /* dbrollback: kept from rows%'`)
+		WHERE event_object_schema = database() AND (`+mysqlSpares+` OR action_statement LIKE '%IF @dbrollback_quiet IS NULL THEN /* dbrollback: kept from rows%')`)
 	if err != nil {
 		return fmt.Errorf("read triggers: %w", err)
 	}
@@ -206,90 +199,6 @@ func (s *Store) Mend(ctx context.Context, q engine.Querier) error {
 		}
 	}
 	return nil
-}
-
-// mysqlBody is where the body of a trigger begins in its CREATE statement; -1 when that cannot be told.
-func mysqlBody(text string) int {
-	words := mysqlWords(text)
-	for i := 0; i+3 < len(words); i++ {
-		if !words[i].is("FOR") || !words[i+1].is("EACH") || !words[i+2].is("ROW") {
-			continue
-		}
-		i += 3
-		if (words[i].is("FOLLOWS") || words[i].is("PRECEDES")) && i+2 < len(words) {
-			i += 2
-		}
-		return words[i].start
-	}
-	return -1
-}
-
-// mysqlWord is a word, a quoted name or a single sign of a statement; comments are left out.
-type mysqlWord struct {
-	text   string
-	start  int
-	quoted bool
-}
-
-func (w mysqlWord) is(keyword string) bool { return !w.quoted && strings.EqualFold(w.text, keyword) }
-
-func mysqlWords(text string) []mysqlWord {
-	var out []mysqlWord
-	letter := func(c byte) bool {
-		return c == '_' || c == '$' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= 0x80
-	}
-	for i := 0; i < len(text); {
-		switch c := text[i]; {
-		case c == ' ' || c == '\t' || c == '\n' || c == '\r':
-			i++
-		case c == '\'' || c == '"' || c == '`':
-			end := i + 1
-			for end < len(text) {
-				if text[end] == '\\' && c != '`' {
-					end += 2
-					continue
-				}
-				if text[end] == c {
-					if end+1 < len(text) && text[end+1] == c {
-						end += 2
-						continue
-					}
-					break
-				}
-				end++
-			}
-			end = min(end+1, len(text))
-			if c != '\'' { // a text or, under ANSI_QUOTES, a name
-				out = append(out, mysqlWord{strings.ReplaceAll(strings.Trim(text[i:end], string(c)), string([]byte{c, c}), string(c)), i, true})
-			} else {
-				out = append(out, mysqlWord{"'", i, true})
-			}
-			i = end
-		case c == '#' || strings.HasPrefix(text[i:], "-- ") || strings.HasPrefix(text[i:], "--\n"):
-			end := strings.IndexByte(text[i:], '\n')
-			if end < 0 {
-				return out
-			}
-			i += end
-		case strings.HasPrefix(text[i:], "/*") && !strings.HasPrefix(text[i:], "/*!") && !strings.HasPrefix(text[i:], "/*M!"):
-			end := strings.Index(text[i+2:], "*/")
-			if end < 0 {
-				return out
-			}
-			i += end + 4
-		case letter(c):
-			end := i
-			for end < len(text) && letter(text[end]) {
-				end++
-			}
-			out = append(out, mysqlWord{text[i:end], i, false})
-			i = end
-		default:
-			out = append(out, mysqlWord{text[i : i+1], i, false})
-			i++
-		}
-	}
-	return out
 }
 
 // mysqlReady exchanges triggers and raises AUTO_INCREMENT, which commits wherever it is done.

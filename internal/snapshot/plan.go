@@ -33,8 +33,11 @@ type action struct {
 	effect   *effects.Effect // what the statement itself does to the table, when that is one thing
 	// partitions are those of the table whose rows go; nil: all rows.
 	partitions []string
+	empties    bool // of Kept: the statement empties the table, which stays
 	cascade    bool // foreign keys carry the statement on to the table
 	twice      bool // the statement does several things to the table
+	each       bool // observed: row by row, because the table has heirs
+	trail      bool // of a table that the migration made: where its rows go
 }
 
 func (a *action) observed() bool { return a.events != (events{}) }
@@ -61,8 +64,9 @@ type planner struct {
 	plan   plan
 	tables map[engine.Name]*engine.Table
 	// seen: the effects were observed in a rehearsal, so triggers and cascades are among them already.
-	seen  bool
-	drops bool // the statement does nothing but drop tables
+	seen    bool
+	drops   bool // the statement does nothing but drop tables
+	empties bool // the statement does nothing but empty a table
 	// Tables whose triggers were followed, and whether one of those may change the keys of the rows that are written.
 	reached  []engine.Name
 	rewrites bool
@@ -70,7 +74,7 @@ type planner struct {
 
 // plan says what a statement with these effects needs.
 func (s *Store) plan(ctx context.Context, q engine.Querier, t *tracker, es []effects.Effect, seen bool) (*plan, error) {
-	p := &planner{s: s, q: q, track: t, tables: map[engine.Name]*engine.Table{}, seen: seen, drops: drops(es)}
+	p := &planner{s: s, q: q, track: t, tables: map[engine.Name]*engine.Table{}, seen: seen, drops: drops(es), empties: empties(es)}
 	for _, e := range es {
 		if err := p.effect(ctx, e); err != nil {
 			return nil, err
@@ -130,6 +134,7 @@ func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 	case p.s.db.Mine(t.Name):
 		return &LossError{Object: t.Name.String(), Reason: "it is one of dbrollback's own tables", Hint: "leave it alone"}
 	case p.track.made(t):
+		p.trails(t, e)
 		return nil
 	case t.Kind == "foreign" && e.Kind != effects.DropTable && e.Kind != effects.DropColumn && e.Kind != effects.AlterColumnType:
 		return &LossError{Object: t.Name.String(), Reason: "it is a foreign table, whose rows are in another server",
@@ -201,6 +206,7 @@ func (p *planner) add(a *action) {
 		b.events.insert = b.events.insert || a.events.insert
 		b.events.update = b.events.update || a.events.update
 		b.events.remove = b.events.remove || a.events.remove
+		b.each = b.each || a.each
 		b.moved, b.chain, b.strong, b.lossy = b.moved || a.moved, b.chain || a.chain, b.strong || a.strong, b.lossy || a.lossy
 		b.reduce = b.reduce || a.reduce
 		if a.partitions == nil || b.partitions == nil {
@@ -344,7 +350,11 @@ func (p *planner) truncate(ctx context.Context, t *engine.Table, cascade bool) e
 				p.opaque(fmt.Sprintf("%s fires trigger %s", t.Name, tr.Name))
 			}
 		}
-		p.add(&action{kind: Table, table: t, strong: true, lossy: true, reason: "truncate"})
+		kind, err := p.emptied(ctx, t)
+		if err != nil {
+			return err
+		}
+		p.add(&action{kind: kind, table: t, strong: true, lossy: true, empties: kind == Kept, reason: "truncate"})
 		if err := p.children(ctx, t, func(child *engine.Table) error { todo = append(todo, child); return nil }); err != nil {
 			return err
 		}
@@ -392,7 +402,7 @@ func needs(p *plan) []Need {
 		if !a.lossy {
 			continue
 		}
-		n := Need{Kind: a.kind, Table: a.table.Name.String(), Name: a.table.Name, Columns: a.columns, Rows: a.table.Rows, Bytes: a.table.Bytes, Reason: a.reason}
+		n := Need{Kind: a.kind, Table: a.table.Name.String(), Name: a.table.Name, Columns: a.columns, Rows: a.table.Rows, Bytes: a.table.Bytes, Reason: a.reason, Empties: a.empties}
 		if n.Columns == nil {
 			for _, c := range a.table.Columns {
 				if !c.Generated {

@@ -72,6 +72,10 @@ func (d postgresDialect) install(x *capture, always bool) []string {
 		update = into + values("u", "o", "w") + " FROM (SELECT " + list(columns) + " FROM dbrollback_old x) o" +
 			" JOIN (SELECT " + list(columns) + " FROM dbrollback_new x) w ON w.i = o.i"
 	}
+	removed, inserted := values("d", "r", "")+" FROM dbrollback_old r", values("i", "", "r")+" FROM dbrollback_new r"
+	if x.each {
+		update, removed, inserted = into+values("u", "OLD", "NEW"), values("d", "OLD", ""), values("i", "", "NEW")
+	}
 	tag := "$dbrollback_" + compact(x.ID) + "$"
 	var sets strings.Builder
 	for _, p := range pins[2:] {
@@ -83,9 +87,9 @@ BEGIN
 	IF TG_OP = 'UPDATE' THEN
 		` + update + `;
 	ELSIF TG_OP = 'DELETE' THEN
-		` + into + values("d", "r", "") + ` FROM dbrollback_old r;
+		` + into + removed + `;
 	ELSE
-		` + into + values("i", "", "r") + ` FROM dbrollback_new r;
+		` + into + inserted + `;
 	END IF;
 	RETURN NULL;
 END ` + tag,
@@ -105,8 +109,12 @@ END ` + tag,
 		if e.event == "UPDATE" && (x.Moved || x.chain) {
 			e.ref += " NEW TABLE AS dbrollback_new"
 		}
+		e.ref = "REFERENCING " + e.ref + " FOR EACH STATEMENT"
+		if x.each {
+			e.ref = "FOR EACH ROW"
+		}
 		trigger := s.q("dbrollback_" + strings.ToLower(e.event) + "_" + compact(x.ID))
-		out = append(out, fmt.Sprintf("CREATE TRIGGER %s AFTER %s ON %s REFERENCING %s FOR EACH STATEMENT EXECUTE FUNCTION %s()",
+		out = append(out, fmt.Sprintf("CREATE TRIGGER %s AFTER %s ON %s %s EXECUTE FUNCTION %s()",
 			trigger, e.event, s.db.Quote(x.At), e.ref, d.observer(x)))
 		if always {
 			out = append(out, fmt.Sprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s", d.s.f.from(s.db, x.live), trigger))
@@ -174,7 +182,7 @@ func (d postgresDialect) reconcile(ctx context.Context, q engine.Querier, watche
 	}
 	var bad []string
 	for root, n := range changed {
-		if n > captured[root] {
+		if n > captured[root] && !root.trail {
 			bad = append(bad, fmt.Sprintf("%s (%d rows changed, %d captured)", root.At, n, captured[root]))
 		}
 	}

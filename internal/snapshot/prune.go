@@ -97,7 +97,7 @@ func (s *Store) expire(ctx context.Context, q engine.Querier, x *capture) error 
 }
 
 // ownTables begin the names of the tables of captures; the capture's id follows. The first four hold what it keeps.
-var ownTables = []string{"dbrollback_data_", sealFirst, sealSecond, "dbrollback_kept_", "dbrollback_work_", backFirst, backSecond, "dbrollback_plus_", "dbrollback_minus_", "dbrollback_last_", "dbrollback_move_"}
+var ownTables = []string{"dbrollback_data_", sealFirst, sealSecond, "dbrollback_kept_", "dbrollback_work_", backFirst, backSecond, "dbrollback_plus_", "dbrollback_minus_", "dbrollback_last_", "dbrollback_move_", lateTable}
 
 // orphan drops a table that belongs to no capture, where that is not part of a transaction. A run may be filling it at this
 // moment: who locks the table knows that nobody is, and finds the capture's row in the catalog if it was.
@@ -116,6 +116,9 @@ func (s *Store) orphan(ctx context.Context, q engine.Querier, table, id string) 
 		}
 		n, err := number(ctx, q, "read the catalog", fmt.Sprintf("SELECT count(*) FROM %s WHERE replace(id, '-', '') = %s AND %s LOCK IN SHARE MODE",
 			s.db.Quote(s.catalog), s.db.Arg(1), wanted), id)
+		if err == nil && n == 0 && strings.HasPrefix(table, lateTable) {
+			n, err = number(ctx, c, "look for rows", "SELECT count(*) FROM "+s.own(table)) // somebody's, which did not find back
+		}
 		if err == nil && n == 0 {
 			_, err = exec(ctx, c, "drop what belongs to no capture", "DROP TABLE "+s.own(table))
 		}

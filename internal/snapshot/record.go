@@ -17,6 +17,8 @@ type capture struct {
 	live   *engine.Table // while capturing: the table as it was then
 	reduce bool          // while capturing: drop what the statement did not change
 	chain  bool          // while capturing: one row may be written more than once
+	each   bool          // while capturing: rows are observed one by one
+	trail  bool          // while capturing: it is not kept, see trail.go
 	events events        // while capturing: what to record
 	named  *named        // while capturing: how the rows can be asked for
 	parts  []string      // while capturing: the partitions whose rows are copied; nil: all
@@ -51,9 +53,11 @@ type detail struct {
 	Shape     *engine.Table   `json:"shape"`             // the shape of the table when it was captured
 	Objects   []verify.Object `json:"objects"`           // of Definition
 	Renamed   []part          `json:"renamed,omitempty"` // of Kept: what had to give up its name
+	Emptied   bool            `json:"emptied,omitempty"` // of Kept: an empty table took its place
 	// Bystander: rows that the migration left alone and the opposite direction would write. What others do to them is theirs.
 	Bystander bool `json:"bystander,omitempty"`
-	New       bool `json:"new,omitempty"` // rows that were put into a table made in the place of another one, by key
+	Refill    bool `json:"refill,omitempty"` // of an up: what it wrote came from the captures of an earlier rollback
+	New       bool `json:"new,omitempty"`    // rows that were put into a table made in the place of another one, by key
 }
 
 // field is one captured column.
@@ -91,16 +95,18 @@ const (
 // seal says how the places of the captured rows looked when the migration ended.
 type seal struct {
 	Mode    string      `json:"mode"`
-	Table   engine.Name `json:"table"`           // the table's name then; "" when it was gone
-	Columns []string    `json:"columns"`         // what the hash covers, names then
-	All     []string    `json:"all"`             // what the hash of inserted rows covers: all columns then
-	Key     []string    `json:"key"`             // names of the key columns then
-	Places  bool        `json:"places"`          // the companion holds the key under which the row stood then
-	Rows    int64       `json:"rows"`            // of a bag
-	Sum     string      `json:"sum"`             // of a bag; "" when its companion says it
-	At      string      `json:"at,omitempty"`    // what the name of the companion begins with
-	After   int         `json:"after,omitempty"` // the statement after which it was sealed; 0: the last one
-	Mixed   bool        `json:"mixed,omitempty"` // of a bag: somebody else wrote to the table between two statements
+	Table   engine.Name `json:"table"`             // the table's name then; "" when it was gone
+	Columns []string    `json:"columns"`           // what the hash covers, names then
+	All     []string    `json:"all"`               // what the hash of inserted rows covers: all columns then
+	Key     []string    `json:"key"`               // names of the key columns then
+	Places  bool        `json:"places"`            // the companion holds the key under which the row stood then
+	Rows    int64       `json:"rows"`              // of a bag
+	Sum     string      `json:"sum"`               // of a bag; "" when its companion says it
+	At      string      `json:"at,omitempty"`      // what the name of the companion begins with
+	After   int         `json:"after,omitempty"`   // the statement after which it was sealed; 0: the last one
+	Mixed   bool        `json:"mixed,omitempty"`   // of a bag: somebody else wrote to the table between two statements
+	Sources []string    `json:"sources,omitempty"` // of Columns, what the opposite direction computes captured columns from; see parts.go
+	Rest    []string    `json:"rest,omitempty"`    // what a second hash covers, by which a row is known that moved to another key; see reused.go
 }
 
 // data is the table that holds the rows: ours, or the kept one itself.

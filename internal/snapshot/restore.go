@@ -40,7 +40,11 @@ type Restorer struct {
 	bare     bool      // there is no transaction in which something could be tried
 	capturer *Capturer // of the run that puts the captures back; see Record
 	won      []Conflict
-	settled  int // number of the statement after which captures were last put back early
+	// The statements that run while the captures go back; whether they are known.
+	statements []effects.Statement
+	told       bool
+	recalled   bool // by Recall: the captures are on their way back in a run that was cut off
+	settled    int  // number of the statement after which captures were last put back early
 }
 
 // Record names the captures of the run that puts these back. What is put back before the run's last statement takes the place of
@@ -77,6 +81,8 @@ type restoring struct {
 	bag     *bag              // of a table without a key
 	wrote   bool              // something of it was put back where it was sealed
 	placed  bool              // all that was gone of it was put back when its place came back
+	anew    bool              // all of it was put back by one rewrite of its table: it is only written again when the proof fails
+	uncount bool              // the rows that this changed are counted with the proof
 	alone   bool              // rows of a table without a key were put into an empty table: whatever stands there is theirs
 	settled bool              // it was put back early, because a constraint needed it
 	moving  *capture          // its seal as it follows the statements of this run; nil: as the capture has it
@@ -172,9 +178,6 @@ func (r *Restorer) Check(ctx context.Context, tx engine.Querier) error {
 		return nil
 	}
 	r.checked = true
-	if err := r.indexed(ctx, tx); err != nil {
-		return err
-	}
 	if err := r.occupied(ctx, tx); err != nil {
 		return err
 	}
@@ -219,6 +222,12 @@ func (r *Restorer) Check(ctx context.Context, tx engine.Querier) error {
 				t = home
 			}
 			if err := r.compare(ctx, tx, x, t); err != nil {
+				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
+			}
+			if err := r.computed(ctx, tx, x, t); err != nil {
+				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
+			}
+			if err := r.reused(ctx, tx, x, t, all[:i]); err != nil {
 				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
 			}
 			if x.work && x.Moved {

@@ -28,7 +28,10 @@ func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) err
 		return nil
 	}
 	c.sealed = true
-	if len(c.captures) == 0 && !c.s.f.lasting {
+	if len(c.captures) == 0 && (!c.s.f.lasting || c.meta.First && len(c.trails) == 0) { // nothing to write under settings of ours
+		if err := c.forgetTrails(ctx, tx); err != nil {
+			return err
+		}
 		return c.supersede(ctx, tx)
 	}
 	return c.s.pinned(ctx, tx, func() error {
@@ -38,6 +41,12 @@ func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) err
 			}
 		}
 		for i, x := range c.captures {
+			if x.Kind == Kept && x.Emptied && x.stale { // rows of the table were written by other means: they are told apart one by one
+				if err := c.s.copied(ctx, tx, x); err != nil {
+					return err
+				}
+				x.Seal, x.stale = seal{}, false
+			}
 			if x.Kind != Definition {
 				if c.meta.Direction == Manual { // nobody changed anything: there is nothing to tell apart later
 					x.Seal.Mode = sealNone
@@ -61,6 +70,9 @@ func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) err
 			if err := c.s.finish(ctx, tx, x); err != nil {
 				return err
 			}
+		}
+		if err := c.forgetTrails(ctx, tx); err != nil {
+			return err
 		}
 		return c.supersede(ctx, tx)
 	})
@@ -314,6 +326,9 @@ func (c *Capturer) watch(x *capture, t *engine.Table, computed []Computed) {
 			if concerns && !slices.Contains(x.Seal.Columns, n) {
 				x.Seal.Columns = append(x.Seal.Columns, n)
 			}
+			if concerns && !slices.Contains(x.Seal.Sources, n) && c.s.db.Caps.TransactionalDDL {
+				x.Seal.Sources = append(x.Seal.Sources, n)
+			}
 		}
 	}
 }
@@ -326,7 +341,7 @@ func (s *Store) sameName(a, b string) bool {
 // sealRows seals a capture of a table with a key.
 func (c *Capturer) sealRows(ctx context.Context, tx engine.Querier, index int, x *capture, t *engine.Table) error {
 	s := c.s
-	places := c.places(index, x)
+	places := c.places(index, x, t)
 	data := s.own(x.data())
 	from, d := s.ref(data, "d")
 	kept, col := d, k
@@ -336,6 +351,7 @@ func (c *Capturer) sealRows(ctx context.Context, tx engine.Querier, index int, x
 	}
 	live, at := s.ref(s.f.from(s.db, t), "t")
 	from += fmt.Sprintf(" JOIN %s ON %s", live, s.on(x, t, at, kept, func(i int) string { return x.Key[i].Seal }, col))
+	x.Seal.Rest = s.rest(x, t)
 	if len(x.Seal.Columns) == 0 && !x.Ops && places == "" && x.theirs == 0 {
 		// Nothing is left of what was captured. Only whether the row is there tells anything.
 		there, err := number(ctx, tx, "seal", "SELECT count(*) FROM "+from)
@@ -344,10 +360,10 @@ func (c *Capturer) sealRows(ctx context.Context, tx engine.Querier, index int, x
 		}
 		if there == x.Rows {
 			x.Seal.Mode, x.Seal.Places = sealPresent, false
-			return nil
+			return c.sealRest(ctx, tx, x, t, from)
 		}
 		if there == 0 {
-			x.Seal.Mode, x.Seal.Places = sealAbsent, false
+			x.Seal.Mode, x.Seal.Places, x.Seal.Rest = sealAbsent, false, nil
 			return nil
 		}
 	}
@@ -360,6 +376,12 @@ func (c *Capturer) sealRows(ctx context.Context, tx engine.Querier, index int, x
 		}
 	}
 	names, decls, values = append(names, "h"), append(decls, "h "+s.f.hash), append(values, s.sealHash(x, t, at, d))
+	if len(x.Seal.Rest) > 0 {
+		names, decls, values = append(names, "r"), append(decls, "r "+s.f.hash), append(values, s.hash(s.images(x.Seal.Rest, t, at)))
+	}
+	if len(x.Seal.Sources) > 0 {
+		names, decls, values = append(names, "w"), append(decls, "w "+s.f.hash), append(values, s.hash(s.images(x.Seal.Sources, t, at)))
+	}
 	into, again := s.own(x.companion()), ""
 	if x.next == "" {
 		if err := s.make(ctx, tx, "seal", into, decls, "n"); err != nil {
@@ -375,7 +397,7 @@ func (c *Capturer) sealRows(ctx context.Context, tx engine.Querier, index int, x
 	}
 	x.Seal.Mode = sealRows
 	if there == 0 && x.theirs == 0 {
-		x.Seal.Mode, x.Seal.Places = sealAbsent, false
+		x.Seal.Mode, x.Seal.Places, x.Seal.Rest = sealAbsent, false, nil
 		if err := s.drop(ctx, tx, "seal", into); err != nil {
 			return err
 		}
@@ -403,17 +425,20 @@ func (s *Store) sealHash(x *capture, t *engine.Table, live, kept string) string 
 
 // places follows the captured rows through later statements of the migration that moved their keys. It gives a query, in brackets, of the
 // key under which each row stands now, or "" when no key moved.
-func (c *Capturer) places(index int, x *capture) string {
+func (c *Capturer) places(index int, x *capture, t *engine.Table) string {
 	s := c.s
 	from, now := s.own(x.data())+" d", make([]string, len(x.Key))
 	for i := range now {
 		now[i] = "d." + k(i)
 	}
 	movers := 0
+	var later []*capture
 	for _, y := range c.captures[index+1:] {
-		if !y.Moved || y.Identity != x.Identity || !slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Name == b.Name && a.Decl == b.Decl }) {
-			continue
+		if y.Moved && y.Identity == x.Identity && slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Name == b.Name && a.Decl == b.Decl }) {
+			later = append(later, y)
 		}
+	}
+	for _, y := range append(later, c.trodden(x, t)...) {
 		movers++
 		m := "m" + itoa(movers)
 		on := []string{m + ".op = 'u'"}

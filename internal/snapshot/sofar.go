@@ -31,7 +31,7 @@ func (c *Capturer) SealSoFar(ctx context.Context, tx engine.Querier, watch Watch
 
 // unseal takes back what SealSoFar did.
 func (c *Capturer) unseal(ctx context.Context, tx engine.Querier, x *capture) error {
-	if x.Seal.Mode == sealRows || x.Seal.Mode == sealBag {
+	if x.Seal.Mode == sealRows || x.Seal.Mode == sealBag || len(x.Seal.Rest) > 0 {
 		if err := c.s.drop(ctx, tx, "seal again", c.s.own(x.companion())); err != nil {
 			return err
 		}

@@ -65,6 +65,20 @@ var (
 	pgCopy = regexp.MustCompile(`^COPY (.+) \((.*)\) FROM stdin;$`)
 )
 
+// Reload dumps a PostgreSQL database and loads the dump into an empty one, as an upgrade by dump and restore does: nothing keeps its
+// number there.
+func Reload(t testing.TB, from, into string) {
+	t.Helper()
+	dump := filepath.Join(t.TempDir(), "dump")
+	run := func(program string, args ...string) {
+		if out, err := exec.CommandContext(t.Context(), program, args...).CombinedOutput(); err != nil {
+			t.Fatalf("testdb: %s: %v\n%s", filepath.Base(program), err, out)
+		}
+	}
+	run(pgDumpProgram(), "-Fc", "-f", dump, from)
+	run(filepath.Join(filepath.Dir(pgDumpProgram()), "pg_restore"), "--exit-on-error", "-d", into, dump)
+}
+
 // normalisePostgres makes dumps comparable: one paragraph per object, headed by pg_dump's own line about
 // it and in the order of those lines, rows sorted.
 func normalisePostgres(dump string, anyOrder bool) string {
