@@ -2,7 +2,6 @@ package journal_test
 
 import (
 	"errors"
-	"strings"
 	"testing"
 	"time"
 
@@ -46,14 +45,12 @@ func TestColumnsCrossed(t *testing.T) {
 				if err != nil || len(all) != 1 || all[0].Recording || all[0].Why == "" {
 					t.Errorf("%s: status says %+v, %v", what, all, err)
 				}
-				was := strings.Join(w.query("SELECT * FROM pair ORDER BY id"), " ")
+				was := testdb.Dump(t, dsn)
 				var nothing *snapshot.NothingError
 				if _, err := w.restore(ask); !errors.As(err, &nothing) {
 					t.Errorf("%s: %v; want that the journal cannot be used", what, err)
 				}
-				if now := strings.Join(w.query("SELECT * FROM pair ORDER BY id"), " "); now != was {
-					t.Errorf("%s: %s, was %s", what, now, was)
-				}
+				testdb.SameDump(t, dsn, was)
 			}
 			w.in(func(q engine.Querier) error { return w.j.Disable(t.Context(), q, names([]string{"pair"})) })
 		}

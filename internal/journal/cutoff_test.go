@@ -44,13 +44,17 @@ func TestCutOff(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer s.Close()
+			mode, err := engine.Texts(ctx, s, "SELECT @@SESSION.sql_mode")
+			if err != nil {
+				t.Fatal(err)
+			}
 			c := &cut{s, n}
 			err = f(c)
 			if err != nil && !errors.Is(err, errCut) {
 				t.Fatalf("cut off at %d: %v", n, err)
 			}
 			if err != nil { // what the session was set to goes with the connection
-				if _, err := s.ExecContext(ctx, "SET SESSION sql_mode = DEFAULT"); err != nil {
+				if _, err := s.ExecContext(ctx, "SET SESSION sql_mode = '"+mode[0]+"'"); err != nil {
 					t.Fatal(err)
 				}
 			}

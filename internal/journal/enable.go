@@ -142,8 +142,8 @@ func (j *Journal) begin(ctx context.Context, q engine.Querier, t *engine.Table, 
 	return j.insert(ctx, q, g)
 }
 
-// cutOff is why a segment ended that never began: whoever was about to begin it did not come to the end.
-const cutOff = "it was cut off while it was being enabled"
+// cutOff is why a segment ended that never began, or is about to go: whoever was at it did not come to the end. Its table may be missing.
+const cutOff = "it was cut off while it was being enabled or disabled"
 
 // tidy takes away what is left of segments whose beginning was cut off. The caller holds the run lock: nobody is about to begin one.
 func (j *Journal) tidy(ctx context.Context, q engine.Querier) error {
@@ -182,7 +182,19 @@ func (j *Journal) end(ctx context.Context, q engine.Querier, g *segment, reason 
 
 // drop takes a segment away, with what it recorded.
 func (j *Journal) drop(ctx context.Context, q engine.Querier, g *segment) error {
-	if g.open() || g.reason == cutOff {
+	was := g.open() || g.reason == cutOff
+	if !j.db.Caps.TransactionalDDL && g.reason != cutOff {
+		g.reason = cutOff
+		if err := j.set(ctx, q, g, "reason", cutOff); err != nil {
+			return err
+		}
+		if g.open() {
+			if err := j.set(ctx, q, g, "ended_at", stamp(time.Now())); err != nil {
+				return err
+			}
+		}
+	}
+	if was {
 		if err := j.src.remove(ctx, q, g); err != nil {
 			return fmt.Errorf("end the journal of %s: %w", g.table, err)
 		}

@@ -58,6 +58,9 @@ func (j *Journal) History(ctx context.Context, q engine.Querier, n engine.Name, 
 		return nil, err
 	}
 	for i := len(mine) - 1; i >= 0 && len(h.Entries) < limit; i-- {
+		if mine[i].reason == cutOff {
+			continue
+		}
 		if after, err = j.walk(ctx, q, mine[i], key, after, limit, h); err != nil {
 			return nil, err
 		}

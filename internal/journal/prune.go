@@ -35,7 +35,7 @@ func (j *Journal) Prune(ctx context.Context, s *engine.Session) (int64, error) {
 			}
 			continue
 		}
-		if !g.floor.Before(before) {
+		if g.reason == cutOff || !g.floor.Before(before) {
 			continue
 		}
 		// First the promise, then the records: what is cut off in between can be had no longer, but nothing wrong either.

@@ -66,6 +66,9 @@ func (j *Journal) Status(ctx context.Context, q engine.Querier) ([]Status, error
 			s.Earlier = append(s.Earlier, fmt.Sprintf("%s to %s: %s", stamp(g.floor), stamp(g.ended), orElse(g.reason, "it was altered")))
 		}
 		for _, g := range mine {
+			if g.reason == cutOff {
+				continue
+			}
 			var rows int64
 			if err := q.QueryRowContext(ctx, "SELECT count(*) FROM "+j.own(g.data())).Scan(&rows); err != nil {
 				return nil, fmt.Errorf("measure the journal of %s: %w", g.table, err)
