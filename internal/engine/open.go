@@ -201,6 +201,15 @@ func (db *DB) Inspect(ctx context.Context, q Querier, n Name) (*Table, error) {
 	return t, nil
 }
 
+// Look is Inspect without what a table is made of: its name, its kind and, on MySQL and MariaDB, its storage engine.
+func (db *DB) Look(ctx context.Context, q Querier, n Name) (*Table, error) {
+	t, err := db.dialect.inspect(ctx, q, n, true)
+	if err != nil {
+		return nil, fmt.Errorf("look at %s: %w", n, err)
+	}
+	return t, nil
+}
+
 // Resolve looks a name up in the search path and returns it as the catalog spells it. The error is
 // ErrNoTable when there is none.
 func (db *DB) Resolve(ctx context.Context, q Querier, n Name) (Name, error) {
