@@ -57,6 +57,12 @@ var finds = []found{
 		want:   "2|new|9|- 5|five|6|b5 8|eight|8|b8 3002|two|2|-", reports: "id=2 inserted since keep",
 	},
 	{
+		name: "column dropped from rows that are alike; one changed since, another like it inserted", up: "ALTER TABLE t DROP COLUMN b;\n", down: "ALTER TABLE t ADD COLUMN b text;\n",
+		setup:  "CREATE TABLE t (id integer NOT NULL, name text, a integer, b text, PRIMARY KEY (id));\nINSERT INTO t VALUES (2, 'vote', 1, 'b2'), (5, 'vote', 1, 'b5');\n",
+		writes: "UPDATE t SET a = 2 WHERE id = 2;\nINSERT INTO t (id, name, a) VALUES (8, 'vote', 1);\n",
+		want:   "2|vote|2|b2 5|vote|1|b5 8|vote|1|-",
+	},
+	{
 		name: "values written, their column dropped; another column of the row changed since",
 		up:   "UPDATE t SET a = 0, b = 'gone';\nALTER TABLE t DROP COLUMN b;\n", down: "ALTER TABLE t ADD COLUMN b text;\n", writes: "UPDATE t SET a = 1 WHERE id = 2;\n",
 		want: "2|two|1|b2 5|five|5|b5 8|eight|8|b8", reports: "id=2 changed since keep",

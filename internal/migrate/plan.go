@@ -197,7 +197,7 @@ func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migrat
 					return nil, err
 				}
 			}
-			if err := m.ways(ctx, mig.statements(dir)[i+1:], pm, &step); err != nil {
+			if err := m.mustCopy(ctx, mig.statements(dir)[i+1:], pm, &step); err != nil {
 				return nil, err
 			}
 			switch {
@@ -285,9 +285,9 @@ func (m *Migrator) needs(ctx context.Context, q engine.Querier, mig *Migration, 
 	return opaque, nil
 }
 
-// ways finds the tables that could be kept and will be copied all the same: an earlier statement captures something of them, or a later one
+// mustCopy finds the tables that could be kept and will be copied all the same: an earlier statement captures something of them, or a later one
 // comes to the table that stands in their place.
-func (m *Migrator) ways(ctx context.Context, rest []Statement, pm *PlanMigration, step *PlanStep) error {
+func (m *Migrator) mustCopy(ctx context.Context, rest []Statement, pm *PlanMigration, step *PlanStep) error {
 	for i := range step.Captures {
 		c := &step.Captures[i]
 		if c.Kind != snapshot.Kept {

@@ -326,7 +326,7 @@ func (r *Restorer) updateEach(ctx context.Context, tx engine.Querier, g *target,
 	if err != nil || len(left) == 0 {
 		return done, err
 	}
-	for _, way := range []func(context.Context, engine.Querier, *target, string, []int64) (int64, bool, error){r.retrace, r.rotate} {
+	for _, way := range []func(context.Context, engine.Querier, *target, string, []int64) (int64, bool, error){r.retrace, r.rotate, r.renumber} {
 		if n, ok, err := way(ctx, tx, g, query, left); ok || err != nil {
 			return done + n, err
 		}
