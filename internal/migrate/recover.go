@@ -158,10 +158,13 @@ func (w *work) resume(ctx context.Context, tx *sql.Tx, c cutOff, was seen) error
 	w.capturer, err = m.store.Resume(ctx, tx, c.opening.Snapshot, snapshot.Meta{
 		Run: w.r.res.Run, Direction: string(w.r.dir), CreatedBy: m.o.User, Migration: w.mig.Version, Expires: m.expires(time.Now()), Statements: w.parsed(0), Instead: true,
 	}, past)
+	if err != nil {
+		return err
+	}
 	if w.restorer != nil {
 		w.restorer.Record(w.capturer)
 	}
-	return err
+	return nil
 }
 
 // had tells whether something of a kind was there when the migration began; a name without a schema may be in any.

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -141,8 +142,24 @@ func (r *Restorer) targets(ctx context.Context, tx engine.Querier) ([]*target, [
 	return out, distinct(tables), nil
 }
 
-// putBack writes all targets and proves them.
+// putBack writes all targets and proves them. What a rewrite has put back is only looked at when the proof, which comes last, shows
+// that something became of it since.
 func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*target, tables []*engine.Table, p Policy, c *Capturer) error {
+	err := r.putAll(ctx, tx, targets, tables, p, c)
+	var unproven *ProofError
+	if !errors.As(err, &unproven) {
+		return err
+	}
+	for _, g := range targets {
+		if g.x.anew && g.x.ID == unproven.Capture {
+			g.x.anew = false
+			return r.putBack(ctx, tx, targets, tables, p, c)
+		}
+	}
+	return err
+}
+
+func (r *Restorer) putAll(ctx context.Context, tx engine.Querier, targets []*target, tables []*engine.Table, p Policy, c *Capturer) error {
 	lift, err := r.s.d.shield(ctx, tx, tables)
 	if err != nil {
 		return err
@@ -180,6 +197,10 @@ func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*ta
 				if err := r.putBag(ctx, tx, g, p, c); err != nil {
 					return err
 				}
+				continue
+			}
+			if g.x.anew {
+				g.x.wrote = true
 				continue
 			}
 			if err := r.clear(ctx, tx, g, targets); err != nil {

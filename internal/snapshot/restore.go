@@ -81,6 +81,8 @@ type restoring struct {
 	bag     *bag              // of a table without a key
 	wrote   bool              // something of it was put back where it was sealed
 	placed  bool              // all that was gone of it was put back when its place came back
+	anew    bool              // all of it was put back by one rewrite of its table: it is only written again when the proof fails
+	uncount bool              // the rows that this changed are counted with the proof
 	alone   bool              // rows of a table without a key were put into an empty table: whatever stands there is theirs
 	settled bool              // it was put back early, because a constraint needed it
 	moving  *capture          // its seal as it follows the statements of this run; nil: as the capture has it
