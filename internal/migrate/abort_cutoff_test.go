@@ -58,6 +58,7 @@ func TestAbortCutOff(t *testing.T) {
 					step = 1
 				}
 				for n := step / 2; n < len(commands); n += step {
+					testdb.Exec(t, dsn, "ALTER TABLE visits FORCE", "ALTER TABLE calls FORCE") // MariaDB counts columns that went in an instant
 					begin()
 					at, err := c.cutAt("recover --abort", n, []cut{beforeIt, afterSending, afterAnswer}[n%3])
 					when := fmt.Sprintf("recover --abort cut off at command %d of %d, %.80q", n, len(commands), at)
