@@ -254,6 +254,13 @@ func TestTableWasThere(t *testing.T) {
 			t.Errorf("people = %q", got)
 		}
 	}, testdb.Everywhere()...)
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, tee, map[string]string{"00001_change.sql": migration(`CREATE TABLE IF NOT EXISTS "Odd.name" (id integer PRIMARY KEY);`, `DROP TABLE "Odd.name";`)})
+		before := f.dump()
+		f.up()
+		f.rollback(migrate.RollbackRequest{Steps: 1})
+		f.same(before, f.dump(), "after the rollback")
+	})
 }
 
 // TestPublishedTable: a table that leaves its publication because it is dropped is warned of, and is published again after a rollback.

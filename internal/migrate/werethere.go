@@ -9,7 +9,6 @@ import (
 
 	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
-	"github.com/dbrollback/dbrollback/internal/verify"
 )
 
 // wereThere refuses a Down that drops a table which its Up found there: CREATE TABLE IF NOT EXISTS made nothing, and the table with its
@@ -31,8 +30,8 @@ func (w *work) wereThere(ctx context.Context, q engine.Querier) error {
 			if err != nil {
 				return err
 			}
-			if c, changed := w.undo[verify.Object{Kind: "table", Name: n.String()}.Key()]; changed && c.Before == nil {
-				continue // Up made it
+			if w.undo.madeTable(n) {
+				continue
 			}
 			out = append(out, Refusal{
 				File: st.File, Line: st.Line, Column: st.Column,
@@ -45,6 +44,20 @@ func (w *work) wereThere(ctx context.Context, q engine.Querier) error {
 		return nil
 	}
 	return &RefusedError{Reasons: out}
+}
+
+// madeTable tells whether the migration made a table.
+func (ch changes) madeTable(n engine.Name) bool {
+	for _, c := range ch {
+		if c.Before != nil || c.After == nil || c.After.Kind != "table" {
+			continue
+		}
+		plain := strings.ReplaceAll(c.After.Name, `"`, "")
+		if strings.EqualFold(plain, strings.ReplaceAll(n.String(), `"`, "")) || strings.EqualFold(plain, n.Name) || c.After.Table == n {
+			return true
+		}
+	}
+	return false
 }
 
 // onlyIfMissing tells whether all that statements do to make a table is CREATE TABLE IF NOT EXISTS.
