@@ -12,6 +12,47 @@ import (
 	"github.com/dbrollback/dbrollback/internal/testdb"
 )
 
+// mysqlBase is the schema for MySQL and MariaDB.
+const mysqlBase = "CREATE TABLE authors (id bigint AUTO_INCREMENT PRIMARY KEY, name varchar(80) NOT NULL, mood enum('sad', 'ok', 'happy') DEFAULT 'ok') COMMENT 'who writes';\n" +
+	"CREATE TABLE books (\n" +
+	"    id int AUTO_INCREMENT PRIMARY KEY, author_id bigint NOT NULL, title varchar(200) NOT NULL DEFAULT 'untitled', isbn varchar(20) UNIQUE,\n" +
+	"    price decimal(8, 2), rating tinyint unsigned, `Odd Name` varchar(30) CHARACTER SET latin1 COMMENT 'odd',\n" +
+	"    stamp timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP,\n" +
+	"    CONSTRAINT books_author FOREIGN KEY (author_id) REFERENCES authors (id) ON DELETE CASCADE, CONSTRAINT books_price CHECK (price >= 0)\n" +
+	") DEFAULT CHARSET = utf8mb4;\n" +
+	"CREATE INDEX books_title ON books (title(20));\n" +
+	"CREATE UNIQUE INDEX books_author_title ON books (author_id, title);\n" +
+	"CREATE TABLE tags (book_id int, tag varchar(40), PRIMARY KEY (book_id, tag));\n" +
+	"CREATE VIEW cheap AS SELECT id, title FROM books WHERE price < 5;\n" +
+	"CREATE TABLE plain (a int, b text);\n" +
+	"CREATE TABLE log (id int AUTO_INCREMENT PRIMARY KEY, what varchar(50));\n" +
+	"CREATE TRIGGER tags_log AFTER DELETE ON tags FOR EACH ROW INSERT INTO log (what) VALUES (old.tag);\n"
+
+// mysqlUps are their Ups.
+var mysqlUps = []string{
+	"CREATE TABLE shops (id int PRIMARY KEY, name varchar(40) UNIQUE);\nCREATE INDEX shops_name ON shops (name, id);",
+	"ALTER TABLE books ADD COLUMN pages int NOT NULL DEFAULT 1, ADD COLUMN subtitle text;",
+	"ALTER TABLE books DROP COLUMN rating;",
+	"ALTER TABLE books DROP COLUMN `Odd Name`;",
+	"ALTER TABLE books ALTER COLUMN title DROP DEFAULT;",
+	"DROP VIEW cheap;",
+	"ALTER TABLE books MODIFY title varchar(100) NOT NULL, MODIFY isbn varchar(30);",
+	"DROP INDEX books_title ON books;\nALTER TABLE books DROP INDEX isbn;",
+	"ALTER TABLE books DROP CONSTRAINT books_price;",
+	"ALTER TABLE books DROP FOREIGN KEY books_author;",
+	"DROP TRIGGER tags_log;",
+	"ALTER TABLE authors RENAME COLUMN name TO full_name;",
+	"RENAME TABLE authors TO writers;",
+	"ALTER TABLE writers MODIFY mood enum('sad', 'ok') DEFAULT 'ok';",
+	"TRUNCATE TABLE log;",
+	"INSERT INTO tags (book_id, tag) VALUES (1, 'x') ON DUPLICATE KEY UPDATE tag = 'x';",
+	"REPLACE INTO log (id, what) VALUES (1, 'x');",
+	"DROP TABLE tags;",
+	"ALTER TABLE plain ADD PRIMARY KEY (a);",
+	"DELETE FROM log;\nUPDATE books SET price = price * 2;",
+	"DROP TABLE books;",
+}
+
 // drafted are Ups for which a whole Down is drafted, on a schema that earlier migrations made.
 var drafted = map[testdb.Engine]struct {
 	base string
@@ -34,7 +75,19 @@ CREATE VIEW cheap AS SELECT id, title FROM books WHERE price < 5;
 CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.stamp := now(); RETURN NEW; END $$;
 CREATE TRIGGER books_touch BEFORE UPDATE ON books FOR EACH ROW EXECUTE FUNCTION touch();
 CREATE SEQUENCE tickets START 100 INCREMENT 5;
-CREATE TABLE plain (a integer, b text);`,
+CREATE TABLE plain (a integer, b text);
+CREATE TABLE log (id serial PRIMARY KEY, what text);
+CREATE TABLE parts (a integer NOT NULL, b text, PRIMARY KEY (a)) PARTITION BY RANGE (a);
+CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (10);
+CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM (10) TO (20);
+CREATE SCHEMA shop;
+CREATE TABLE shop.orders (id integer PRIMARY KEY, what text NOT NULL DEFAULT 'x');
+CREATE INDEX orders_what ON shop.orders (what);
+CREATE MATERIALIZED VIEW sums AS SELECT count(*) AS n FROM log;
+CREATE PROCEDURE tidy() LANGUAGE sql AS 'DELETE FROM log';
+CREATE POLICY p ON authors USING (true);
+CREATE TYPE spare AS ENUM ('x', 'y');
+CREATE DOMAIN spared AS integer CHECK (VALUE > 0);`,
 		ups: []string{
 			"CREATE TABLE shops (id integer PRIMARY KEY, name text UNIQUE);\nCREATE INDEX shops_name ON shops (name);",
 			"ALTER TABLE books ADD COLUMN pages integer NOT NULL DEFAULT 1, ADD COLUMN subtitle text;",
@@ -53,9 +106,24 @@ CREATE TABLE plain (a integer, b text);`,
 			"CREATE TYPE size AS ENUM ('s', 'l');\nALTER TABLE plain ADD COLUMN size size DEFAULT 's', ADD CONSTRAINT plain_a CHECK (a > 0);",
 			"ALTER TABLE plain ADD PRIMARY KEY (a);\nCREATE VIEW plains AS SELECT a FROM plain;",
 			"DELETE FROM plain;\nUPDATE books SET price = price * 2;",
+			"DROP TYPE spare;",
+			"DROP DOMAIN spared;",
+			"TRUNCATE log;",
+			"INSERT INTO log (id, what) VALUES (1, 'x') ON CONFLICT (id) DO UPDATE SET what = 'y';",
+			"MERGE INTO log USING (SELECT 1 AS id) s ON log.id = s.id WHEN MATCHED THEN UPDATE SET what = 'z' WHEN NOT MATCHED THEN INSERT (what) VALUES ('n');",
+			"ALTER TABLE parts DETACH PARTITION parts_1;",
+			"CREATE TABLE parts_3 (a integer NOT NULL, b text, PRIMARY KEY (a));\nALTER TABLE parts ATTACH PARTITION parts_3 DEFAULT;",
+			"DROP TABLE parts_2;",
+			"DROP MATERIALIZED VIEW sums;",
+			"DROP PROCEDURE tidy();",
+			"DROP POLICY p ON writers;",
+			"ALTER TABLE log ALTER COLUMN what TYPE varchar(10) USING left(what, 10);",
+			"DROP SCHEMA shop CASCADE;",
 			"DROP TABLE books;",
 		},
 	},
+	testdb.OnMySQL:   {base: mysqlBase, ups: mysqlUps},
+	testdb.OnMariaDB: {base: mysqlBase, ups: mysqlUps},
 	testdb.OnSQLite: {
 		base: `CREATE TABLE authors (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, born TEXT DEFAULT 'unknown');
 CREATE TABLE books (
@@ -76,6 +144,9 @@ CREATE TRIGGER books_log AFTER DELETE ON books BEGIN INSERT INTO log VALUES (old
 			"ALTER TABLE authors RENAME COLUMN name TO full_name;\nALTER TABLE authors RENAME TO writers;",
 			"ALTER TABLE writers DROP COLUMN born;",
 			"DELETE FROM log;",
+			"INSERT INTO writers (id, full_name) VALUES (1, 'x') ON CONFLICT (id) DO UPDATE SET full_name = 'y';",
+			"REPLACE INTO writers (id, full_name) VALUES (2, 'z');",
+			"UPDATE books SET price = price * 2;",
 			"DROP TABLE books;",
 		},
 	},
@@ -84,10 +155,10 @@ CREATE TRIGGER books_log AFTER DELETE ON books BEGIN INSERT INTO log VALUES (old
 // TestDraftedDowns: a Down that create drafts is one that verify has nothing to say against.
 func TestDraftedDowns(t *testing.T) {
 	testdb.Each(t, func(t *testing.T, dsn string) {
-		e := testdb.OnSQLite
-		args := []string{"--engine", "sqlite"}
-		if strings.HasPrefix(dsn, "postgres") {
-			e, args = testdb.OnPostgres, []string{"--scratch-dsn", dsn}
+		scheme, _, _ := strings.Cut(dsn, ":")
+		e, args := testdb.Engine(scheme), []string{"--scratch-dsn", dsn}
+		if e == testdb.OnSQLite {
+			args = []string{"--engine", "sqlite"}
 		}
 		c := drafted[e]
 		dir := t.TempDir()
@@ -119,7 +190,7 @@ func TestDraftedDowns(t *testing.T) {
 			}
 			t.Errorf("%s (%s): %v %v\n%s", m.Verdict, c.ups[i], m.Differences, m.Error, text)
 		}
-	}, testdb.OnPostgres, testdb.OnSQLite)
+	})
 }
 
 // dbrollback runs the program and gives what it prints; exit code 3, findings, is an answer, too.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,6 +80,8 @@ Exit code 3 when something is found. docs/rules.md explains each rule.`,
 }
 
 func runLint(ctx context.Context, s *session, o lintOptions) error {
+	// Migrations come and go by the thousand here, and hardly anything stays: to collect twice as often costs next to nothing.
+	defer debug.SetGCPercent(debug.SetGCPercent(50))
 	dialect, err := s.lintDialect(o.Engine)
 	if err != nil {
 		return err
@@ -89,7 +91,7 @@ func runLint(ctx context.Context, s *session, o lintOptions) error {
 	if err != nil {
 		return err
 	}
-	report := &lint.Report{Sources: map[string]string{}}
+	report := &lint.Report{Text: sourceText}
 	for _, f := range folders {
 		twice, err := s.lintOpen(f, dialect)
 		if err != nil {
@@ -246,7 +248,6 @@ func (s *session) lintFolder(ctx context.Context, f *lintFolder, dialect effects
 		m.Skip = !added.has(f.content, in.Name) ||
 			len(f.files) > 0 && !slices.ContainsFunc(files, func(file string) bool { return slices.Contains(f.files, file) })
 		m.Edited = edited[m.Version]
-		m.Converted = f.content.Placed
 		return m
 	}
 	all := make([]*lint.Migration, len(listed))
@@ -362,7 +363,7 @@ func reread(ctx context.Context, dialect effects.Dialect, m *lint.Migration, tex
 		return nil, fmt.Errorf("%s is no migration any more", m.File)
 	}
 	out := judged(loaded)[0]
-	out.File, out.DownFile, out.Converted = m.File, m.DownFile, m.Converted
+	out.File, out.DownFile = m.File, m.DownFile
 	for _, list := range [][]lint.Statement{out.Up, out.Down} {
 		for i := range list {
 			list[i].File = m.File
@@ -415,17 +416,8 @@ func (s *session) lintReport(report *lint.Report, o lintOptions) error {
 			format = "json"
 		}
 	}
-	for _, f := range report.Findings {
-		if _, ok := report.Sources[f.File]; !ok {
-			report.Sources[f.File] = sourceText(f.File)
-		}
-	}
-	var b bytes.Buffer
-	if err := lint.Write(&b, report, format, build().Release, s.out.colourOn); err != nil {
-		return err
-	}
 	s.out.printed = true
-	if _, err := s.Out.Write(b.Bytes()); err != nil {
+	if err := lint.Write(s.Out, report, format, build().Release, s.out.colourOn); err != nil {
 		return err
 	}
 	errs, warns := report.Count(lint.Error), report.Count(lint.Warning)

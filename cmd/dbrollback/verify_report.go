@@ -61,7 +61,7 @@ func (s *session) proofReport(r *migrate.ProofReport, o verifyOptions) error {
 
 // proofFindings puts the proofs into the form that CI formats are written from.
 func proofFindings(r *migrate.ProofReport, strict bool) *lint.Report {
-	out := &lint.Report{Migrations: len(r.Migrations), Sources: map[string]string{}, Command: "verify", Rules: verifyRules, Page: "verify.md"}
+	out := &lint.Report{Migrations: len(r.Migrations), Text: sourceText, Command: "verify", Rules: verifyRules, Page: "verify.md"}
 	for _, p := range r.Migrations {
 		out.Files = append(out.Files, p.File)
 		if p.Verdict == migrate.ProofOK {

@@ -30,7 +30,11 @@ func (s *pgStatement) alterNode(n *pg.Node) bool {
 		s.alterObject(Object{Kind: "domain", Name: pgName(pgStrings(v.AlterDomainStmt.TypeName))}, "")
 		s.effects[len(s.effects)-1].Cascade = pgCascade(v.AlterDomainStmt.Behavior)
 	case *pg.Node_AlterSeqStmt:
-		s.alterObject(Object{Kind: "sequence", Name: pgRange(v.AlterSeqStmt.Sequence)}, "")
+		detail := ""
+		if o := v.AlterSeqStmt.Options; len(o) == 1 && o[0].GetDefElem().GetDefname() == "restart" {
+			detail = "RESTART" // the value, not the definition
+		}
+		s.alterObject(Object{Kind: "sequence", Name: pgRange(v.AlterSeqStmt.Sequence)}, detail)
 		s.effects[len(s.effects)-1].IfExists = v.AlterSeqStmt.MissingOk
 	case *pg.Node_AlterFunctionStmt:
 		s.alterObject(pgRoutine(pgObjectKind(v.AlterFunctionStmt.Objtype), v.AlterFunctionStmt.Func), "")

@@ -45,6 +45,8 @@ func openMySQL(ctx context.Context, d dsn, db *DB) error {
 	} else if _, said := config.Params["lock_wait_timeout"]; !said {
 		config.Params["lock_wait_timeout"] = "50" // as for rows; the server's own wait for a table is a day, or a year
 	}
+	db.link = mysqlLink(d.target, d.pass, config.TLS)
+	config.TLS = db.link.TLS // the driver took it for the host that it would have connected to without one
 	connector, err := mysql.NewConnector(config)
 	if err != nil {
 		return &Error{Class: Usage, Message: "the parameters of the " + string(d.target.Kind) + ":// URL do not go together"}

@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"testing/fstest"
 )
 
 // sign is why a file is taken for one of a tool's.
@@ -32,7 +31,7 @@ func detect(files fs.FS, dir string) (Format, fs.FS, error) {
 		return "", nil, fmt.Errorf("read %s: %w", r.path("."), reason(err))
 	}
 	var signs []sign
-	read := fstest.MapFS{}
+	read := newShelf(r, func(name string) ([]byte, error) { return fs.ReadFile(files, name) })
 	for _, e := range entries {
 		if r.isDir(e) {
 			if numbered.MatchString(e.Name()) {
@@ -78,11 +77,11 @@ var (
 
 // signOf says whose file it is; "" for a file that no tool reads, or that says nothing either way. What it reads it
 // keeps.
-func (r *reader) signOf(e fs.DirEntry, read fstest.MapFS) (Format, error) {
+func (r *reader) signOf(e fs.DirEntry, read *shelf) (Format, error) {
 	name := e.Name()
 	switch {
 	case gooseGo.MatchString(name) && !strings.HasSuffix(name, "_test.go"):
-		read[name] = &fstest.MapFile{Mode: 0o444}
+		read.put(name, nil)
 		return Goose, nil
 	case flywayName.MatchString(name):
 		return Flyway, nil
@@ -97,7 +96,7 @@ func (r *reader) signOf(e fs.DirEntry, read fstest.MapFS) (Format, error) {
 	if err != nil {
 		return "", unreadable(r.path(name), err)
 	}
-	read[name] = &fstest.MapFile{Data: b, Mode: 0o444}
+	read.put(name, b)
 	text := string(b)
 	switch {
 	case strings.Contains(text, "+goose") && gooseMark.MatchString(text):

@@ -14,7 +14,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"testing/fstest"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -143,26 +143,39 @@ func (r *reader) scripts(f Format) (out []*script, err error) {
 	return out, nil
 }
 
-// compose makes the goose files.
+// compose makes the goose files. All are made now, so that what is wrong with one is known before anything runs.
 func (f *Folder) compose(r *reader, scripts []*script) error {
-	pages := make([]*page, len(scripts))
+	byName := map[string]*script{}
+	made := newShelf(r, func(name string) ([]byte, error) {
+		p, err := r.compose(byName[name])
+		if err != nil {
+			return nil, err
+		}
+		return []byte(p.text.String()), nil
+	})
+	f.files, f.Placed, f.reader, f.sources = made, true, r, scripts
+	f.places, f.byName = map[string]*page{}, map[string]*Migration{}
 	var g errgroup.Group
+	var mu sync.Mutex
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	for i, s := range scripts {
-		g.Go(func() (err error) {
-			pages[i], err = r.compose(s)
-			return err
+	for _, s := range scripts {
+		g.Go(func() error {
+			p, err := r.compose(s)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			made.put(s.Name, []byte(p.text.String()))
+			f.places[s.Name] = &page{lines: p.lines, runs: slices.Clip(p.runs)}
+			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	made := fstest.MapFS{}
-	f.files, f.Placed, f.reader, f.sources = made, true, r, scripts
-	f.places, f.byName = map[string]*page{}, map[string]*Migration{}
 	for i, s := range scripts {
-		made[s.Name] = &fstest.MapFile{Data: []byte(pages[i].text.String()), Mode: 0o444}
-		f.places[s.Name] = pages[i]
+		byName[s.Name] = s
 		f.Migrations = append(f.Migrations, s.Migration)
 		f.byName[s.Name] = &f.Migrations[i]
 	}
@@ -227,7 +240,7 @@ type reader struct {
 	left    []string
 	project string
 
-	sqitchDirs [2]string // of deploy and revert scripts
+	sqitchDirs map[string]string // of deploy scripts -> of their revert scripts
 }
 
 func (r *reader) path(name string) string {

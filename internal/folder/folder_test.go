@@ -195,6 +195,64 @@ SELECT 1
 -- 00002_b.sql --
 -- +goose Up
 `},
+		{"sqitch, reworked twice, in folders of its own", Sqitch, effects.Postgres, `
+-- sqitch.conf --
+[core]
+	engine = pg
+	deploy_dir = elsewhere
+[engine "pg"]
+	top_dir = pg
+	deploy_dir = pg/deploy
+	reworked_dir = old
+-- pg/sqitch.plan --
+a 2024-01-01T00:00:00Z A <a@b>
+@v1 2024-01-01T00:00:00Z A <a@b>
+b 2024-01-01T00:00:00Z A <a@b>
+@v2 2024-01-01T00:00:00Z A <a@b>
+a [a@v2] 2024-01-01T00:00:00Z A <a@b>
+@v3 2024-01-01T00:00:00Z A <a@b>
+a [a@v3 b] 2024-01-01T00:00:00Z A <a@b>
+-- old/deploy/a@v1.sql --
+BEGIN; SELECT 1; COMMIT;
+-- pg/deploy/b.sql --
+BEGIN; SELECT 2; COMMIT;
+-- old/deploy/a@v3.sql --
+BEGIN; SELECT 3; COMMIT;
+-- old/revert/a@v3.sql --
+BEGIN; SELECT -3; COMMIT;
+-- pg/deploy/a.sql --
+BEGIN; SELECT 4; COMMIT;
+-- pg/revert/a.sql --
+BEGIN; SELECT -4; COMMIT;
+`, `-- 00001_a.sql --
+-- +goose Up
+-- +goose StatementBegin
+       SELECT 1;        
+-- +goose StatementEnd
+-- 00002_b.sql --
+-- +goose Up
+-- +goose StatementBegin
+       SELECT 2;        
+-- +goose StatementEnd
+-- 00003_a.sql --
+-- +goose Up
+-- +goose StatementBegin
+       SELECT 3;        
+-- +goose StatementEnd
+-- +goose Down
+-- +goose StatementBegin
+       SELECT -3;        
+-- +goose StatementEnd
+-- 00004_a.sql --
+-- +goose Up
+-- +goose StatementBegin
+       SELECT 4;        
+-- +goose StatementEnd
+-- +goose Down
+-- +goose StatementBegin
+       SELECT -4;        
+-- +goose StatementEnd
+`},
 		{"sqitch", Sqitch, effects.Postgres, `
 -- sqitch.conf --
 [core]

@@ -187,7 +187,14 @@ func (d *differ) inTable(b, m, a *Table) {
 			[]string{"ALTER TABLE " + d.name(b.Name) + pick(b.ForceRows, " FORCE", " NO FORCE") + " ROW LEVEL SECURITY"})
 	}
 	if b.PartitionOf != a.PartitionOf && !b.Unknown && !a.Unknown {
-		d.property(entity, "partition of", b.PartitionOf.String(), a.PartitionOf.String(), m != nil && m.PartitionOf == a.PartitionOf, nil)
+		var undo []string
+		if a.PartitionOf.Name != "" && d.before.dialect == effects.Postgres {
+			undo = append(undo, "ALTER TABLE "+d.name(a.PartitionOf)+" DETACH PARTITION "+d.name(a.Name))
+		}
+		if b.PartitionOf.Name != "" && b.Bound != "" {
+			undo = append(undo, "ALTER TABLE "+d.name(b.PartitionOf)+" ATTACH PARTITION "+d.name(b.Name)+" "+b.Bound)
+		}
+		d.property(entity, "partition of", b.PartitionOf.String(), a.PartitionOf.String(), m != nil && m.PartitionOf == a.PartitionOf, undo)
 	}
 }
 

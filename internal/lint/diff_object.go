@@ -72,6 +72,9 @@ func (d *differ) object(k objectKey) {
 	if b != nil && b.Doubt || a != nil && a.Doubt && (m == nil || !m.Doubt || d.after != d.mid && d.after.objects[k] != nil) {
 		return
 	}
+	if d.wentAlong(k) {
+		return
+	}
 	// What hangs on a table that is itself reported, or goes with it, needs no words of its own.
 	owner := k.table
 	if owner.Name == "" {
@@ -117,6 +120,25 @@ func (d *differ) object(k objectKey) {
 				[]string{"COMMENT ON " + strings.ToUpper(k.kind) + " " + d.objectName(k) + " IS " + literalOrNull(b.Comment)})
 		}
 	}
+}
+
+// wentAlong: its table has another name, which is told, and it is there under that name.
+func (d *differ) wentAlong(k objectKey) bool {
+	if k.table.Name == "" {
+		return false
+	}
+	n := k
+	if t := d.after.Table(k.table); t != nil && t.Origin.Name != "" && t.Origin != k.table {
+		n.table = t.Origin
+		return d.before.object(n) != nil && d.after.object(k) != nil
+	}
+	for _, t := range d.after.allTables() {
+		if t.Origin == k.table && t.Name != k.table {
+			n.table = t.Name
+			return d.before.object(k) != nil && d.after.object(n) != nil
+		}
+	}
+	return false
 }
 
 func (d *differ) tableIsReported(t effects.Name) bool {

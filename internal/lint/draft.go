@@ -63,12 +63,13 @@ func draft(changes []change, after *Model) string {
 // rank orders what undoes one statement: what hangs on others goes first and comes back last.
 func rank(c change) int {
 	kind, _, _ := strings.Cut(c.entity, " ")
-	n := map[string]int{"type": 1, "domain": 1, "sequence": 1, "function": 2, "table": 3, "column": 4, "index": 5, "constraint": 6, "view": 7, "materialized": 7}[kind]
+	n := map[string]int{"schema": 1, "extension": 2, "type": 3, "domain": 3, "sequence": 3, "function": 4, "table": 5, "column": 6, "index": 7, "constraint": 8, "view": 9,
+		"materialized": 9}[kind]
 	if n == 0 {
-		n = 8
+		n = 10
 	}
 	if kind == "constraint" && strings.HasPrefix(c.before, "foreign key") {
-		n = 7
+		n = 9
 	}
 	if c.verdict == left {
 		return -n

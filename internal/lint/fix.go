@@ -23,9 +23,10 @@ type Fixed struct {
 func Fix(migrations []*Migration, o Options, parse func(m *Migration, text string) (*Migration, error)) ([]Fixed, error) {
 	var out []Fixed
 	model := NewModel(o.Engine)
+	all := newSequence(migrations)
 	for _, m := range migrations {
 		p := newPass(m, model, o)
-		p.all = migrations
+		p.all = all
 		p.play()
 		if !m.Skip {
 			p.judge()

@@ -33,7 +33,6 @@ type Migration struct {
 	File          string // for messages
 	DownFile      string // where Down stands, when not in File
 	Text          string // the whole file
-	Converted     bool   // Text was made from files of another tool: it is not what stands in File
 	Transactional bool   // its statements run in one transaction, where the engine has them
 	HasDown       bool   // there is a Down section, if only an empty one
 	Up, Down      []Statement
@@ -72,8 +71,11 @@ type Options struct {
 type Report struct {
 	Findings   []Diagnostic
 	Migrations int
-	Files      []string          // those that were judged
-	Sources    map[string]string // text by file, for reporters that quote it
+	Files      []string // those that were judged
+
+	// Text gives the text of a file, for reporters that quote it; "" for none. It is asked when the report is written, so
+	// that no text is held until then. It may be nil.
+	Text func(file string) string
 
 	// Findings of another command than lint have rules of their own: its name, the rules, and the page of docs/
 	// that explains them.
@@ -128,23 +130,20 @@ func Run(migrations []*Migration, o Options) *Report {
 // RunEach judges migrations one after the other and keeps none of them: memory does not grow with their number, only with
 // the schema that they build and what is found. All are those of the sequence, of which only versions, files and Old matter.
 func RunEach(all []*Migration, each iter.Seq2[*Migration, error], o Options) (*Report, error) {
-	r := &Report{Sources: map[string]string{}}
-	model := NewModel(o.Engine)
+	r := &Report{}
+	model, in := NewModel(o.Engine), newSequence(all)
 	for m, err := range each {
 		if err != nil {
 			return nil, err
 		}
 		r.Migrations++
 		p := newPass(m, model, o)
-		p.all = all
+		p.all = in
 		p.play()
 		if !m.Skip {
 			r.Files = append(r.Files, m.File)
 			p.judge()
-			found := p.found()
-			if r.Findings = append(r.Findings, found...); len(found) > 0 && !m.Converted {
-				r.Sources[m.File] = strings.Clone(m.Text)
-			}
+			r.Findings = append(r.Findings, p.found()...)
 		}
 		model.commit(p.After)
 	}
@@ -179,7 +178,4 @@ func (r *Report) Add(o *Report) {
 	r.Findings = append(r.Findings, o.Findings...)
 	r.Files = append(r.Files, o.Files...)
 	r.Migrations += o.Migrations
-	for file, text := range o.Sources {
-		r.Sources[file] = text
-	}
 }

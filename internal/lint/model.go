@@ -43,6 +43,7 @@ type Table struct {
 	ForceRows   bool
 	Temporary   bool
 	PartitionOf effects.Name
+	Bound       string // of a partition of PostgreSQL: FOR VALUES …, or DEFAULT
 	Strict      bool
 	NoRowID     bool
 	// Partial: it has columns and more that the model does not know of.
@@ -279,9 +280,9 @@ func (t *Table) column(name string) *Column {
 	if t == nil {
 		return nil
 	}
-	for i := range t.Columns {
-		if strings.EqualFold(t.Columns[i].Name, name) {
-			return &t.Columns[i]
+	for i := range t.Columns { // no engine takes names of different lengths for one
+		if c := &t.Columns[i]; len(c.Name) == len(name) && strings.EqualFold(c.Name, name) {
+			return c
 		}
 	}
 	return nil

@@ -23,6 +23,7 @@ type played struct {
 	cleared  map[effects.Name]bool // rows were deleted, or the table truncated or dropped
 	doubted  bool                  // some statement may have made or dropped anything
 	opaque   bool                  // some statement is not understood
+	defines  bool                  // and it may change the schema
 	columns  map[string]string     // renamed columns: entity of the new name -> the name when the layer began
 	settings map[string]*Statement // alterations that the model does not follow, by object
 }
@@ -243,6 +244,7 @@ func (m *Model) session(e *effects.Effect) {
 func (m *Model) opaque(e *effects.Effect) {
 	m.played.opaque = true
 	if m.played.current == nil {
+		m.played.defines = true
 		m.doubtAll()
 		return
 	}
@@ -256,11 +258,13 @@ func (m *Model) opaque(e *effects.Effect) {
 	}
 	switch {
 	case r.executes && r.builds:
+		m.played.defines = true
 		m.doubtAll()
 		return
 	case !r.defines && !m.foreign(e, r.functions):
 		return // rows only
 	}
+	m.played.defines = true
 	for w := range r.words {
 		m.mentioned[w] = true
 	}
@@ -317,9 +321,13 @@ func (r *reading) text(sql string, depth int) {
 	if depth > 3 {
 		return
 	}
-	for _, t := range effects.Tokens(r.dialect, sql) {
+	tokens := effects.Tokens(r.dialect, sql)
+	for i, t := range tokens {
 		switch t.Kind {
 		case effects.Word, effects.Quoted:
+			if i > 0 && strings.EqualFold(t.Text, "execute") && slices.Contains([]string{"query", "in", "for"}, tokens[i-1].Text) {
+				continue // RETURN QUERY EXECUTE, FOR … IN EXECUTE, OPEN … FOR EXECUTE: a query, which defines nothing
+			}
 			r.word(strings.ToLower(t.Text), depth)
 		case effects.String:
 			r.builds = r.builds || strings.Contains(t.Text, "%I") || strings.Contains(t.Text, "%s") || strings.Contains(t.Text, "||")

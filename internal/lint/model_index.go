@@ -2,6 +2,7 @@ package lint
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
@@ -67,6 +68,11 @@ func (m *Model) indexName(t *Table, x effects.IndexDef) string {
 			columns[i] = "expr"
 			if tokens := effects.Tokens(m.dialect, strings.TrimLeft(c, "( ")); len(tokens) > 1 && tokens[1].Text == "(" {
 				columns[i] = tokens[0].Text
+			}
+		}
+		if m.dialect == effects.Postgres { // which numbers what an index reads twice
+			for n, name := 1, columns[i]; slices.Contains(columns[:i], columns[i]); n++ {
+				columns[i] = name + strconv.Itoa(n)
 			}
 		}
 	}

@@ -159,8 +159,13 @@ func (m *Model) ownerOf(sql string) effects.Name {
 
 func stringsIn(d effects.Dialect, sql string) []string {
 	var out []string
-	for _, t := range effects.Tokens(d, sql) {
-		if t.Kind == effects.String {
+	tokens := effects.Tokens(d, sql)
+	for i, t := range tokens {
+		switch {
+		case t.Kind != effects.String:
+		case i > 0 && tokens[i-1].Kind == effects.String:
+			out[len(out)-1] += t.Text // a comma was forgotten: to the server it is one string
+		default:
 			out = append(out, t.Text)
 		}
 	}
@@ -169,7 +174,7 @@ func stringsIn(d effects.Dialect, sql string) []string {
 
 func (m *Model) alter(e *effects.Effect) {
 	switch e.Detail {
-	case "nextval", "setval", "currval", "lastval":
+	case "nextval", "setval", "currval", "lastval", "RESTART":
 		return
 	}
 	detail := strings.ToLower(e.Detail)
@@ -360,6 +365,8 @@ func (m *Model) renameObject(e *effects.Effect) {
 	if m.object(k) == nil {
 		f := m.findObject(e.Object.Kind, e.Object.Name)
 		if f == nil {
+			// It was there before the first of these migrations.
+			m.played.unknown[m.objectEntity(k)], m.played.supposed[m.objectEntity(k)] = true, true
 			return
 		}
 		k = *f

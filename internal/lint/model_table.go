@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -27,7 +28,7 @@ func (m *Model) createTable(e *effects.Effect) {
 	t.Strict, t.NoRowID = def.Strict, def.NoRowID
 	t.Partial = def.AsSelect || len(def.Like) > 0 || len(def.Inherits) > 0
 	if def.PartitionOf.Name != "" {
-		t.Partial, t.PartitionOf = true, m.key(def.PartitionOf)
+		t.Partial, t.PartitionOf, t.Bound = true, m.key(def.PartitionOf), m.bound()
 	}
 	for _, c := range def.Columns {
 		m.putColumn(t, c)
@@ -189,8 +190,18 @@ func (m *Model) moveTable(from, to effects.Name) {
 			n.table = now
 			m.rekey(k, n)
 			m.objects[n].Table = now
+			m.objects[n].SQL = onTable(m.dialect, o.SQL, old, now)
 		}
 	}
+}
+
+// onTable gives what creates a trigger, a policy or a rule the other name of its table, where it stands behind ON or TO.
+func onTable(d effects.Dialect, sql string, from, to effects.Name) string {
+	name := regexp.MustCompile("(?i)\\b(?:on|to)\\s+(?:[\"`]?\\w+[\"`]?\\s*\\.\\s*)?([\"`]?" + regexp.QuoteMeta(from.Name) + "[\"`]?)(?:\\W|$)").FindStringSubmatchIndex(sql)
+	if name == nil {
+		return sql
+	}
+	return sql[:name[2]] + quoteIdent(d, to.Name) + sql[name[3]:]
 }
 
 // doubtViews: the server follows a rename into the text of views, the model does not.
@@ -228,11 +239,38 @@ func (m *Model) alterTable(e *effects.Effect) {
 func (m *Model) partition(e *effects.Effect) {
 	child := m.edit(e.Object.Name)
 	if e.Kind == effects.AttachPartition {
-		child.PartitionOf = m.key(e.Table)
+		child.PartitionOf, child.Bound = m.key(e.Table), m.bound()
 	} else {
 		child.PartitionOf = effects.Name{}
 	}
 	m.touch(m.tableEntity(e.Object.Name))
+}
+
+// bound reads which rows a partition is for from the current statement.
+func (m *Model) bound() string {
+	if m.dialect != effects.Postgres || m.played.current == nil {
+		return ""
+	}
+	tokens := effects.Tokens(m.dialect, m.played.current.SQL)
+	first := slices.IndexFunc(tokens, func(t effects.Token) bool { return t.Kind == effects.Word && t.Text == "values" })
+	if first < 1 || tokens[first-1].Text != "for" {
+		if n := len(tokens); n > 0 && tokens[n-1].Kind == effects.Word && tokens[n-1].Text == "default" {
+			return "DEFAULT"
+		}
+		return ""
+	}
+	depth := 0
+	for i := first + 1; i < len(tokens); i++ {
+		switch tokens[i].Text {
+		case "(":
+			depth++
+		case ")":
+			if depth--; depth == 0 && (i+1 == len(tokens) || tokens[i+1].Text != "to") {
+				return written(m.dialect, tokens[first-1:i+1])
+			}
+		}
+	}
+	return ""
 }
 
 func (m *Model) dropSchema(e *effects.Effect) {

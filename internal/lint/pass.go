@@ -24,7 +24,7 @@ type Pass struct {
 
 	options Options
 	codes   func(string) bool // whether a rule is called so
-	all     []*Migration
+	all     *sequence
 	changes []change
 	rule    *Rule
 	out     []finding

@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,6 +36,69 @@ var right = []struct {
 		"CREATE OR REPLACE FUNCTION f(int4) RETURNS text LANGUAGE sql AS 'SELECT 1';"},
 	{"rows alone, and a Down without a statement", effects.Postgres,
 		"CREATE TABLE t (id int PRIMARY KEY, a int);", "UPDATE t SET a = 2 WHERE a = 1;", ""},
+	{"rows put in by way of a temporary table, and a Down that somebody left empty", effects.Postgres,
+		"CREATE TABLE t (id int PRIMARY KEY, a int);",
+		"CREATE TEMPORARY TABLE w (id int);\nINSERT INTO w SELECT 1;\nINSERT INTO t SELECT id, 1 FROM w ON CONFLICT DO NOTHING;\nDROP TABLE IF EXISTS w;", ""},
+	{"a block that defines nothing", effects.Postgres, "CREATE TABLE t (id int PRIMARY KEY);",
+		"DO $$ BEGIN IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'x') THEN REASSIGN OWNED BY x TO CURRENT_USER; END IF; END $$;", ""},
+	{"where a sequence goes on", effects.Postgres, "CREATE TABLE t (id serial PRIMARY KEY);\nCREATE SEQUENCE s;",
+		"ALTER SEQUENCE t_id_seq RESTART WITH 1000;\nALTER SEQUENCE s RESTART 5;", ""},
+	{"what is to be dropped is not there, what is to be made is", effects.Postgres,
+		"CREATE TABLE t (id int PRIMARY KEY, a int);\nCREATE INDEX i ON t (a);",
+		"CREATE INDEX IF NOT EXISTS i ON t (a);\nALTER TABLE t DROP CONSTRAINT IF EXISTS u;\nALTER TABLE t ALTER COLUMN a DROP NOT NULL, ALTER COLUMN a TYPE integer;\nUPDATE t SET a = NULL WHERE a = 0;", ""},
+	{"a type that no migration made, made anew", effects.Postgres, "CREATE TABLE t (id int PRIMARY KEY);",
+		"ALTER TYPE e RENAME TO e_old;\nCREATE TYPE e AS ENUM ('a', 'b', 'c');\nALTER TABLE x ALTER COLUMN v TYPE e USING v::text::e;\nDROP TYPE e_old;",
+		"ALTER TYPE e RENAME TO e_old;\nCREATE TYPE e AS ENUM ('a', 'b');\nALTER TABLE x ALTER COLUMN v TYPE e USING v::text::e;\nDROP TYPE e_old;"},
+	{"a check with the table's name before the column", effects.Postgres,
+		"CREATE TABLE t (id int PRIMARY KEY, v text CONSTRAINT c CHECK (v IN ('a')));",
+		"ALTER TABLE t DROP CONSTRAINT c;\nALTER TABLE t ADD CONSTRAINT c CHECK (t.v IN ('a', 'b'));",
+		"ALTER TABLE t DROP CONSTRAINT c;\nALTER TABLE t ADD CONSTRAINT c CHECK (public.t.v IN ('a'));"},
+	{"a view of all columns comes back with their names", effects.Postgres,
+		"CREATE TABLE t (id int PRIMARY KEY, v text);\nCREATE VIEW w AS SELECT * FROM t;",
+		"DROP VIEW w;\nALTER TABLE t ADD COLUMN more int;\nCREATE VIEW w AS SELECT id, v, more FROM t;",
+		"DROP VIEW w;\nALTER TABLE t DROP COLUMN more;\nCREATE VIEW w AS SELECT id, v FROM t;"},
+	{"an index whose name counts its expressions", effects.Postgres,
+		"CREATE TABLE t (a int, b int, c int);\nCREATE UNIQUE INDEX ON t (coalesce(a, 0), coalesce(b, 0));",
+		"DROP INDEX t_coalesce_coalesce1_idx;\nCREATE UNIQUE INDEX ON t (coalesce(a, 0), coalesce(b, 0), coalesce(c, 0));",
+		"DROP INDEX t_coalesce_coalesce1_coalesce2_idx;\nCREATE UNIQUE INDEX ON t (coalesce(a, 0), coalesce(b, 0));"},
+}
+
+// amiss are migrations whose Down does not give the schema back: each was let through once.
+var amiss = []struct {
+	name, base, up, down, want string
+}{
+	{"a comma forgotten between two values", "CREATE TYPE e AS ENUM ('a', 'b');",
+		"ALTER TYPE e RENAME TO e_old;\nCREATE TYPE e AS ENUM ('a', 'b', 'c');\nDROP TYPE e_old;",
+		"ALTER TYPE e RENAME TO e_old;\nCREATE TYPE e AS ENUM ('a'\n'b');\nDROP TYPE e_old;",
+		"RV003 Down brings back type e with another definition: it was values a, b, it becomes values ab"},
+	{"an Up that does nothing, and a Down that does",
+		"CREATE TABLE t (id int PRIMARY KEY);", "SELECT 1;", "ALTER TABLE t ADD COLUMN a int;",
+		"RV003 Down makes column t.a, which was not there before Up"},
+	{"behind a function that runs a query it has put together",
+		"CREATE FUNCTION f() RETURNS TABLE (id int) LANGUAGE plpgsql AS $$ DECLARE n text; BEGIN FOR n IN SELECT table_name FROM information_schema.tables LOOP\n" +
+			"RETURN QUERY EXECUTE 'SELECT id FROM ' || quote_ident(n); END LOOP; END $$;\nCREATE MATERIALIZED VIEW w AS SELECT * FROM f();\nCREATE TABLE t (id int PRIMARY KEY, a int NOT NULL);",
+		"ALTER TABLE t DROP COLUMN a;", "ALTER TABLE t ADD COLUMN a text NOT NULL;",
+		"RV003 Down brings back column t.a with another type: it was integer, it becomes text"},
+	{"another column in a check", "CREATE TABLE t (a int, b int, CONSTRAINT c CHECK (a > 0));",
+		"ALTER TABLE t DROP CONSTRAINT c;", "ALTER TABLE t ADD CONSTRAINT c CHECK (t.b > 0);",
+		"RV003 Down brings back constraint t.c with another definition: it was check a > 0, it becomes check t.b > 0"},
+}
+
+func TestWrongDowns(t *testing.T) {
+	for _, c := range amiss {
+		t.Run(c.name, func(t *testing.T) {
+			base := "-- +goose Up\n-- +goose StatementBegin\n" + c.base + "\n-- +goose StatementEnd\n-- +goose Down\nSELECT 1;\n"
+			var got []string
+			for _, f := range lintLast(t, Options{Engine: effects.Postgres}, base, goose(c.up, c.down)) {
+				if strings.HasPrefix(f.Code, "RV") && f.Severity == Error {
+					got = append(got, f.Code+" "+f.Message)
+				}
+			}
+			if !slices.Contains(got, c.want) {
+				t.Errorf("found %q\nwant  %q", got, c.want)
+			}
+		})
+	}
 }
 
 func TestRightDowns(t *testing.T) {

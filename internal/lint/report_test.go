@@ -27,7 +27,14 @@ func sample(t *testing.T) *Report {
 		"-- +goose Up\n\tALTER TABLE \"us<er>s\" DROP COLUMN näme;\n-- +goose Down\nSELECT 1;\nALTER TABLE \"us<er>s\" ADD COLUMN näme text;\n",
 	)
 	ms[1].File = "my migrations/00002,ü.sql"
-	return Run(ms, Options{Engine: pg})
+	r := Run(ms, Options{Engine: pg})
+	r.Text = func(file string) string {
+		if file != ms[1].File {
+			t.Errorf("the text of %s was asked for", file)
+		}
+		return ms[1].Text
+	}
+	return r
 }
 
 func TestFormats(t *testing.T) {

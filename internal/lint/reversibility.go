@@ -17,13 +17,18 @@ func does(statements []Statement) *Statement {
 			switch e.Kind {
 			case effects.Read, effects.Session, effects.Maintenance, effects.Transaction:
 			default:
-				if !e.Temporary {
+				if !e.Temporary && !isRestart(e) {
 					return &statements[i]
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// isRestart: where a sequence goes on is no part of its definition, and never goes back.
+func isRestart(e *effects.Effect) bool {
+	return e.Kind == effects.Alter && e.Object.Kind == "sequence" && e.Detail == "RESTART"
 }
 
 // onlyCaptured says whether statements do nothing but change rows which were there, all of which captures give back.
@@ -42,6 +47,52 @@ func onlyCaptured(statements []Statement) bool {
 		}
 	}
 	return true
+}
+
+// onlyRows says whether Up changes rows and, as far as anybody can tell, nothing else.
+func onlyRows(p *Pass) bool {
+	temporary := map[effects.Name]bool{}
+	return !p.After.played.defines && !slices.ContainsFunc(p.Migration.Up, func(st Statement) bool {
+		return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+			switch e.Kind {
+			case effects.Insert, effects.Upsert, effects.Merge, effects.Replace, effects.Update, effects.Delete, effects.Truncate, effects.Opaque,
+				effects.Read, effects.Session, effects.Maintenance, effects.Transaction:
+				return false
+			case effects.CreateTable:
+				temporary[e.Table] = e.Temporary
+			case effects.DropTable:
+				return !temporary[e.Table]
+			}
+			return !e.Temporary && !isRestart(&e)
+		})
+	})
+}
+
+// inVain says whether all of Up is about tables that the model knows and leaves them as they were: what is to be dropped is not
+// there, what is to be made is.
+func inVain(p *Pass) bool {
+	if len(p.changes) > 0 || p.After.played.opaque {
+		return false
+	}
+	return !slices.ContainsFunc(p.Migration.Up, func(st Statement) bool {
+		return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+			switch e.Kind {
+			case effects.AddColumn, effects.DropColumn, effects.AlterColumnType, effects.SetNotNull, effects.DropNotNull, effects.SetDefault, effects.DropDefault, effects.DropConstraint,
+				effects.Insert, effects.Upsert, effects.Update, effects.Delete:
+			case effects.Create, effects.Drop:
+				if e.Object.Kind != "index" {
+					return true
+				}
+				if e.Table.Name == "" {
+					return !p.Before.knowsAll()
+				}
+			default:
+				return true
+			}
+			t := p.Before.Table(e.Table)
+			return t == nil || t.Partial || t.Doubt
+		})
+	})
 }
 
 func noDown(p *Pass) {
@@ -68,11 +119,14 @@ func noDown(p *Pass) {
 		return
 	}
 	p.reportAt("up", first, message, strings.TrimSpace(draft(p.changes, p.After)))
+	if p.Migration.HasDown && (onlyRows(p) || inVain(p)) {
+		p.out[len(p.out)-1].Severity = Warning // the schema is in no danger, and somebody said that there is nothing to write
+	}
 }
 
 // wants says whether the rules that compare Down with Up have something to compare.
 func (p *Pass) wants() bool {
-	return !p.irreversible() && does(p.Migration.Down) != nil && does(p.Migration.Up) != nil
+	return !p.irreversible() && does(p.Migration.Down) != nil
 }
 
 func notUndone(p *Pass) {

@@ -126,8 +126,29 @@ func inColumns(before []effects.Token) bool {
 	return false
 }
 
+// sequence is all migrations of a run, and what spares most of them a look at the others.
+type sequence struct {
+	all     []*Migration
+	count   map[int64]int // by version
+	lastOld int64         // the newest version that may be applied already
+}
+
+func newSequence(all []*Migration) *sequence {
+	s := &sequence{all: all, count: make(map[int64]int, len(all))}
+	for _, m := range all {
+		s.count[m.Version]++
+		if m.Old {
+			s.lastOld = max(s.lastOld, m.Version)
+		}
+	}
+	return s
+}
+
 func versionOrder(p *Pass) {
-	for _, o := range p.all {
+	if p.all == nil || p.all.count[p.Migration.Version] < 2 && p.all.lastOld <= p.Migration.Version {
+		return
+	}
+	for _, o := range p.all.all {
 		if o.File == p.Migration.File && o.Version == p.Migration.Version {
 			continue
 		}
@@ -151,9 +172,10 @@ func edited(p *Pass) {
 // SameVersions reports, and nothing else, the migrations whose version another has: a folder that holds such
 // cannot be read as a sequence at all.
 func SameVersions(migrations []*Migration) *Report {
-	r := &Report{Migrations: len(migrations), Sources: map[string]string{}}
+	r := &Report{Migrations: len(migrations)}
+	all := newSequence(migrations)
 	for _, m := range migrations {
-		p := &Pass{Migration: m, all: migrations, rule: Find("SF002"), codes: func(string) bool { return true }}
+		p := &Pass{Migration: m, all: all, rule: Find("SF002"), codes: func(string) bool { return true }}
 		versionOrder(p)
 		r.Findings = append(r.Findings, p.found()...)
 	}
@@ -164,5 +186,5 @@ func SameVersions(migrations []*Migration) *Report {
 func Unread(file, why string, o Options) *Report {
 	p := &Pass{Migration: &Migration{File: file}, options: o, rule: Find("SF002"), codes: func(string) bool { return true }}
 	p.reportAt("", nil, "this file is never applied: "+why, "name it VERSION_NAME.sql, or keep what is no migration elsewhere")
-	return &Report{Sources: map[string]string{}, Findings: p.found()}
+	return &Report{Findings: p.found()}
 }

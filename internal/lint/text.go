@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -47,10 +48,15 @@ func (p paint) severity(s Severity) string {
 
 func writeText(w io.Writer, r *Report, colour bool) error {
 	p := paint(colour)
-	var b strings.Builder
+	b := bufio.NewWriter(w)
+	text, of := "", "" // of the file that the last finding was about: findings come file by file
 	for _, f := range r.Findings {
-		fmt.Fprintf(&b, "%s %s %s: %s\n", p.put("1", fmt.Sprintf("%s:%d:%d", f.File, f.Line, f.Column)), p.severity(f.Severity), f.Code, f.Message)
-		if line, ok := sourceLine(r.Sources[f.File], f.Line); ok {
+		if r.Text != nil && f.File != of {
+			of = f.File
+			text = r.Text(f.File)
+		}
+		fmt.Fprintf(b, "%s %s %s: %s\n", p.put("1", fmt.Sprintf("%s:%d:%d", f.File, f.Line, f.Column)), p.severity(f.Severity), f.Code, f.Message)
+		if line, ok := sourceLine(text, f.Line); ok {
 			b.WriteString(quoteLine(p, line, f.Line, f.Column))
 		}
 		if f.Fix != "" {
@@ -59,9 +65,8 @@ func writeText(w io.Writer, r *Report, colour bool) error {
 			}
 		}
 	}
-	fmt.Fprintf(&b, "%s, %s, %s\n", plural(r.Migrations, "migration"), plural(r.Count(Error), "error"), plural(r.Count(Warning), "warning"))
-	_, err := io.WriteString(w, b.String())
-	return err
+	fmt.Fprintf(b, "%s, %s, %s\n", plural(r.Migrations, "migration"), plural(r.Count(Error), "error"), plural(r.Count(Warning), "warning"))
+	return b.Flush() // it has the first error of all that was written
 }
 
 func plural(n int, what string) string {

@@ -105,7 +105,7 @@ func (p *planner) stamped(t *engine.Table, named []string) []string {
 // only, one on a partition the partition's.
 func (p *planner) tree(ctx context.Context, t *engine.Table, a action) error {
 	a.table = t
-	if t.Kind != "partitioned" && len(t.Children) > 0 {
+	if t.Kind != "partitioned" && len(t.Children) > 0 || t.Heir {
 		// A statement on a table with heirs shows their rows to the triggers of the statement, without the columns that only they
 		// have: each of the tables has a trigger for its rows.
 		a.each = true
