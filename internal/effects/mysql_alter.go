@@ -59,7 +59,7 @@ func (p *mysqlParser) alterTable(table Name, exists bool) {
 		return
 	}
 	first := len(p.effects)
-	defer func() { inTurn(p.effects[first:]) }()
+	defer func() { p.effects = append(p.effects[:first:first], inTurn(p.effects[first:])...) }()
 	for {
 		from, before := p.i, len(p.effects)
 		p.alterAction(table)
@@ -83,9 +83,9 @@ func (p *mysqlParser) alterTable(table Name, exists bool) {
 
 // inTurn puts the effects of one ALTER TABLE into the order in which they can be read one after the other: all name the table, and
 // the columns that are there, as they were called before; what is added comes to the names that renaming has made free.
-func inTurn(es []Effect) {
+func inTurn(es []Effect) []Effect {
 	if !slices.ContainsFunc(es, func(e Effect) bool { return e.Kind == RenameColumn || e.Kind == RenameTable }) {
-		return
+		return es
 	}
 	rank := func(e Effect) int {
 		switch e.Kind {
@@ -99,6 +99,33 @@ func inTurn(es []Effect) {
 		return 0
 	}
 	slices.SortStableFunc(es, func(a, b Effect) int { return rank(a) - rank(b) })
+	from := slices.IndexFunc(es, func(e Effect) bool { return e.Kind == RenameColumn })
+	if from < 0 {
+		return es
+	}
+	to := from
+	for to < len(es) && es[to].Kind == RenameColumn {
+		to++
+	}
+	// A name has to be free before a column gets it: of columns that change names one gets another in between.
+	left, renames := slices.Clone(es[from:to]), []Effect(nil)
+	for len(left) > 0 {
+		i := slices.IndexFunc(left, func(e Effect) bool {
+			return !slices.ContainsFunc(left, func(o Effect) bool {
+				return strings.EqualFold(o.Columns[0], e.NewName.Name) && !strings.EqualFold(o.Columns[0], e.Columns[0])
+			})
+		})
+		if i >= 0 {
+			renames = append(renames, left[i])
+			left = slices.Delete(left, i, i+1)
+			continue
+		}
+		between := left[0]
+		between.NewName.Name = "dbrollback_swapped"
+		renames = append(renames, between)
+		left[0].Columns = []string{between.NewName.Name}
+	}
+	return slices.Concat(es[:from], renames, es[to:])
 }
 
 func (p *mysqlParser) alterAction(table Name) {
