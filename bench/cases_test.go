@@ -68,7 +68,12 @@ var cases = []compared{
 	{"restore of 1,000 rows, journal on", my, "", journalled, few(journalled), "the same in 20,000 rows", 2},
 	{"restore of 1,000 rows, journal on", ma, "", journalled, few(journalled), "the same in 20,000 rows", 2},
 	{"restore of 1,000 rows, journal on", lite, "", journalled, few(journalled), "the same in 20,000 rows", 2},
-	{"writes like pgbench's, journal on", pg, "", writes(true), writes(false), "journal off", 1.25},
+	{"writes like pgbench's, journal on", pg, "", writes(on), writes(off), "journal off", 1.25},
+	{"writes like pgbench's, empty trigger", pg, "", writes(empty), writes(off), "no trigger", 0},
+	{"writes like pgbench's, old rows only", pg, "", writes(plain), writes(off), "no trigger", 0},
+	{"writes like pgbench's, journal on", my, "", writes(on), writes(off), "journal off", 1.25},
+	{"writes like pgbench's, journal on", ma, "", writes(on), writes(off), "journal off", 1.25},
+	{"writes like pgbench's, journal on", lite, "", writes(on), writes(off), "journal off", 1.25},
 
 	{"memory above start, up and rollback", pg, "MiB", memory(dropNote), fixed(64), "64 MiB", 1},
 	{"memory above start, up and rollback", ma, "MiB", memory(dropNote), fixed(64), "64 MiB", 1},

@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -58,20 +59,59 @@ func few(s side) side {
 	}
 }
 
-// writes measures a load like pgbench's, with the journal on or off.
-func writes(on bool) side {
+// recorder is what records the writes of a load.
+type recorder func(b *bench, dsn string)
+
+// on is the journal.
+func on(b *bench, dsn string) { b.journal(dsn, "branches", "tellers", "accounts", "history") }
+
+// off is nothing.
+func off(*bench, string) {}
+
+// empty is a trigger that does nothing: what PostgreSQL takes for calling one.
+func empty(b *bench, dsn string) {
+	statements := []string{"CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"}
+	for _, t := range []string{"branches", "tellers", "accounts", "history"} {
+		statements = append(statements, "CREATE TRIGGER nothing AFTER INSERT OR UPDATE OR DELETE ON "+t+" FOR EACH ROW EXECUTE FUNCTION nothing()")
+	}
+	b.all(b.open(dsn).DB, statements...)
+}
+
+// plain is the least that a trigger on PostgreSQL can do to record: the old row into one table without an index, and neither its order nor when it
+// was committed.
+func plain(b *bench, dsn string) {
+	var statements []string
+	for _, t := range []string{"branches", "tellers", "accounts", "history"} {
+		statements = append(statements, "CREATE TABLE old_"+t+" AS SELECT txid_current() AS x, clock_timestamp() AS at, t.* FROM "+t+" t LIMIT 0",
+			fmt.Sprintf("CREATE FUNCTION keep_%[1]s() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF TG_OP = ''INSERT'' THEN INSERT INTO old_%[1]s SELECT txid_current(), clock_timestamp(), NEW.*; ELSE INSERT INTO old_%[1]s SELECT txid_current(), clock_timestamp(), OLD.*; END IF; RETURN NULL; END'", t),
+			fmt.Sprintf("CREATE TRIGGER keep AFTER INSERT OR UPDATE OR DELETE ON %[1]s FOR EACH ROW EXECUTE FUNCTION keep_%[1]s()", t))
+	}
+	b.all(b.open(dsn).DB, statements...)
+}
+
+// writes measures a load like pgbench's.
+func writes(recorded recorder) side {
 	return func(b *bench) float64 {
-		const clients = 4
+		clients := 4
+		number := "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+		switch b.engine {
+		case lite: // it has one writer at a time
+			clients, number = 1, "INTEGER PRIMARY KEY NOT NULL"
+		case my, ma:
+			number = "bigint AUTO_INCREMENT PRIMARY KEY"
+		}
 		accounts, each := max(100, b.rows/50), max(4, min(400, b.rows/1000))
 		dsn := b.engine.New(b)
 		db := b.open(dsn)
-		b.all(db.DB, "CREATE TABLE branches (bid int PRIMARY KEY, bbalance int, filler char(88)) WITH (fillfactor = 100)", "CREATE TABLE tellers (tid int PRIMARY KEY, bid int, tbalance int, filler char(84))",
-			"CREATE TABLE accounts (aid int PRIMARY KEY, bid int, abalance int, filler char(84))", "CREATE TABLE history (hid bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, tid int, bid int, aid int, delta int, mtime timestamp, filler char(22))",
-			"INSERT INTO branches SELECT g, 0 FROM generate_series(1, 10) g", "INSERT INTO tellers SELECT g, g / 10, 0 FROM generate_series(1, 100) g", fmt.Sprintf("INSERT INTO accounts SELECT g, g / 1000, 0, '' FROM generate_series(1, %d) g", accounts))
-		if on {
-			b.journal(dsn, "branches", "tellers", "accounts", "history")
+		b.all(db.DB, "CREATE TABLE branches (bid int NOT NULL PRIMARY KEY, bbalance int, filler char(88))", "CREATE TABLE tellers (tid int NOT NULL PRIMARY KEY, bid int, tbalance int, filler char(84))",
+			"CREATE TABLE accounts (aid int NOT NULL PRIMARY KEY, bid int, abalance int, filler char(84))", "CREATE TABLE history (hid "+number+", tid int, bid int, aid int, delta int, mtime timestamp, filler char(22))")
+		b.numbered(db.DB, 10, "INSERT INTO branches VALUES ", "(%d, 0, '')")
+		b.numbered(db.DB, 100, "INSERT INTO tellers VALUES ", "(%d, 1, 0, '')")
+		b.numbered(db.DB, accounts, "INSERT INTO accounts VALUES ", "(%d, 1, 0, '')")
+		recorded(b, dsn)
+		if b.engine == pg {
+			b.all(db.DB, "VACUUM ANALYZE")
 		}
-		b.all(db.DB, "VACUUM ANALYZE")
 		return timed(func() {
 			var wg sync.WaitGroup
 			for c := range clients {
@@ -100,6 +140,17 @@ func writes(on bool) side {
 			}
 			wg.Wait()
 		})
+	}
+}
+
+// numbered inserts rows with the numbers from 1 on.
+func (b *bench) numbered(db *sql.DB, n int, insert, row string) {
+	for from := 1; from <= n; from += 500 {
+		var rows []string
+		for i := from; i < from+500 && i <= n; i++ {
+			rows = append(rows, fmt.Sprintf(row, i))
+		}
+		b.all(db, insert+strings.Join(rows, ", "))
 	}
 }
 

@@ -50,7 +50,7 @@ func runApproveRestore(ctx context.Context, s *session, o approveRestoreOptions)
 	if err != nil {
 		return err
 	}
-	r, err := m.Restore(ctx, migrate.RestoreRequest{Ask: o.Ask, Release: o.Release, Online: o.Online})
+	r, err := m.Restore(ctx, migrate.RestoreRequest{Ask: o.Ask, Release: o.Release, Online: o.Online, FromBinlog: o.FromBinlog})
 	s.progress.end()
 	if err != nil {
 		return err

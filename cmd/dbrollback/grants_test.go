@@ -66,6 +66,15 @@ func TestGrantsLetAnOperatorRollBack(t *testing.T) {
 	if got := testdb.Query(t, admin, "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname IN ('public', 'dbrollback')"); len(got) != 1 || got[0] != deployerName {
 		t.Errorf("tables belong to %v", got)
 	}
+	// A journal that the operator switches on records what others write, and takes it back.
+	runProgram(t, 0, operator, dir, "journal", "enable", "shop")
+	at := testdb.Query(t, admin, `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`)[0]
+	testdb.Exec(t, deployer, "UPDATE shop SET name = 'wrong'", "DELETE FROM shop WHERE id > 40")
+	runProgram(t, 0, operator, dir, "restore", "--table", "shop", "--at", at, "--yes")
+	runProgram(t, 0, operator, dir, "journal", "disable", "shop")
+	if after := testdb.DumpAnyOrder(t, admin); after != before {
+		t.Errorf("not as it was, after a journal:\n%s", testdb.Diff(before, after))
+	}
 	// No more than that.
 	if got := testdb.Query(t, admin, "SELECT rolsuper OR rolcreatedb OR rolcreaterole OR rolbypassrls FROM pg_roles WHERE rolname = '"+operatorName+"'"); got[0] != "false" {
 		t.Errorf("the operator may do more: %v", got)

@@ -188,6 +188,12 @@ func writePlanMigration(w *page, m migrate.PlanMigration) {
 			if len(c.Columns) > 0 {
 				what += " (" + strings.Join(c.Columns, ", ") + ")"
 			}
+			switch c.Kind {
+			case snapshot.Kept:
+				what = "kept in constant time"
+			case snapshot.Table, snapshot.Columns:
+				what += " copied"
+			}
 			reason := ""
 			if c.Kind == snapshot.Table && !drops(st) { // else it repeats the effect
 				reason = ": " + strings.ReplaceAll(c.Reason, "_", " ")
@@ -195,12 +201,48 @@ func writePlanMigration(w *page, m migrate.PlanMigration) {
 			w.line("        capture  %s: %s, %s%s", c.Table, what, estimate(c.Rows, c.Bytes), reason)
 		}
 		for _, l := range st.Locks {
-			w.line("        lock     %s: %s", l.Table, l.Mode)
+			w.line("        lock     %s: %s%s", l.Table, l.Mode, kept(l))
 		}
 		for _, n := range st.Notes {
 			w.line("        note     %s", n)
 		}
 	}
+	for _, b := range m.Back {
+		w.line("  back  %s", backText(b))
+	}
+}
+
+// kept says who a lock keeps out, where that is for longer than anybody notices.
+func kept(l migrate.PlanLock) string {
+	if l.Seconds < 1 || l.KeepsOut == "" {
+		return ""
+	}
+	return fmt.Sprintf(", keeps out %s for about %s", l.KeepsOut, time.Duration(l.Seconds)*time.Second)
+}
+
+var waysBack = map[string]string{
+	snapshot.ByRename: "takes its place again", snapshot.ByRewrite: "by one rewrite of the table", snapshot.ByUpdate: "by an update of its rows", snapshot.ByInsert: "inserted",
+	snapshot.BySize: "by an update of its rows, or by one rewrite where that is quicker",
+}
+
+// backText says how a capture goes back.
+func backText(b migrate.PlanBack) string {
+	if b.Way.Way == snapshot.ByRename {
+		return b.Table + ": the table itself " + waysBack[b.Way.Way]
+	}
+	what := string(b.Kind)
+	if b.Kind == snapshot.Columns && len(b.Columns) > 0 {
+		what = strings.Join(b.Columns, ", ")
+	}
+	text := fmt.Sprintf("%s: %s, %s", b.Table, what, number(b.Rows, "row", "rows"))
+	if b.Way.Way != snapshot.ByInsert && b.Of >= 0 {
+		text += fmt.Sprintf(" of about %s", count(b.Of))
+	}
+	text += ", " + waysBack[b.Way.Way]
+	if b.Seconds >= 1 {
+		text += fmt.Sprintf(", about %s", time.Duration(b.Seconds)*time.Second)
+	}
+	return text
 }
 
 // drops says whether a statement drops a table: that all of it is captured needs no reason then.

@@ -18,6 +18,7 @@ type restoreOptions struct {
 	snapshot.Ask
 	Release        string
 	Online, DryRun bool
+	FromBinlog     bool
 	moments        []string // the flags that name one
 }
 
@@ -29,6 +30,8 @@ func (o restoreOptions) Validate() error {
 		return &usageError{message: "restore wants to know which moment: --at, --snapshot, --release or --migration", hint: `dbrollback restore --table users --at "10m ago"; dbrollback snapshot list shows what there is`}
 	case len(o.moments) > 1:
 		return &usageError{message: strings.Join(o.moments, " and ") + " exclude one another", hint: "give one of them"}
+	case o.FromBinlog && o.At.IsZero():
+		return &usageError{message: "--from-binlog wants --at: the binary log knows times alone", hint: `dbrollback restore --table users --at "10m ago" --from-binlog`}
 	case len(o.Tables) == 0 && o.Snapshot == "" && !o.HasMigration:
 		return &usageError{message: "restore wants to know which tables", hint: "dbrollback restore --table users " + o.moments[0] + " …"}
 	case !slices.Contains([]snapshot.Mode{snapshot.Merge, snapshot.Replace, snapshot.Copy}, o.Mode):
@@ -62,6 +65,7 @@ func restoreFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "table", Aliases: []string{"t"}, Usage: "`TABLE` to restore; several: again, or separated by commas"},
 		&cli.StringFlag{Name: "at", Usage: "as at this `TIME`: RFC 3339 with a zone, or \"10m ago\""},
+		&cli.BoolFlag{Name: "from-binlog", Usage: "with --at, on MySQL and MariaDB: from the server's binary log, for tables that nobody prepared"},
 		&cli.StringFlag{Name: "snapshot", Usage: "as in this snapshot, by `ID` or label; or in one capture of it"},
 		&cli.StringFlag{Name: "release", Usage: "as it last was under the release of this `NAME`"},
 		&cli.StringFlag{Name: "migration", Usage: "as before the migration of this `VERSION` ran"},
@@ -77,7 +81,7 @@ func restoreFlags() []cli.Flag {
 }
 
 func readRestore(c *cli.Context) (restoreOptions, error) {
-	o := restoreOptions{Release: c.String("release"), Online: c.Bool("online"), DryRun: c.Bool("dry-run")}
+	o := restoreOptions{Release: c.String("release"), Online: c.Bool("online"), DryRun: c.Bool("dry-run"), FromBinlog: c.Bool("from-binlog")}
 	o.Snapshot, o.Mode, o.Where, o.OnConflict = c.String("snapshot"), snapshot.Mode(c.String("mode")), c.String("where"), snapshot.Policy(c.String("on-conflict"))
 	o.Related, o.Samples = c.Bool("with-related"), 3
 	for _, name := range []string{"at", "snapshot", "release", "migration"} {
@@ -146,7 +150,7 @@ func runRestore(ctx context.Context, s *session, o restoreOptions) error {
 	if write {
 		s.announce()
 	}
-	request := migrate.RestoreRequest{Ask: o.Ask, Release: o.Release, Write: write, Online: o.Online}
+	request := migrate.RestoreRequest{Ask: o.Ask, Release: o.Release, Write: write, Online: o.Online, FromBinlog: o.FromBinlog}
 	if write {
 		if request.Agreed, request.Detail, err = s.agreedRestore(ctx, o); err != nil {
 			return err

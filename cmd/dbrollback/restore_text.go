@@ -37,8 +37,11 @@ func writePreview(w *page, r *migrate.RestoreResult, o restoreOptions) {
 func writeSources(w *page, r *migrate.RestoreResult) {
 	for _, d := range r.Details {
 		from := "snapshot " + d.Snapshot
-		if d.Snapshot == "journal" {
+		switch d.Snapshot {
+		case "journal":
 			from = "its journal"
+		case "binlog":
+			from = "the binary log"
 		}
 		w.line("%s comes back as of %s, from %s", d.Table, w.bold(moment(d.Moment)), from)
 		if d.Holds != "" {

@@ -58,6 +58,8 @@ func (p *mysqlParser) alterTable(table Name, exists bool) {
 		p.add(Effect{Kind: AlterTable, Table: table})
 		return
 	}
+	first := len(p.effects)
+	defer func() { inTurn(p.effects[first:]) }()
 	for {
 		from, before := p.i, len(p.effects)
 		p.alterAction(table)
@@ -77,6 +79,26 @@ func (p *mysqlParser) alterTable(table Name, exists bool) {
 		p.rest()
 		p.add(Effect{Kind: AlterTable, Table: table, Detail: "PARTITION BY"})
 	}
+}
+
+// inTurn puts the effects of one ALTER TABLE into the order in which they can be read one after the other: all name the table, and
+// the columns that are there, as they were called before; what is added comes to the names that renaming has made free.
+func inTurn(es []Effect) {
+	if !slices.ContainsFunc(es, func(e Effect) bool { return e.Kind == RenameColumn || e.Kind == RenameTable }) {
+		return
+	}
+	rank := func(e Effect) int {
+		switch e.Kind {
+		case RenameColumn:
+			return 1
+		case AddColumn, AddConstraint, Create:
+			return 2
+		case RenameTable:
+			return 3
+		}
+		return 0
+	}
+	slices.SortStableFunc(es, func(a, b Effect) int { return rank(a) - rank(b) })
 }
 
 func (p *mysqlParser) alterAction(table Name) {
@@ -336,12 +358,15 @@ func (p *mysqlParser) convertAction(e *Effect) {
 	}
 }
 
+// mysqlFiles is why a statement about the files of a table cannot run.
+const mysqlFiles = "it takes the file of a table away or puts another in its place, which nothing in the database can undo, and between the two the table cannot be read"
+
 // partitionAction: what takes the rows of partitions, or brings others.
 func (p *mysqlParser) partitionAction(e Effect, w string) {
 	p.i++
 	e.Detail = firstWords(p.span(p.i-1, len(p.tokens)))
 	if p.accept("TABLESPACE") {
-		e.Kind = Truncate
+		e.Kind, e.Refused = Truncate, mysqlFiles
 		if w == "IMPORT" {
 			p.add(Effect{Kind: External, Table: e.Table, Detail: "IMPORT TABLESPACE reads a file"})
 		}
@@ -358,8 +383,14 @@ func (p *mysqlParser) partitionAction(e Effect, w string) {
 	}
 	for _, name := range names {
 		e.Kind, e.Object = Truncate, Object{Kind: "partition", Name: Name{Name: name}}
-		if w == "EXCHANGE" {
+		switch {
+		case w == "EXCHANGE":
 			e.Kind = DetachPartition
+			if at := p.find(p.i, len(p.tokens), "WITHOUT"); at > 0 && p.word(at+1) == "VALIDATION" {
+				e.Refused = "EXCHANGE PARTITION … WITHOUT VALIDATION may put rows into a partition that is not theirs, where no statement finds them again"
+			}
+		case w == "DISCARD" || w == "IMPORT":
+			e.Refused = mysqlFiles
 		}
 		p.add(e)
 	}

@@ -99,6 +99,7 @@ type Table struct {
 	Rules       bool         // PostgreSQL rewrite rules other than a view's
 	Children    []Name       // partitions and inheritance children, direct ones
 	Parent      Name         // of a partition
+	Heir        bool         // it inherits from another table, of which it is no partition
 	Rows, Bytes int64        // estimates from statistics; Rows is -1 when unknown
 	Owner       string
 	RowSecurity bool // policies may hide rows from the session

@@ -78,7 +78,7 @@ func (db *DB) postgresGrants(ctx context.Context, q Querier, account string) ([]
 	}
 	out = append(out,
 		"-- it may connect\nGRANT CONNECT ON DATABASE "+base+" TO "+me+";",
-		fmt.Sprintf("-- it may act as %s, the role that runs migrations: PostgreSQL lets only the owner alter a table\nGRANT %s TO %s;", they, they, me),
+		fmt.Sprintf("-- it may act as %s, the role that runs migrations: PostgreSQL lets only the owner alter a table.\n-- That goes for journals as well: it can enable them, and restore from what they recorded\nGRANT %s TO %s;", they, they, me),
 		fmt.Sprintf("-- and does so from its login on, in this database, so that what a rollback makes belongs to %s\nALTER ROLE %s IN DATABASE %s SET role TO %s;", they, me, base, literal(runner)))
 	for _, o := range others {
 		out = append(out, fmt.Sprintf("-- tables of %[1]s, which %[2]s cannot alter either: it needs this for its own migrations, too\nGRANT %[1]s TO %[2]s;", db.Ident(o), they))
@@ -98,6 +98,8 @@ func (db *DB) mysqlGrants(account string) []string {
 	more = append(more, "REFERENCES", "CREATE VIEW", "SHOW VIEW", "CREATE ROUTINE", "ALTER ROUTINE", "EXECUTE", "EVENT")
 	return []string{
 		"-- the account; give it a password of its own\nCREATE USER IF NOT EXISTS " + who + ";",
-		"-- what a rollback may do within this database, and nowhere else\nGRANT " + strings.Join(more, ", ") + " ON " + db.Ident(base) + ".* TO " + who + ";",
+		"-- what a rollback may do within this database, and nowhere else; `journal` and `restore --at` need no more.\n" +
+			// It reaches beyond the database, so it is shown and not given.
+			"-- With GRANT PROCESS ON *.* a TRUNCATE of a journalled table, which fires no trigger, is noticed as well; it shows what all accounts are at.\nGRANT " + strings.Join(more, ", ") + " ON " + db.Ident(base) + ".* TO " + who + ";",
 	}
 }

@@ -45,6 +45,8 @@ func openMySQL(ctx context.Context, d dsn, db *DB) error {
 	} else if _, said := config.Params["lock_wait_timeout"]; !said {
 		config.Params["lock_wait_timeout"] = "50" // as for rows; the server's own wait for a table is a day, or a year
 	}
+	db.link = mysqlLink(d.target, d.pass, config.TLS)
+	config.TLS = db.link.TLS // the driver took it for the host that it would have connected to without one
 	connector, err := mysql.NewConnector(config)
 	if err != nil {
 		return &Error{Class: Usage, Message: "the parameters of the " + string(d.target.Kind) + ":// URL do not go together"}
@@ -65,7 +67,20 @@ func openMySQL(ctx context.Context, d dsn, db *DB) error {
 	}
 	db.Target.Kind = db.Kind // what it is, whatever the URL calls it
 	if variables["log_bin"] == "ON" && variables["binlog_format"] == "STATEMENT" {
-		db.level = sql.LevelRepeatableRead // InnoDB refuses writes at READ COMMITTED there
+		// InnoDB refuses writes at READ COMMITTED there, and a replica would run captures for itself, on rows of its own: our sessions
+		// log rows. An account that may not say so can look, see lock.
+		config.Params["binlog_format"] = "'ROW'"
+		if connector, err = mysql.NewConnector(config); err != nil {
+			return &Error{Class: Usage, Message: "the parameters of the " + string(d.target.Kind) + ":// URL do not go together"}
+		}
+		rows := sql.OpenDB(mysqlConnector{connector})
+		if err := rows.PingContext(ctx); err != nil {
+			_ = rows.Close()
+			db.level = sql.LevelRepeatableRead
+		} else {
+			_ = db.Close()
+			db.DB = rows
+		}
 	}
 	db.dialect = mysqlDialect{maria: db.Kind == MariaDB}
 	return nil
@@ -94,10 +109,16 @@ func (mysqlDialect) begin(context.Context, *DB, *sql.Conn) error { return nil }
 // lock holds a lock by name on the session's connection, which the server releases when the client dies.
 // Names are the server's, not the database's, so that the database is part of it.
 func (d mysqlDialect) lock(ctx context.Context, s *Session, wait time.Duration) (func(), error) {
-	variables, err := mysqlVariables(ctx, s, "read_only", "super_read_only", "innodb_read_only")
+	variables, err := mysqlVariables(ctx, s, "read_only", "super_read_only", "innodb_read_only", "log_bin", "binlog_format")
 	if err != nil {
 		return nil, fmt.Errorf("take the run lock: %w", err)
 	}
+	if variables["log_bin"] == "ON" && variables["binlog_format"] == "STATEMENT" {
+		return nil, &Error{Class: Unsupported, Message: "the server logs statements (binlog_format is STATEMENT), with which neither a capture nor a replica of it would be exact, and this account may not have its own sessions log rows; nothing was done",
+			Hint: "SET GLOBAL binlog_format = ROW (or MIXED), or GRANT " + map[bool]string{true: "BINLOG ADMIN", false: "SYSTEM_VARIABLES_ADMIN"}[d.maria] + " ON *.* TO it"}
+	}
+	delete(variables, "log_bin")
+	delete(variables, "binlog_format")
 	for name, value := range variables {
 		if value != "OFF" && value != "0" && !strings.EqualFold(value, "NO") {
 			return nil, &Error{Class: ReadOnly, Message: "the server is read-only (" + name + " is " + value + ")",

@@ -25,7 +25,7 @@ const (
 	hintParent   = "another table's rows need this one: change those first, or the foreign key"
 	hintGone     = "check that the server runs; dbrollback recover says what took effect"
 	hintFunction = "ask an administrator to SET GLOBAL log_bin_trust_function_creators = 1, or to GRANT SUPER"
-	hintPrimKey  = "the server demands a primary key (sql_require_primary_key): give the table one, or switch the setting off for this account"
+	hintPrimKey  = "the server demands a primary key (sql_require_primary_key, innodb_force_primary_key): give the table one, or switch the setting off for this account"
 	hintValue    = "a value does not fit its column: change it, or the column, and run it again"
 )
 
@@ -58,7 +58,7 @@ var mysqlAnswers = map[uint16]mysqlAnswer{
 	1264: {Constraint, hintValue}, 1265: {Constraint, hintValue}, 1292: {Constraint, hintValue}, 1366: {Constraint, hintValue}, 1406: {Constraint, hintValue}, 1690: {Constraint, hintValue},
 	3819: {Constraint, hintRow}, 4025: {Constraint, hintRow}, 3140: {Constraint, "the text is no JSON"},
 	1526: {Constraint, "no partition takes the value: add one first"},
-	3750: {Unsupported, hintPrimKey},
+	3750: {Unknown, hintPrimKey}, 1173: {Unknown, hintPrimKey},
 	1785: {Unknown, "the table is not InnoDB's, and this server keeps such ones out of everything that belongs together: ALTER TABLE … ENGINE = InnoDB, in a migration before this one"},
 	1235: {Unsupported, ""},
 	4161: {Syntax, "a type that this server does not know"},

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Options are the session settings; zero means the server's own.
@@ -38,6 +40,9 @@ type DB struct {
 	options Options
 	dialect dialect
 	level   sql.IsolationLevel // of a session's transactions
+
+	link        Link           // MySQL and MariaDB
+	replication *pgconn.Config // PostgreSQL
 }
 
 // ErrNoTable says that there is no table, view or other relation of that name.
@@ -196,6 +201,15 @@ func (db *DB) Inspect(ctx context.Context, q Querier, n Name) (*Table, error) {
 	t, err := db.dialect.inspect(ctx, q, n, false)
 	if err != nil {
 		return nil, fmt.Errorf("inspect %s: %w", n, err)
+	}
+	return t, nil
+}
+
+// Look is Inspect without what a table is made of: its name, its kind and, on MySQL and MariaDB, its storage engine.
+func (db *DB) Look(ctx context.Context, q Querier, n Name) (*Table, error) {
+	t, err := db.dialect.inspect(ctx, q, n, true)
+	if err != nil {
+		return nil, fmt.Errorf("look at %s: %w", n, err)
 	}
 	return t, nil
 }

@@ -21,6 +21,7 @@ type postgresTable struct {
 	Rules       bool           `json:"rules"`
 	Children    []Name         `json:"children"`
 	Parent      Name           `json:"parent"`
+	Heir        bool           `json:"heir"`
 }
 
 type postgresCol struct {
@@ -68,7 +69,7 @@ type postgresTrig struct {
 func (r *postgresTable) table() *Table {
 	t := &Table{
 		Name: Name{Schema: r.Schema, Name: r.Name}, OID: r.OID, Kind: r.kind(), Rules: r.Rules,
-		Children: r.Children, Parent: r.Parent, Rows: r.Rows, Bytes: r.Bytes, Owner: r.Owner, RowSecurity: r.RowSecurity,
+		Children: r.Children, Parent: r.Parent, Heir: r.Heir, Rows: r.Rows, Bytes: r.Bytes, Owner: r.Owner, RowSecurity: r.RowSecurity,
 	}
 	for _, c := range r.Columns {
 		col := Column{

@@ -85,7 +85,8 @@ SELECT json_build_object(
         SELECT json_build_object('schema', pn.nspname, 'name', pc.relname)
         FROM pg_catalog.pg_inherits i
         JOIN pg_catalog.pg_class pc ON pc.oid = i.inhparent JOIN pg_catalog.pg_namespace pn ON pn.oid = pc.relnamespace
-        WHERE i.inhrelid = c.oid AND c.relispartition))
+        WHERE i.inhrelid = c.oid AND c.relispartition),
+    'heir', NOT c.relispartition AND EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid))
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 CROSS JOIN LATERAL (SELECT CASE WHEN c.relkind IN ('r', 'm') THEN pg_catalog.pg_relation_size(c.oid) ELSE 0 END AS main,

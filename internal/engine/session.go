@@ -15,6 +15,8 @@ type Session struct {
 	*sql.Conn
 	db  *DB
 	xid string // of the open transaction, once a pipeline has learned it
+
+	prepared map[string]bool // texts that a pipeline has prepared on the connection
 }
 
 // Session pins a connection and prepares it: statement timeout of Options, and a check that no pooler

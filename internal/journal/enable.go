@@ -30,6 +30,9 @@ func (j *Journal) Enable(ctx context.Context, q engine.Querier, tables []engine.
 	if err := j.ensure(ctx, q); err != nil {
 		return err
 	}
+	if err := j.tidy(ctx, q); err != nil {
+		return err
+	}
 	all, err := j.segments(ctx, q)
 	if err != nil {
 		return err
@@ -99,6 +102,19 @@ func (j *Journal) fit(ctx context.Context, q engine.Querier, t *engine.Table) er
 // begin opens a segment. joined: since the segment before nothing was written that it does not tell of.
 func (j *Journal) begin(ctx context.Context, q engine.Querier, t *engine.Table, keep time.Duration, by string, joined bool) error {
 	g := &segment{id: newID(), table: t.Name, form: j.store.Form(t), keep: keep, by: by, joined: joined}
+	// Where definitions commit by themselves, what was begun is known before there is any of it.
+	unfinished := !j.db.Caps.TransactionalDDL
+	if unfinished {
+		now, err := j.now(ctx, q)
+		if err != nil {
+			return err
+		}
+		g.started, g.floor, g.ended, g.reason = now, now, now, cutOff
+		if err := j.insert(ctx, q, g); err != nil {
+			return err
+		}
+		g.floor = time.Time{}
+	}
 	names, decls := g.form.Columns()
 	defs := append([]string{}, j.src.spelling().columns...)
 	for i := range names {
@@ -119,7 +135,33 @@ func (j *Journal) begin(ctx context.Context, q engine.Querier, t *engine.Table, 
 	if g.floor.IsZero() {
 		g.floor = g.started
 	}
+	if unfinished {
+		g.ended, g.reason = time.Time{}, ""
+		return j.finish(ctx, q, g)
+	}
 	return j.insert(ctx, q, g)
+}
+
+// cutOff is why a segment ended that never began: whoever was about to begin it did not come to the end.
+const cutOff = "it was cut off while it was being enabled"
+
+// tidy takes away what is left of segments whose beginning was cut off. The caller holds the run lock: nobody is about to begin one.
+func (j *Journal) tidy(ctx context.Context, q engine.Querier) error {
+	if j.db.Caps.TransactionalDDL {
+		return nil
+	}
+	all, err := j.segments(ctx, q)
+	if err != nil {
+		return err
+	}
+	for _, g := range all {
+		if g.reason == cutOff {
+			if err := j.drop(ctx, q, g); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // end closes a segment: nothing more is recorded in it.
@@ -140,14 +182,15 @@ func (j *Journal) end(ctx context.Context, q engine.Querier, g *segment, reason 
 
 // drop takes a segment away, with what it recorded.
 func (j *Journal) drop(ctx context.Context, q engine.Querier, g *segment) error {
-	if g.open() {
+	if g.open() || g.reason == cutOff {
 		if err := j.src.remove(ctx, q, g); err != nil {
 			return fmt.Errorf("end the journal of %s: %w", g.table, err)
 		}
 	}
+	// The row goes last: as long as anything of the segment is there, it is known.
 	for _, query := range []string{
-		"DELETE FROM " + j.own(registry) + " WHERE id = '" + g.id + "'",
 		"DROP TABLE IF EXISTS " + j.own(g.data()),
+		"DELETE FROM " + j.own(registry) + " WHERE id = '" + g.id + "'",
 	} {
 		if _, err := q.ExecContext(ctx, query); err != nil {
 			return fmt.Errorf("drop the journal of %s: %w", g.table, err)

@@ -52,6 +52,9 @@ func (j *Journal) latest(ctx context.Context, q engine.Querier) ([]*segment, err
 // captured may be locked yet, and the statement comes next.
 func (j *Journal) Ahead(ctx context.Context, q engine.Querier, step Step) (*Following, error) {
 	f := &Following{j: j, step: step, storage: map[string]string{}}
+	if err := j.tidy(ctx, q); err != nil {
+		return nil, err
+	}
 	last, err := j.latest(ctx, q)
 	if err != nil {
 		return nil, err

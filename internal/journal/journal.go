@@ -179,6 +179,17 @@ func (j *Journal) insert(ctx context.Context, q engine.Querier, g *segment) erro
 	return nil
 }
 
+// finish writes that a segment records from now on.
+func (j *Journal) finish(ctx context.Context, q engine.Querier, g *segment) error {
+	a := j.db.Arg
+	_, err := q.ExecContext(ctx, fmt.Sprintf("UPDATE %s SET started_at = %s, floor_at = %s, ended_at = '', reason = '', mark = %s WHERE id = %s", j.own(registry), a(1), a(2), a(3), a(4)),
+		stamp(g.started), stamp(g.floor), g.mark, g.id)
+	if err != nil {
+		return fmt.Errorf("write the journal: %w", err)
+	}
+	return nil
+}
+
 // set changes one column of a segment's row.
 func (j *Journal) set(ctx context.Context, q engine.Querier, g *segment, column string, value any) error {
 	_, err := q.ExecContext(ctx, fmt.Sprintf("UPDATE %s SET %s = %s WHERE id = %s", j.own(registry), column, j.db.Arg(1), j.db.Arg(2)), value, g.id)

@@ -247,6 +247,7 @@ type model struct {
 	key, columns, types []string
 	trigger             bool
 	moves               bool
+	logged              bool         // what is known of a write is the moment of its commit
 	commit              sync.RWMutex // held for writing: nobody is between the beginning and the end of a commit
 }
 
@@ -386,7 +387,7 @@ func (m *model) statement(r *rand.Rand) string {
 }
 
 // exact tells whether the moment of a commit is known, not only that of the statement.
-func (m *model) exact() bool { return m.db.Kind == engine.Postgres }
+func (m *model) exact() bool { return m.logged || m.db.Kind == engine.Postgres }
 
 // transaction is a random one. What the server refuses is rolled back.
 func (m *model) transaction(r *rand.Rand) {
@@ -412,7 +413,7 @@ func (m *model) transaction(r *rand.Rand) {
 			break
 		}
 	}
-	if err == nil && m.exact() && r.IntN(12) == 0 {
+	if err == nil && m.db.Kind == engine.Postgres && r.IntN(12) == 0 {
 		_, err = tx.ExecContext(ctx, []string{"TRUNCATE t", "SET CONSTRAINTS ALL IMMEDIATE", "SET LOCAL session_replication_role = replica"}[r.IntN(3)])
 	}
 	if m.exact() {

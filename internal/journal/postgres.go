@@ -10,10 +10,11 @@ import (
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
 
-// postgres records with statement triggers and their transition tables: those hold exactly the rows that were written, whatever chose
-// them. A trigger in front of the statement draws a number, because what other triggers write on its behalf is recorded first. The first
-// record of a transaction leaves a row in dbrollback_journal_open, whose deferred trigger writes down when the transaction
-// ends.
+// postgres records updates and deletes with row triggers, because only those see who made the row that is written: of what one transaction
+// wrote, that tells the first write from those that came later, in whatever order triggers fired. For one row they cost less than
+// transition tables, and more for many; inserts, of which many rows come at once, and to whose order nothing falls, have a
+// statement trigger with a transition table. The first record of a transaction leaves a row in dbrollback_journal_open, whose deferred
+// trigger writes down when the transaction ends.
 type postgres struct{ j *Journal }
 
 //go:embed postgres_ensure.sql
@@ -52,7 +53,7 @@ func (p postgres) spelling() spelling {
 		storage: "SELECT pg_catalog.pg_relation_filenode(to_regclass($1::text))::text",
 		vanish: []string{
 			"DROP TABLE IF EXISTS dbrollback.dbrollback_journal_open, dbrollback.dbrollback_journal_commits",
-			"DROP FUNCTION IF EXISTS dbrollback.dbrollback_journal_begin(), dbrollback.dbrollback_journal_end()",
+			"DROP FUNCTION IF EXISTS dbrollback.dbrollback_journal_end()",
 		},
 		some: "DELETE FROM %[1]s WHERE ctid = ANY (ARRAY(SELECT j.ctid FROM %[1]s j WHERE %[2]s LIMIT %[3]d))",
 	}
@@ -83,27 +84,31 @@ func (p postgres) ensure(ctx context.Context, q engine.Querier) error {
 
 func (p postgres) unfit(ctx context.Context, q engine.Querier, t *engine.Table) (string, string, error) {
 	switch {
-	case t.Kind == "partitioned" || t.Kind == "partition":
-		return "it is a " + strings.Replace(t.Kind, "partitioned", "partitioned table", 1) + ": what is written by way of another table fires none of its triggers", "dbrollback snapshot create captures it whole", nil
+	case t.Kind == "partitioned":
+		var parts []string
+		for _, n := range t.Children {
+			parts = append(parts, n.String())
+		}
+		return "it is a partitioned table: partitions that are attached or detached, or emptied by TRUNCATE, bring and take rows, and that fires no trigger of it",
+			strings.TrimSpace("journal its partitions, each by its name, and new ones when they are made: dbrollback journal enable " + strings.Join(parts, " ")), nil
 	case t.Rules:
 		return "it has rules, which may write something else than what was asked for", "replace its rules with triggers", nil
-	}
-	var parents int
-	if err := q.QueryRowContext(ctx, "SELECT count(*) FROM pg_catalog.pg_inherits WHERE inhrelid = $1::bigint::oid", int64(t.OID)).Scan(&parents); err != nil {
-		return "", "", fmt.Errorf("look for inheritance: %w", err)
-	}
-	if parents > 0 || len(t.Children) > 0 {
-		return "it inherits, or is inherited from: what is written by way of another table fires none of its triggers", "dbrollback snapshot create captures it whole", nil
 	}
 	return "", "", nil
 }
 
-var postgresEvents = []struct{ name, when, ref, function string }{
-	{"before", "BEFORE INSERT OR UPDATE OR DELETE", "", "begin"},
-	{"insert", "AFTER INSERT", " REFERENCING NEW TABLE AS dbrollback_new", ""},
-	{"update", "AFTER UPDATE", " REFERENCING OLD TABLE AS dbrollback_old NEW TABLE AS dbrollback_new", ""},
-	{"delete", "AFTER DELETE", " REFERENCING OLD TABLE AS dbrollback_old", ""},
-	{"truncate", "BEFORE TRUNCATE", "", ""},
+var postgresEvents = []struct{ name, when, each string }{
+	{"insert", "AFTER INSERT", " REFERENCING NEW TABLE AS dbrollback_new FOR EACH STATEMENT"},
+	{"write", "AFTER UPDATE OR DELETE", " FOR EACH ROW"},
+	{"truncate", "BEFORE TRUNCATE", " FOR EACH STATEMENT"},
+}
+
+// each says for what an event fires. What is written by way of the table that a partition is of fires its row triggers, and no others.
+func (p postgres) each(event, otherwise string, t *engine.Table) string {
+	if event == "insert" && t.Kind == "partition" {
+		return " FOR EACH ROW"
+	}
+	return otherwise
 }
 
 func (g *segment) trigger(event string) string { return "dbrollback_journal_" + event + "_" + g.id }
@@ -114,39 +119,33 @@ func (p postgres) install(ctx context.Context, q engine.Querier, g *segment, t *
 		return err
 	}
 	names, _ := g.form.Columns()
-	pairs := func(transition string) string {
-		columns := []string{`row_number() OVER () AS "dbrollback i"`}
-		for _, c := range g.form.Table().Columns {
-			if !c.Generated {
-				columns = append(columns, "x."+db.Ident(c.Name))
-			}
-		}
-		return "(SELECT " + strings.Join(columns, ", ") + " FROM " + transition + " x)"
-	}
 	settings := ""
-	if g.form.AsText() {
-		settings = " SET DateStyle = 'ISO', 'MDY' SET IntervalStyle = 'postgres' SET TimeZone = 'UTC' SET extra_float_digits = '3' SET bytea_output = 'hex' SET lc_monetary = 'C' SET xmloption = 'content'"
+	if g.form.Cast() {
+		settings = " SET search_path = pg_catalog, pg_temp"
 	}
-	record := func(op, old, now, from string) string {
-		values := append([]string{"dbrollback_x", "dbrollback_s", "clock_timestamp()", "'" + op + "'"}, j.store.Values(g.form, old, now)...)
-		return fmt.Sprintf("INSERT INTO %s (x, s, at, %s) SELECT %s FROM %s", j.own(g.data()), strings.Join(names, ", "), strings.Join(values, ", "), from)
+	if g.form.AsText() {
+		settings += " SET DateStyle = 'ISO', 'MDY' SET IntervalStyle = 'postgres' SET TimeZone = 'UTC' SET extra_float_digits = '3' SET bytea_output = 'hex' SET lc_monetary = 'C' SET xmloption = 'content'"
+	}
+	record := func(op, order, old, now, from string) string {
+		values := append([]string{"dbrollback_x", order, "pg_catalog.clock_timestamp()", "'" + op + "'"}, j.store.Values(g.form, old, now)...)
+		return fmt.Sprintf("INSERT INTO %s (x, s, at, %s) SELECT %s%s", j.own(g.data()), strings.Join(names, ", "), strings.Join(values, ", "), from)
+	}
+	inserted := record("i", "0", "", "r", " FROM dbrollback_new r")
+	if t.Kind == "partition" {
+		inserted = record("i", "0", "", "NEW", "")
 	}
 	body := strings.NewReplacer(
 		"@function", db.Quote(db.Own(g.data())), "@settings", settings, "@tag", "$dbrollback_"+g.id+"$",
-		"@insert", record("i", "", "r", "dbrollback_new r"),
-		"@update", record("u", "o", "w", pairs("dbrollback_old")+` o JOIN `+pairs("dbrollback_new")+` w ON w."dbrollback i" = o."dbrollback i"`),
-		"@one", record("u", "o", "w", "dbrollback_old o CROSS JOIN dbrollback_new w"),
-		"@delete", record("d", "r", "", "dbrollback_old r"),
-		"@truncate", record("t", "r", "", "ONLY "+db.Quote(t.Name)+" r"),
+		"@insert", inserted,
+		"@update", record("u", "dbrollback_s", "OLD", "NEW", ""),
+		"@delete", record("d", "dbrollback_s", "OLD", "", ""),
+		// Of what the transaction wrote before there are records before.
+		"@truncate", record("t", "1", "r", "", " FROM ONLY "+db.Quote(t.Name)+" r"),
 	).Replace(postgresInstall)
 	queries := []string{body, "REVOKE ALL ON FUNCTION " + j.own(g.data()) + "() FROM PUBLIC"}
 	for _, e := range postgresEvents {
-		function := j.own(g.data())
-		if e.function != "" {
-			function = j.own("dbrollback_journal_" + e.function)
-		}
 		trigger := db.Ident(g.trigger(e.name))
-		queries = append(queries, fmt.Sprintf("CREATE TRIGGER %s %s ON %s%s FOR EACH STATEMENT EXECUTE FUNCTION %s()", trigger, e.when, db.Quote(t.Name), e.ref, function),
+		queries = append(queries, fmt.Sprintf("CREATE TRIGGER %s %s ON %s%s EXECUTE FUNCTION %s()", trigger, e.when, db.Quote(t.Name), p.each(e.name, e.each, t), j.own(g.data())),
 			fmt.Sprintf("ALTER TABLE ONLY %s ENABLE ALWAYS TRIGGER %s", db.Quote(t.Name), trigger)) // what a replica or a tool writes counts as well
 	}
 	for _, query := range queries {
@@ -155,33 +154,50 @@ func (p postgres) install(ctx context.Context, q engine.Querier, g *segment, t *
 		}
 	}
 	var err error
+	if g.mark, err = p.columns(ctx, q, t); err != nil {
+		return err
+	}
 	g.started, err = j.now(ctx, q)
 	return err
 }
 
+// columns are the columns of a table by their numbers: one that was dropped and made again under its name has another, though nothing
+// else tells, and what was recorded of the old one is not the new one's.
+func (p postgres) columns(ctx context.Context, q engine.Querier, t *engine.Table) (string, error) {
+	var numbers string
+	err := q.QueryRowContext(ctx, "SELECT coalesce(string_agg(attnum::text, ' ' ORDER BY attnum), '') FROM pg_catalog.pg_attribute WHERE attrelid = $1::bigint::oid AND attnum > 0 AND NOT attisdropped AND attgenerated = ''", int64(t.OID)).Scan(&numbers)
+	if err != nil {
+		return "", fmt.Errorf("read the columns of %s: %w", t.Name, err)
+	}
+	return numbers, nil
+}
+
 func (p postgres) remove(ctx context.Context, q engine.Querier, g *segment) error {
-	// With its function go the triggers, wherever the table is; the one in front is not that function's.
-	var table *string
-	if err := q.QueryRowContext(ctx, "SELECT min(tgrelid::regclass::text) FROM pg_catalog.pg_trigger WHERE tgname = $1::text AND NOT tgisinternal", g.trigger("before")).Scan(&table); err != nil {
-		return err
-	}
-	if table != nil {
-		if _, err := q.ExecContext(ctx, "DROP TRIGGER "+p.j.db.Ident(g.trigger("before"))+" ON "+*table); err != nil {
-			return err
-		}
-	}
+	// With its function go the triggers, wherever the table is.
 	_, err := q.ExecContext(ctx, "DROP FUNCTION IF EXISTS "+p.j.own(g.data())+"() CASCADE")
 	return err
 }
 
 func (p postgres) sound(ctx context.Context, q engine.Querier, g *segment, t *engine.Table) (string, error) {
 	var on int
-	err := q.QueryRowContext(ctx, `SELECT count(*) FROM pg_catalog.pg_trigger WHERE tgrelid = $1::bigint::oid AND tgname LIKE 'dbrollback\_journal\_%' AND right(tgname, 32) = $2::text AND tgenabled = 'A'`, int64(t.OID), g.id).Scan(&on)
+	err := q.QueryRowContext(ctx, `SELECT count(*) FROM pg_catalog.pg_trigger WHERE tgrelid = $1::bigint::oid AND tgname LIKE 'dbrollback\_journal\_%' AND right(tgname, 32) = $2::text AND tgenabled = 'A'
+		AND NOT ($3::boolean AND tgname LIKE '%\_insert\_%' AND tgtype & 1 = 0)`, int64(t.OID), g.id, t.Kind == "partition").Scan(&on)
 	if err != nil {
 		return "", fmt.Errorf("look for triggers: %w", err)
 	}
 	if on < len(postgresEvents) {
-		return "its triggers are gone, or switched off", nil
+		why := "its triggers are gone, or switched off"
+		if t.Kind == "partition" {
+			why += ", or it has become a partition since"
+		}
+		return why, nil
+	}
+	numbers, err := p.columns(ctx, q, t)
+	if err != nil {
+		return "", err
+	}
+	if g.mark != "" && numbers != g.mark {
+		return "a column of it was dropped and made again by something else than dbrollback up", nil
 	}
 	return "", nil
 }

@@ -1,41 +1,46 @@
-CREATE FUNCTION @function() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp@settings AS @tag
+CREATE FUNCTION @function() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER@settings AS @tag
+-- It runs with other rights than whoever writes, under that one's search_path: all names are written out. A search_path of its own would
+-- cost more than what it does.
 DECLARE
-    dbrollback_x bigint := pg_current_xact_id()::text::bigint;
-    dbrollback_name text := 'dbrollback.' || TG_OP || TG_RELID;
-    dbrollback_stack text;
-    dbrollback_s bigint;
+    dbrollback_x pg_catalog.int8 := pg_catalog.txid_current();
+    dbrollback_s pg_catalog.int8;
 BEGIN
-    IF TG_OP = 'TRUNCATE' THEN
-        IF current_setting('transaction_isolation') <> 'read committed' THEN
-            RAISE EXCEPTION 'TRUNCATE of % is journalled, and that wants READ COMMITTED', TG_RELID::regclass
+    IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
+        @insert;
+        IF NOT FOUND THEN
+            RETURN NULL;
+        END IF;
+    ELSIF TG_OP OPERATOR(pg_catalog.=) 'TRUNCATE' THEN
+        IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) 'read committed' THEN
+            RAISE EXCEPTION 'TRUNCATE of % is journalled, and that wants READ COMMITTED', TG_RELID::pg_catalog.regclass
                 USING HINT = 'a transaction at a higher level does not see all rows that it would take away; DELETE is journalled at every level';
         END IF;
-        dbrollback_s := ('0' || coalesce(current_setting('dbrollback.number', true), ''))::bigint + 1;
-        PERFORM set_config('dbrollback.number', dbrollback_s::text, true);
         @truncate;
-        GET DIAGNOSTICS dbrollback_s = ROW_COUNT;
+        IF NOT FOUND THEN
+            RETURN NULL;
+        END IF;
     ELSE
-        dbrollback_stack := coalesce(current_setting(dbrollback_name, true), '');
-        dbrollback_s := ('0' || split_part(dbrollback_stack, ' ', 1))::bigint;
-        PERFORM set_config(dbrollback_name, substr(dbrollback_stack, strpos(dbrollback_stack, ' ') + 1), true);
-        IF TG_OP = 'UPDATE' THEN
-            IF (SELECT count(*) FROM (SELECT FROM dbrollback_old LIMIT 2) one) = 1 THEN
-                @one;
-            ELSE
-                @update;
-            END IF;
-            GET DIAGNOSTICS dbrollback_s = ROW_COUNT;
-        ELSIF TG_OP = 'INSERT' THEN
-            @insert;
-            GET DIAGNOSTICS dbrollback_s = ROW_COUNT;
+        -- Whether this transaction had written the row before: how much younger than the transaction is the one that made the row? None is one
+        -- that is older, or a subtransaction of this one: those have numbers after it, and so have others that began later and ended already.
+        dbrollback_s := (OLD.xmin::pg_catalog.text::pg_catalog.int8 OPERATOR(pg_catalog.-) dbrollback_x) OPERATOR(pg_catalog.&) 4294967295;
+        IF dbrollback_s OPERATOR(pg_catalog.>) 2147483647 THEN
+            dbrollback_s := 0;
+        ELSIF dbrollback_s OPERATOR(pg_catalog.=) 0 THEN
+            dbrollback_s := 1;
+        ELSIF pg_catalog.pg_xact_status((dbrollback_x OPERATOR(pg_catalog.+) dbrollback_s)::pg_catalog.text::pg_catalog.xid8) OPERATOR(pg_catalog.=) 'in progress' THEN
+            dbrollback_s := 1;
+        ELSE
+            dbrollback_s := 0;
+        END IF;
+        IF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
+            @update;
         ELSE
             @delete;
-            GET DIAGNOSTICS dbrollback_s = ROW_COUNT;
         END IF;
     END IF;
-    IF dbrollback_s > 0 AND current_setting('dbrollback.journal', true) IS DISTINCT FROM dbrollback_x::text THEN
-        INSERT INTO dbrollback.dbrollback_journal_open (x, at) VALUES (dbrollback_x, clock_timestamp());
-        PERFORM set_config('dbrollback.journal', dbrollback_x::text, true);
+    IF pg_catalog.current_setting('dbrollback.journal', true) IS DISTINCT FROM dbrollback_x::pg_catalog.text THEN
+        INSERT INTO dbrollback.dbrollback_journal_open (x, at) VALUES (dbrollback_x, pg_catalog.clock_timestamp());
+        PERFORM pg_catalog.set_config('dbrollback.journal', dbrollback_x::pg_catalog.text, true);
     END IF;
     RETURN NULL;
 END @tag

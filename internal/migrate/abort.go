@@ -148,6 +148,13 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 	}
 	ch := changed(w.before, now)
 	for _, o := range ch.made() {
+		if o.Kind == "table" && w.restorer != nil { // one that lay aside is all that there is of its capture
+			if kept, err := w.restorer.Withdraw(ctx, q, o.Table); err != nil {
+				return err
+			} else if kept {
+				continue
+			}
+		}
 		if err := w.drop(ctx, back, q, 0, o); err != nil {
 			return err
 		}

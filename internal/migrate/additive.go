@@ -34,6 +34,7 @@ type additive struct {
 	adds     []announced
 	alters   []announced // may change or go as well
 	made     []announced // types, functions, … of no table
+	only     bool        // each statement adds to definitions, so that nothing is captured for any
 	replaced []string    // names of those that may have been there
 }
 
@@ -62,6 +63,11 @@ func (w *work) additive() *additive {
 	if len(a.names)+len(a.made) == 0 {
 		return nil
 	}
+	a.only = !slices.ContainsFunc(w.stmts, func(st Statement) bool {
+		return st.Opaque() || st.Destroys() || len(st.Effects) == 0 || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+			return e.Kind != effects.CreateTable && e.Kind != effects.AddColumn && e.Kind != effects.AddConstraint && !(e.Kind == effects.Create && e.Object.Kind == "index")
+		})
+	})
 	return a
 }
 
@@ -231,13 +237,26 @@ func (w *work) add(ctx context.Context, tx *sql.Tx, a *additive) error {
 			return fmt.Errorf("%s: %w", n, errSurprise)
 		}
 	}
-	for i := range w.stmts {
+	last := len(w.stmts)
+	if a.only {
+		last--
+	}
+	for i := range last {
 		if err := w.statement(ctx, tx, i); err != nil {
 			return err
 		}
 	}
 	after := map[engine.Name]*verify.Plain{}
 	steps = nil
+	if a.only { // nothing is asked between it and what is read after it: it goes along
+		st := w.stmts[last]
+		if err := w.captured(ctx, ground{tx: tx}, last, func(text string) error {
+			steps = append(steps, engine.Step{SQL: text, Once: true, Failed: func(err error) error { return w.failed(st, err) }})
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
 	for _, n := range a.names {
 		read(after, n)
 	}

@@ -105,6 +105,7 @@ type PlanMigration struct {
 	Reasons       []Refusal  `json:"reasons,omitempty"` // why it is irreversible
 	Steps         []PlanStep `json:"steps"`
 	Obstacles     []Obstacle `json:"obstacles,omitempty"` // of a rollback: data that Down may stumble over
+	Back          []PlanBack `json:"back,omitempty"`      // of a rollback: how what was captured goes back
 }
 
 // Refusal is a reason for which Up or Rollback does not start.
@@ -133,12 +134,23 @@ type PlanEffect struct {
 	Kind    effects.Kind `json:"kind"`
 	Object  string       `json:"object"`
 	Columns []string     `json:"columns,omitempty"`
+	table   effects.Name
+	index   bool
 }
 
 // PlanLock is a lock that a step takes on a table that exists.
 type PlanLock struct {
-	Table string `json:"table"`
-	Mode  string `json:"mode"`
+	Table    string  `json:"table"`
+	Mode     string  `json:"mode"`
+	KeepsOut string  `json:"keeps_out,omitempty"` // who waits for it
+	Seconds  float64 `json:"seconds,omitempty"`   // about how long it is held, by the server's statistics: to the end of the transaction
+	name     engine.Name
+}
+
+// PlanBack is how a capture goes back on a rollback.
+type PlanBack struct {
+	snapshot.Way
+	Seconds float64 `json:"seconds"` // about how long that takes
 }
 
 // PlanRequest asks for a plan.

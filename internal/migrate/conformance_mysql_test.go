@@ -34,6 +34,13 @@ CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENC
 		down: "CREATE TABLE orders_old (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2));\nRENAME TABLE orders TO orders_new, orders_old TO orders;"},
 	{name: "partitions", engines: "mysql mariadb", setup: "CREATE TABLE days (d integer PRIMARY KEY, n integer) PARTITION BY RANGE (d) (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20));\nINSERT INTO days VALUES (1, 1), (9, 9), (11, 11), (19, 19);",
 		up: "ALTER TABLE days DROP PARTITION p0;\nALTER TABLE days TRUNCATE PARTITION p1;", down: "ALTER TABLE days REORGANIZE PARTITION p1 INTO (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20));"},
+	{name: "table and column renamed in one", engines: "mysql mariadb", up: "ALTER TABLE people RENAME TO persons, RENAME COLUMN name TO called, ADD COLUMN name integer;\nUPDATE persons SET called = 'x', name = 7 WHERE id = 1;", down: "ALTER TABLE persons DROP COLUMN name, RENAME TO people, RENAME COLUMN called TO name;"},
+	{name: "numbers that are handed out anew", engines: "mysql mariadb", setup: "CREATE TABLE named (id bigint unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY, a varchar(20) NOT NULL);\nINSERT INTO named VALUES (1, 'one'), (2, 'two'), (3, 'three'), (4, 'four'), (5, 'five'), (9, 'nine');",
+		up: "ALTER TABLE named DROP PRIMARY KEY, MODIFY id bigint unsigned NOT NULL, ADD PRIMARY KEY (a);\nALTER TABLE named DROP COLUMN id;", down: "ALTER TABLE named DROP PRIMARY KEY, ADD COLUMN id bigint unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY FIRST;"},
+	{name: "partitions drawn anew", engines: "mysql mariadb", setup: "CREATE TABLE days (d integer PRIMARY KEY, n integer) PARTITION BY RANGE (d) (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20));\nINSERT INTO days VALUES (1, 1), (9, 9), (11, 11), (19, 19);\nCREATE TABLE hashed (d integer PRIMARY KEY, n integer) PARTITION BY HASH (d) PARTITIONS 4;\nINSERT INTO hashed SELECT d, n FROM days;",
+		up: "ALTER TABLE days REORGANIZE PARTITION p0, p1 INTO (PARTITION q VALUES LESS THAN (20));\nALTER TABLE hashed COALESCE PARTITION 2;\nALTER TABLE days REMOVE PARTITIONING;\nUPDATE days SET n = 0;", down: "ALTER TABLE hashed ADD PARTITION PARTITIONS 2;"},
+	{name: "partition exchanged for a table", engines: "mysql", setup: "CREATE TABLE days (d integer PRIMARY KEY, n integer) PARTITION BY RANGE (d) (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20));\nINSERT INTO days VALUES (1, 1), (9, 9), (11, 11), (19, 19);\nCREATE TABLE archive (d integer PRIMARY KEY, n integer);\nINSERT INTO archive VALUES (2, 2), (9, 90);",
+		up: "ALTER TABLE days EXCHANGE PARTITION p0 WITH TABLE archive;\nALTER TABLE days DROP PARTITION p0;", down: "ALTER TABLE days REORGANIZE PARTITION p1 INTO (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20));"},
 	{name: "triggers stay and do not fire", engines: "mysql mariadb", setup: `CREATE TABLE counts (k varchar(20) PRIMARY KEY, n integer);
 INSERT INTO counts VALUES ('orders', 4);
 CREATE TRIGGER t_count AFTER INSERT ON orders FOR EACH ROW UPDATE counts SET n = n + 1 WHERE k = 'orders';`, up: "TRUNCATE TABLE orders;", down: "SELECT 1;"},
@@ -43,6 +50,23 @@ LOCK TABLES people WRITE;
 UPDATE people SET extra = 4;
 UNLOCK TABLES;
 SET FOREIGN_KEY_CHECKS = 1;`, down: "ALTER TABLE people DROP COLUMN extra;"},
+	{name: "prepared statements of constant texts", engines: "mysql mariadb", up: `SET @s = 'UPDATE orders SET total = 0 WHERE id = 1';
+PREPARE p FROM @s;
+EXECUTE p;
+SET @t = 'people';
+SET @s = (SELECT IF((SELECT count(*) FROM information_schema.columns WHERE table_schema = database() AND table_name = @t AND column_name = 'name') > 0, CONCAT('ALTER TABLE ', @t, ' DROP COLUMN name;'), 'SELECT 1'));
+PREPARE p FROM @s;
+EXECUTE p;
+SET @s = IF((SELECT count(*) FROM information_schema.columns WHERE table_schema = database() AND table_name = 'people' AND column_name = 'extra') > 0, 'SELECT 1', 'ALTER TABLE people ADD COLUMN extra integer');
+PREPARE p FROM @s;
+EXECUTE p;
+DEALLOCATE PREPARE p;
+PREPARE q FROM 'DROP TABLE orders';
+EXECUTE q;`, down: `PREPARE q FROM 'CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2))';
+EXECUTE q;
+SET @s = 'ALTER TABLE people DROP COLUMN extra, ADD COLUMN name varchar(40) NOT NULL';
+PREPARE q FROM @s;
+EXECUTE q;`},
 	{name: "ten mixed statements", engines: "mysql mariadb", setup: "CREATE TABLE visits (id integer PRIMARY KEY, page varchar(40));\nINSERT INTO visits VALUES (1, 'a'), (2, 'b');",
 		up: strings.TrimPrefix(strings.Split(mixed, "-- +goose Down\n")[0], "-- +goose Up\n"), down: strings.Split(mixed, "-- +goose Down\n")[1]},
 }

@@ -55,6 +55,7 @@ func (w *work) end(ctx context.Context, g ground) error {
 		}
 	}
 	ch := changed(w.before, after)
+	w.published(ch)
 	if err := g.rows(ctx, func(tx *sql.Tx) error { return w.bystanders(ctx, tx) }); err != nil {
 		return err
 	}
@@ -120,7 +121,7 @@ func (w *work) repair(ctx context.Context, tx engine.Querier, which func(verify.
 			delete(want, key)
 		}
 	}
-	for _, stmt := range slices.Concat(verify.Repair(want, filter(w.undo.only(now), which)), w.leftDefaults(filter(now, which))) {
+	for _, stmt := range slices.Concat(verify.Repair(want, filter(w.undo.among(now, false), which)), w.leftDefaults(filter(now, which))) {
 		if _, err := tx.ExecContext(ctx, stmt); err != nil {
 			return fmt.Errorf("put back what %s of migration %d left out (%s): %w", w.r.dir, w.mig.Version, headline(stmt), err)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/migrate"
@@ -239,6 +240,35 @@ func TestKeptTableLivesOn(t *testing.T) {
 	f.same(second, f.dump(), "after the rollback of 3")
 	f.rollback(migrate.RollbackRequest{To: 0})
 	f.same(before, f.dump(), "after the rollback of all")
+}
+
+// TestKeptTableIsWithdrawn: a rollback in steps is taken back after the kept table has its place again.
+func TestKeptTableIsWithdrawn(t *testing.T) {
+	t.Parallel()
+	f := shopFixture(t, "", "")
+	text := "-- +goose NO TRANSACTION\n" + migration("DROP TABLE goods CASCADE;", remade+"\nSELECT 1 / (count(*) - count(*)) FROM people;")
+	f.files["00001_a.sql"] = &fstest.MapFile{Data: []byte(text)}
+	before := f.dump()
+	f.up()
+	after := f.dump()
+	for range 2 {
+		if _, err := f.open().Rollback(t.Context(), migrate.RollbackRequest{To: -1, Steps: 1}); err == nil || !strings.Contains(err.Error(), "division by zero") {
+			t.Fatalf("rollback: %v", err)
+		}
+		if got := testdb.Query(t, f.dsn, "SELECT count(*) FROM goods")[0]; got != "299" {
+			t.Fatalf("%s goods are back when the rollback stops", got)
+		}
+		if _, err := f.open().Recover(t.Context(), migrate.RecoverRequest{Abort: true}); err != nil {
+			t.Fatal(err)
+		}
+		f.same(after, f.dump(), "after the rollback was taken back")
+	}
+	f.files["00001_a.sql"] = &fstest.MapFile{Data: []byte(strings.Replace(text, "(count(*) - count(*))", "count(*)", 1))}
+	f.rollback(migrate.RollbackRequest{Steps: 1})
+	f.same(before, f.dump(), "after the rollback")
+	if got := f.kinds(); got != "kept goods restored" {
+		t.Errorf("captures: %s", got)
+	}
 }
 
 // TestKeptTableIsReloaded: a database that was dumped and loaded elsewhere, as for a new version of the server, has its kept tables, and

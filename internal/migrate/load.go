@@ -250,6 +250,13 @@ func (s *source) interpret(u *unparsed) (m *Migration, err error) {
 	if m.Down, _, err = s.parse(m, lines, u.down, after); err != nil {
 		return nil, err
 	}
+	for _, list := range [][]Statement{m.Up, m.Down} {
+		each := make([]*effects.Statement, len(list))
+		for i := range list {
+			each[i] = &list[i].Statement
+		}
+		effects.Dynamic(s.dialect, each)
+	}
 	return m, nil
 }
 
@@ -342,11 +349,18 @@ func Load(ctx context.Context, files fs.FS, dir string, dialect effects.Dialect)
 	if err != nil {
 		return nil, err
 	}
-	// goose reads one file after the other; parsing, which is most of the work, is spread over the processors.
-	out := make([]*Migration, len(s.versions))
+	return s.all(ctx, s.versions)
+}
+
+// all reads migrations. goose reads one file after the other; parsing, which is most of the work, is spread over the processors.
+func (s *source) all(ctx context.Context, versions []int64) ([]*Migration, error) {
+	out := make([]*Migration, len(versions))
 	var parsers errgroup.Group
 	parsers.SetLimit(runtime.GOMAXPROCS(0))
-	for i, v := range s.versions {
+	for i, v := range versions {
+		if out[i] = s.loaded[v]; out[i] != nil {
+			continue
+		}
 		u, err := s.read(ctx, v)
 		if err != nil {
 			return nil, errors.Join(parsers.Wait(), err)
@@ -360,6 +374,20 @@ func Load(ctx context.Context, files fs.FS, dir string, dialect effects.Dialect)
 		return nil, err
 	}
 	return out, nil
+}
+
+// ready reads migrations ahead of the one by one that need them. What cannot be read is left for then, when it is known whether it matters.
+func (s *source) ready(ctx context.Context, versions []int64) {
+	if len(versions) < 2 {
+		return
+	}
+	list, err := s.all(ctx, versions)
+	if err != nil {
+		return
+	}
+	for _, m := range list {
+		s.loaded[m.Version] = m
+	}
 }
 
 // List gives the migrations of a folder with no more than version, name and file: nothing is read.

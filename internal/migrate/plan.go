@@ -71,6 +71,9 @@ func (m *Migrator) Plan(ctx context.Context, req PlanRequest) (_ *Plan, err erro
 			return nil, err
 		}
 	}
+	if err := m.foresee(ctx, s, p); err != nil {
+		return nil, err
+	}
 	return p, p.seal()
 }
 
@@ -84,10 +87,15 @@ func (p *Plan) seal() error {
 	q.Migrations = slices.Clone(p.Migrations)
 	for i, pm := range q.Migrations {
 		pm.Steps, pm.Obstacles = slices.Clone(pm.Steps), nil
+		pm.Back = nil
 		for j, st := range pm.Steps {
 			st.Captures = slices.Clone(st.Captures)
 			for k := range st.Captures {
 				st.Captures[k].Rows, st.Captures[k].Bytes = 0, 0
+			}
+			st.Locks = slices.Clone(st.Locks)
+			for k := range st.Locks {
+				st.Locks[k].KeepsOut, st.Locks[k].Seconds = "", 0
 			}
 			pm.Steps[j] = st
 		}
@@ -111,6 +119,9 @@ func (m *Migrator) plan(ctx context.Context, q database.DBTxConn, p *Plan, versi
 		if known, err = m.catalog.known(ctx, q); err != nil {
 			return err
 		}
+	}
+	if p.Direction == Up {
+		m.src.ready(ctx, versions)
 	}
 	future := tables{}
 	for _, v := range versions {
@@ -166,10 +177,10 @@ func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migrat
 	pm := &PlanMigration{Version: mig.Version, File: mig.File, Verdict: Lossless, Transactional: mig.Transactional && m.db.Caps.TransactionalDDL, Steps: []PlanStep{}}
 	pm.Reasons = m.refusals(mig, dir)
 	own := tables{} // made by this very migration: nothing of anyone's can be in them
-	for _, st := range mig.statements(dir) {
+	for i, st := range mig.statements(dir) {
 		step := PlanStep{Line: st.Line, Column: st.Column, Statement: st.SQL, Effects: []PlanEffect{}, Captures: []snapshot.Need{}, Locks: []PlanLock{}}
 		for _, e := range st.Effects {
-			step.Effects = append(step.Effects, PlanEffect{Kind: e.Kind, Object: objectOf(e), Columns: e.Columns})
+			step.Effects = append(step.Effects, planEffect(e))
 			if e.Kind == effects.External {
 				step.Notes = append(step.Notes, "leaves the database and cannot be undone: "+e.Detail)
 			}
@@ -185,6 +196,9 @@ func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migrat
 				if err := m.rehearse(ctx, q, mig, st, &step); err != nil {
 					return nil, err
 				}
+			}
+			if err := m.mustCopy(ctx, mig.statements(dir)[i+1:], pm, &step); err != nil {
+				return nil, err
 			}
 			switch {
 			case opaque && !pm.Transactional:
@@ -202,7 +216,7 @@ func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migrat
 		}
 		for _, l := range locks(st, m.db.Caps) {
 			if !future.has(l.table) {
-				step.Locks = append(step.Locks, PlanLock{Table: l.table.String(), Mode: l.mode})
+				step.Locks = append(step.Locks, PlanLock{Table: l.table.String(), Mode: l.mode, name: engine.Name(l.table)})
 			}
 		}
 		pm.Steps = append(pm.Steps, step)
@@ -271,6 +285,35 @@ func (m *Migrator) needs(ctx context.Context, q engine.Querier, mig *Migration, 
 	return opaque, nil
 }
 
+// mustCopy finds the tables that could be kept and will be copied all the same: an earlier statement captures something of them, or a later one
+// comes to the table that stands in their place.
+func (m *Migrator) mustCopy(ctx context.Context, rest []Statement, pm *PlanMigration, step *PlanStep) error {
+	for i := range step.Captures {
+		c := &step.Captures[i]
+		if c.Kind != snapshot.Kept {
+			continue
+		}
+		copied := slices.ContainsFunc(pm.Steps, func(s PlanStep) bool {
+			return slices.ContainsFunc(s.Captures, func(o snapshot.Need) bool { return o.Table == c.Table })
+		})
+		if !copied && c.Empties {
+			var later []effects.Statement
+			for _, st := range rest {
+				later = append(later, st.Statement)
+			}
+			alone, err := m.store.LeftAlone(ctx, c.Name, later)
+			if err != nil {
+				return err
+			}
+			copied = !alone
+		}
+		if copied {
+			c.Kind = snapshot.Table
+		}
+	}
+	return nil
+}
+
 // rehearse runs an opaque statement in a savepoint and asks for the captures of what was seen.
 func (m *Migrator) rehearse(ctx context.Context, q engine.Querier, mig *Migration, st Statement, step *PlanStep) error {
 	seen, err := m.store.Rehearse(ctx, q, func() error {
@@ -283,7 +326,7 @@ func (m *Migrator) rehearse(ctx context.Context, q engine.Querier, mig *Migratio
 		return err
 	}
 	for _, e := range seen.Effects {
-		step.Effects = append(step.Effects, PlanEffect{Kind: e.Kind, Object: objectOf(e), Columns: e.Columns})
+		step.Effects = append(step.Effects, planEffect(e))
 	}
 	for _, l := range seen.LeavesTransaction {
 		step.Notes = append(step.Notes, "cannot be undone: "+l)
@@ -297,6 +340,10 @@ func (m *Migrator) rehearse(ctx context.Context, q engine.Querier, mig *Migratio
 	}
 	step.Captures = append(step.Captures, needs...)
 	return nil
+}
+
+func planEffect(e effects.Effect) PlanEffect {
+	return PlanEffect{Kind: e.Kind, Object: objectOf(e), Columns: e.Columns, table: e.Table, index: e.Object.Kind == "index"}
 }
 
 func objectOf(e effects.Effect) string {
@@ -321,7 +368,14 @@ func (m *Migrator) refusals(mig *Migration, dir Direction) []Refusal {
 		for _, e := range st.Effects {
 			switch {
 			case e.Refused != "":
-				refuse(st, e.Refused, "write the rows as INSERT, or COPY from a file of the server")
+				hint := "write the rows as INSERT, or COPY from a file of the server"
+				switch e.Kind {
+				case effects.Truncate:
+					hint = "move files outside of migrations; to empty the table, or a partition, TRUNCATE it"
+				case effects.DetachPartition:
+					hint = "exchange it WITH VALIDATION, which is what happens when nothing is said"
+				}
+				refuse(st, e.Refused, hint)
 			case e.Kind == effects.Session && e.Object.Kind == "setting" && e.Object.Name.Name == "database":
 				refuse(st, "a migration must stay in the database of the URL: "+headline(st.SQL), "write the other database in front of the names, as in other.table, or give it migrations of its own")
 			case e.Kind == effects.Transaction:
@@ -412,22 +466,4 @@ func (m *Migrator) check(ctx context.Context, s *engine.Session, dir Direction, 
 // fatal reasons cannot be accepted: the migration would not run.
 func fatal(reasons []Refusal) bool {
 	return slices.ContainsFunc(reasons, func(r Refusal) bool { return r.fatal })
-}
-
-// captureRate is how fast a server copies rows it holds a lock for, in bytes a second: a low reading of what was measured
-// on two cores (391 MB in 3.4 s), so that the estimate errs on the long side.
-const captureRate = 60 << 20
-
-// hold estimates how long the captures of a migration keep writers out.
-func (pm *PlanMigration) hold() time.Duration {
-	var bytes int64
-	for _, st := range pm.Steps {
-		for _, c := range st.Captures {
-			if c.Kind == snapshot.Kept {
-				continue // moved in no time, whatever its size
-			}
-			bytes += max(c.Bytes, 0)
-		}
-	}
-	return time.Duration(float64(bytes) / captureRate * float64(time.Second))
 }

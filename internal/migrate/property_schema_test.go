@@ -93,7 +93,7 @@ func (t *genTable) create(kind engine.Kind) string {
 }
 
 func (c genColumn) decl(kind engine.Kind, t *genTable) string {
-	out := map[string]string{"int": "integer", "text": "text", "short": "varchar(20)", "bool": "integer", "number": "numeric(12,2)", "json": "text", "mood": "varchar(10)"}[c.kind]
+	out := map[string]string{"int": "integer", "text": "text", "short": "varchar(20)", "bool": "integer", "number": "numeric(12,2)", "json": "text", "mood": "varchar(10)", "digits": "text", "words": "text"}[c.kind]
 	if kind == engine.Postgres {
 		if special, ok := map[string]string{"bool": "boolean", "json": "json", "mood": "mood"}[c.kind]; ok {
 			out = special

@@ -145,6 +145,7 @@ func TestAnyMigration(t *testing.T) {
 			}
 			n = max(1, n*min(1, len(os.Getenv("CASES"))))
 		}
+		t.Logf("from seed %d on, %d cases: CASES=%d SEED=%d repeats them", first, n, n, first)
 		p := newProving(t, dsn)
 		for i := range n {
 			c := newTrial(first+uint64(i), p.db.Kind)

@@ -158,10 +158,13 @@ func (w *work) resume(ctx context.Context, tx *sql.Tx, c cutOff, was seen) error
 	w.capturer, err = m.store.Resume(ctx, tx, c.opening.Snapshot, snapshot.Meta{
 		Run: w.r.res.Run, Direction: string(w.r.dir), CreatedBy: m.o.User, Migration: w.mig.Version, Expires: m.expires(time.Now()), Statements: w.parsed(0), Instead: true,
 	}, past)
+	if err != nil {
+		return err
+	}
 	if w.restorer != nil {
 		w.restorer.Record(w.capturer)
 	}
-	return err
+	return nil
 }
 
 // had tells whether something of a kind was there when the migration began; a name without a schema may be in any.
@@ -183,13 +186,21 @@ func (w *work) had(kind string) func(engine.Name) bool {
 // cut finds out how the last step ended that the journal knows, and says how many statements are done.
 func (w *work) cut(ctx context.Context, last operation, was seen, abort bool) (int, error) {
 	m, s, n := w.r.m, w.r.s, last.Statement
+	late := &RefusedError{Reasons: []Refusal{{
+		File: w.mig.File, Line: 1, Column: 1, Message: "all statements ran, and the captured rows are back: only the record is missing",
+		Hint: "finish it with dbrollback recover; then dbrollback " + undoing(w.r.dir) + " takes it back",
+	}}}
+	if abort && w.restorer != nil {
+		if back, err := w.restorer.Exchanged(ctx); err != nil {
+			return 0, err
+		} else if back {
+			return 0, late
+		}
+	}
 	switch {
 	case n > len(w.stmts) && last.State == stepDone:
 		if abort {
-			return 0, &RefusedError{Reasons: []Refusal{{
-				File: w.mig.File, Line: 1, Column: 1, Message: "all statements ran, and the captured rows are back: only the record is missing",
-				Hint: "finish it with dbrollback recover; then dbrollback " + undoing(w.r.dir) + " takes it back",
-			}}}
+			return 0, late
 		}
 		w.back = true
 		var left note

@@ -13,6 +13,7 @@ import (
 
 	"github.com/dbrollback/dbrollback/internal/audit"
 	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/journal"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 )
 
@@ -28,7 +29,10 @@ type RestoreRequest struct {
 	Release string // as the tables last were under this release; Ask names no other moment then
 	Write   bool   // false: a preview, which changes nothing
 	Online  bool   // in batches, each a short transaction of its own
-	Batch   int    // rows of a batch; 0 = a number that holds locks for a fraction of a second
+	// FromBinlog: from the server's binary log instead of a journal or captures; Ask names a time then.
+	FromBinlog bool
+	log        *journal.Binlog
+	Batch      int // rows of a batch; 0 = a number that holds locks for a fraction of a second
 	// Agreed, when there is one, is asked before anything of it lasts, with the tables and where their rows come from: an error ends the
 	// restore without effect.
 	Agreed func([]snapshot.Preview) error
@@ -62,6 +66,10 @@ func (m *Migrator) Restore(ctx context.Context, req RestoreRequest) (*RestoreRes
 		out.Mode = snapshot.Merge
 	}
 	r.res.Verified = false
+	if req.FromBinlog {
+		req.log = m.binlog(req.Ask)
+		defer func() { _ = req.log.Begin() }()
+	}
 	if !req.Write {
 		err = m.preview(ctx, r, req, out)
 	} else {
@@ -96,7 +104,7 @@ func (m *Migrator) preview(ctx context.Context, r *runner, req RestoreRequest, o
 		return err
 	}
 	r.res.From, r.res.To = current(applied), current(applied)
-	err = s.Tx(ctx, func(tx *sql.Tx) error {
+	err = again(ctx, s, func(tx *sql.Tx) error {
 		x, err := m.restoration(ctx, tx, req)
 		if err != nil {
 			return err
@@ -124,7 +132,15 @@ func (m *Migrator) restoration(ctx context.Context, tx database.DBTxConn, req Re
 		}
 		req.At, req.Captures = at, true // what the next migration wrote itself may count as before its end
 	}
-	return m.store.Restoration(ctx, tx, req.Ask)
+	if !req.FromBinlog {
+		return m.store.Restoration(ctx, tx, req.Ask)
+	}
+	if err := req.log.Begin(); err != nil {
+		return nil, err
+	}
+	store := *m.store
+	store.Journal, req.Written = req.log, true
+	return store.Restoration(ctx, tx, req.Ask)
 }
 
 // lastUnder is the last moment of a release: when the first migration after it had run, or now. What that migration captured is
@@ -193,7 +209,7 @@ func (r *runner) moments(out *RestoreResult) {
 // restore writes, in one transaction.
 func (r *runner) restore(ctx context.Context, req RestoreRequest, out *RestoreResult) error {
 	m := r.m
-	return r.s.Tx(ctx, func(tx *sql.Tx) error {
+	return again(ctx, r.s, func(tx *sql.Tx) error {
 		x, err := m.restoration(ctx, tx, req)
 		if err != nil {
 			return err

@@ -26,7 +26,7 @@ func (r *runner) online(ctx context.Context, req RestoreRequest, out *RestoreRes
 	if size <= 0 {
 		size = batchSize
 	}
-	err := r.s.Tx(ctx, func(tx *sql.Tx) (err error) {
+	err := again(ctx, r.s, func(tx *sql.Tx) (err error) {
 		if x, err = m.restoration(ctx, tx, req); err != nil {
 			return err
 		}

@@ -130,3 +130,87 @@ func TestKilledInARewrite(t *testing.T) {
 		t.Errorf("not as before:\n%s", testdb.Diff(before, got))
 	}
 }
+
+// TestWrittenAfterARewrite: what a later statement of Down does to a column that a rewrite brought back, and to the rows that it was brought
+// back in, is seen by the proof, and put right as where there was no rewrite.
+func TestWrittenAfterARewrite(t *testing.T) {
+	t.Parallel()
+	dsn := testdb.Postgres(t)
+	down := "SET LOCAL synchronize_seqscans = off;\nALTER TABLE wide ADD COLUMN at timestamptz;\nINSERT INTO setting SELECT current_setting('synchronize_seqscans');\n-- +goose StatementBegin\n" +
+		"DO $$ BEGIN UPDATE wide SET at = now() WHERE id % 5 = 0; DELETE FROM wide WHERE id BETWEEN 500 AND 520; END $$;\n-- +goose StatementEnd"
+	f := newFixture(t, dsn, broad("id")+";\nCREATE TABLE setting (s text)", map[string]string{"00001_a.sql": migration("ALTER TABLE wide DROP COLUMN at;", down)})
+	f.up()
+	testdb.Exec(t, dsn, "CREATE TABLE rest AS SELECT id FROM wide WHERE id NOT BETWEEN 500 AND 520")
+	res := f.rollback(migrate.RollbackRequest{To: -1, Steps: 1})
+	if got := testdb.Query(t, dsn, "SELECT count(*) FROM (SELECT id, at FROM wide EXCEPT SELECT id, at FROM was) x UNION ALL SELECT count(*) FROM (SELECT id FROM rest EXCEPT SELECT id FROM wide) x UNION ALL SELECT count(*) FROM wide WHERE id BETWEEN 500 AND 520"); strings.Join(got, " ") != "0 0 0" {
+		t.Errorf("rows with another value than they had, rows that are not there, rows that Down removed: %v", got)
+	}
+	if got := testdb.Query(t, dsn, "SELECT s FROM setting"); strings.Join(got, " ") != "off" {
+		t.Errorf("synchronize_seqscans is %v", got)
+	}
+	if !res.Verified || len(res.Conflicts) != 21 {
+		t.Errorf("%+v", res)
+	}
+}
+
+// TestPlanSaysHowColumnsComeBack: the plan of a rollback tells which way captured data will go back, chosen as the rollback chooses, and a plan of
+// either direction who waits for its locks and about how long; neither is part of what an approval binds.
+func TestPlanSaysHowColumnsComeBack(t *testing.T) {
+	t.Parallel()
+	dsn := testdb.Postgres(t)
+	f := newFixture(t, dsn, broad("id"), map[string]string{
+		"00001_a.sql": migration("ALTER TABLE wide DROP COLUMN at;", "ALTER TABLE wide ADD COLUMN at timestamptz;"),
+		"00002_b.sql": migration("UPDATE wide SET note = 'x' WHERE id < 100;", "SELECT 1;"),
+		"00003_c.sql": migration("DELETE FROM wide WHERE id > 24990;", "SELECT 1;"),
+		"00004_d.sql": migration("DROP TABLE was;", "CREATE TABLE was (id integer, note varchar(40) COLLATE \"C\", amount numeric(12,3), at timestamptz);"),
+	})
+	up, err := f.open().Plan(t.Context(), migrate.PlanRequest{Direction: migrate.Up, To: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := up.Migrations[0].Steps[0].Locks
+	if len(first) != 1 || first[0].KeepsOut != "readers and writers" || first[0].Seconds <= 0 {
+		t.Errorf("%+v", first)
+	}
+	f.up()
+	plan := func() *migrate.Plan {
+		p, err := f.open().Plan(t.Context(), migrate.PlanRequest{Direction: migrate.Down, To: 0})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	p := plan()
+	var got []string
+	for _, m := range p.Migrations {
+		for _, b := range m.Back {
+			got = append(got, fmt.Sprintf("%d %s %s %v %d", m.Version, b.Table, b.Way.Way, b.Columns, b.Rows))
+		}
+	}
+	want := "4 public.was rename [id note amount at] 25000\n3 public.wide update [id code tag pad note amount seen] 10\n2 public.wide update [id code tag pad note amount seen] 99\n1 public.wide rewrite [at] 25000"
+	f.same(want, strings.Join(got, "\n"), "ways")
+	testdb.Exec(t, dsn, "INSERT INTO wide (id, code, tag) SELECT g, 'new ' || g, 'new' || g FROM generate_series(100001, 110000) g", "ANALYZE wide")
+	if again := plan(); again.Hash != p.Hash || again.Migrations[3].Back[0].Of == p.Migrations[3].Back[0].Of {
+		t.Errorf("%s, then %s; %+v", p.Hash, again.Hash, again.Migrations[3].Back)
+	}
+}
+
+// TestCopiesDependOnNothing: the table that holds a copy has plain columns, numbered, whatever collations and types the user's has: those
+// can go, and the copy stays.
+func TestCopiesDependOnNothing(t *testing.T) {
+	t.Parallel()
+	dsn := testdb.Postgres(t)
+	f := newFixture(t, dsn, `CREATE COLLATION by_bytes FROM "C"; CREATE DOMAIN word AS varchar(20) COLLATE by_bytes; CREATE TYPE mood AS ENUM ('good', 'bad');
+CREATE TABLE worded (id text COLLATE by_bytes PRIMARY KEY, w word, m mood, tags text[] COLLATE by_bytes, c char(5) COLLATE by_bytes, n numeric(12,3), span interval(2), nm name, bits bit varying(9));
+INSERT INTO worded VALUES ('a', 'A', 'good', ARRAY['x', NULL], 'c', 1.5, '1.25 s', 'n', B'101'), ('B', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)`,
+		map[string]string{"00001_a.sql": migration("ALTER TABLE worded DROP COLUMN w, DROP COLUMN m, DROP COLUMN tags, DROP COLUMN c, DROP COLUMN n, DROP COLUMN span, DROP COLUMN nm, DROP COLUMN bits;",
+			"ALTER TABLE worded ADD COLUMN w word, ADD COLUMN m mood, ADD COLUMN tags text[] COLLATE by_bytes, ADD COLUMN c char(5) COLLATE by_bytes, ADD COLUMN n numeric(12,3), ADD COLUMN span interval(2), ADD COLUMN nm name, ADD COLUMN bits bit varying(9);")})
+	before := f.dump()
+	f.up()
+	got := testdb.Query(t, dsn, `SELECT count(*) FILTER (WHERE a.attcollation >= 16384) || ': ' || string_agg(format('%s %s %s%s', a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity), ', ' ORDER BY a.attnum)
+		FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE c.relnamespace = 'dbrollback'::regnamespace AND c.relname LIKE 'dbrollback_data%' AND c.relkind = 'r' AND a.attnum > 0`)
+	want := "0: n bigint ta, k1 text f, c1 character varying f, c2 text f, c3 text[] f, c4 character(5) f, c5 numeric(12,3) f, c6 interval(2) f, c7 name f, c8 bit varying(9) f"
+	f.same(want, strings.Join(got, "\n"), "columns")
+	f.rollback(migrate.RollbackRequest{To: -1, Steps: 1})
+	f.same(before, f.dump(), "after the rollback")
+}

@@ -253,7 +253,7 @@ func (w *work) begin(ctx context.Context, tx database.DBTxConn) error {
 		return fmt.Errorf("fingerprint: %w", err)
 	}
 	if dir == Down && w.undo != nil && !w.r.allowDrift {
-		if d := material(verify.Diff(w.undo.side(true), w.undo.only(w.before))); len(d) > 0 {
+		if d := material(verify.Diff(w.undo.side(true), w.undo.among(w.before, true))); len(d) > 0 {
 			return &DriftError{Version: w.mig.Version, When: "before", Differences: d}
 		}
 	}

@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
@@ -153,12 +154,38 @@ func (ch changes) side(after bool) verify.Fingerprint {
 	return out
 }
 
+// among keeps the objects of a fingerprint that were changed, and those that stand for the ones of before or after the change.
+func (ch changes) among(f verify.Fingerprint, after bool) verify.Fingerprint {
+	out := ch.only(f)
+	maps.Copy(out, ch.standIns(f, after))
+	return out
+}
+
 // only keeps the objects of a fingerprint that were changed.
 func (ch changes) only(f verify.Fingerprint) verify.Fingerprint {
 	out := verify.Fingerprint{}
 	for k := range ch {
 		if o, ok := f[k]; ok {
 			out[k] = o
+		}
+	}
+	return out
+}
+
+// standIns finds objects that are those of before or after the change, but for a name that the engine made up: the rollback of a
+// later migration has made them anew.
+func (ch changes) standIns(f verify.Fingerprint, after bool) verify.Fingerprint {
+	out := verify.Fingerprint{}
+	for k, was := range ch.side(after) {
+		if _, there := f[k]; there {
+			continue
+		}
+		for name, o := range f {
+			_, known := ch[name]
+			if _, taken := out[name]; !known && !taken && verify.SameButName(was, o) {
+				out[name] = o
+				break
+			}
 		}
 	}
 	return out
@@ -189,8 +216,12 @@ func (ch changes) destroyed() []verify.Object {
 func expected(undo changes, start, end verify.Fingerprint) (want, have verify.Fingerprint) {
 	touched := changed(start, end)
 	want, have = undo.side(false), undo.only(end)
+	others := undo.standIns(start, true)
 	for k := range touched {
 		if _, ok := undo[k]; ok {
+			continue
+		}
+		if _, ok := others[k]; ok {
 			continue
 		}
 		if o, ok := start[k]; ok {

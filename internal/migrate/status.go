@@ -113,7 +113,7 @@ func (m *Migrator) drift(ctx context.Context, q database.DBTxConn, applied []int
 	if err != nil {
 		return nil, fmt.Errorf("fingerprint: %w", err)
 	}
-	d := material(verify.Diff(last.side(true), last.only(now)))
+	d := material(verify.Diff(last.side(true), last.among(now, true)))
 	if d == nil {
 		d = []verify.Difference{}
 	}

@@ -105,7 +105,7 @@ func (w *work) untaken(ctx context.Context, q engine.Querier, st Statement) (boo
 		if e.Table.Name == "" || !e.Changes() {
 			continue
 		}
-		t, err := w.r.m.db.Inspect(ctx, q, engine.Name(e.Table))
+		t, err := w.r.m.db.Look(ctx, q, engine.Name(e.Table))
 		switch {
 		case errors.Is(err, engine.ErrNoTable):
 		case err != nil:

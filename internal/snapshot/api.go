@@ -44,6 +44,7 @@ type Need struct {
 	Bytes   int64       `json:"bytes"` // estimate; -1 unknown
 	Reason  string      `json:"reason,omitempty"`
 	Name    engine.Name `json:"-"`
+	Empties bool        `json:"-"` // of Kept: the statement leaves an empty table
 }
 
 // TableReport counts what a restore wrote into one table.

@@ -326,7 +326,7 @@ func (r *Restorer) updateEach(ctx context.Context, tx engine.Querier, g *target,
 	if err != nil || len(left) == 0 {
 		return done, err
 	}
-	for _, way := range []func(context.Context, engine.Querier, *target, string, []int64) (int64, bool, error){r.retrace, r.rotate} {
+	for _, way := range []func(context.Context, engine.Querier, *target, string, []int64) (int64, bool, error){r.retrace, r.rotate, r.renumber} {
 		if n, ok, err := way(ctx, tx, g, query, left); ok || err != nil {
 			return done + n, err
 		}
@@ -516,11 +516,23 @@ func (r *Restorer) prove(ctx context.Context, tx engine.Querier, g *target, olde
 		conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(on...)))
 	}
 	at := s.on(x.capture, g.t, "t", "d", g.name, x.goal)
-	var of, good int64
-	err := tx.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*), coalesce(sum(CASE WHEN t.%s IS NOT NULL AND NOT (%s) THEN 1 ELSE 0 END), 0) FROM %s LEFT JOIN %s t ON %s WHERE %s",
-		s.q(g.name(0)), s.differ(live, kept), r.source(x), s.f.from(s.db, g.t), at, all(conditions...))).Scan(&of, &good)
+	var of, good, written int64
+	some := "0"
+	if x.uncount { // its columns were empty
+		var values []string
+		for _, i := range g.fields {
+			values = append(values, "d."+v(i)+" IS NOT NULL")
+		}
+		some = fmt.Sprintf("coalesce(sum(CASE WHEN t.%s IS NOT NULL AND (%s) THEN 1 ELSE 0 END), 0)", s.q(g.name(0)), strings.Join(values, " OR "))
+	}
+	err := tx.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*), coalesce(sum(CASE WHEN t.%s IS NOT NULL AND NOT (%s) THEN 1 ELSE 0 END), 0), %s FROM %s LEFT JOIN %s t ON %s WHERE %s",
+		s.q(g.name(0)), s.differ(live, kept), some, r.source(x), s.f.from(s.db, g.t), at, all(conditions...))).Scan(&of, &good, &written)
 	if err != nil {
 		return fmt.Errorf("prove %s: %w", x.Home, err)
+	}
+	if x.uncount {
+		x.uncount = false
+		r.of(x.Home).Updated += written
 	}
 	if of != good {
 		return &ProofError{Table: x.Home, Capture: x.ID, Rows: of - good, Of: of}

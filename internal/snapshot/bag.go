@@ -304,18 +304,23 @@ func (r *Restorer) exchange(ctx context.Context, tx engine.Querier, g *target, k
 
 // proveBag makes sure that every captured row that is no conflict is there, as often as it was.
 func (r *Restorer) proveBag(ctx context.Context, tx engine.Querier, g *target) error {
-	s, x := r.s, g.x
-	keptAll, liveAll := r.images(g, g.fields, true)
-	missing, err := number(ctx, tx, "prove "+x.Home.String(), fmt.Sprintf(
-		"SELECT sum(k.q - coalesce(l.q, 0)) FROM (SELECT %s AS h, count(*) AS q FROM %s d WHERE %s GROUP BY 1) k LEFT JOIN (SELECT %s AS h, count(*) AS q FROM %s t GROUP BY 1) l ON l.h = k.h WHERE k.q > coalesce(l.q, 0)",
-		s.hash(keptAll), s.own(x.data()), all(r.free(x)), s.hash(liveAll), s.f.from(s.db, g.t)))
+	missing, err := r.missing(ctx, tx, g)
 	if err != nil {
 		return err
 	}
 	if missing > 0 {
-		return &ProofError{Table: x.Home, Capture: x.ID, Rows: missing, Of: x.Rows}
+		return &ProofError{Table: g.x.Home, Capture: g.x.ID, Rows: missing, Of: g.x.Rows}
 	}
 	return nil
+}
+
+// missing counts the captured rows of a table without a key that are no conflict and not there.
+func (r *Restorer) missing(ctx context.Context, tx engine.Querier, g *target) (int64, error) {
+	s, x := r.s, g.x
+	keptAll, liveAll := r.images(g, g.fields, true)
+	return number(ctx, tx, "prove "+x.Home.String(), fmt.Sprintf(
+		"SELECT sum(k.q - coalesce(l.q, 0)) FROM (SELECT %s AS h, count(*) AS q FROM %s d WHERE %s GROUP BY 1) k LEFT JOIN (SELECT %s AS h, count(*) AS q FROM %s t GROUP BY 1) l ON l.h = k.h WHERE k.q > coalesce(l.q, 0)",
+		s.hash(keptAll), s.own(x.data()), all(r.free(x)), s.hash(liveAll), s.f.from(s.db, g.t)))
 }
 
 // captureAll captures a table without a key as it is, before captured rows take its place.

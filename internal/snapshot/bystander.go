@@ -146,7 +146,10 @@ func (c *Capturer) atStake(ctx context.Context, q engine.Querier, e effects.Effe
 	}
 	if e.Kind == effects.Update || e.Kind == effects.Upsert {
 		p := &planner{s: c.s, q: q, track: c.track}
-		if b.columns = p.ownColumns(t, e.Columns); len(e.Columns) > 0 && len(b.columns) == 0 {
+		if b.columns = p.ownColumns(t, e.Columns); len(e.Columns) > 0 {
+			b.columns = append(b.columns, p.stamped(t, b.columns)...)
+		}
+		if len(e.Columns) > 0 && len(b.columns) == 0 {
 			return nil, nil // only columns that the migration made, or that the opposite direction makes
 		}
 	}

@@ -318,17 +318,30 @@ func (c *Capturer) guarded(ctx context.Context, tx engine.Querier, n int, p *pla
 
 // start makes room for a capture and copies what is not watched.
 func (c *Capturer) start(ctx context.Context, tx engine.Querier, n int, a *action) (*capture, error) {
-	x, err := c.prepare(ctx, tx, n, a)
+	if a.observed() || a.named != nil {
+		return c.prepare(ctx, tx, n, a)
+	}
+	x, err := c.describe(ctx, tx, n, a)
 	if err != nil {
 		return nil, err
-	}
-	if a.observed() || a.named != nil {
-		return x, nil
 	}
 	if len(x.Key) == 0 {
 		c.whole[identity(a.table)] = true
 	}
+	if d, ok := c.s.d.(copier); ok {
+		x.Rows, err = d.copied(ctx, tx, x)
+		return x, err
+	}
+	if err := c.s.room(ctx, tx, x); err != nil {
+		return nil, err
+	}
 	return x, c.copy(ctx, tx, x)
+}
+
+// copier is an engine that makes the data table of a copy and fills it in one statement, faster than in two. What it makes is what
+// room makes, and it returns the number of rows.
+type copier interface {
+	copied(ctx context.Context, q engine.Querier, x *capture) (int64, error)
 }
 
 // lock keeps writers out of the tables of a plan, in an order that is the same for everyone.
@@ -493,16 +506,6 @@ func (c *Capturer) copy(ctx context.Context, tx engine.Querier, x *capture) erro
 // fill copies all rows of a table into a capture of it.
 func (s *Store) fill(ctx context.Context, tx engine.Querier, x *capture, t *engine.Table) error {
 	names, _ := x.columns()
-	var values []string
-	if x.Ops {
-		values = append(values, "'u'")
-	}
-	for _, f := range x.Key {
-		values = append(values, s.f.value(x.t()+"."+s.q(f.At), f))
-	}
-	for _, f := range x.Fields {
-		values = append(values, s.f.value(x.t()+"."+s.q(f.At), f))
-	}
 	locking, part := s.f.locking, ""
 	if x.parts != nil {
 		part = " PARTITION (" + s.db.Idents(x.parts) + ")"
@@ -510,10 +513,22 @@ func (s *Store) fill(ctx context.Context, tx engine.Querier, x *capture, t *engi
 	if x.suffix != "" {
 		locking = "" // the table itself is locked
 	}
-	rows, err := exec(ctx, tx, "capture "+x.At.String(), "INSERT INTO "+s.own(x.data())+" ("+list(names)+") SELECT "+list(values)+
+	rows, err := exec(ctx, tx, "capture "+x.At.String(), "INSERT INTO "+s.own(x.data())+" ("+list(names)+") SELECT "+list(s.read(x))+
 		" FROM "+s.live(x, t)+part+locking)
 	x.Rows = rows
 	return err
+}
+
+// read gives what columns of a capture of all rows hold, from the live table.
+func (s *Store) read(x *capture) []string {
+	var values []string
+	if x.Ops {
+		values = append(values, "'u'")
+	}
+	for _, f := range append(slices.Clone(x.Key), x.Fields...) {
+		values = append(values, s.f.value(x.t()+"."+s.q(f.At), f))
+	}
+	return values
 }
 
 // keep enters captures into the catalog; those that turned out empty are dropped again.

@@ -26,6 +26,23 @@ type Changes struct {
 	Query string
 	Args  []any
 	Notes []string // what a person ought to know of it
+	From  string   // what it was read from; "" for the journal
+	// Settled, when there is one, is asked when all that was written is locked: an ErrMoved says that some of it was written again after it
+	// had been read.
+	Settled func(ctx context.Context) error
+}
+
+// ErrMoved says that rows were written while they were being restored, so that it has to be begun again.
+var ErrMoved = errors.New("written meanwhile")
+
+// settled asks whether what was read of the tables is still all.
+func (x *Restoration) settled(ctx context.Context) error {
+	for _, l := range x.lots {
+		if l.was.changes != nil && l.was.changes.Settled != nil {
+			return l.was.changes.Settled(ctx) // of all of them
+		}
+	}
+	return nil
 }
 
 // fromJournal names the journal where a snapshot is named otherwise.
@@ -47,11 +64,32 @@ func (s *Store) journalled(ctx context.Context, q engine.Querier, ask Ask, n eng
 	if err != nil || changes == nil {
 		return nil, err
 	}
-	c := changes.Form.c
-	c.ID, c.CapturedAt, c.Direction, c.Table = fromJournal, ask.At, fromJournal, live.Name.String()
+	c, from := changes.Form.c, fromJournal
+	if changes.From != "" {
+		from = changes.From
+	}
+	c.ID, c.CapturedAt, c.Direction, c.Table = from, ask.At, from, live.Name.String()
 	c.Fields, c.Key = slices.Clone(c.Fields), slices.Clone(c.Key)
-	h := &held{home: live.Name, live: live, moment: ask.At, snapshot: fromJournal, captures: []*capture{&c}, changes: changes}
+	h := &held{home: live.Name, live: live, moment: ask.At, snapshot: from, captures: []*capture{&c}, changes: changes}
 	return h, s.rename(ask, h)
+}
+
+// written finds what the journal knows of the tables of an ask, and nothing else: there may be no catalog.
+func (s *Store) written(ctx context.Context, q engine.Querier, ask Ask) (*captures, error) {
+	p := &captures{s: s, mode: ask.Mode}
+	for _, n := range ask.Tables {
+		h, err := p.find(ctx, q, ask, n)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(p.tables, func(o *held) bool { return o.home == h.home }) {
+			p.tables = append(p.tables, h)
+		}
+	}
+	if !ask.Related {
+		return p, nil
+	}
+	return p, p.related(ctx, q, ask)
 }
 
 // inverting makes the entries of a table from what was written to it since: for each key that was written, whether a row had it

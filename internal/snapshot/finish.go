@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -32,7 +33,7 @@ func (r *Restorer) finish(ctx context.Context, tx engine.Querier, p Policy, c *C
 			return Report{}, err
 		}
 	}
-	if err := r.takePlace(ctx, tx, nil); err != nil {
+	if err := r.takePlace(ctx, tx, nil, true); err != nil {
 		return Report{}, err
 	}
 	if left := r.pendingKept(); len(left) > 0 {
@@ -141,8 +142,24 @@ func (r *Restorer) targets(ctx context.Context, tx engine.Querier) ([]*target, [
 	return out, distinct(tables), nil
 }
 
-// putBack writes all targets and proves them.
+// putBack writes all targets and proves them. What a rewrite has put back is only looked at when the proof, which comes last, shows
+// that something became of it since.
 func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*target, tables []*engine.Table, p Policy, c *Capturer) error {
+	err := r.putAll(ctx, tx, targets, tables, p, c)
+	var unproven *ProofError
+	if !errors.As(err, &unproven) {
+		return err
+	}
+	for _, g := range targets {
+		if g.x.anew && g.x.ID == unproven.Capture {
+			g.x.anew = false
+			return r.putBack(ctx, tx, targets, tables, p, c)
+		}
+	}
+	return err
+}
+
+func (r *Restorer) putAll(ctx context.Context, tx engine.Querier, targets []*target, tables []*engine.Table, p Policy, c *Capturer) error {
 	lift, err := r.s.d.shield(ctx, tx, tables)
 	if err != nil {
 		return err
@@ -155,6 +172,17 @@ func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*ta
 			}
 		}
 		return out
+	}
+	kin := func(i int) ([]*restoring, error) { // and those of tables that it is a part of, or that are parts of it
+		out := older(i)
+		for _, g := range targets[i+1:] {
+			if related, err := r.related(ctx, tx, g.x, targets[i].x); err != nil {
+				return nil, err
+			} else if related && g.x.Rows > 0 {
+				out = append(out, g.x)
+			}
+		}
+		return out, nil
 	}
 	cover(targets)
 	write := func() error {
@@ -169,6 +197,10 @@ func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*ta
 				if err := r.putBag(ctx, tx, g, p, c); err != nil {
 					return err
 				}
+				continue
+			}
+			if g.x.anew {
+				g.x.wrote = true
 				continue
 			}
 			if err := r.clear(ctx, tx, g, targets); err != nil {
@@ -223,7 +255,11 @@ func (r *Restorer) putBack(ctx context.Context, tx engine.Querier, targets []*ta
 		if g.x.Rows == 0 || len(g.x.Key) == 0 {
 			continue
 		}
-		if err := r.prove(ctx, tx, g, older(i)); err != nil {
+		after, err := kin(i)
+		if err != nil {
+			return err
+		}
+		if err := r.prove(ctx, tx, g, after); err != nil {
 			return err
 		}
 	}

@@ -127,6 +127,11 @@ func (f *Form) AsText() bool {
 	return slices.ContainsFunc(append(slices.Clone(f.c.Key), f.c.Fields...), func(x field) bool { return x.Text })
 }
 
+// Cast tells whether values are kept as another type than theirs that is not text.
+func (f *Form) Cast() bool {
+	return slices.ContainsFunc(append(slices.Clone(f.c.Key), f.c.Fields...), func(x field) bool { return !x.Text && x.Type != x.Decl })
+}
+
 // Found is the condition that a row of the table of now, under an alias, has the key that is kept under another.
 func (s *Store) Found(f *Form, t *engine.Table, live, kept string, old bool) string {
 	col := k

@@ -88,7 +88,9 @@ func drops(es []effects.Effect) bool {
 // before, which has to be put back into the rows.
 func (c *Capturer) keeps(t *engine.Table) bool {
 	id := identity(t)
-	if slices.ContainsFunc(c.captures, func(x *capture) bool { return x.Identity == id }) || c.track.home(t) != t.Name {
+	if slices.ContainsFunc(c.captures, func(x *capture) bool {
+		return x.Identity == id || t.Parent.Name != "" && x.Shape != nil && x.Shape.Kind == "partitioned" // its rows may be among those
+	}) || c.track.home(t) != t.Name {
 		return false
 	}
 	return !slices.ContainsFunc(t.Columns, func(col engine.Column) bool {
@@ -309,10 +311,6 @@ func (r *Restorer) occupied(ctx context.Context, tx engine.Querier) error {
 		if t == nil {
 			continue
 		}
-		if r.gone(ctx, x) && sameColumns(x.Shape, t) {
-			x.back = true
-			continue
-		}
 		if still, err := r.empty(ctx, tx, x, t); err != nil {
 			return err
 		} else if still {
@@ -326,17 +324,22 @@ func (r *Restorer) occupied(ctx context.Context, tx engine.Querier) error {
 	return r.indexed(ctx, tx)
 }
 
-// takePlace moves kept tables to the places that are there again. rest are the statements still to come.
-func (r *Restorer) takePlace(ctx context.Context, tx engine.Querier, rest []effects.Statement) error {
+// takePlace moves kept tables to the places that are there again. rest are the statements still to come; last: nothing comes after but
+// the end of the run. A table that was emptied waits for that: once its rows are back, no recover --abort could tell them from later ones.
+func (r *Restorer) takePlace(ctx context.Context, tx engine.Querier, rest []effects.Statement, last bool) error {
 	for _, x := range r.pendingKept() {
 		t, err := r.inspect(ctx, tx, x.Home)
 		if err != nil {
 			return err
 		}
-		if t == nil {
+		if t == nil || x.Emptied && x.table != "" && !last {
 			continue
 		}
-		wait, need := r.waits(x, rest)
+		above, err := r.above(ctx, tx, x)
+		if err != nil {
+			return err
+		}
+		wait, need := r.waits(x, above, rest)
 		if wait && !need {
 			continue
 		}
@@ -360,10 +363,11 @@ func (r *Restorer) takePlace(ctx context.Context, tx engine.Querier, rest []effe
 
 // waits tells whether statements still to come make more of a table, which the kept one has already, and whether one of those
 // before them, or a capture of rows that point to the table, needs its rows.
-func (r *Restorer) waits(x *restoring, rest []effects.Statement) (wait, need bool) {
+// above are the tables of which the table is a part.
+func (r *Restorer) waits(x *restoring, above []engine.Name, rest []effects.Statement) (wait, need bool) {
 	last := -1
 	for i, st := range rest {
-		if r.builds(x.Home, st) {
+		if r.builds(x.Home, st) || slices.ContainsFunc(above, func(n engine.Name) bool { return r.insertedInto(n, []effects.Statement{st}) }) {
 			last = i
 		}
 	}
@@ -376,6 +380,35 @@ func (r *Restorer) waits(x *restoring, rest []effects.Statement) (wait, need boo
 		}
 	}
 	return true, slices.ContainsFunc(r.tables(), func(y *restoring) bool { return slices.Contains(y.Parents, x.Home) })
+}
+
+// above lists the partitioned tables that a table is, or was, a partition of.
+func (r *Restorer) above(ctx context.Context, tx engine.Querier, x *restoring) ([]engine.Name, error) {
+	var out []engine.Name
+	if x.Shape == nil {
+		return nil, nil
+	}
+	for up := x.Shape.Parent; up.Name != ""; {
+		out = append(out, up)
+		t, err := r.inspect(ctx, tx, up)
+		if err != nil {
+			return nil, err
+		}
+		if up = (engine.Name{}); t != nil {
+			up = t.Parent
+		}
+	}
+	return out, nil
+}
+
+// related tells whether the table of one capture is a partition of the other's.
+func (r *Restorer) related(ctx context.Context, tx engine.Querier, x, y *restoring) (bool, error) {
+	for _, pair := range [][2]*restoring{{x, y}, {y, x}} {
+		if above, err := r.above(ctx, tx, pair[0]); err != nil || slices.Contains(above, pair[1].Home) {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // builds tells whether a statement adds to a table what a kept one has already, or rows.
@@ -406,9 +439,9 @@ func (r *Restorer) reads(n engine.Name, st effects.Statement) bool {
 	return opaque || !harmless && strings.Contains(strings.ToLower(st.SQL), strings.ToLower(n.Name))
 }
 
-// gone tells whether a run that was cut off moved a kept table to its place already.
+// gone tells whether the run that was cut off, and that this one carries on, moved a kept table to its place already.
 func (r *Restorer) gone(ctx context.Context, x *restoring) bool {
-	return !r.s.db.Caps.TransactionalDDL && r.s.missing(ctx, r.s.db, r.s.db.Own(x.data()))
+	return r.recalled && !r.s.db.Caps.TransactionalDDL && r.s.missing(ctx, r.s.db, r.s.db.Own(x.data()))
 }
 
 // swap moves a kept table to its place, where t stands now; false when it has to be copied instead.
@@ -439,15 +472,19 @@ func (r *Restorer) swap(ctx context.Context, tx engine.Querier, x *restoring, t 
 			return k.back(ctx, tx, x.capture, t)
 		})
 	})
-	if _, server := engine.AsError(err); server && ctx.Err() == nil {
+	if _, server := engine.AsError(err); server && ctx.Err() == nil || errors.Is(err, errGivesWay) {
 		return false, nil // something is bound to the table that stands there
 	}
 	return back && err == nil, err
 }
 
-// sameColumns tells whether two tables have the same columns, in whatever order.
+// errGivesWay: a kept table cannot simply take a place.
+var errGivesWay = errors.New("the kept table cannot take this place")
+
+// sameColumns tells whether two tables have the same columns, in whatever order. A partition lies aside as a table.
 func sameColumns(a, b *engine.Table) bool {
-	if len(a.Columns) != len(b.Columns) || a.Kind != b.Kind {
+	plain := func(t *engine.Table) bool { return t.Kind == "table" || t.Kind == "partition" }
+	if len(a.Columns) != len(b.Columns) || a.Kind != b.Kind && !(plain(a) && plain(b)) {
 		return false
 	}
 	for _, x := range a.Columns {

@@ -81,8 +81,8 @@ func sealEmpty(x *capture, statement int) {
 	}
 }
 
-// leftAlone tells whether statements leave the rows of a table alone, and do not need them. What is not known for sure is not alone.
-func (s *Store) leftAlone(ctx context.Context, n engine.Name, list []effects.Statement) (bool, error) {
+// LeftAlone tells whether statements leave the rows of a table alone, and do not need them. What is not known for sure is not alone.
+func (s *Store) LeftAlone(ctx context.Context, n engine.Name, list []effects.Statement) (bool, error) {
 	named := regexp.MustCompile(`(?i)(^|[^\w$])` + regexp.QuoteMeta(n.Name) + `($|[^\w$])`)
 	for _, st := range list {
 		if st.Opaque() || named.MatchString(st.SQL) {
@@ -125,7 +125,7 @@ func (c *Capturer) swappable(ctx context.Context, n int, t *engine.Table) (bool,
 	if !known || c.restorer != nil && slices.ContainsFunc(c.restorer.captures, func(x *restoring) bool { return x.Home == t.Name || x.Seal.Table == t.Name }) {
 		return false, nil
 	}
-	return c.s.leftAlone(ctx, t.Name, rest)
+	return c.s.LeftAlone(ctx, t.Name, rest)
 }
 
 // Ahead tells which statements are to run while the captures go back. It comes before Check.
@@ -139,7 +139,7 @@ func (r *Restorer) empty(ctx context.Context, tx engine.Querier, x *restoring, t
 	if slices.ContainsFunc(r.captures, func(y *restoring) bool { return y != x && (y.Home == x.Home || slices.Contains(y.Parents, x.Home)) }) {
 		return false, nil
 	}
-	if alone, err := r.s.leftAlone(ctx, x.Home, r.statements); err != nil || !alone {
+	if alone, err := r.s.LeftAlone(ctx, x.Home, r.statements); err != nil || !alone {
 		return false, err
 	}
 	if same, err := r.s.alike(ctx, r.s.db, t.Name, r.s.db.Own(x.data())); err != nil || !same {

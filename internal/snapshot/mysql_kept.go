@@ -35,6 +35,9 @@ func (d mysqlDialect) aside(context.Context, engine.Querier, *capture, bool, boo
 
 func (d mysqlDialect) intact(ctx context.Context, q engine.Querier, x *capture) (string, error) {
 	t, err := d.s.db.Inspect(ctx, q, d.s.db.Own(x.data()))
+	if errors.Is(err, engine.ErrNoTable) {
+		return keptIsGone, nil
+	}
 	if err != nil {
 		return "", err
 	}
@@ -52,10 +55,10 @@ func (d mysqlDialect) back(context.Context, engine.Querier, *capture, *engine.Ta
 // swapApart is swap where a change of the schema is no part of the transaction: it must not have used the table.
 func (r *Restorer) swapApart(ctx context.Context, x *restoring, t *engine.Table) (bool, error) {
 	s, k := r.s, r.s.keeper()
-	if _, err := s.db.Resolve(ctx, s.db, s.db.Own(x.data())); errors.Is(err, engine.ErrNoTable) && sameColumns(x.Shape, t) {
+	if _, err := s.db.Resolve(ctx, s.db, s.db.Own(x.data())); errors.Is(err, engine.ErrNoTable) && r.recalled && sameColumns(x.Shape, t) {
 		return true, s.exchanged(ctx, x.capture, t) // a run that was cut off came as far as this
 	} else if err != nil {
-		return false, err
+		return false, r.s.sound(ctx, r.s.db, x.capture)
 	}
 	if k == nil || !sameColumns(x.Shape, t) || len(t.ForeignKeys) > 0 || len(t.Referenced) > 0 || len(t.Triggers) > 0 {
 		return false, nil

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -60,7 +61,7 @@ func (x *Restoration) Begin(ctx context.Context, tx engine.Querier) (Position, e
 				return &UnsafeError{Message: fmt.Sprintf("%s has no key: its rows have to be put back in one transaction", l.name), Hint: "leave --online out"}
 			}
 		}
-		if err := x.settle(ctx, tx); err != nil {
+		if err := errors.Join(x.settle(ctx, tx), x.settled(ctx)); err != nil {
 			return err
 		}
 		for _, l := range x.lots {

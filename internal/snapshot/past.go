@@ -103,6 +103,9 @@ func (c *capture) usable() bool {
 
 // captured finds the captures that an ask is about.
 func (s *Store) captured(ctx context.Context, q engine.Querier, ask Ask) (*captures, error) {
+	if ask.Written {
+		return s.written(ctx, q, ask)
+	}
 	if _, err := s.db.Resolve(ctx, q, s.catalog); errors.Is(err, engine.ErrNoTable) {
 		return nil, &NothingError{Message: "nothing was ever captured in this database", Hint: "dbrollback snapshot create --table NAME captures a table by hand"}
 	} else if err != nil {
@@ -186,6 +189,9 @@ func (p *captures) find(ctx context.Context, q engine.Querier, ask Ask, n engine
 	h, err := p.s.journalled(ctx, q, ask, n)
 	if err != nil || h != nil {
 		return h, err
+	}
+	if ask.Written {
+		return nil, &NoTableError{Table: n}
 	}
 	return p.s.hold(ctx, q, ask, p.all, p.one, n)
 }

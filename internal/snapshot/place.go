@@ -14,7 +14,7 @@ import (
 // find it there. rest are the statements still to come: a table that one of them inserts into waits until after that
 // one, because rows that are there already would be in its way.
 func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects.Statement) error {
-	if err := r.takePlace(ctx, tx, rest); err != nil {
+	if err := r.takePlace(ctx, tx, rest, false); err != nil {
 		return err
 	}
 	type come struct {
@@ -149,13 +149,19 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 				g := same[i]
 				if len(c.x.Key) == 0 {
 					// Rows without a key come back all together, when all their columns are there.
-					if (c.x.bag == nil && !c.x.Seal.Mixed || c.x.bag != nil && c.x.bag.same) && r.complete(g) {
+					if (c.x.bag == nil && !c.x.Seal.Mixed || c.x.bag != nil && c.x.bag.same) && r.complete(g) && !r.alien(c.x, c.t) {
 						if c.fresh && c.x.Seal.Mode == sealAbsent && r.s.db.Caps.TransactionalDDL {
 							n, err := number(ctx, tx, "look at "+c.x.Home.String(), "SELECT count(*) FROM "+r.s.f.from(r.s.db, c.t)+" t")
 							if err != nil {
 								return err
 							}
-							c.x.alone = n == 0
+							if c.x.alone = n == 0; n == c.x.Rows {
+								missing, err := r.missing(ctx, tx, g)
+								if err != nil {
+									return err
+								}
+								c.x.alone = missing == 0 // Down has copied what was put back before
+							}
 						}
 						if err := r.early(ctx, tx, []*engine.Table{c.t}, rest, func() error { return r.putBag(ctx, tx, g, Keep, nil) }); err != nil {
 							return err
@@ -508,6 +514,19 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 						cond = append(cond, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s yw WHERE yw.n = y.n)", s.own(y.conflicts())))
 					}
 					conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(cond...)))
+					if y.final == "" || !y.Whole {
+						continue
+					}
+					// It comes back under the key that it had before the migration moved it.
+					cond[0] = ""
+					for i, c := range fk.ParentColumns {
+						if j := slices.IndexFunc(y.Key, func(f field) bool { return r.s.sameName(f.Name, c) }); j >= 0 {
+							cond = append(cond, fmt.Sprintf("y.%s = %s", y.goal(j), refs[i]))
+						} else {
+							cond = append(cond, "1 = 0")
+						}
+					}
+					conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM (SELECT d.* FROM %s) y WHERE %s)", r.source(y), all(cond...)))
 				}
 				n, err := r.marked(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", parentGone, r.source(x), all(conditions...)))
 				if err != nil {

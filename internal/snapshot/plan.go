@@ -402,7 +402,7 @@ func needs(p *plan) []Need {
 		if !a.lossy {
 			continue
 		}
-		n := Need{Kind: a.kind, Table: a.table.Name.String(), Name: a.table.Name, Columns: a.columns, Rows: a.table.Rows, Bytes: a.table.Bytes, Reason: a.reason}
+		n := Need{Kind: a.kind, Table: a.table.Name.String(), Name: a.table.Name, Columns: a.columns, Rows: a.table.Rows, Bytes: a.table.Bytes, Reason: a.reason, Empties: a.empties}
 		if n.Columns == nil {
 			for _, c := range a.table.Columns {
 				if !c.Generated {

@@ -30,6 +30,9 @@ func (p *planner) rows(ctx context.Context, t *engine.Table, e effects.Effect) e
 		p.opaque(fmt.Sprintf("%s has rules", t.Name))
 	}
 	columns := p.ownColumns(t, e.Columns)
+	if ev.update && len(e.Columns) > 0 { // also where all that it assigns are columns that this run made
+		columns = append(columns, p.stamped(t, columns)...)
+	}
 	if p.seen {
 		// What was observed may have come by any way: through the root of a partitioned table, by a cascade.
 		root := t
@@ -87,11 +90,22 @@ func (p *planner) ownColumns(t *engine.Table, names []string) []string {
 	return out
 }
 
+// stamped gives the columns that any UPDATE of the table changes along, ON UPDATE CURRENT_TIMESTAMP, those left out that are named.
+func (p *planner) stamped(t *engine.Table, named []string) []string {
+	var out []string
+	for _, c := range t.Columns {
+		if c.OnUpdate && !p.track.madeColumn(t, c) && !slices.Contains(named, c.Name) {
+			out = append(out, c.Name)
+		}
+	}
+	return out
+}
+
 // tree adds an action for a table and all its partitions: a statement on the root fires the root's triggers
 // only, one on a partition the partition's.
 func (p *planner) tree(ctx context.Context, t *engine.Table, a action) error {
 	a.table = t
-	if t.Kind != "partitioned" && len(t.Children) > 0 {
+	if t.Kind != "partitioned" && len(t.Children) > 0 || t.Heir {
 		// A statement on a table with heirs shows their rows to the triggers of the statement, without the columns that only they
 		// have: each of the tables has a trigger for its rows.
 		a.each = true

@@ -38,7 +38,7 @@ var postgresFlavour = flavour{
 	value: func(ref string, f field) string {
 		switch {
 		case f.Text:
-			return ref + "::text"
+			return ref + "::pg_catalog.text"
 		case f.Type == f.Decl:
 			return ref
 		}
@@ -46,7 +46,8 @@ var postgresFlavour = flavour{
 	},
 	back: postgresBack,
 	apart: func(a, b []string) string {
-		return "ROW(" + list(a) + ")::pg_catalog.record OPERATOR(pg_catalog.*<>) ROW(" + list(b) + ")::pg_catalog.record"
+		// The bytes in memory may differ where the values do not (compressed, or stored elsewhere); what is sent may not.
+		return fmt.Sprintf("ROW(%[1]s)::pg_catalog.record OPERATOR(pg_catalog.*<>) ROW(%[2]s)::pg_catalog.record AND pg_catalog.record_send(ROW(%[1]s)) OPERATOR(pg_catalog.<>) pg_catalog.record_send(ROW(%[2]s))", list(a), list(b))
 	},
 	as: func(ref string, now engine.Column) string { return "(" + ref + ")::" + now.Type },
 	address: func(t *engine.Table) string {

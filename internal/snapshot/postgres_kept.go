@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	_ "embed"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,7 +26,7 @@ var (
 const guard = "dbrollback_guard"
 
 func (d postgresDialect) keepable(ctx context.Context, q engine.Querier, t *engine.Table, cascade bool) (bool, error) {
-	if t.Kind != "table" {
+	if t.Kind != "table" && t.Kind != "partition" {
 		return false, nil
 	}
 	var can sql.NullBool
@@ -42,6 +43,11 @@ var takenOff = []string{"trigger", "rule", "policy", "row security", "statistics
 // aside takes off what would hold others back or let them in, renames what has a name in the schema, and moves the table.
 func (d postgresDialect) aside(ctx context.Context, q engine.Querier, x *capture, cascade, twin bool) error {
 	s, t := d.s, x.live
+	if t.Kind == "partition" { // from here on it is a table like others, and what it had from its parent is its own
+		if _, err := exec(ctx, q, "keep "+t.Name.String(), "SET CONSTRAINTS ALL IMMEDIATE; ALTER TABLE "+s.db.Quote(t.Parent)+" DETACH PARTITION "+s.db.Quote(t.Name)); err != nil {
+			return err
+		}
+	}
 	hung, err := verify.Take(ctx, s.db, q, verify.Scope{Tables: []engine.Name{t.Name}})
 	if err != nil {
 		return err
@@ -154,6 +160,9 @@ func (d postgresDialect) measure(ctx context.Context, q engine.Querier, x *captu
 
 func (d postgresDialect) intact(ctx context.Context, q engine.Querier, x *capture) (string, error) {
 	t, err := d.s.db.Inspect(ctx, q, d.s.db.Own(x.data()))
+	if errors.Is(err, engine.ErrNoTable) {
+		return keptIsGone, nil
+	}
 	if err != nil {
 		return "", err
 	}
@@ -178,6 +187,10 @@ func (d postgresDialect) back(ctx context.Context, q engine.Querier, x *capture,
 	if err != nil {
 		return err
 	}
+	attach, err := d.attach(ctx, q, t)
+	if err != nil {
+		return err
+	}
 	home, lies := t.Name.Schema, s.db.Own(x.data())
 	script := append([]string{"SET CONSTRAINTS ALL IMMEDIATE"}, off...)
 	script = append(script, "DROP TABLE "+s.db.Quote(t.Name),
@@ -187,10 +200,27 @@ func (d postgresDialect) back(ctx context.Context, q engine.Querier, x *capture,
 	for _, p := range x.Renamed {
 		script = append(script, fmt.Sprintf("ALTER %s %s RENAME TO %s", p.Kind, s.db.Quote(engine.Name{Schema: home, Name: p.Now}), s.q(p.Was)))
 	}
+	script = append(script, attach...)
 	if _, err := q.ExecContext(ctx, strings.Join(append(script, on...), ";\n")); err != nil {
 		return fmt.Errorf("put %s back: %w", x.Home, err)
 	}
 	return nil
+}
+
+// attach gives the statement that makes the table which takes the place of a partition one again. It reads the table, to see that its rows
+// are within the bounds, and rows of the default partition; it writes none.
+func (d postgresDialect) attach(ctx context.Context, q engine.Querier, t *engine.Table) ([]string, error) {
+	if t.Kind != "partition" {
+		return nil, nil
+	}
+	if len(t.Referenced) > 0 {
+		return nil, errGivesWay
+	}
+	var bound string
+	if err := q.QueryRowContext(ctx, "SELECT pg_catalog.pg_get_expr(relpartbound, oid) FROM pg_catalog.pg_class WHERE oid = $1::bigint::oid", int64(t.OID)).Scan(&bound); err != nil {
+		return nil, fmt.Errorf("read the bounds of %s: %w", t.Name, err)
+	}
+	return []string{fmt.Sprintf("ALTER TABLE %s ATTACH PARTITION %s %s", d.s.db.Quote(t.Parent), d.s.db.Quote(t.Name), bound)}, nil
 }
 
 // pointing gives the statements that take off the foreign keys of others that point to a table, and make them again.

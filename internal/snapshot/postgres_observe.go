@@ -182,7 +182,7 @@ func (d postgresDialect) reconcile(ctx context.Context, q engine.Querier, watche
 	}
 	var bad []string
 	for root, n := range changed {
-		if n > captured[root] {
+		if n > captured[root] && !root.trail {
 			bad = append(bad, fmt.Sprintf("%s (%d rows changed, %d captured)", root.At, n, captured[root]))
 		}
 	}

@@ -59,42 +59,69 @@ func (d postgresDialect) rewrites(ctx context.Context, q engine.Querier, t *engi
 func (r *Restorer) anew(ctx context.Context, tx engine.Querier, g *target, fields []int) (bool, error) {
 	w, ok := r.s.d.(rewriter)
 	x := g.x
-	if !ok || len(fields) == 0 || len(x.Key) == 0 || x.Ops || x.Moved || x.final != "" || len(g.covered) > 0 || r.capturer != nil && r.bare {
+	if !ok || len(fields) == 0 || x.final != "" || len(g.covered) > 0 || r.capturer != nil && r.bare || !r.rewritable(g) {
 		return false, nil
 	}
 	var columns []engine.Column
 	for _, i := range fields {
 		columns = append(columns, r.live(g, i))
 	}
-	for i, f := range x.Key {
-		j := columnIndex(g.t, g.name(i))
-		if j < 0 || f.Text {
-			return false, nil
-		}
-		if plain := r.s.f.match("l", "k", f, g.t.Columns[j]); plain != "l = k" && plain != `l COLLATE "C" = k` {
-			return false, nil // no index would find it
-		}
-	}
 	can, err := w.rewrites(ctx, tx, g.t, columns, x.Rows)
 	if err != nil || !can {
 		return false, err
 	}
-	hits, err := r.fills(ctx, tx, g, fields)
-	if err != nil {
-		return false, err
+	only := r.alonePut(g, fields)
+	var hits int64
+	if x.uncount = only && !slices.ContainsFunc(columns, func(c engine.Column) bool { return c.Default != "" || c.NotNull || !c.Portable }); !x.uncount {
+		if hits, err = r.fills(ctx, tx, g, fields); err != nil {
+			return false, err
+		}
 	}
 	if err := r.s.within(ctx, tx, "dbrollback_anew", true, func() error { return w.rewrite(ctx, tx, r, g, fields) }); err != nil {
+		x.uncount = false
 		if _, server := engine.AsError(err); server && ctx.Err() == nil {
 			return false, nil // what the server has against a rewrite it may not have against an UPDATE, or says better there
 		}
 		return false, err
 	}
 	r.of(x.Home).Updated += hits
+	x.anew = only
 	x.wrote = x.wrote || slices.ContainsFunc(fields, func(i int) bool { return x.Fields[i].Seal != "" })
 	return true, nil
 }
 
-// entries is the data of a capture without the entries of rows that the application put there since.
+// rewritable tells whether a capture is of columns of all rows, which an index on its keys finds.
+func (r *Restorer) rewritable(g *target) bool {
+	x := g.x
+	if len(x.Key) == 0 || x.Ops || x.Moved {
+		return false
+	}
+	for i, f := range x.Key {
+		j := columnIndex(g.t, g.name(i))
+		if j < 0 || f.Text {
+			return false
+		}
+		if plain := r.s.f.match("l", "k", f, g.t.Columns[j]); plain != "l = k" && plain != `l COLLATE "C" = k` {
+			return false
+		}
+	}
+	return true
+}
+
+// alonePut tells whether a rewrite puts back all that there is of a table, so that nothing is left to be done about it but the proof, which
+// compares the very images that an UPDATE would.
+func (r *Restorer) alonePut(g *target, fields []int) bool {
+	x := g.x
+	if x.Bystander || x.Seal.Mode != sealPresent || len(fields) != len(g.fields) || len(fields) != len(x.Fields) ||
+		slices.ContainsFunc(r.captures, func(y *restoring) bool { return y != x && y.Home == x.Home && y.Kind != Definition }) {
+		return false
+	}
+	kept, live := r.images(g, fields, false)
+	proof, stands := r.images(g, fields, true)
+	return slices.Equal(kept, proof) && slices.Equal(live, stands)
+}
+
+// entriesOf is the data of a capture without the entries of rows that the application put there since.
 func (r *Restorer) entriesOf(x *restoring) string {
 	if !x.work {
 		return r.s.own(x.data()) + " d"
@@ -120,6 +147,10 @@ func (d postgresDialect) rewrite(ctx context.Context, q engine.Querier, r *Resto
 		}
 		index, keys = append(index, column), append(keys, "d."+k(i))
 	}
+	var synchronized string
+	if err := q.QueryRowContext(ctx, "SELECT current_setting('synchronize_seqscans')").Scan(&synchronized); err != nil {
+		return fmt.Errorf("read settings: %w", err)
+	}
 	script := []string{
 		"SET LOCAL synchronize_seqscans = off", // the table is read from its beginning
 		fmt.Sprintf("CREATE INDEX %s ON %s (%s)", s.q("dbrollback_find_"+compact(x.ID)), s.own(x.data()), list(index)),
@@ -142,7 +173,7 @@ func (d postgresDialect) rewrite(ctx context.Context, q engine.Querier, r *Resto
 		after = append(after, "CLOSE "+s.q(name), fmt.Sprintf("DROP FUNCTION %s(%s)", s.own(name), list(arguments)))
 	}
 	script = append(script, fmt.Sprintf("ALTER TABLE ONLY %s %s", s.db.Quote(g.t.Name), list(alters)))
-	script = append(append(script, after...), "DROP INDEX "+s.own("dbrollback_find_"+compact(x.ID)), "SET LOCAL synchronize_seqscans TO DEFAULT")
+	script = append(append(script, after...), "DROP INDEX "+s.own("dbrollback_find_"+compact(x.ID)), "SET LOCAL synchronize_seqscans = "+synchronized)
 	for _, query := range script {
 		if _, err := q.ExecContext(ctx, query); err != nil {
 			return fmt.Errorf("put back columns of %s: %w", x.Home, err)

@@ -35,7 +35,10 @@ func (x *Restoration) Apply(ctx context.Context, tx engine.Querier, c *Capturer)
 			if err := x.forget(ctx, tx); err != nil {
 				return err
 			}
-			return c.Seal(ctx, tx, nil)
+			if err := c.Seal(ctx, tx, nil); err != nil {
+				return err
+			}
+			return x.settled(ctx)
 		})
 	})
 	return x.previews(), append(x.overridden, x.conflicts...), err

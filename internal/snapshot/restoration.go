@@ -37,6 +37,7 @@ type Ask struct {
 	Map        map[string]string // captured name -> name of now
 	OnConflict Policy
 	Captures   bool // not from a journal, whatever it knows
+	Written    bool `json:"-"` // from the journal alone, whatever was captured
 	Related    bool // tables tied by foreign keys come along, as far as they were captured
 	Samples    int  // rows shown of each kind of change
 }
@@ -219,6 +220,9 @@ func (x *Restoration) Preview(ctx context.Context, tx engine.Querier) ([]Preview
 			return x.previewCopy(ctx, tx)
 		}
 		if err := x.compare(ctx, tx); err != nil {
+			return err
+		}
+		if err := x.settled(ctx); err != nil {
 			return err
 		}
 		if err := x.foresee(ctx, tx); err != nil {

@@ -43,7 +43,8 @@ type Restorer struct {
 	// The statements that run while the captures go back; whether they are known.
 	statements []effects.Statement
 	told       bool
-	settled    int // number of the statement after which captures were last put back early
+	recalled   bool // by Recall: the captures are on their way back in a run that was cut off
+	settled    int  // number of the statement after which captures were last put back early
 }
 
 // Record names the captures of the run that puts these back. What is put back before the run's last statement takes the place of
@@ -80,6 +81,8 @@ type restoring struct {
 	bag     *bag              // of a table without a key
 	wrote   bool              // something of it was put back where it was sealed
 	placed  bool              // all that was gone of it was put back when its place came back
+	anew    bool              // all of it was put back by one rewrite of its table: it is only written again when the proof fails
+	uncount bool              // the rows that this changed are counted with the proof
 	alone   bool              // rows of a table without a key were put into an empty table: whatever stands there is theirs
 	settled bool              // it was put back early, because a constraint needed it
 	moving  *capture          // its seal as it follows the statements of this run; nil: as the capture has it

@@ -217,6 +217,6 @@ func (r *Restorer) Recall(text string) error {
 			*r.of(x.Home) = rep
 		}
 	}
-	r.checked = true
+	r.checked, r.recalled = true, true
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 // A value of a column that is gone goes back by the key of its row, whatever the application has made of the rest of the row since.
 // But when it gave the row another key, and its old one to a new row, the value would go to the wrong one. So the seal of such captures
 // also has a hash of everything else in the row: where a row of a new key has exactly what a captured row had, and the row under the
-// captured key has not, the row has moved.
+// captured key has not, the row has moved. Rows that were alike in everything but their keys tell nothing.
 
 // rest gives the columns that a row which moved to another key takes along: all that are not of the key. There are none where nothing
 // captured is gone, where a capture has not all rows, and where seals follow the statements.
@@ -63,7 +63,7 @@ func (r *Restorer) reused(ctx context.Context, tx engine.Querier, x *restoring, 
 	from, hash := s.f.from(s.db, t), s.hash(s.images(x.Seal.Rest, t, "t"))
 	strangers := fmt.Sprintf("SELECT %s FROM %s t WHERE NOT EXISTS (SELECT 1 FROM %s WHERE %s)", hash, from, known, s.on(x.capture, t, "t", "d", name, k))
 	found, err := r.marked(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s JOIN %s t ON %s WHERE %s", insertedSince, entries, from, s.on(x.capture, t, "t", "d", name, k),
-		all("d.r IN ("+strangers+")", hash+" <> d.r", r.free(x))))
+		all(fmt.Sprintf("d.r IN (SELECT s.r FROM %s s WHERE s.r IN (%s) GROUP BY s.r HAVING count(*) = 1)", s.own(x.companion()), strangers), hash+" <> d.r", r.free(x))))
 	if err != nil || found == 0 {
 		return err
 	}

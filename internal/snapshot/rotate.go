@@ -96,6 +96,48 @@ func (r *Restorer) retrace(ctx context.Context, tx engine.Querier, g *target, qu
 	return n, true, err
 }
 
+// renumber puts back numbers that the server handed out otherwise when the column was made again, so that rows hold each other's: one row of each
+// circle waits on 0 meanwhile. Where that does not work out nothing is changed.
+func (r *Restorer) renumber(ctx context.Context, tx engine.Querier, g *target, query string, left []int64) (n int64, ok bool, err error) {
+	s, x := r.s, g.x
+	i := slices.IndexFunc(g.fields, func(i int) bool { return r.live(g, i).Identity == "auto_increment" })
+	if i < 0 || r.bare || len(left) > 10_000 {
+		return 0, false, nil
+	}
+	sets := r.unstamped(g, [][2]string{{s.q(r.live(g, g.fields[i]).Name), "0"}})
+	on := s.on(x.capture, g.t, "t", "d", g.name, x.goal)
+	if _, err := exec(ctx, tx, "put back values of "+x.Home.String(), "SAVEPOINT dbrollback_renumber"); err != nil {
+		return 0, false, err
+	}
+	circle := func() (n int64, err error) {
+		for len(left) > 0 {
+			aside := s.update(s.f.from(s.db, g.t), "t", sets, r.source(x), all(on, fmt.Sprintf("d.n = %d", left[0])))
+			if _, err := r.attempt(ctx, tx, "put back values of "+x.Home.String(), aside); err != nil {
+				return n, err
+			}
+			todo := append(slices.Clone(left[1:]), left[0])
+			m, rest, err := r.each(ctx, tx, x, query, todo)
+			if n += m; err != nil {
+				return n, err
+			}
+			if len(rest) == len(left) || slices.Contains(rest, left[0]) { // what holds the number is not among them
+				return n, errCircle
+			}
+			left = rest
+		}
+		return n, nil
+	}
+	if n, err = circle(); err != nil {
+		if !taken(err) && !errors.Is(err, errCircle) {
+			return 0, false, err
+		}
+		_, err = exec(context.WithoutCancel(ctx), tx, "put back values of "+x.Home.String(), "ROLLBACK TO SAVEPOINT dbrollback_renumber")
+		return 0, false, err
+	}
+	_, err = exec(ctx, tx, "put back values of "+x.Home.String(), "RELEASE SAVEPOINT dbrollback_renumber")
+	return n, true, err
+}
+
 // errCircle: rows still hold each other's values.
 var errCircle = errors.New("unique values are taken")
 

@@ -42,6 +42,9 @@ func (x *Restoration) aside(ctx context.Context, tx engine.Querier) (l *lot, int
 			return nil, into, nil, err
 		}
 	}
+	if err := x.settled(ctx); err != nil { // before something is made
+		return nil, into, nil, err
+	}
 	l.x = l.entries.capture
 	l.preview.Into = into.String()
 	for i, f := range l.x.Fields {

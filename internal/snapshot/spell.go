@@ -52,11 +52,10 @@ func (s *Store) typed(c engine.Column) string {
 
 // differ is the condition that two rows, given by their images, are not the same by bytes.
 func (s *Store) differ(a, b []string) string {
-	exact := s.hash(a) + " <> " + s.hash(b)
-	if s.f.apart == nil {
-		return exact
+	if s.f.apart != nil {
+		return s.f.apart(a, b)
 	}
-	return s.f.apart(a, b) + " AND " + exact
+	return s.hash(a) + " <> " + s.hash(b)
 }
 
 // as makes a value, as back gives it, exactly one of the live column's type.

@@ -35,7 +35,7 @@ func (d sqliteDialect) observe(ctx context.Context, q engine.Querier, watched []
 			if err != nil {
 				return err
 			}
-			if there == 0 {
+			if there == 0 || x.trail {
 				continue
 			}
 			// Rows that REPLACE removes fire no trigger, but they are missing in the sum.

@@ -95,8 +95,7 @@ type flavour struct {
 	nothing string
 	// lasting: session settings outlive the transaction that made them.
 	lasting bool
-	// apart tells cheaply that two rows of equal types may differ: false only when their bytes are the same; nil: nothing is cheaper
-	// than their hashes.
+	// apart is the condition that two rows are not the same by bytes; nil: nothing is cheaper than to compare their hashes.
 	apart func(a, b []string) string
 	// image is what of a kept value goes into a hash; nil: the value.
 	image func(ref string, f field) string

@@ -32,7 +32,7 @@ func Diff(before, after Fingerprint) []Difference {
 		}
 	}
 	for _, b := range lost {
-		i := slices.IndexFunc(found, func(a Object) bool { return sameButName(b, a) })
+		i := slices.IndexFunc(found, func(a Object) bool { return SameButName(b, a) })
 		if i < 0 {
 			out = append(out, Difference{Kind: b.Kind, Object: b.Name, Before: shown(b)})
 			continue
@@ -59,7 +59,7 @@ func positioned(o Object) string {
 	return o.Definition + " (column " + itoa(o.Position) + ")"
 }
 
-// sameButName tells whether two objects are one, but for a name of which the engine made up at least one.
-func sameButName(a, b Object) bool {
+// SameButName tells whether two objects are one, but for a name of which the engine made up at least one.
+func SameButName(a, b Object) bool {
 	return (a.Generated || b.Generated) && a.Kind == b.Kind && a.Table == b.Table && a.Definition == b.Definition
 }

@@ -242,7 +242,7 @@ func cosmeticPairs(before, after Fingerprint) map[string]bool {
 	lost, found := onlyIn(before, after), onlyIn(after, before)
 	for _, d := range lost {
 		for _, k := range found {
-			if !out[k] && sameButName(before[d], after[k]) {
+			if !out[k] && SameButName(before[d], after[k]) {
 				out[d], out[k] = true, true
 				break
 			}

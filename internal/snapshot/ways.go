@@ -1,0 +1,78 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// How captured data goes back.
+const (
+	ByRename  = "rename"            // the kept table takes its place again
+	ByRewrite = "rewrite"           // the table is written once, with the columns in it
+	ByUpdate  = "update"            // the rows that are there are updated
+	ByInsert  = "insert"            // rows are inserted
+	BySize    = "update or rewrite" // as the table is by then
+)
+
+// Way is how one capture would go back as things are now.
+type Way struct {
+	Table   string   `json:"table"`
+	Kind    Kind     `json:"kind"`
+	Columns []string `json:"columns,omitempty"`
+	Rows    int64    `json:"rows"`  // captured
+	Of      int64    `json:"of"`    // rows of the table, by the server's statistics; -1 not known
+	Bytes   int64    `json:"bytes"` // of the table now, or of the capture where it is to be inserted; -1 not known
+	Way     string   `json:"way"`
+}
+
+// Ways says how the captures of the latest run of a migration in a direction would go back, the newest first. It only reads.
+func (s *Store) Ways(ctx context.Context, q engine.Querier, migration int64, direction string) ([]Way, error) {
+	r, err := s.Restorer(ctx, q, migration, direction)
+	if err != nil || r == nil {
+		return nil, err
+	}
+	var out []Way
+	for _, x := range slices.Backward(r.captures) {
+		if x.Kind == Definition || x.Rows == 0 && x.Kind != Kept {
+			continue
+		}
+		w := Way{Table: x.Home.String(), Kind: x.Kind, Columns: x.Columns, Rows: x.Rows, Of: -1, Bytes: x.Bytes, Way: ByInsert}
+		t, err := s.db.Inspect(ctx, q, x.Home)
+		switch {
+		case errors.Is(err, engine.ErrNoTable):
+			t = nil
+		case err != nil:
+			return nil, err
+		default:
+			w.Of = t.Rows
+		}
+		switch {
+		case x.Kind == Kept:
+			w.Way = ByRename
+		case t != nil && (x.Kind == Columns || x.Ops):
+			w.Way, w.Bytes = ByUpdate, t.Bytes
+			if w.Way, err = r.way(ctx, q, x, t); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, w)
+	}
+	return out, nil
+}
+
+// way chooses as Place will, once Down has made the columns again.
+func (r *Restorer) way(ctx context.Context, q engine.Querier, x *restoring, t *engine.Table) (string, error) {
+	w, ok := r.s.d.(rewriter)
+	gone := !slices.ContainsFunc(x.Fields, func(f field) bool { return f.Seal != "" })
+	if !ok || !gone || !r.rewritable(&target{x: x, t: t, name: func(i int) string { return r.column(t, x.Key[i].Name) }}) {
+		return ByUpdate, nil
+	}
+	can, err := w.rewrites(ctx, q, t, nil, x.Rows)
+	if err != nil || !can {
+		return ByUpdate, err
+	}
+	return ByRewrite, nil
+}
