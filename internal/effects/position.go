@@ -64,9 +64,10 @@ func Locate(file, stmt string, after int) (start, end int) {
 		return -1, -1
 	}
 	want := strings.Split(strings.ReplaceAll(strings.TrimSpace(stmt), "\r\n", "\n"), "\n")
+	commented := strings.HasPrefix(want[0], "--") // between StatementBegin and StatementEnd they stay
 	for _, same := range []func(got, want string) bool{sameLine, sameShape} {
 		for at := lineStart(file, after); at < len(file); at = nextLine(file, at) {
-			if isCommentLine(file, at) {
+			if isCommentLine(file, at) && !commented {
 				continue
 			}
 			if end := matchLines(file, at, want, same); end >= 0 {

@@ -35,6 +35,20 @@ func TestLocate(t *testing.T) {
 	}
 }
 
+// Between StatementBegin and StatementEnd goose keeps the comments, also one at the top: a whole script of another tool stands there.
+func TestLocateBehindAComment(t *testing.T) {
+	file := "-- +goose Up\n-- why\n-- +goose StatementBegin\n-- why\nSELECT 1;\nSELECT 2;\n-- +goose StatementEnd\n" +
+		"-- +goose Down\n-- +goose StatementBegin\n  -- why\nSELECT 3;\n-- +goose StatementEnd\n"
+	start, end := Locate(file, "-- why\nSELECT 1;\nSELECT 2;", 0)
+	if line, _ := Position(file, start); line != 4 {
+		t.Errorf("Up at line %d", line)
+	}
+	start, _ = Locate(file, "-- why\nSELECT 3;", end)
+	if line, column := Position(file, start); line != 10 || column != 3 {
+		t.Errorf("Down at %d:%d", line, column)
+	}
+}
+
 func TestLocateWithoutAMatch(t *testing.T) {
 	// Whatever has become of the text, the next line of code is the best that can be said.
 	start, _ := Locate("-- +goose Up\n\n-- x\nSELECT 1;\n", "something else", 0)
