@@ -141,7 +141,7 @@ func page(all results) string {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %d | %d | %.3f %s | %s | %.3f %s | %.2f | %s | %s | %s |\n", r.Case, r.Engine, r.Rows, r.Rounds, r.Ours, r.Unit, r.Than, r.Peer, r.Unit, r.Ratio, goal, r.met(), r.Load)
 	}
-	b.WriteString("\nTo repeat one case: `make bench CASE='DROP_COLUMN.*/postgres' ROWS=2000000`. The numbers are in [benchmarks.json](benchmarks.json).\n")
+	b.WriteString("\nTo repeat one case: `make bench CASE='DROP_COLUMN.*/postgres' ROWS=2000000`. The numbers are in [benchmarks.json](benchmarks.json); what those consist of that miss their goals, in [costs.md](costs.md).\n")
 	return b.String()
 }
 

@@ -1,13 +1,10 @@
 package engine
 
 import (
-	"context"
 	"crypto/tls"
 	"net"
 	"strconv"
 	"strings"
-
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Link is what a client of the server's replication protocol needs to reach the target. It carries the password, and is for that
@@ -46,17 +43,4 @@ func mysqlLink(target Target, pass string, secure *tls.Config) Link {
 		l.TLS.ServerName = host
 	}
 	return l
-}
-
-// Replication opens a connection of PostgreSQL's replication protocol to the target database. The caller closes it.
-func (db *DB) Replication(ctx context.Context) (*pgconn.PgConn, error) {
-	c := db.replication.Copy()
-	c.RuntimeParams["replication"] = "database"
-	c.RuntimeParams["application_name"] = db.options.ApplicationName
-	c.BuildContextWatcherHandler = nil
-	conn, err := pgconn.ConnectConfig(ctx, c)
-	if err != nil {
-		return nil, connectError(err, db.Target)
-	}
-	return conn, nil
 }

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Options are the session settings; zero means the server's own.
@@ -40,9 +38,7 @@ type DB struct {
 	options Options
 	dialect dialect
 	level   sql.IsolationLevel // of a session's transactions
-
-	link        Link           // MySQL and MariaDB
-	replication *pgconn.Config // PostgreSQL
+	link    Link               // MySQL and MariaDB
 }
 
 // ErrNoTable says that there is no table, view or other relation of that name.

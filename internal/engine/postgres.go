@@ -37,7 +37,6 @@ func openPostgres(d dsn, db *DB) error {
 	db.Caps = Caps{TransactionalDDL: true, LongText: "text", Schemas: true, HeldLocks: heldPostgres, LockWait: "SET lock_timeout = "}
 	db.dialect = postgres{}
 	db.level = sql.LevelReadCommitted
-	db.replication = c.Config.Copy()
 	db.DB = stdlib.OpenDB(*c, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
 		// row_security off: a policy that would hide rows is an error, not a smaller result.
 		const settings = "SELECT set_config('row_security', 'off', false), " +

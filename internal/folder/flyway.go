@@ -17,6 +17,9 @@ import (
 // flywayName: a prefix, a version whose parts are set off by dots or underscores, two underscores, a description.
 var flywayName = regexp.MustCompile(`^([VUB])([0-9]+(?:[._][0-9]+)*)__(.*)\.sql$|^(R)__(.*)\.sql$`)
 
+// flywayCallback: an event, and perhaps a description.
+var flywayCallback = regexp.MustCompile(`^((before|after)(Each)?(Migrate|Undo|Validate|Baseline|Repair|Info|Clean|Version|Repeatables|Connect|CreateSchema|Deploy|Check)[A-Za-z]*|createSchema)(__.*)?\.sql$`)
+
 // IsFlyway says whether a path is named like a migration of Flyway.
 func IsFlyway(file string) bool { return flywayName.MatchString(path.Base(filepath.ToSlash(file))) }
 
@@ -34,6 +37,9 @@ func (r *reader) flyway() ([]*script, error) {
 		m := flywayName.FindStringSubmatch(path.Base(name))
 		switch {
 		case m == nil:
+			if flywayCallback.MatchString(path.Base(name)) {
+				r.left = append(r.left, r.path(name)+": a callback, which Flyway runs before or after the others: goose has no such files")
+			}
 			continue
 		case m[4] == "R":
 			r.left = append(r.left, r.path(name)+": repeatable, run again whenever it changes: goose has no such migrations")

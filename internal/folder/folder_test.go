@@ -429,8 +429,8 @@ func TestLargeFilesAreNoMigrations(t *testing.T) {
 }
 
 func TestWhatIsLeft(t *testing.T) {
-	f := open(t, Auto, effects.Postgres, "\n-- V1__a.sql --\n-- R__v.sql --\n-- U7__x.sql --\n-- B1__b.sql --\n")
-	if len(f.Left) != 3 || len(f.Migrations) != 1 {
+	f := open(t, Auto, effects.Postgres, "\n-- V1__a.sql --\n-- R__v.sql --\n-- U7__x.sql --\n-- B1__b.sql --\n-- afterMigrate__grants.sql --\n-- beforeEachMigrateStatement.sql --\n-- notes.sql --\n")
+	if len(f.Left) != 5 || len(f.Migrations) != 1 {
 		t.Errorf("left %q of %v", f.Left, f.Migrations)
 	}
 }

@@ -288,6 +288,7 @@ func (m *Model) cascadeColumn(t *Table, name string) {
 	}
 	for k, o := range m.allObjects() {
 		if readsFrom(m.dialect, o, t.Name.Name) {
+			m.doubtTakers(k.name.Name)
 			m.editObject(k).Doubt = true
 		}
 	}

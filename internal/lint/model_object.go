@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -18,6 +19,18 @@ func (m *Model) inTable(kind string) bool {
 	return false
 }
 
+// typeLength is what a type of an argument may have and a function's identity leaves out.
+var typeLength = regexp.MustCompile(`\([0-9, ]+\)`)
+
+// doubtTakers: functions that take rows of what a CASCADE drops go with it.
+func (m *Model) doubtTakers(relation string) {
+	for k, o := range m.allObjects() {
+		if k.args != "" && !o.Doubt && mentions(m.dialect, k.args, relation) {
+			m.editObject(k).Doubt = true
+		}
+	}
+}
+
 func (m *Model) keyOf(o effects.Object, table effects.Name) objectKey {
 	k := objectKey{kind: o.Kind, name: m.key(o.Name)}
 	switch {
@@ -27,7 +40,7 @@ func (m *Model) keyOf(o effects.Object, table effects.Name) objectKey {
 		k.name.Schema = ""
 	}
 	if o.Kind == "function" || o.Kind == "procedure" || o.Kind == "aggregate" {
-		k.args = strings.ToLower(o.Args)
+		k.args = typeLength.ReplaceAllString(strings.ToLower(o.Args), "")
 	}
 	return k
 }
@@ -275,6 +288,7 @@ func (m *Model) removeObject(k objectKey, e *effects.Effect) {
 		m.dropFunctionUsers(k, e)
 	}
 	if e.Cascade {
+		m.doubtTakers(k.name.Name)
 		for ok, o := range m.allObjects() {
 			if readsFrom(m.dialect, o, k.name.Name) {
 				m.editObject(ok).Doubt = true

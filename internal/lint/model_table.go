@@ -77,6 +77,9 @@ func (m *Model) dropTable(e *effects.Effect) {
 	}
 	m.detachReferences(k, e)
 	m.tables[k] = nil
+	if e.Cascade {
+		m.doubtTakers(k.Name)
+	}
 	m.played.cleared[k] = true
 	m.touch(m.tableEntity(k))
 	for _, i := range t.Indexes {

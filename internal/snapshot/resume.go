@@ -28,6 +28,13 @@ func (s *Store) Resume(ctx context.Context, q engine.Querier, id string, m Meta,
 		return nil, err
 	}
 	for _, r := range rows {
+		if r.Kind == Kept && !s.db.Caps.TransactionalDDL && r.Statement > len(past.Statements) && s.missing(ctx, s.db, s.db.Own(r.data())) {
+			// Its row was written ahead of a statement that never ran: the table is where it was.
+			if err := s.setStatus(ctx, q, r.ID, statusVoid); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		r.live = r.Shape
 		c.captures = append(c.captures, r.capture)
 		if len(r.Key) == 0 && r.Kind != Definition {

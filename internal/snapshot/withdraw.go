@@ -36,7 +36,9 @@ func (r *Restorer) Withdraw(ctx context.Context, q engine.Querier, n engine.Name
 				})
 			})
 		} else {
-			err = s.aside(ctx, fmt.Sprintf("RENAME TABLE %s TO %s", s.db.Quote(n), s.own(x.data())))
+			if err = s.exchanged(ctx, x.capture, t); err == nil { // as far as that came
+				err = s.aside(ctx, fmt.Sprintf("RENAME TABLE %s TO %s", s.db.Quote(n), s.own(x.data())))
+			}
 		}
 		if err != nil {
 			return false, fmt.Errorf("move %s aside again: %w", n, err)
