@@ -2,6 +2,7 @@ package journal_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,17 +18,21 @@ type moment struct {
 }
 
 // TestColumnsCrossed: a column that somebody gave another's name, or dropped and made again, never gets what was recorded of the other: the
-// journal is not used over it, status says why, and the table stays as it is.
+// journal is not used over it, status says why, and the table stays as it is. MySQL and MariaDB give columns no numbers by which one that was made
+// again could be told; docs/journal.md says so.
 func TestColumnsCrossed(t *testing.T) {
 	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		rename := func(a, b string) string { return "ALTER TABLE pair RENAME COLUMN " + a + " TO " + b }
-		for what, alters := range map[string][]string{
-			"renamed":               {rename("a", "c")},
-			"swapped":               {rename("a", "c"), rename("b", "a"), rename("c", "b")},
-			"dropped, made again":   {"ALTER TABLE pair DROP COLUMN b", "ALTER TABLE pair ADD COLUMN b integer"},
-			"another took its name": {rename("b", "c"), "ALTER TABLE pair ADD COLUMN b integer", "ALTER TABLE pair DROP COLUMN c"},
-		} {
+		cases := map[string][]string{
+			"renamed": {rename("a", "c")},
+			"swapped": {rename("a", "c"), rename("b", "a"), rename("c", "b")},
+		}
+		if strings.HasPrefix(dsn, "postgres") || strings.HasPrefix(dsn, "sqlite") {
+			cases["dropped, made again"] = []string{"ALTER TABLE pair DROP COLUMN b", "ALTER TABLE pair ADD COLUMN b integer"}
+			cases["another took its name"] = []string{rename("b", "c"), "ALTER TABLE pair ADD COLUMN b integer", "ALTER TABLE pair DROP COLUMN c"}
+		}
+		for what, alters := range cases {
 			w := newWorld(t, dsn, "DROP TABLE IF EXISTS pair", "CREATE TABLE pair (id integer NOT NULL PRIMARY KEY, a integer, b integer)", "INSERT INTO pair VALUES (1, 10, 20), (2, 11, 21), (3, 12, 22)")
 			w.enable("pair")
 			at := w.now()
