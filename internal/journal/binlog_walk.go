@@ -157,11 +157,11 @@ func (w *walk) rows(ctx context.Context, e *replication.RowsEvent) error {
 	if !w.after {
 		return nil
 	}
-	if err := w.fits(t, e); err != nil {
-		return err
-	}
 	if e.Type() == replication.EnumRowsEventTypeUnknown {
 		return w.gap("rows of " + t.name.String() + " are in it in part only (binlog_row_value_options was PARTIAL_JSON)")
+	}
+	if err := w.fits(t, e); err != nil {
+		return err
 	}
 	per, op := 1, map[replication.EnumRowsEventType]string{replication.EnumRowsEventTypeInsert: "i", replication.EnumRowsEventTypeUpdate: "u", replication.EnumRowsEventTypeDelete: "d"}[e.Type()]
 	if op == "u" {

@@ -218,6 +218,11 @@ func (w *inverting) doubt(ctx context.Context, tx engine.Querier) error {
 	if err != nil || bad == 0 {
 		return err
 	}
+	if settled := w.h.changes.Settled; settled != nil {
+		if err := settled(ctx); err != nil { // a row that was gone was made anew since the log was read: it has to be begun again
+			return err
+		}
+	}
 	return &UnsafeError{Message: fmt.Sprintf("the journal of %s does not fit its rows: %d of them were written while it did not record", w.live.Name, bad),
 		Hint: "its triggers were off or were passed by; dbrollback journal disable and enable begin a new one, dbrollback snapshot list shows captures"}
 }
