@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -114,13 +113,6 @@ func (w *work) repair(ctx context.Context, tx engine.Querier, which func(verify.
 		return fmt.Errorf("fingerprint: %w", err)
 	}
 	want := filter(w.undo.side(false), which)
-	for key, o := range want { // one whose name the engine made up may be there under another that it made up
-		if _, there := now[key]; !there && o.Generated && slices.ContainsFunc(slices.Collect(maps.Values(now)), func(n verify.Object) bool {
-			return n.Generated && n.Kind == o.Kind && n.Table == o.Table && n.Definition == o.Definition
-		}) {
-			delete(want, key)
-		}
-	}
 	for _, stmt := range slices.Concat(verify.Repair(want, filter(w.undo.among(now, false), which)), w.leftDefaults(filter(now, which))) {
 		if _, err := tx.ExecContext(ctx, stmt); err != nil {
 			return fmt.Errorf("put back what %s of migration %d left out (%s): %w", w.r.dir, w.mig.Version, headline(stmt), err)
