@@ -410,13 +410,13 @@ func (p *mysqlParser) partitionAction(e Effect, w string) {
 	}
 	for _, name := range names {
 		e.Kind, e.Object = Truncate, Object{Kind: "partition", Name: Name{Name: name}}
-		switch {
-		case w == "EXCHANGE":
+		switch w {
+		case "EXCHANGE":
 			e.Kind = DetachPartition
 			if at := p.find(p.i, len(p.tokens), "WITHOUT"); at > 0 && p.word(at+1) == "VALIDATION" {
 				e.Refused = "EXCHANGE PARTITION … WITHOUT VALIDATION may put rows into a partition that is not theirs, where no statement finds them again"
 			}
-		case w == "DISCARD" || w == "IMPORT":
+		case "DISCARD", "IMPORT":
 			e.Refused = mysqlFiles
 		}
 		p.add(e)

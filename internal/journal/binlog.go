@@ -359,17 +359,9 @@ func (b *Binlog) lock(ctx context.Context, q engine.Querier) (more bool, err err
 			continue
 		}
 		for _, old := range []bool{false, true} {
-			rows, err := q.QueryContext(ctx, fmt.Sprintf("SELECT 1 FROM %s j LEFT JOIN %s t ON %s WHERE j.n > %d FOR UPDATE", b.j.db.Ident(w.staging), b.j.db.Quote(w.name),
-				b.j.store.Found(w.form, w.live, "t", "j", old), w.locked))
-			if err != nil {
-				return false, fmt.Errorf("lock rows of %s: %w", w.name, err)
-			}
-			for rows.Next() {
-			}
-			err = rows.Err()
-			if closing := rows.Close(); err == nil {
-				err = closing
-			}
+			var n int64 // of a column of the table, or MariaDB leaves the table out
+			err := q.QueryRowContext(ctx, fmt.Sprintf("SELECT count(t.%s) FROM %s j LEFT JOIN %s t ON %s WHERE j.n > %d FOR UPDATE", b.j.db.Ident(w.live.Keys[0].Columns[0]),
+				b.j.db.Ident(w.staging), b.j.db.Quote(w.name), b.j.store.Found(w.form, w.live, "t", "j", old), w.locked)).Scan(&n)
 			if err != nil {
 				return false, fmt.Errorf("lock rows of %s: %w", w.name, err)
 			}

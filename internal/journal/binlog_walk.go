@@ -215,7 +215,7 @@ func missing(columns []imaged, skipped []int) bool {
 
 // fits makes sure that the columns in the log are those of now.
 func (w *walk) fits(t *watched, e *replication.RowsEvent) error {
-	shape := fmt.Sprint(e.Table.ColumnType, e.Table.ColumnMeta)
+	shape := fmt.Sprintf("%d %d", e.Table.ColumnType, e.Table.ColumnMeta)
 	if t.shape == shape {
 		return nil
 	}

@@ -27,10 +27,12 @@ BEGIN
             dbrollback_s := 0;
         ELSIF dbrollback_s OPERATOR(pg_catalog.=) 0 THEN
             dbrollback_s := 1;
-        ELSIF pg_catalog.pg_xact_status((dbrollback_x OPERATOR(pg_catalog.+) dbrollback_s)::pg_catalog.text::pg_catalog.xid8) OPERATOR(pg_catalog.=) 'in progress' THEN
-            dbrollback_s := 1;
         ELSE
-            dbrollback_s := 0;
+            BEGIN
+                dbrollback_s := CASE WHEN pg_catalog.pg_xact_status((dbrollback_x OPERATOR(pg_catalog.+) dbrollback_s)::pg_catalog.text::pg_catalog.xid8) OPERATOR(pg_catalog.=) 'in progress' THEN 1 ELSE 0 END;
+            EXCEPTION WHEN invalid_parameter_value THEN
+                dbrollback_s := 0; -- a number yet to come: the row is frozen, and more than half of all numbers old
+            END;
         END IF;
         IF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
             @update;

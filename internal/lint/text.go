@@ -57,11 +57,11 @@ func writeText(w io.Writer, r *Report, colour bool) error {
 		}
 		fmt.Fprintf(b, "%s %s %s: %s\n", p.put("1", fmt.Sprintf("%s:%d:%d", f.File, f.Line, f.Column)), p.severity(f.Severity), f.Code, f.Message)
 		if line, ok := sourceLine(text, f.Line); ok {
-			b.WriteString(quoteLine(p, line, f.Line, f.Column))
+			fmt.Fprint(b, quoteLine(p, line, f.Line, f.Column))
 		}
 		if f.Fix != "" {
 			for i, l := range strings.Split(f.Fix, "\n") {
-				b.WriteString(pick(i == 0, "   fix: ", "        ") + p.put("32", l) + "\n")
+				fmt.Fprintln(b, pick(i == 0, "   fix: ", "        ")+p.put("32", l))
 			}
 		}
 	}
