@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync"
+
 	"testing"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
@@ -117,63 +117,6 @@ func TestCutOff(t *testing.T) {
 		}
 		nothing("disabled")
 	}, testdb.OnMySQL, testdb.OnMariaDB)
-}
-
-// TestTwoAtOnce: two restores of one table to two moments: the table is as at the one or as at the other, never between, and what was before
-// can be had again.
-func TestTwoAtOnce(t *testing.T) {
-	t.Parallel()
-	testdb.Each(t, func(t *testing.T, dsn string) {
-		w := newWorld(t, dsn, item)
-		for i := range 40 {
-			w.exec(fmt.Sprintf("INSERT INTO item VALUES (%d, %d)", i, i))
-		}
-		w.enable("item")
-		read := func() map[string]string { return w.rows("item", []string{"id"}, []string{"v"}) }
-		ask := func(m moment) snapshot.Ask {
-			return snapshot.Ask{Tables: names([]string{"item"}), At: m.at, Mode: snapshot.Replace}
-		}
-		var moments []moment
-		for i := range 2 {
-			moments = append(moments, moment{w.now(), read()})
-			w.exec(fmt.Sprintf("UPDATE item SET v = v + %d WHERE id %% 2 = %d", 100*(i+1), i), fmt.Sprintf("DELETE FROM item WHERE id %% 5 = %d", i), fmt.Sprintf("INSERT INTO item VALUES (%d, 1)", 100+i))
-		}
-		for round := range 3 {
-			var wg sync.WaitGroup
-			errs := make([]error, len(moments))
-			for i, m := range moments {
-				wg.Add(1)
-				go func() {
-					defer wg.Done()
-					_, errs[i] = w.restore(ask(m))
-				}()
-			}
-			wg.Wait()
-			done := 0
-			for _, err := range errs {
-				e, ok := engine.AsError(err)
-				switch {
-				case err == nil:
-					done++
-				case !ok || e.Class != engine.LockTimeout:
-					t.Errorf("round %d: %v", round, err)
-				}
-			}
-			if done == 0 {
-				t.Errorf("round %d: neither came to its end: %v", round, errs)
-			}
-			got := fmt.Sprint(read())
-			if got != fmt.Sprint(moments[0].rows) && got != fmt.Sprint(moments[1].rows) {
-				t.Errorf("round %d: the table is as at neither moment: %s", round, got)
-			}
-		}
-		for _, m := range moments {
-			if _, err := w.restore(ask(m)); err != nil {
-				t.Fatal(err)
-			}
-			w.same("alone", m.rows, read())
-		}
-	}, testdb.Everywhere()...)
 }
 
 // TestNoRoom: where the journal finds no room, the write that it was to record fails as a whole, and says so to the application; what

@@ -21,19 +21,6 @@ func (w *work) reorder(ctx context.Context, q engine.Querier) error {
 	if err != nil {
 		return fmt.Errorf("fingerprint: %w", err)
 	}
-	const last = 1 << 30
-	was := func(o verify.Object) int {
-		if c, ok := w.undo[o.Key()]; ok {
-			if c.Before != nil {
-				return c.Before.Position
-			}
-			return last
-		}
-		if b, ok := w.before[o.Key()]; ok {
-			return b.Position
-		}
-		return last
-	}
 	columns := map[engine.Name][]verify.Object{}
 	moved := map[engine.Name]bool{}
 	for _, o := range now {
@@ -48,15 +35,69 @@ func (w *work) reorder(ctx context.Context, q engine.Querier) error {
 		if !moved[table] {
 			continue
 		}
-		slices.SortFunc(list, func(a, b verify.Object) int { return cmp.Or(was(a)-was(b), a.Position-b.Position) })
-		order := make([]string, len(list))
-		for i, o := range list {
-			order[i] = strings.TrimPrefix(o.Name, table.String()+".")
-		}
-		for _, stmt := range verify.Reorder(w.r.m.db, now, table, order) {
+		for _, stmt := range verify.Reorder(w.r.m.db, now, table, w.order(table, list)) {
 			if _, err := q.ExecContext(ctx, stmt); err != nil {
 				return fmt.Errorf("put the columns of %s back into their order (%s): %w", table, headline(stmt), err)
 			}
+			w.capturer.Stale()
+		}
+	}
+	return nil
+}
+
+// order gives the columns of a table in the order that they had; those that came otherwise stay behind the others.
+func (w *work) order(table engine.Name, list []verify.Object) []string {
+	const last = 1 << 30
+	was := func(o verify.Object) int {
+		if c, ok := w.undo[o.Key()]; ok {
+			if c.Before != nil {
+				return c.Before.Position
+			}
+			return last
+		}
+		if b, ok := w.before[o.Key()]; ok {
+			return b.Position
+		}
+		return last
+	}
+	slices.SortFunc(list, func(a, b verify.Object) int { return cmp.Or(was(a)-was(b), a.Position-b.Position) })
+	order := make([]string, len(list))
+	for i, o := range list {
+		order[i] = strings.TrimPrefix(o.Name, table.String()+".")
+	}
+	return order
+}
+
+// remake makes tables anew whose columns or constraints are not what they were, where the engine changes them in no other way.
+func (w *work) remake(ctx context.Context, q engine.Querier) error {
+	if w.undo == nil {
+		return nil
+	}
+	now, err := w.fingerprint(ctx, q)
+	if err != nil {
+		return fmt.Errorf("fingerprint: %w", err)
+	}
+	want, have := expected(w.undo, w.before, now)
+	differ := map[engine.Name]bool{}
+	for _, sides := range [][2]verify.Fingerprint{{want, have}, {have, want}} {
+		for key, o := range sides[0] {
+			if slices.Contains([]string{"table", "column", "primary key", "unique", "check", "foreign key"}, o.Kind) && sides[1][key].Definition != o.Definition {
+				differ[o.Table] = true
+			}
+		}
+	}
+	for table := range differ {
+		var list []verify.Object
+		for _, o := range now {
+			if o.Kind == "column" && o.Table == table {
+				list = append(list, o)
+			}
+		}
+		done, err := verify.Rebuild(ctx, w.r.m.db, q, want, have, now, table, w.order(table, list))
+		if err != nil {
+			return fmt.Errorf("make %s anew as it was: %w", table, err)
+		}
+		if done {
 			w.capturer.Stale()
 		}
 	}

@@ -3,8 +3,10 @@ package migrate_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -144,6 +146,48 @@ func TestJournalFollowsMigrations(t *testing.T) {
 		f.exec("DELETE FROM note;\nINSERT INTO note (id, body, c) VALUES (1, 'one', 1), (2, 'two', 2), (3, 'three', 3)")
 		if got := f.dump(); got != before {
 			t.Errorf("something was left behind:\n%s", testdb.Diff(before, got))
+		}
+	}, testdb.Everywhere()...)
+}
+
+// TestTwoJournalRestoresAtOnce: two restores of one table to two moments of its journal: one comes after the other, so that the table is as at the one
+// moment or as at the other, never between.
+func TestTwoJournalRestoresAtOnce(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		fill(t, dsn)
+		program := func(args ...string) testdb.Result {
+			return testdb.Run(t, testdb.Command{Args: append(args, "--no-progress", "--lock-timeout", "60s", "--dsn", dsn)})
+		}
+		if r := program("journal", "enable", "people"); r.Code != 0 {
+			t.Fatal(r)
+		}
+		read := func() string {
+			return strings.Join(testdb.Query(t, dsn, "SELECT id, name, score, note FROM people ORDER BY id"), "\n")
+		}
+		var at, want [2]string
+		for i := range at {
+			at[i], want[i] = serverTime(t, dsn).Format(time.RFC3339Nano), read()
+			testdb.Exec(t, dsn, fmt.Sprintf("UPDATE people SET score = score + %d WHERE id %% 2 = %d", 100*(i+1), i),
+				fmt.Sprintf("DELETE FROM people WHERE id %% 7 = %d AND id NOT IN (SELECT person_id FROM orders)", i), fmt.Sprintf("INSERT INTO people (id, name, score) VALUES (%d, 'later', 1)", 90001+i))
+		}
+		for round := range 2 {
+			var both sync.WaitGroup
+			var results [2]testdb.Result
+			for i := range at {
+				both.Go(func() {
+					results[i] = program("restore", "--table", "people", "--at", at[i], "--mode", "replace", "--yes")
+				})
+			}
+			both.Wait()
+			for _, r := range results {
+				if r.Code != 0 {
+					t.Errorf("round %d: %v", round, r)
+				}
+			}
+			if got := read(); got != want[0] && got != want[1] {
+				t.Errorf("round %d: the table is as at neither moment:\n%.2000s", round, testdb.Diff(want[0], got))
+			}
 		}
 	}, testdb.Everywhere()...)
 }

@@ -130,7 +130,7 @@ func (o sqliteObject) add(db *engine.DB, f Fingerprint, all []sqliteObject) {
 			if name == "" { // what it says is all that it can be told by
 				name = c.definition
 			}
-			put(Object{Kind: c.kind, Name: o.name + "." + name, Definition: c.definition, Rank: 80, Generated: c.name == ""})
+			put(Object{Kind: c.kind, Name: o.name + "." + name, Definition: c.definition, Text: c.text, Rank: 80, Generated: c.name == ""})
 		}
 	default:
 		x := Object{

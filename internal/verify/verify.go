@@ -22,6 +22,7 @@ type Object struct {
 	Create     []string    `json:"create,omitempty"`    // statements that make it when what it belongs to exists
 	Drop       []string    `json:"drop,omitempty"`      // statements that remove it and nothing else; they fail rather than take dependent objects along
 	Alter      []string    `json:"alter,omitempty"`     // statements that turn another definition into this one, in place; empty when only Drop and Create do
+	Text       string      `json:"text,omitempty"`      // as written within CREATE TABLE, where that alone can make it
 	Needs      []string    `json:"needs,omitempty"`     // keys of the objects that a view reads: it is in the way when one of them changes
 	Rank       int         `json:"rank,omitempty"`      // order of creation: lower first
 	Position   int         `json:"position,omitempty"`  // of a column; a difference in it alone is cosmetic
