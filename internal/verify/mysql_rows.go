@@ -28,7 +28,8 @@ func mysqlHash(exprs []string) string {
 // hashExpr is the column itself where its text, read as bytes, says all that there is to say.
 //
 // The text of FLOAT is rounded, and of DOUBLE(10,2), too: times 1e0 gives all digits that the number needs, and
-// keeps the sign of 0. TIMESTAMP is printed in the session's time zone, in which an hour may be two. The empty
+// keeps the sign of 0; MySQL cuts that text off after 22 signs, so that what is missing follows; the half is taken where to read
+// the text again might give more than there can be. TIMESTAMP is printed in the session's time zone, in which an hour may be two. The empty
 // text can be a label of ENUM, or what stands there for no label; as a label of SET it hides among others. A long value is hashed by
 // itself, because CONCAT gives NULL for more than max_allowed_packet.
 func (mysql) hashExpr(db *engine.DB, c engine.Column, qualifier string) string {
@@ -40,6 +41,9 @@ func (mysql) hashExpr(db *engine.DB, c engine.Column, qualifier string) string {
 	kind, _, _ = strings.Cut(kind, " ")
 	switch kind {
 	case "float", "double", "real":
+		if db.Kind == engine.MySQL {
+			return fmt.Sprintf("CONCAT(ABS(%[1]s) < 1e300, %[2]s, '/', %[2]s - CONCAT(%[2]s) * 1e0)", expr, fmt.Sprintf("(%[1]s * IF(ABS(%[1]s) < 1e300, 1e0, 5e-1))", expr))
+		}
 		return expr + " * 1e0"
 	case "timestamp":
 		return "UNIX_TIMESTAMP(" + expr + ")"
