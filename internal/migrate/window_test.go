@@ -39,7 +39,9 @@ var windows = []window{
 		after: "ALTER TABLE items MODIFY", write: "UPDATE items SET v = 77 WHERE id = 2", want: []string{"1|10|a", "2|77|b", "3|30|c"}, conflicts: 1},
 	{name: "character set", up: "ALTER TABLE items CONVERT TO CHARACTER SET latin1;\nUPDATE other SET v = 2;", down: "ALTER TABLE items CONVERT TO CHARACTER SET utf8mb4;",
 		after: "ALTER TABLE items CONVERT", write: "UPDATE items SET note = 'new' WHERE id = 3", want: []string{"1|10|a", "2|20|b", "3|30|new"}, conflicts: 1},
-	{name: "truncate", up: "TRUNCATE TABLE items;\nUPDATE other SET v = 2;", down: "SELECT 1;",
+	{name: "truncate, exchanged", up: "TRUNCATE TABLE items;\nUPDATE other SET v = 2;", down: "SELECT 1;",
+		after: "RENAME TABLE `items`", write: "INSERT INTO items VALUES (2, 99, 'new'), (9, 9, 'nine')", want: []string{"1|10|a", "2|99|new", "3|30|c", "9|9|nine"}, conflicts: 1},
+	{name: "truncate, copied", up: "TRUNCATE TABLE items;\nUPDATE other SET v = 2 WHERE 'items' <> '';", down: "SELECT 1;",
 		after: "TRUNCATE", write: "INSERT INTO items VALUES (2, 99, 'new'), (9, 9, 'nine')", want: []string{"1|10|a", "2|99|new", "3|30|c", "9|9|nine"}, conflicts: 1},
 	{name: "two updates of the same rows", up: "UPDATE items SET v = v + 1;\nUPDATE items SET v = v * 2;", down: "SELECT 1;",
 		after: "UPDATE items SET v = v + 1", write: "UPDATE items SET v = 500 WHERE id = 2", want: []string{"1|10|a", "2|500|b", "3|30|c"}, conflicts: 1},
@@ -132,7 +134,7 @@ func (c *cutter) during(verb, after string, f func()) outcome {
 		switch {
 		case at == waiting && strings.HasPrefix(strings.TrimSpace(query), after):
 			at = seen
-		case at == seen && (query == "COMMIT" || query == "UNLOCK TABLES" || strings.Contains(query, "INTO `dbrollback_operations`") && strings.Contains(after, " RENAME ")):
+		case at == seen && (query == "COMMIT" || query == "UNLOCK TABLES" || strings.Contains(query, "`dbrollback_operations`") && strings.Contains(after, "RENAME ")):
 			at = ended
 		case at == ended:
 			at = done
