@@ -253,11 +253,11 @@ func (s *Store) facing(a, b *capture, live *engine.Table) (*compared, string) {
 			}
 			now := live.Columns[j]
 			c.columns = append(c.columns, name)
-			c.was, c.is = append(c.was, s.shown("d."+v(i), f)), append(c.is, s.shown("t."+s.q(name), s.kept(now)))
+			c.was, c.is = append(c.was, s.shown("d."+v(i), f)), append(c.is, s.standing("t."+s.q(name), now))
 			if decl, text := s.f.store(now); text == f.Text && bare(decl) == bare(f.Decl) {
 				was, is = append(was, s.image("d."+v(i), f)), append(is, s.image(s.f.value("t."+s.q(name), s.kept(now)), s.kept(now)))
 			} else {
-				was, is = append(was, s.shown("d."+v(i), f)), append(is, s.shown("t."+s.q(name), s.kept(now)))
+				was, is = append(was, s.shown("d."+v(i), f)), append(is, s.standing("t."+s.q(name), now))
 			}
 		}
 		var key []string

@@ -318,13 +318,13 @@ func (x *Restoration) samples(ctx context.Context, tx engine.Querier, l *lot) ([
 		if p.op == "i" {
 			for _, c := range l.live.Columns {
 				names = append(names, c.Name)
-				columns = append(columns, s.shown("t."+s.q(c.Name), s.kept(c)), "NULL")
+				columns = append(columns, s.standing("t."+s.q(c.Name), c), "NULL")
 			}
 		} else {
 			for _, i := range g.fields {
 				now := x.r.live(g, i)
 				names = append(names, now.Name)
-				columns = append(columns, s.shown("t."+s.q(now.Name), s.kept(now)), s.shown("d."+v(i), w.Fields[i]))
+				columns = append(columns, s.standing("t."+s.q(now.Name), now), s.shown("d."+v(i), w.Fields[i]))
 			}
 		}
 		err := s.changes(ctx, tx, fmt.Sprintf("SELECT %s FROM %s d LEFT JOIN %s t ON %s WHERE %s ORDER BY d.n LIMIT %d", list(columns), s.own(w.data()), s.f.from(s.db, l.live),
@@ -340,6 +340,12 @@ func (x *Restoration) samples(ctx context.Context, tx engine.Querier, l *lot) ([
 // shown gives a value as text, NULL as NULL.
 func (s *Store) shown(ref string, f field) string {
 	return "CASE WHEN " + ref + " IS NULL THEN NULL ELSE " + s.f.text(ref, f) + " END"
+}
+
+// standing shows the value of a column of a table of now as shown would, had it been kept.
+func (s *Store) standing(ref string, c engine.Column) string {
+	f := s.kept(c)
+	return s.shown(s.f.value(ref, f), f)
 }
 
 // changes runs a query that gives the key and, for each column, its value before and after, and hands the rows on one by one.

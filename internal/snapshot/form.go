@@ -147,7 +147,7 @@ func (s *Store) Shown(f *Form, alias, column string, kept bool) string {
 	if kept {
 		return s.shown(alias+"."+v(i), f.c.Fields[i])
 	}
-	return s.shown(alias+"."+s.q(column), f.c.Fields[i])
+	return s.shown(s.f.value(alias+"."+s.q(column), f.c.Fields[i]), f.c.Fields[i])
 }
 
 // KeyShown does the same with the i-th column of a kept key, as it was before the write or after.
