@@ -40,6 +40,9 @@ func TestBinlogRefusals(t *testing.T) {
 	}{
 		{"several files", "", []string{"FLUSH BINARY LOGS", "UPDATE @ SET v = 7", "FLUSH BINARY LOGS", "DELETE FROM @ WHERE id = 2", "FLUSH BINARY LOGS"}},
 		{"other tables", "", []string{"TRUNCATE TABLE other", "DROP TABLE other", "UPDATE @ SET v = 7"}},
+		{"not understood, of another database", "", []string{"CREATE DATABASE elsewhere", "USE elsewhere", "CREATE TABLE @ (g geometry)", "UPDATE #.@ SET v = 7", "DROP TABLE @", "USE #"}},
+		{"not understood", "which is not understood and may have changed t", []string{"ALTER TABLE @ ADD COLUMN g geometry"}},
+		{"routines", "", []string{"CREATE PROCEDURE p() UPDATE @ SET v = 8", "CREATE TRIGGER g BEFORE UPDATE ON @ FOR EACH ROW SET NEW.v = 8", "CALL p()", "DROP PROCEDURE p"}},
 		{"truncate", "TRUNCATE TABLE stands there", []string{"TRUNCATE TABLE @"}},
 		{"minimal", "are in it in part only (binlog_row_image was not FULL)", []string{"SET SESSION binlog_row_image = 'MINIMAL'", "UPDATE @ SET v = 7", "SET SESSION binlog_row_image = 'FULL'"}},
 		{"json in part", "binlog_row_value_options was PARTIAL_JSON", []string{"SET SESSION binlog_row_value_options = 'PARTIAL_JSON'", "UPDATE @ SET j = JSON_SET(j, '$.a', 'y')", "SET SESSION binlog_row_value_options = ''"}},
@@ -56,7 +59,7 @@ func TestBinlogRefusals(t *testing.T) {
 			first = at
 		}
 		for _, q := range c.queries {
-			run(strings.ReplaceAll(q, "@", table))
+			run(strings.NewReplacer("@", table, "#", w.db.Target.Database).Replace(q))
 		}
 		now := w.rows(table, []string{"id"}, []string{"v", "j"})
 		err := w.fromBinlog(snapshot.Ask{Tables: names([]string{table}), At: at, Mode: snapshot.Replace})

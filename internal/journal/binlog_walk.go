@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -263,6 +264,9 @@ var stored = func() map[string][]byte {
 	return out
 }()
 
+// binlogRoutine matches statements about what is run later.
+var binlogRoutine = regexp.MustCompile(`(?i)^\s*(CREATE|ALTER|DROP)\s+(OR\s+REPLACE\s+)?(DEFINER\s*=\s*\S+\s+)?(AGGREGATE\s+)?(PROCEDURE|FUNCTION|TRIGGER|EVENT)\s`)
+
 // query looks at a statement of the log: where a transaction begins and ends, and what changes tables besides rows.
 func (w *walk) query(ctx context.Context, schema, text string) error {
 	word, rest := firstWord(text)
@@ -288,12 +292,17 @@ func (w *walk) query(ctx context.Context, schema, text string) error {
 		return w.statements(word)
 	}
 	if !ok {
+		if binlogRoutine.MatchString(text) { // it changes no rows, and what it does later is in the log then
+			return nil
+		}
+		database := w.b.j.db.Target.Database
+		here := w.b.same(schema, database) || mentions(text, database) || strings.Contains(database, "`")
 		for _, t := range w.b.watched {
-			if mentions(text, t.name.Name) {
+			if here && mentions(text, t.name.Name) { // what names no database is about that which was in use
 				return w.gap(word + " " + second + " stands there, which is not understood and may have changed " + t.name.String())
 			}
 		}
-		if word == "DROP" && (second == "DATABASE" || second == "SCHEMA") && mentions(text, w.b.j.db.Target.Database) {
+		if word == "DROP" && (second == "DATABASE" || second == "SCHEMA") && mentions(text, database) {
 			return w.gap("DROP DATABASE stands there")
 		}
 		return nil
