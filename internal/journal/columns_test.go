@@ -4,18 +4,11 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/testdb"
 )
-
-// moment is what was in a table then.
-type moment struct {
-	at   time.Time
-	rows map[string]string
-}
 
 // TestColumnsCrossed: a column that somebody gave another's name, or dropped and made again, never gets what was recorded of the other: the
 // journal is not used over it, status says why, and the table stays as it is. MySQL and MariaDB give columns no numbers by which one that was made
