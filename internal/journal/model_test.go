@@ -413,12 +413,16 @@ func (m *model) transaction(r *rand.Rand) {
 			break
 		}
 	}
-	if err == nil && m.db.Kind == engine.Postgres && r.IntN(12) == 0 {
-		_, err = tx.ExecContext(ctx, []string{"TRUNCATE t", "SET CONSTRAINTS ALL IMMEDIATE", "SET LOCAL session_replication_role = replica"}[r.IntN(3)])
-	}
-	if m.exact() {
+	if m.exact() { // ahead of TRUNCATE, whose lock keeps those out who read while nobody commits
 		m.commit.RLock()
 		defer m.commit.RUnlock()
+	}
+	if err == nil && m.db.Kind == engine.Postgres && r.IntN(12) == 0 {
+		for _, q := range [][]string{{"LOCK TABLE t IN ACCESS EXCLUSIVE MODE NOWAIT", "TRUNCATE t"}, {"SET CONSTRAINTS ALL IMMEDIATE"}, {"SET LOCAL session_replication_role = replica"}}[r.IntN(3)] {
+			if err == nil {
+				_, err = tx.ExecContext(ctx, q)
+			}
+		}
 	}
 	if err != nil || r.IntN(6) == 0 {
 		_ = tx.Rollback()
