@@ -93,6 +93,13 @@ func (m *Model) dropTable(e *effects.Effect) {
 			m.editObject(ok).Doubt = true
 		}
 	}
+	for _, child := range m.allTables() { // partitions go with their table
+		if child.PartitionOf.Name != "" && m.key(child.PartitionOf) == k {
+			gone := *e
+			gone.Table = child.Name
+			m.dropTable(&gone)
+		}
+	}
 }
 
 func (m *Model) missTable(e *effects.Effect, k effects.Name) {
