@@ -146,7 +146,17 @@ func planTotals(p *migrate.Plan) string {
 	if captures == 0 {
 		return "none needed"
 	}
-	return fmt.Sprintf("%d, %s %s, %s", captures, bound, number(rows, "row", "rows"), size(bytes))
+	var known []string
+	if rows > 0 {
+		known = append(known, number(rows, "row", "rows"))
+	}
+	if bytes > 0 {
+		known = append(known, size(bytes))
+	}
+	if len(known) == 0 {
+		return fmt.Sprintf("%d, size not known", captures)
+	}
+	return fmt.Sprintf("%d, %s %s", captures, bound, strings.Join(known, ", "))
 }
 
 // estimate writes what a capture is expected to hold.
