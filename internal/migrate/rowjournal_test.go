@@ -192,10 +192,16 @@ func TestTwoJournalRestoresAtOnce(t *testing.T) {
 	}, testdb.Everywhere()...)
 }
 
-// TestJournalRestoreKilled: SIGKILL at random instants of a restore from the journal. The table is as before or as after, the journal goes
+// TestJournalRestoreKilled: SIGKILL at random instants of a restore from the journal, or from the server's own log. The table is as before or as after, the journal goes
 // on, and the same command again reaches the end.
 func TestJournalRestoreKilled(t *testing.T) {
 	t.Parallel()
+	t.Run("journal", func(t *testing.T) { journalRestoreKilled(t, "journal", testdb.Everywhere()...) })
+	t.Run("binlog", func(t *testing.T) { journalRestoreKilled(t, "binlog", family...) })
+}
+
+func journalRestoreKilled(t *testing.T, source string, engines ...testdb.Engine) {
+	t.Helper()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		fill(t, dsn)
 		run := func(args ...string) testdb.Result {
@@ -209,14 +215,25 @@ func TestJournalRestoreKilled(t *testing.T) {
 		dump := func() string {
 			return strings.Join(testdb.Query(t, dsn, "SELECT id FROM people ORDER BY id"), " ") + strings.Join(testdb.Query(t, dsn, "SELECT name FROM people ORDER BY id"), " ") + strings.Join(testdb.Query(t, dsn, "SELECT coalesce(sum(score), 0) FROM people"), " ")
 		}
-		run("journal", "enable", "people")
+		begun := serverTime(t, dsn)
+		if source == "journal" {
+			run("journal", "enable", "people")
+		} else {
+			for serverTime(t, dsn).Unix() == begun.Unix() { // MariaDB's log knows whole seconds
+			}
+		}
 		at := serverTime(t, dsn)
+		for source == "binlog" && serverTime(t, dsn).Unix() == at.Unix() {
+		}
 		was := dump()
 		write := func() string {
 			testdb.Exec(t, dsn, "UPDATE people SET score = -1, name = 'app' WHERE id % 3 = 0", "DELETE FROM people WHERE id % 7 = 0 AND id NOT IN (SELECT person_id FROM orders)", "INSERT INTO people (id, name, score) VALUES (90001, 'later', 1)")
 			return dump()
 		}
 		args := []string{"restore", "--table", "people", "--at", at.Format(time.RFC3339Nano), "--mode", "replace", "--yes"}
+		if source == "binlog" {
+			args = append(args, "--from-binlog")
+		}
 		written := write()
 		took := run(args...).Took
 		if got := dump(); got != was {
@@ -240,5 +257,5 @@ func TestJournalRestoreKilled(t *testing.T) {
 		if killed == 0 {
 			t.Error("no run was killed: each was faster than its kill")
 		}
-	}, everywhere...)
+	}, engines...)
 }
