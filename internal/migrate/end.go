@@ -24,8 +24,7 @@ func (w *work) end(ctx context.Context, g ground) error {
 		func() error { return w.repair(ctx, g.schema(), structural) },
 		func() error { return w.bringBack(ctx, g) },
 		func() error { return w.repair(ctx, g.schema(), func(verify.Object) bool { return true }) },
-		func() error { return w.reorder(ctx, g.schema()) },
-		func() error { return w.remake(ctx, g.schema()) },
+		func() error { return w.reshape(ctx, g.schema()) },
 	} {
 		followed, err := w.follow(ctx, g, nil)
 		if err != nil {

@@ -11,9 +11,8 @@ import (
 	"github.com/dbrollback/dbrollback/internal/verify"
 )
 
-// reorder gives columns the place that they had: Down adds a dropped one at the end, and SELECT * and INSERT without a list of columns
-// tell the difference. Columns that came otherwise stay behind those.
-func (w *work) reorder(ctx context.Context, q engine.Querier) error {
+// reshape gives tables the shape that they had, as far as no statement about one object does.
+func (w *work) reshape(ctx context.Context, q engine.Querier) error {
 	if w.undo == nil {
 		return nil
 	}
@@ -21,6 +20,15 @@ func (w *work) reorder(ctx context.Context, q engine.Querier) error {
 	if err != nil {
 		return fmt.Errorf("fingerprint: %w", err)
 	}
+	if err := w.reorder(ctx, q, now); err != nil { // where columns can be moved
+		return err
+	}
+	return w.remake(ctx, q, now) // where only a new table can say something else
+}
+
+// reorder gives columns the place that they had: Down adds a dropped one at the end, and SELECT * and INSERT without a list of columns
+// tell the difference. Columns that came otherwise stay behind those.
+func (w *work) reorder(ctx context.Context, q engine.Querier, now verify.Fingerprint) error {
 	columns := map[engine.Name][]verify.Object{}
 	moved := map[engine.Name]bool{}
 	for _, o := range now {
@@ -69,14 +77,7 @@ func (w *work) order(table engine.Name, list []verify.Object) []string {
 }
 
 // remake makes tables anew whose columns or constraints are not what they were, where the engine changes them in no other way.
-func (w *work) remake(ctx context.Context, q engine.Querier) error {
-	if w.undo == nil {
-		return nil
-	}
-	now, err := w.fingerprint(ctx, q)
-	if err != nil {
-		return fmt.Errorf("fingerprint: %w", err)
-	}
+func (w *work) remake(ctx context.Context, q engine.Querier, now verify.Fingerprint) error {
 	want, have := expected(w.undo, w.before, now)
 	differ := map[engine.Name]bool{}
 	for _, sides := range [][2]verify.Fingerprint{{want, have}, {have, want}} {
