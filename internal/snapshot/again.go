@@ -102,8 +102,17 @@ func (r *Restorer) since(ctx context.Context, tx engine.Querier, x *restoring, c
 	if _, err := number(ctx, tx, "lock "+x.Home.String(), "SELECT count(*) FROM "+place+" FOR UPDATE"); err != nil {
 		return err
 	}
-	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, CASE WHEN %s THEN '%s' ELSE '%s' END FROM %s WHERE %s AND (%s OR %s <> %s)",
-		gone, deletedSince, changedSince, place, all(conditions...), gone, s.hash(live), s.hash(kept)))
+	deleted := gone
+	if !x.wrote { // values went to the rows that were there; those that come with another capture are still to come
+		switch x.Seal.Mode {
+		case sealAbsent:
+			deleted = "1 = 0"
+		case sealRows:
+			deleted += fmt.Sprintf(" AND EXISTS (SELECT 1 FROM %s s WHERE s.n = d.n)", s.own(x.companion()))
+		}
+	}
+	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, CASE WHEN %s THEN '%s' ELSE '%s' END FROM %s WHERE %s AND (%s OR NOT (%s) AND %s <> %s)",
+		gone, deletedSince, changedSince, place, all(conditions...), deleted, gone, s.hash(live), s.hash(kept)))
 }
 
 // untouched gives the condition that a statement of the opposite direction did not write the row of an entry d; known is false

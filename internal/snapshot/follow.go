@@ -67,10 +67,7 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 		if x.Kind == Definition || x.Kind == Kept || x.Seal.Mode == "" || x.Seal.Mode == sealCovered || x.Seal.Mode == sealNone {
 			return nil
 		}
-		n := x.Seal.Table
-		if n.Name == "" {
-			n = x.Home
-		}
+		n := x.sealedAt()
 		acted := slices.ContainsFunc(p.actions, func(a *action) bool { return a.table.Name == n })
 		switch c.touches(n, acted) {
 		case touchNot:
@@ -88,6 +85,10 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 		}
 		if err != nil {
 			return err
+		}
+		if t == nil && c.makes(n) { // IF NOT EXISTS, and there is none
+			leave()
+			return nil
 		}
 		f := &following{x: x, index: index, t: t}
 		if index >= 0 && x.Moved && p.alone { // following keys takes tables that nobody may make under the lock
@@ -166,7 +167,7 @@ func (c *Capturer) touches(n engine.Name, acted bool) int {
 		case e.Kind == effects.Opaque || e.Kind == effects.DropSchema:
 			out = max(out, touchValues)
 		case !e.Changes() || leavesRows(e):
-		case e.Kind == effects.CreateTable && here && !e.IfExists, (e.Kind == effects.RenameTable || e.Kind == effects.Rename) && c.s.sameName(e.NewName.Name, n.Name):
+		case c.takesPlace(e, n):
 			return touchPlace
 		case here && (e.Kind == effects.RenameTable || e.Kind == effects.RenameColumn):
 			out = max(out, touchNames)
@@ -180,6 +181,27 @@ func (c *Capturer) touches(n engine.Name, acted bool) int {
 		return touchPlace
 	}
 	return out
+}
+
+// takesPlace tells whether an effect puts another table where one of a name was.
+func (c *Capturer) takesPlace(e effects.Effect, n engine.Name) bool {
+	return e.Kind == effects.CreateTable && c.s.sameName(e.Table.Name, n.Name) && !e.IfExists ||
+		(e.Kind == effects.RenameTable || e.Kind == effects.Rename) && c.s.sameName(e.NewName.Name, n.Name)
+}
+
+// sealedAt is the table in which the rows of a capture were sealed.
+func (c *capture) sealedAt() engine.Name {
+	if c.Seal.Table.Name == "" {
+		return c.Home
+	}
+	return c.Seal.Table
+}
+
+// makes tells whether the statement at hand makes a table of a name, when there is none.
+func (c *Capturer) makes(n engine.Name) bool {
+	return slices.ContainsFunc(c.effects, func(e effects.Effect) bool {
+		return e.Kind == effects.CreateTable && c.s.sameName(e.Table.Name, n.Name)
+	})
 }
 
 // leavesRows: the values and names of the columns that are there stay as they are.

@@ -43,6 +43,9 @@ func (s *Store) Resume(ctx context.Context, q engine.Querier, id string, m Meta,
 		for n, st := range past.Statements {
 			for _, e := range st.Effects {
 				r.later = r.later || n+1 > r.Statement && c.concerns(e, r.capture)
+				if r.Seal.Mode != "" && n+1 > r.Seal.After && c.takesPlace(e, r.sealedAt()) { // as when it ran: see concerned
+					r.Seal, r.stale = seal{}, false
+				}
 				r.stale = r.stale || r.Seal.Mode != "" && n+1 > r.Seal.After && !leavesRows(e) && c.concerns(e, r.capture)
 			}
 		}
