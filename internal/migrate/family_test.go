@@ -1,10 +1,12 @@
 package migrate_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/dbrollback/dbrollback/internal/migrate"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
@@ -175,6 +177,65 @@ func TestUpdateOfWhatIsNew(t *testing.T) {
 		c.must("rollback")
 		if got := state(t, dsn); got != before {
 			t.Errorf("rollback:\n%s", testdb.Diff(before, got))
+		}
+	}, family...)
+}
+
+// TestDownWritesWhatCameBack: Down makes a dropped column anew, which brings its values back, and then computes it: that is nobody else's
+// writing, and what somebody else writes between the two is.
+func TestDownWritesWhatCameBack(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		testdb.Exec(t, dsn, "CREATE TABLE notes (id integer PRIMARY KEY, v integer)", "INSERT INTO notes VALUES (6, 5), (7, NULL), (8, 13)")
+		c := newCutter(t, dsn, "-- +goose Up\nUPDATE notes SET v = v + 5;\nALTER TABLE notes DROP COLUMN v;\n-- +goose Down\nALTER TABLE notes ADD COLUMN v integer;\nUPDATE people SET score = score;\nUPDATE notes SET v = v - 5;\n")
+		before := testdb.Query(t, dsn, "SELECT * FROM notes ORDER BY id")
+		c.must("up")
+		res, err := c.open(dsn).Rollback(t.Context(), migrate.RollbackRequest{To: 0})
+		if err != nil || len(res.Conflicts) > 0 {
+			t.Fatalf("rollback: %v, %+v", err, res.Conflicts)
+		}
+		if got := testdb.Query(t, dsn, "SELECT * FROM notes ORDER BY id"); !slices.Equal(got, before) {
+			t.Errorf("rows %v, want %v", got, before)
+		}
+		c.must("up")
+		out := c.during("rollback", "UPDATE people", func() { testdb.Exec(t, dsn, "UPDATE notes SET v = 100 WHERE id = 8") })
+		if got := testdb.Query(t, dsn, "SELECT * FROM notes ORDER BY id"); len(out.res.Conflicts) == 0 || !slices.Equal(got[:2], before[:2]) || got[2] == before[2] {
+			t.Errorf("written in between: rows %v, conflicts %+v", got, out.res.Conflicts)
+		}
+	}, family...)
+}
+
+// TestAbortOfATypeChange: values that were cut to fit another type have their own again when a later statement fails and the run is taken back.
+func TestAbortOfATypeChange(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		testdb.Exec(t, dsn, "CREATE TABLE notes (id integer PRIMARY KEY, b text)", "INSERT INTO notes VALUES (6, 'alpha'), (7, NULL), (8, 'a longer')")
+		before := testdb.Query(t, dsn, "SELECT * FROM notes ORDER BY id")
+		c := newCutter(t, dsn, "-- +goose Up\nUPDATE notes SET b = left(b, 4);\nALTER TABLE notes CHANGE b b varchar(4);\nINSERT INTO notes VALUES (9, 'much too long');\n-- +goose Down\nALTER TABLE notes MODIFY b text;\n")
+		if err := c.run(dsn, "up"); err == nil {
+			t.Fatal("a text went where it does not fit")
+		}
+		c.must("recover --abort")
+		if got := testdb.Query(t, dsn, "SELECT * FROM notes ORDER BY id"); !slices.Equal(got, before) {
+			t.Errorf("rows %v, want %v", got, before)
+		}
+	}, family...)
+}
+
+// TestDownHitsManyMore: the rows that Down would write and Up leaves alone are looked for once, not once a row.
+func TestDownHitsManyMore(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		testdb.Exec(t, dsn, "CREATE TABLE many (id integer PRIMARY KEY, v integer)", "INSERT INTO many WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900) SELECT a.i * 1000 + b.i, a.i FROM n a JOIN n b WHERE a.i < 61")
+		c := newCutter(t, dsn, "-- +goose Up\nUPDATE many SET v = v + 1;\n-- +goose Down\nUPDATE many SET v = v - 1;\n")
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // it took hours
+		defer cancel()
+		if _, err := c.open(dsn).Up(ctx, migrate.UpRequest{To: -1}); err != nil {
+			t.Fatal(err)
+		}
+		c.must("rollback")
+		if got := testdb.Query(t, dsn, "SELECT count(*) FROM many WHERE v = id DIV 1000"); got[0] != "54000" {
+			t.Errorf("%s rows are as before", got[0])
 		}
 	}, family...)
 }

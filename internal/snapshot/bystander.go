@@ -364,7 +364,18 @@ func (c *Capturer) uncaptured(b *bystander, ref string) []string {
 			}
 			conditions = append(conditions, "d.op = 'i'") // of what it inserted itself nothing is at stake
 		}
-		out = append(out, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s d WHERE %s)", s.own(y.data()), all(conditions...)))
+		from := s.own(y.data())
+		if s.f.keyed { // where a table is searched for each row unless it has an index, which what is made of it here gets
+			columns := []string{}
+			for i := range y.Key {
+				columns = append(columns, k(i))
+			}
+			if len(conditions) > 1 {
+				columns = append(columns, "op")
+			}
+			from = fmt.Sprintf("(SELECT DISTINCT %s FROM %s)", list(columns), from)
+		}
+		out = append(out, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s d WHERE %s)", from, all(conditions...)))
 	}
 	return out
 }

@@ -107,15 +107,15 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 		return out, nil
 	}
 	for _, x := range c.restorer.tables() {
-		if x.placed || x.wrote || x.lost {
+		m := x.moving
+		if x.lost || (x.placed || x.wrote) && (m == nil || !x.placed) {
 			continue
 		}
-		m := x.moving
 		if m == nil {
 			m = x.follower()
 		}
 		had := len(out)
-		if err := add(m, -1, func() { x.lost, x.moving = true, nil }); err != nil {
+		if err := add(m, -1, func() { x.lost, x.moving = !x.placed, nil }); err != nil {
 			return nil, err
 		}
 		if len(out) > had && x.moving == nil && x.bag != nil && x.bag.plus == c.s.own(more(x.ID)) {

@@ -227,6 +227,11 @@ func (r *Restorer) backInPlace(ctx context.Context, tx engine.Querier, back []co
 		}
 		c.x.placed = len(came) == len(g.fields)
 	}
+	for _, g := range same {
+		if err := r.holdRows(ctx, tx, g, rest); err != nil {
+			return err
+		}
+	}
 	return lift(ctx)
 }
 
