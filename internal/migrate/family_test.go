@@ -186,8 +186,10 @@ func TestUpdateOfWhatIsNew(t *testing.T) {
 func TestDownWritesWhatCameBack(t *testing.T) {
 	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
-		testdb.Exec(t, dsn, "CREATE TABLE notes (id integer PRIMARY KEY, v integer)", "INSERT INTO notes VALUES (6, 5), (7, NULL), (8, 13)")
-		c := newCutter(t, dsn, "-- +goose Up\nUPDATE notes SET v = v + 5;\nALTER TABLE notes DROP COLUMN v;\n-- +goose Down\nALTER TABLE notes ADD COLUMN v integer;\nUPDATE people SET score = score;\nUPDATE notes SET v = v - 5;\n")
+		testdb.Exec(t, dsn, "CREATE TABLE notes (id integer PRIMARY KEY, v integer)", "INSERT INTO notes VALUES (6, 5), (7, NULL), (8, 13)",
+			"CREATE TABLE whole (id integer PRIMARY KEY, v integer)", "INSERT INTO whole SELECT * FROM notes")
+		c := newCutter(t, dsn, "-- +goose Up\nUPDATE notes SET v = v + 5;\nALTER TABLE notes DROP COLUMN v;\nUPDATE whole SET v = v + 4;\nDROP TABLE whole;\n"+
+			"-- +goose Down\nCREATE TABLE whole (id integer PRIMARY KEY, v integer);\nUPDATE whole SET v = v - 4;\nALTER TABLE notes ADD COLUMN v integer;\nUPDATE people SET score = score;\nUPDATE notes SET v = v - 5;\n")
 		before := testdb.Query(t, dsn, "SELECT * FROM notes ORDER BY id")
 		c.must("up")
 		res, err := c.open(dsn).Rollback(t.Context(), migrate.RollbackRequest{To: 0})
@@ -196,6 +198,9 @@ func TestDownWritesWhatCameBack(t *testing.T) {
 		}
 		if got := testdb.Query(t, dsn, "SELECT * FROM notes ORDER BY id"); !slices.Equal(got, before) {
 			t.Errorf("rows %v, want %v", got, before)
+		}
+		if got := testdb.Query(t, dsn, "SELECT * FROM whole ORDER BY id"); !slices.Equal(got, before) {
+			t.Errorf("rows of the table that was dropped %v, want %v", got, before)
 		}
 		c.must("up")
 		out := c.during("rollback", "UPDATE people", func() { testdb.Exec(t, dsn, "UPDATE notes SET v = 100 WHERE id = 8") })

@@ -299,7 +299,9 @@ func (w *world) draw() (step, bool) {
 			return step{}, false
 		}
 		name := w.name("i")
-		s := step{up: []string{"CREATE INDEX " + name + " ON " + t.name + " (" + pick(w.rng, free) + ")"}, down: []string{w.dropIndex(t, name)}, effect: stay}
+		on := pick(w.rng, free)
+		t.column(on).fixed = w.family() // with its column goes the index there, and Down would drop it once more
+		s := step{up: []string{"CREATE INDEX " + name + " ON " + t.name + " (" + on + ")"}, down: []string{w.dropIndex(t, name)}, effect: stay}
 		t.rigid = true
 		return s, true
 	case 19: // dropped and made again under its name

@@ -222,7 +222,7 @@ func (w *work) cut(ctx context.Context, last operation, was seen, abort bool) (i
 			return m.catalog.forget(ctx, tx, last)
 		})
 	case abort:
-		return n, nil
+		return n, w.theirs(ctx, n, was)
 	case was.state == unclear:
 		st := w.stmts[n-1]
 		return 0, &RefusedError{Reasons: []Refusal{{
@@ -235,7 +235,18 @@ func (w *work) cut(ctx context.Context, last operation, was seen, abort bool) (i
 	case halfMade(was.changes):
 		return n - 1, s.Tx(ctx, func(tx *sql.Tx) error { return w.removeHalfMade(ctx, tx, was.changes) })
 	}
+	if err := w.theirs(ctx, n, was); err != nil {
+		return 0, err
+	}
 	return n, m.catalog.done(ctx, s, last)
+}
+
+// theirs marks what others have written into what the statement that was cut off had captured.
+func (w *work) theirs(ctx context.Context, n int, was seen) error {
+	if was.state != tookEffect || n < 1 || n > len(w.stmts) {
+		return nil
+	}
+	return w.r.s.Tx(ctx, func(tx *sql.Tx) error { return w.capturer.Theirs(ctx, tx, n, w.stmts[n-1].Statement) })
 }
 
 // undoing is the command that takes a run back.

@@ -273,6 +273,6 @@ func (r *Restorer) holdRows(ctx context.Context, tx engine.Querier, g *target, r
 	if err := c.sealNow(ctx, tx, &m, -1, nil); err != nil {
 		return err
 	}
-	x.moving = &m
+	x.moving, x.lost = &m, false
 	return nil
 }
