@@ -31,6 +31,17 @@ func (c *Capturer) Ahead(es []effects.Effect, watch func(context.Context, engine
 	c.effects, c.watching = es, watch
 }
 
+// Sealed has f called behind each statement that commits by itself, when its seals are there and its lock still holds: what the Restorer knows
+// by then is to be kept before anybody else writes.
+func (c *Capturer) Sealed(f func(ctx context.Context, q engine.Querier) error) { c.tell = f }
+
+func (c *Capturer) told(ctx context.Context, q engine.Querier) error {
+	if c.tell == nil || c.restorer == nil {
+		return nil
+	}
+	return c.tell(ctx, q)
+}
+
 // following is a capture whose seal goes along with a statement.
 type following struct {
 	x     *capture
