@@ -53,7 +53,14 @@ func TestSettle(t *testing.T) {
 			if b.db.Caps.Schemas {
 				name.Schema = "public"
 			}
-			if !r.Pending(name, "v") || r.Pending(name, "id") {
+			pending := func(column string) bool {
+				_, _, is, err := r.Pending(t.Context(), q, name, column)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return is
+			}
+			if !pending("v") || pending("id") {
 				t.Error("pending columns are wrong")
 			}
 			if err := b.end(s, q, func(q engine.Querier) error { return r.Check(ctx, q) }); err != nil {
