@@ -176,7 +176,7 @@ func cases(dsn string) int {
 	case "postgres":
 		return 40
 	}
-	return 12
+	return 4
 }
 
 // proving tries cases on one database.
