@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/journal"
 	"github.com/dbrollback/dbrollback/internal/migrate"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 )
@@ -21,7 +22,7 @@ func (b *bench) journal(dsn string, tables ...string) {
 	for _, t := range tables {
 		names = append(names, engine.Name{Name: t})
 	}
-	if _, err := b.migrator(dsn, nil, false).EnableJournal(context.Background(), names, time.Hour); err != nil {
+	if _, err := b.migrator(dsn, nil, false).EnableJournal(context.Background(), names, journal.Options{Keep: time.Hour}); err != nil {
 		b.Fatal(err)
 	}
 }

@@ -80,7 +80,7 @@ func (j *Journal) Ahead(ctx context.Context, q engine.Querier, step Step) (*Foll
 
 // storage says where the rows of a table lie, where the server writes all of them again when their values change.
 func (j *Journal) storage(ctx context.Context, q engine.Querier, g *segment) (string, error) {
-	sp := j.src.spelling()
+	sp := j.by(g.source).spelling()
 	if sp.storage == "" {
 		return "", nil
 	}
@@ -155,7 +155,7 @@ func (f *Following) follow(ctx context.Context, q engine.Querier, g *segment) ([
 		}
 		return []string{fmt.Sprintf("the journal of %s ends: %s dropped or renamed it", g.table, f.step.By)}, end(f.step.By + " dropped or renamed it")
 	}
-	if err := j.fit(ctx, q, t); err != nil {
+	if err := j.fit(ctx, q, t, g.source); err != nil {
 		var refused *RefusedError
 		if !errors.As(err, &refused) {
 			return nil, err
@@ -166,7 +166,7 @@ func (f *Following) follow(ctx context.Context, q engine.Querier, g *segment) ([
 		return []string{refused.Message + ": its journal ends here"}, end(f.step.By + " left it so that it cannot be journalled")
 	}
 	// The new one records before the old one stops.
-	if err := j.begin(ctx, q, t, g.keep, g.by, joined); err != nil {
+	if err := j.begin(ctx, q, t, segment{keep: g.keep, by: g.by, source: g.source, joined: joined}); err != nil {
 		return nil, err
 	}
 	if err := end(f.step.By + " altered it"); err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dbrollback/dbrollback/internal/journal"
 	"github.com/dbrollback/dbrollback/internal/migrate"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/testdb"
@@ -59,7 +60,7 @@ func TestJournalFollowsMigrations(t *testing.T) {
 		before := f.dump()
 		enable := func(m *migrate.Migrator) {
 			t.Helper()
-			if _, err := m.EnableJournal(ctx, tables("note"), time.Hour); err != nil {
+			if _, err := m.EnableJournal(ctx, tables("note"), journal.Options{Keep: time.Hour}); err != nil {
 				t.Fatal(err)
 			}
 		}
