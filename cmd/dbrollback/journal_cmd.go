@@ -165,6 +165,13 @@ func runJournalStatus(ctx context.Context, s *session, _ journalOptions) error {
 	if err != nil {
 		return err
 	}
+	left, err := m.JournalLeft(ctx)
+	if err != nil {
+		return err
+	}
+	if left != "" {
+		s.out.warn("the replication slot %s is left of an enable or a disable that was cut off, and the server keeps its log for it: dbrollback journal prune drops it", left)
+	}
 	d := journalsDocument{Version: 1, Target: s.db.Target, Journals: list(all)}
 	var finding error
 	var broken []string

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -39,6 +40,10 @@ func (db *DB) Replication(ctx context.Context) (*pgconn.PgConn, error) {
 		c.RuntimeParams[name] = value
 	}
 	conn, err := pgconn.ConnectConfig(ctx, c)
+	var answered *pgconn.PgError
+	if errors.As(err, &answered) && answered.Code == "42501" {
+		return nil, &Error{Class: Privilege, Message: "the role " + db.Target.User + " may not read the server's log", Hint: "ALTER ROLE " + db.Ident(db.Target.User) + " REPLICATION", Err: err}
+	}
 	if err != nil {
 		return nil, connectError(err, db.Target)
 	}

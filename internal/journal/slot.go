@@ -57,7 +57,8 @@ func (p slot) spelling() spelling {
 type slotMark struct {
 	Slot    string       `json:"slot"` // the token of the slot: one that was made anew lacks what was written in between
 	OID     int64        `json:"oid"`
-	Was     string       `json:"identity"` // d, n, f, or the name of an index; "" when it was put back
+	Was     string       `json:"identity"`  // d, n, f, or the name of an index; "" when it was put back
+	Member  int64        `json:"published"` // the table's entry in the publication: one that is another was not there for a while
 	Columns []slotColumn `json:"columns"`
 }
 
@@ -211,11 +212,6 @@ func (p slot) install(ctx context.Context, q engine.Querier, g *segment, t *engi
 	if len(others) > 0 { // it is FULL because of us
 		m.Was = others[0].Was
 	}
-	mark, err := json.Marshal(m)
-	if err != nil {
-		return err
-	}
-	g.mark = string(mark)
 	settings := " SET search_path = pg_catalog, pg_temp"
 	if g.form.AsText() {
 		settings += " SET DateStyle = 'ISO', 'MDY' SET IntervalStyle = 'postgres' SET TimeZone = 'UTC' SET extra_float_digits = '3' SET bytea_output = 'hex' SET lc_monetary = 'C' SET xmloption = 'content'"
@@ -233,11 +229,10 @@ func (p slot) install(ctx context.Context, q engine.Querier, g *segment, t *engi
 		"CREATE TRIGGER " + trigger + " BEFORE TRUNCATE ON " + table + " FOR EACH STATEMENT EXECUTE FUNCTION " + j.own(g.data()) + "()",
 		"ALTER TABLE ONLY " + table + " ENABLE ALWAYS TRIGGER " + trigger,
 	}
-	var published bool
-	if err := q.QueryRowContext(ctx, publishes, m.OID, publication).Scan(&published); err != nil {
+	if m.Member, err = p.member(ctx, q, m.OID); err != nil {
 		return err
 	}
-	if !published {
+	if m.Member == 0 {
 		queries = append(queries, "ALTER PUBLICATION "+publication+" ADD TABLE ONLY "+table)
 	}
 	for _, query := range queries {
@@ -245,6 +240,14 @@ func (p slot) install(ctx context.Context, q engine.Querier, g *segment, t *engi
 			return err
 		}
 	}
+	if m.Member, err = p.member(ctx, q, m.OID); err != nil {
+		return err
+	}
+	mark, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	g.mark = string(mark)
 	if err := p.say(ctx, q, "begin", strconv.FormatInt(m.OID, 10), g.id); err != nil {
 		return err
 	}
@@ -252,7 +255,14 @@ func (p slot) install(ctx context.Context, q engine.Querier, g *segment, t *engi
 	return err
 }
 
-const publishes = "SELECT EXISTS (SELECT FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid WHERE r.prrelid = $1::bigint::oid AND p.pubname = $2)"
+// member is a table's entry in the publication, 0 for none.
+func (p slot) member(ctx context.Context, q engine.Querier, oid int64) (n int64, err error) {
+	err = q.QueryRowContext(ctx, "SELECT coalesce(max(r.oid::bigint), 0) FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid WHERE r.prrelid = $1::bigint::oid AND p.pubname = $2", oid, publication).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("look for the publication: %w", err)
+	}
+	return n, nil
+}
 
 // sharing gives the marks of the segments for whose sake a table is as the slot needs it.
 func (p slot) sharing(ctx context.Context, q engine.Querier, oid int64) ([]slotMark, error) {
@@ -321,11 +331,11 @@ func (p slot) giveBack(ctx context.Context, q engine.Querier, oid int64, was str
 	if err != nil {
 		return err
 	}
-	var published bool
-	if err := q.QueryRowContext(ctx, publishes, oid, publication).Scan(&published); err != nil {
+	member, err := p.member(ctx, q, oid)
+	if err != nil {
 		return err
 	}
-	if published {
+	if member != 0 {
 		if _, err := q.ExecContext(ctx, "ALTER PUBLICATION "+publication+" DROP TABLE ONLY "+table); err != nil {
 			return err
 		}
@@ -363,9 +373,10 @@ func (p slot) sound(ctx context.Context, q engine.Querier, g *segment, t *engine
 	if why, err := p.lost(ctx, q, m.Slot); why != "" || err != nil {
 		return why, err
 	}
-	var published, on bool
-	if err := q.QueryRowContext(ctx, publishes, int64(t.OID), publication).Scan(&published); err != nil {
-		return "", fmt.Errorf("look for the publication: %w", err)
+	var on bool
+	member, err := p.member(ctx, q, int64(t.OID))
+	if err != nil {
+		return "", err
 	}
 	is, err := p.identity(ctx, q, int64(t.OID))
 	if err != nil {
@@ -382,7 +393,7 @@ func (p slot) sound(ctx context.Context, q engine.Querier, g *segment, t *engine
 	switch {
 	case int64(t.OID) != m.OID:
 		return "the table was made anew", nil
-	case !published:
+	case member != m.Member:
 		return "it was taken out of the publication " + publication, nil
 	case is != "f":
 		return "its REPLICA IDENTITY is not FULL any more", nil

@@ -12,6 +12,6 @@ REVOKE ALL ON dbrollback.dbrollback_journal_slot FROM PUBLIC
 DO $dbrollback$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_publication WHERE pubname = 'dbrollback_journal') THEN
-        CREATE PUBLICATION dbrollback_journal WITH (publish = 'insert, update, delete', publish_via_partition_root = false);
+        CREATE PUBLICATION dbrollback_journal WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = false);
     END IF;
 END $dbrollback$

@@ -8,9 +8,7 @@ BEGIN
             USING HINT = 'a transaction at a higher level does not see all rows that it would take away; DELETE is journalled at every level';
     END IF;
     @truncate;
-    IF FOUND THEN
-        PERFORM pg_catalog.pg_logical_emit_message(true, 'dbrollback_journal', pg_catalog.concat_ws(' ', token, 'truncate', TG_RELID::pg_catalog.int8, '@segment', dbrollback_x))
-            FROM dbrollback.dbrollback_journal_slot;
-    END IF;
+    PERFORM pg_catalog.pg_logical_emit_message(true, 'dbrollback_journal', pg_catalog.concat_ws(' ', token, 'truncate', TG_RELID::pg_catalog.int8, '@segment', dbrollback_x))
+        FROM dbrollback.dbrollback_journal_slot;
     RETURN NULL;
 END @tag

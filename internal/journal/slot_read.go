@@ -39,6 +39,7 @@ type reader struct {
 	inside bool
 	x, s32 int64
 	moment time.Time
+	empty  map[uint32]int // tables of which a trigger told that they are about to be emptied
 
 	rows    int // that wait in lots
 	bytes   int
@@ -229,6 +230,7 @@ func (r *reader) receive(ctx context.Context, msg pgproto3.BackendMessage) error
 func (r *reader) logical(ctx context.Context, msg pglogrepl.Message) error {
 	switch m := msg.(type) {
 	case *pglogrepl.BeginMessage:
+		r.empty = map[uint32]int{}
 		r.inside, r.x, r.s32, r.moment = true, -int64(m.FinalLSN), int64(m.Xid), m.CommitTime.UTC() //nolint:gosec // a place in the log has 63 bits for ages
 		if r.moment.Before(r.state.committed) {
 			r.moment = r.state.committed // the server's clock went back: the order of the log counts
@@ -263,6 +265,12 @@ func (r *reader) logical(ctx context.Context, msg pglogrepl.Message) error {
 			return r.record(ctx, m.RelationID, "d", nil, nil)
 		}
 		return r.record(ctx, m.RelationID, "d", m.OldTuple, nil)
+	case *pglogrepl.TruncateMessage:
+		for _, oid := range m.RelationIDs {
+			if err := r.emptied(ctx, oid); err != nil {
+				return err
+			}
+		}
 	case *pglogrepl.LogicalDecodingMessage:
 		if words := strings.Fields(string(m.Content)); m.Transactional && m.Prefix == publication && len(words) > 1 && words[0] == r.state.token {
 			return r.obey(ctx, words[1:])
@@ -292,6 +300,7 @@ func (r *reader) obey(ctx context.Context, words []string) error {
 	case words[0] == "end" && r.state.reads[oid] == id:
 		delete(r.state.reads, oid)
 	case words[0] == "truncate" && len(words) == 4:
+		r.empty[oid]++
 		return r.truncated(ctx, id, words[3])
 	}
 	return nil

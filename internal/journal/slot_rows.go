@@ -202,6 +202,23 @@ func (r *reader) truncated(ctx context.Context, id, number string) error {
 	return err
 }
 
+// emptied looks whether the rows of a TRUNCATE were put by.
+func (r *reader) emptied(ctx context.Context, oid uint32) error {
+	id, ok := r.state.reads[oid]
+	if !ok {
+		return nil
+	}
+	if r.empty[oid]--; r.empty[oid] >= 0 {
+		return nil
+	}
+	l, err := r.lot(ctx, id)
+	if l == nil || err != nil {
+		return err
+	}
+	r.touch()
+	return r.broken(ctx, l, oid, "it was emptied by TRUNCATE while its trigger for that was off")
+}
+
 // broken ends a segment of which something that was written is not known. One that ended already is not what the next one goes on from.
 func (r *reader) broken(ctx context.Context, l *slotLot, oid uint32, why string) error {
 	if err := r.flush(ctx); err != nil {

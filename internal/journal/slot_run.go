@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -217,6 +218,15 @@ func (j *Journal) catchingUp(n engine.Name, chain []*segment) func(ctx context.C
 	return func(ctx context.Context) (bool, error) {
 		if err := j.catchUp(ctx, n, true); err != nil {
 			return false, err
+		}
+		all, err := j.segments(ctx, j.db)
+		if err != nil {
+			return false, err
+		}
+		for _, g := range chain { // the reader may have ended one
+			if !slices.ContainsFunc(all, func(o *segment) bool { return o.id == g.id && o.ended.Equal(g.ended) && o.joined == g.joined }) {
+				return false, &snapshot.NothingError{Message: fmt.Sprintf("the journal of %s ended while it was read", n), Hint: "dbrollback journal status says why"}
+			}
 		}
 		var sum int64
 		for _, g := range chain {

@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -241,6 +242,26 @@ func (j *Journal) Settle(ctx context.Context, q engine.Querier) error {
 		return err
 	}
 	return j.vanish(ctx, q)
+}
+
+// Left tells of a slot that is there though nothing is journalled by it, because an enable or a disable was cut off; "" when there is none.
+func (j *Journal) Left(ctx context.Context, q engine.Querier) (string, error) {
+	if j.db.Kind != engine.Postgres {
+		return "", nil
+	}
+	all, err := j.segments(ctx, q)
+	if err != nil || slices.ContainsFunc(all, func(g *segment) bool { return g.source == Slot }) {
+		return "", err
+	}
+	var name string
+	err = q.QueryRowContext(ctx, "SELECT slot_name FROM pg_catalog.pg_replication_slots WHERE slot_name = 'dbrollback_journal_' || (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())").Scan(&name)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("look for the slot: %w", err)
+	}
+	return name, nil
 }
 
 // Lag is how far a slot is read.

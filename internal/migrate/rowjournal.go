@@ -89,6 +89,11 @@ func (m *Migrator) JournalStatus(ctx context.Context) ([]journal.Status, error) 
 	return m.changes.Status(ctx, m.db)
 }
 
+// JournalLeft names a replication slot that an enable or a disable that was cut off left behind; "" when there is none.
+func (m *Migrator) JournalLeft(ctx context.Context) (string, error) {
+	return m.changes.Left(ctx, m.db)
+}
+
 // PruneJournal removes what is older than the journals are to go back, and says how many records that were.
 func (m *Migrator) PruneJournal(ctx context.Context) (int64, error) {
 	var n int64
