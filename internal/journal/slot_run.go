@@ -73,7 +73,7 @@ func (j *Journal) Run(ctx context.Context, o RunOptions) (ReadSoFar, error) {
 			if failed > 50 { // what is left of a reader that was killed goes within moments
 				return total, p.taken(ctx)
 			}
-		case !passing(err) && failed > 3, o.UntilNow && failed > 3:
+		case forGood(err), !passing(err) && failed > 3, o.UntilNow && failed > 3:
 			return total, err
 		default:
 			if o.Lost != nil {
@@ -92,12 +92,18 @@ func (j *Journal) Run(ctx context.Context, o RunOptions) (ReadSoFar, error) {
 	}
 }
 
-// passing tells whether an error goes away by itself.
-func passing(err error) bool {
+// forGood tells whether an error stays whatever is tried.
+func forGood(err error) bool {
 	var refused *RefusedError
 	if errors.As(err, &refused) {
-		return false
+		return true
 	}
+	e, ok := engine.AsError(err)
+	return ok && (e.Class == engine.Privilege || e.Class == engine.Auth || e.Class == engine.Unsupported)
+}
+
+// passing tells whether an error goes away by itself.
+func passing(err error) bool {
 	e, ok := engine.AsError(err)
 	return ok && (e.Class == engine.ConnectionLost || e.Class == engine.Unreachable || e.Class == engine.LockTimeout || e.Class == engine.DiskFull)
 }

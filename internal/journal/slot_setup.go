@@ -46,10 +46,10 @@ var slotServer string
 
 // fitServer refuses a server that cannot have a slot, or whose disk one could fill.
 func (p slot) fitServer(ctx context.Context, q engine.Querier, unlimited bool) error {
-	var level, keep, name string
+	var level, keep, lacks string
 	var slots, used, senders int
-	var may, standby bool
-	if err := q.QueryRowContext(ctx, slotServer).Scan(&level, &keep, &slots, &used, &senders, &may, &standby, &name); err != nil {
+	var standby bool
+	if err := q.QueryRowContext(ctx, slotServer).Scan(&level, &keep, &slots, &used, &senders, &lacks, &standby); err != nil {
 		return fmt.Errorf("read settings: %w", err)
 	}
 	const instead = "; or leave --source slot out: triggers record"
@@ -65,8 +65,8 @@ func (p slot) fitServer(ctx context.Context, q engine.Querier, unlimited bool) e
 			Hint: fmt.Sprintf("ALTER SYSTEM SET max_replication_slots = %d; and start the server again", slots+4) + instead}
 	case senders == 0:
 		return &RefusedError{Message: "the server sends its log to nobody: max_wal_senders is 0", Hint: "ALTER SYSTEM SET max_wal_senders = 10; and start the server again" + instead}
-	case !may:
-		return &RefusedError{Message: "the role " + name + " may not read the server's log", Hint: "ALTER ROLE " + p.j.db.Ident(name) + " REPLICATION;" + strings.TrimPrefix(instead, ";")}
+	case lacks != "":
+		return &RefusedError{Message: "the role " + lacks + " may not read the server's log", Hint: "ALTER ROLE " + p.j.db.Ident(lacks) + " REPLICATION;" + strings.TrimPrefix(instead, ";")}
 	case keep == "-1" && !unlimited:
 		return &RefusedError{Message: "nothing limits what the server keeps for a slot that nobody reads (max_slot_wal_keep_size is -1): its disk would fill",
 			Hint: "ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'; SELECT pg_reload_conf(); -- or --without-wal-limit, if something else watches over that disk"}
