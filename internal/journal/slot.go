@@ -312,7 +312,11 @@ func (p slot) remove(ctx context.Context, q engine.Querier, g *segment) error {
 	if err != nil {
 		return err
 	}
-	if err := p.say(ctx, q, "end", strconv.FormatInt(m.OID, 10), g.id); err != nil {
+	state, err := p.state(ctx, q, false)
+	if err == nil && state != nil { // else nobody reads any more
+		err = p.say(ctx, q, "end", strconv.FormatInt(m.OID, 10), g.id)
+	}
+	if err != nil {
 		return err
 	}
 	if len(others) > 0 {
