@@ -201,7 +201,7 @@ func (p slot) dropSlot(ctx context.Context, q engine.Querier, name string) error
 	}
 }
 
-// Settle drops the slot when nothing is journalled by it. q is no transaction; it may be asked at any time.
+// Settle drops the slot when nothing is journalled by it, and all that journals have in common when there is none. q is no transaction; it may be asked at any time.
 func (j *Journal) Settle(ctx context.Context, q engine.Querier) error {
 	if j.db.Kind != engine.Postgres {
 		return nil
@@ -224,16 +224,15 @@ func (j *Journal) Settle(ctx context.Context, q engine.Querier) error {
 	if err := q.QueryRowContext(ctx, "SELECT to_regclass($1) IS NOT NULL OR EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = $2)", slotTableName, name).Scan(&there); err != nil {
 		return fmt.Errorf("look for the slot: %w", err)
 	}
-	if !there {
-		return nil
-	}
-	for _, query := range slotVanish {
-		if _, err := q.ExecContext(ctx, query); err != nil {
-			return fmt.Errorf("drop the journal: %w", err)
+	if there {
+		for _, query := range slotVanish {
+			if _, err := q.ExecContext(ctx, query); err != nil {
+				return fmt.Errorf("drop the journal: %w", err)
+			}
 		}
-	}
-	if err := p.dropSlot(ctx, q, name); err != nil {
-		return err
+		if err := p.dropSlot(ctx, q, name); err != nil {
+			return err
+		}
 	}
 	if len(all) > 0 {
 		return nil
