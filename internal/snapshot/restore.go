@@ -73,6 +73,7 @@ type restoring struct {
 	work    bool              // its table of conflicts exists
 	table   string            // identity of the table that stood in its place when last looked at; "" for none
 	columns map[string]string // identities of its columns then
+	types   map[string]string // of the columns of the table in which it was sealed, when Check compared it
 	cleared bool              // rows that it inserted are gone, keys that it moved are back
 	landed  bool              // Down moved the keys back itself
 	back    bool              // a kept table has taken its place again
@@ -221,6 +222,12 @@ func (r *Restorer) Check(ctx context.Context, tx engine.Querier) error {
 			t := live[x.Seal.Table]
 			if x.Seal.Mode == sealAbsent && x.Seal.Table.Name == "" {
 				t = home
+			}
+			if t != nil && !r.s.db.Caps.TransactionalDDL {
+				x.types = map[string]string{}
+				for _, col := range t.Columns {
+					x.types[strings.ToLower(col.Name)] = col.Type
+				}
 			}
 			if err := r.compare(ctx, tx, x, t); err != nil {
 				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
