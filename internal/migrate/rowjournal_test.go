@@ -175,7 +175,7 @@ func TestWithinMigration(t *testing.T) {
 			if _, err := f.open().EnableJournal(ctx, tables("note"), journal.Options{Source: source}); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := f.open().Up(ctx, migrate.UpRequest{}); err != nil {
+			if _, err := f.open().Up(ctx, migrate.UpRequest{To: -1}); err != nil {
 				t.Fatal(err)
 			}
 			at, err := time.Parse("2006-01-02 15:04:05.999999-07", testdb.Query(t, dsn, "SELECT (at + interval '1 microsecond')::text FROM moments")[0])

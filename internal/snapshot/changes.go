@@ -237,7 +237,8 @@ func (w *inverting) doubt(ctx context.Context, tx engine.Querier) error {
 			return err
 		}
 		if moved {
-			return ErrMoved
+			return &engine.Error{Class: engine.LockTimeout, Err: ErrMoved, Message: fmt.Sprintf("rows of %s are written all the while: what would come back cannot be told without keeping writers out", w.live.Name),
+				Hint: "run it again; with --yes, and without --online, it locks the table first"}
 		}
 	}
 	return &UnsafeError{Message: fmt.Sprintf("the journal of %s does not fit its rows: %d of them were written while it did not record", w.live.Name, bad),
