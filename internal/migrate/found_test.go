@@ -273,8 +273,12 @@ func TestPublishedTable(t *testing.T) {
 		f := newFixture(t, dsn, tee+"CREATE TABLE other (id integer PRIMARY KEY);\nCREATE PUBLICATION changes FOR TABLE t, other;\n", map[string]string{
 			"00001_change.sql": migration("DROP TABLE t;", "CREATE TABLE t (id integer NOT NULL, name text, a integer, b text, PRIMARY KEY (id));")})
 		before := f.dump()
+		plan, err := f.open().Plan(t.Context(), migrate.PlanRequest{Direction: migrate.Up, To: -1})
+		if err != nil || len(plan.Migrations) != 1 || !strings.Contains(fmt.Sprint(plan.Migrations[0].Steps[0].Notes), "publication changes loses public.t") {
+			t.Errorf("plan: %+v, %v", plan, err)
+		}
 		res := f.up()
-		if len(res.Warnings) != 1 || !strings.Contains(res.Warnings[0], "public.t was part of publication changes") {
+		if len(res.Warnings) != 1 || !strings.Contains(res.Warnings[0], "publication changes loses public.t") {
 			t.Errorf("warnings %q", res.Warnings)
 		}
 		f.rollback(migrate.RollbackRequest{Steps: 1})

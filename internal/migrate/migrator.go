@@ -122,7 +122,14 @@ func (m *Migrator) locked(ctx context.Context, fn func(*engine.Session) error) (
 	if err := m.ensure(ctx, s); err != nil {
 		return err
 	}
-	return fn(s)
+	err = fn(s)
+	if ctx.Err() != nil {
+		return err // the next run makes the checksums of what was committed
+	}
+	if failed := m.store.Sums(ctx, s); failed != nil && err == nil {
+		m.o.Events(Event{Kind: WarningEvent, Text: failed.Error() + "; what was done is committed, and dbrollback snapshot verify looks again"})
+	}
+	return err
 }
 
 // ensure makes what is missing of our catalog and of goose's version table.

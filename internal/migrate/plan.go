@@ -197,6 +197,11 @@ func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migrat
 					return nil, err
 				}
 			}
+			if dir == Up {
+				if err := m.publications(ctx, q, st, &step); err != nil {
+					return nil, err
+				}
+			}
 			if err := m.mustCopy(ctx, mig.statements(dir)[i+1:], pm, &step); err != nil {
 				return nil, err
 			}

@@ -15,6 +15,7 @@ import (
 
 // TestComputedByDown: a value that Down computes from newer data is not overwritten by a captured one.
 func TestComputedByDown(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn, "CREATE TABLE u (id integer NOT NULL PRIMARY KEY, name varchar(20)); INSERT INTO u VALUES (1, 'Ann B.  Lee'), (2, 'Bob Ray'), (3, NULL)")
 		table := "u"
@@ -36,6 +37,7 @@ func TestComputedByDown(t *testing.T) {
 
 // TestSettle: a constraint of Down that only the old rows satisfy finds them.
 func TestSettle(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		ctx := context.Background()
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, v integer); CREATE UNIQUE INDEX i ON t (v); INSERT INTO t VALUES (1, 1), (2, 2)")
@@ -78,6 +80,7 @@ func TestSettle(t *testing.T) {
 
 // TestNoPlace: captured rows without a place to go back to are an error, not silence.
 func TestNoPlace(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, v integer, w integer); INSERT INTO t VALUES (1, 1, 1), (2, 2, 2)")
 		b.up("ALTER TABLE t DROP COLUMN v")
@@ -118,6 +121,7 @@ func TestNarrowed(t *testing.T) {
 
 // TestWithoutKey: a table without a key keeps what was written since, and its captured rows come back.
 func TestWithoutKey(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct{ name, up, down, writes, keep, keeps string }{
 		{"delete", "DELETE FROM t WHERE a <= 2", "SELECT 1", "INSERT INTO t VALUES (1, 'one'), (9, 'new'); DELETE FROM t WHERE a = 3", "1 one, 1 one, 1 one, 2 two, 4 four, 9 new", "row 4 deleted since keep"},
 		{"drop column", "ALTER TABLE t DROP COLUMN b", "ALTER TABLE t ADD COLUMN b varchar(20)", "INSERT INTO t VALUES (9); DELETE FROM t WHERE a = 3", "1 one, 1 one, 2 two, 4 four, 9 NULL", "row 4 deleted since keep"},
@@ -262,6 +266,7 @@ func TestConstraintsWait(t *testing.T) {
 
 // TestLarge prints what captures and restores of a larger table cost, with -v of a really larger one.
 func TestLarge(t *testing.T) {
+	t.Parallel()
 	rows := 20_000
 	if testing.Verbose() {
 		rows = 200_000

@@ -201,6 +201,7 @@ func postgresArgs(s *Server, durable bool) []string {
 	set("timezone=UTC")
 	set("log_timezone=UTC")
 	set("shared_buffers=32MB")
+	set("dynamic_shared_memory_type=mmap") // in the data directory, which goes whole; POSIX's would stay when the server is killed
 	set("wal_level=logical")
 	set("max_wal_senders=8")
 	set("max_replication_slots=16")
