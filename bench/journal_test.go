@@ -15,6 +15,7 @@ import (
 	"github.com/dbrollback/dbrollback/internal/journal"
 	"github.com/dbrollback/dbrollback/internal/migrate"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
+	"github.com/dbrollback/dbrollback/internal/testdb"
 )
 
 func (b *bench) journal(dsn, source string, tables ...string) {
@@ -118,8 +119,28 @@ func plain(b *bench, dsn string) func() {
 	return nil
 }
 
-// writes measures a load like pgbench's.
-func writes(recorded recorder) side {
+// synced gives a database on a server of its own that waits for the disk at each commit, as servers do unless they are told otherwise; those of
+// the tests do not wait.
+func synced(b *bench) string {
+	if b.check { // nothing is measured
+		return b.engine.New(b)
+	}
+	switch b.engine {
+	case pg:
+		return testdb.PrivatePostgres(b, "fsync=on", "synchronous_commit=on", "shared_buffers=128MB").Database()
+	case my:
+		return testdb.PrivateMySQL(b, "innodb-flush-method=fsync", "sync-binlog=1").Database()
+	case ma:
+		return testdb.PrivateMariaDB(b, "innodb-flush-method=fsync", "sync-binlog=1").Database()
+	}
+	return b.engine.New(b)
+}
+
+// unsynced gives one on the server of the tests, where the processor is all that a write costs.
+func unsynced(b *bench) string { return b.engine.New(b) }
+
+// writes measures a load like pgbench's: three updates, a query and an insert a transaction, several clients, each commit waited for.
+func writes(recorded recorder, server func(*bench) string) side {
 	return func(b *bench) float64 {
 		clients := 4
 		number := "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
@@ -130,7 +151,7 @@ func writes(recorded recorder) side {
 			number = "bigint AUTO_INCREMENT PRIMARY KEY"
 		}
 		accounts, each := max(100, b.rows/50), max(4, min(400, b.rows/1000))
-		dsn := b.engine.New(b)
+		dsn := server(b)
 		db := b.open(dsn)
 		b.all(db.DB, "CREATE TABLE branches (bid int NOT NULL PRIMARY KEY, bbalance int, filler char(88))", "CREATE TABLE tellers (tid int NOT NULL PRIMARY KEY, bid int, tbalance int, filler char(84))",
 			"CREATE TABLE accounts (aid int NOT NULL PRIMARY KEY, bid int, abalance int, filler char(84))", "CREATE TABLE history (hid "+number+", tid int, bid int, aid int, delta int, mtime timestamp, filler char(22))")

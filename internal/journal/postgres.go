@@ -28,7 +28,7 @@ const pgTime = "to_char(%s AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\
 func (p postgres) spelling() spelling {
 	return spelling{
 		columns: []string{"n bigint GENERATED ALWAYS AS IDENTITY", "x bigint NOT NULL", "s bigint NOT NULL", "at timestamptz NOT NULL"},
-		x:       "j.x", s: "j.s",
+		x:       "j.x", s: fmt.Sprintf("CASE WHEN j.s = 0 THEN j.n ELSE j.n + %d END", int64(segmentStride/2)), // the first write of a row, then the others
 		at:   fmt.Sprintf(pgTime, "coalesce(c.at, j.at)"),
 		who:  "coalesce(c.who || CASE WHEN c.program <> '' THEN ' (' || c.program || ')' ELSE '' END, '')",
 		tx:   "j.x::text",

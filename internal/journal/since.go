@@ -130,7 +130,7 @@ func (j *Journal) changes(chain, all []*segment, at time.Time) (*snapshot.Change
 			before, _ := sp.sides(chain[i+1].started)
 			where += " AND " + before
 		}
-		parts = append(parts, fmt.Sprintf("SELECT %d + j.n AS n, %s AS x, %s AS s, j.op AS op, %s FROM %s j WHERE %s", int64(i)*segmentStride, sp.x, sp.s, strings.Join(columns, ", "),
+		parts = append(parts, fmt.Sprintf("SELECT %[1]d + j.n AS n, %[2]s AS x, %[1]d + %[3]s AS s, j.op AS op, %[4]s FROM %[5]s j WHERE %[6]s", int64(i)*segmentStride, sp.x, sp.s, strings.Join(columns, ", "),
 			j.own(g.data()), where))
 	}
 	return &snapshot.Changes{Form: first.form, Query: strings.Join(parts, " UNION ALL "), Notes: notes}, nil

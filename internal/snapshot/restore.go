@@ -89,6 +89,7 @@ type restoring struct {
 	settled bool              // it was put back early, because a constraint needed it
 	moving  *capture          // its seal as it follows the statements of this run; nil: as the capture has it
 	lost    bool              // it could not be followed
+	at      string            // condition on where the row t of an entry d of op u stands, until rows of the table are written; "" where that is not known
 	onward  bool              // it goes into a table as it is now: columns may have other types than when they were captured
 }
 
