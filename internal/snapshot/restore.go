@@ -81,6 +81,7 @@ type restoring struct {
 	late    []string          // columns that came back while its rows were not under their keys yet
 	remade  []string          // columns that Down made again, and that got their values also in rows in conflict
 	bag     *bag              // of a table without a key
+	unheld  int64             // of it: rows that the migration inserted and that were changed since, which no captured row stands for
 	wrote   bool              // something of it was put back where it was sealed
 	placed  bool              // all that was gone of it was put back when its place came back
 	anew    bool              // all of it was put back by one rewrite of its table: it is only written again when the proof fails
