@@ -12,16 +12,18 @@ import (
 	"time"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/journal"
 	"github.com/dbrollback/dbrollback/internal/migrate"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
+	"github.com/dbrollback/dbrollback/internal/testdb"
 )
 
-func (b *bench) journal(dsn string, tables ...string) {
+func (b *bench) journal(dsn, source string, tables ...string) {
 	var names []engine.Name
 	for _, t := range tables {
 		names = append(names, engine.Name{Name: t})
 	}
-	if _, err := b.migrator(dsn, nil, false).EnableJournal(context.Background(), names, time.Hour); err != nil {
+	if _, err := b.migrator(dsn, nil, false).EnableJournal(context.Background(), names, journal.Options{Keep: time.Hour, Source: source}); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -30,7 +32,7 @@ func (b *bench) journal(dsn string, tables ...string) {
 func journalled(b *bench) float64 {
 	dsn := b.large()
 	was := b.state(dsn)
-	b.journal(dsn, "big")
+	b.journal(dsn, journal.Trigger, "big")
 	db := b.open(dsn)
 	time.Sleep(5 * time.Millisecond) // the moment is in a millisecond of its own
 	at := time.Now()
@@ -59,27 +61,54 @@ func few(s side) side {
 	}
 }
 
-// recorder is what records the writes of a load.
-type recorder func(b *bench, dsn string)
+// recorder is what records the writes of a load. Some of it has to be ended.
+type recorder func(b *bench, dsn string) (end func())
 
 // on is the journal.
-func on(b *bench, dsn string) { b.journal(dsn, "branches", "tellers", "accounts", "history") }
+func on(b *bench, dsn string) func() {
+	b.journal(dsn, journal.Trigger, "branches", "tellers", "accounts", "history")
+	return nil
+}
+
+// slot is the journal by a replication slot, which is read later.
+func slot(b *bench, dsn string) func() {
+	b.journal(dsn, journal.Slot, "branches", "tellers", "accounts", "history")
+	return nil
+}
+
+// slotRead is one that is read meanwhile, on the same machine.
+func slotRead(b *bench, dsn string) func() {
+	slot(b, dsn)
+	m := b.migrator(dsn, nil, false)
+	ctx, stop := context.WithCancel(context.Background())
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		if _, err := m.RunJournal(ctx, journal.RunOptions{}); err != nil && ctx.Err() == nil {
+			b.Error(err)
+		}
+	})
+	return func() {
+		stop()
+		reading.Wait()
+	}
+}
 
 // off is nothing.
-func off(*bench, string) {}
+func off(*bench, string) func() { return nil }
 
 // empty is a trigger that does nothing: what PostgreSQL takes for calling one.
-func empty(b *bench, dsn string) {
+func empty(b *bench, dsn string) func() {
 	statements := []string{"CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"}
 	for _, t := range []string{"branches", "tellers", "accounts", "history"} {
 		statements = append(statements, "CREATE TRIGGER nothing AFTER INSERT OR UPDATE OR DELETE ON "+t+" FOR EACH ROW EXECUTE FUNCTION nothing()")
 	}
 	b.all(b.open(dsn).DB, statements...)
+	return nil
 }
 
 // plain is the least that a trigger on PostgreSQL can do to record: the old row into one table without an index, and neither its order nor when it
 // was committed.
-func plain(b *bench, dsn string) {
+func plain(b *bench, dsn string) func() {
 	var statements []string
 	for _, t := range []string{"branches", "tellers", "accounts", "history"} {
 		statements = append(statements, "CREATE TABLE old_"+t+" AS SELECT txid_current() AS x, clock_timestamp() AS at, t.* FROM "+t+" t LIMIT 0",
@@ -87,10 +116,31 @@ func plain(b *bench, dsn string) {
 			fmt.Sprintf("CREATE TRIGGER keep AFTER INSERT OR UPDATE OR DELETE ON %[1]s FOR EACH ROW EXECUTE FUNCTION keep_%[1]s()", t))
 	}
 	b.all(b.open(dsn).DB, statements...)
+	return nil
 }
 
-// writes measures a load like pgbench's.
-func writes(recorded recorder) side {
+// synced gives a database on a server of its own that waits for the disk at each commit, as servers do unless they are told otherwise; those of
+// the tests do not wait.
+func synced(b *bench) string {
+	if b.check { // nothing is measured
+		return b.engine.New(b)
+	}
+	switch b.engine {
+	case pg:
+		return testdb.PrivatePostgres(b, "fsync=on", "synchronous_commit=on", "shared_buffers=128MB").Database()
+	case my:
+		return testdb.PrivateMySQL(b, "innodb-flush-method=fsync", "sync-binlog=1").Database()
+	case ma:
+		return testdb.PrivateMariaDB(b, "innodb-flush-method=fsync", "sync-binlog=1").Database()
+	}
+	return b.engine.New(b)
+}
+
+// unsynced gives one on the server of the tests, where the processor is all that a write costs.
+func unsynced(b *bench) string { return b.engine.New(b) }
+
+// writes measures a load like pgbench's: three updates, a query and an insert a transaction, several clients, each commit waited for.
+func writes(recorded recorder, server func(*bench) string) side {
 	return func(b *bench) float64 {
 		clients := 4
 		number := "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
@@ -101,14 +151,16 @@ func writes(recorded recorder) side {
 			number = "bigint AUTO_INCREMENT PRIMARY KEY"
 		}
 		accounts, each := max(100, b.rows/50), max(4, min(400, b.rows/1000))
-		dsn := b.engine.New(b)
+		dsn := server(b)
 		db := b.open(dsn)
 		b.all(db.DB, "CREATE TABLE branches (bid int NOT NULL PRIMARY KEY, bbalance int, filler char(88))", "CREATE TABLE tellers (tid int NOT NULL PRIMARY KEY, bid int, tbalance int, filler char(84))",
 			"CREATE TABLE accounts (aid int NOT NULL PRIMARY KEY, bid int, abalance int, filler char(84))", "CREATE TABLE history (hid "+number+", tid int, bid int, aid int, delta int, mtime timestamp, filler char(22))")
 		b.numbered(db.DB, 10, "INSERT INTO branches VALUES ", "(%d, 0, '')")
 		b.numbered(db.DB, 100, "INSERT INTO tellers VALUES ", "(%d, 1, 0, '')")
 		b.numbered(db.DB, accounts, "INSERT INTO accounts VALUES ", "(%d, 1, 0, '')")
-		recorded(b, dsn)
+		if end := recorded(b, dsn); end != nil {
+			defer end()
+		}
 		if b.engine == pg {
 			b.all(db.DB, "VACUUM ANALYZE")
 		}

@@ -28,7 +28,7 @@ const pgTime = "to_char(%s AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\
 func (p postgres) spelling() spelling {
 	return spelling{
 		columns: []string{"n bigint GENERATED ALWAYS AS IDENTITY", "x bigint NOT NULL", "s bigint NOT NULL", "at timestamptz NOT NULL"},
-		x:       "j.x", s: "j.s",
+		x:       "j.x", s: fmt.Sprintf("CASE WHEN j.s = 0 THEN j.n ELSE j.n + %d END", int64(segmentStride/2)), // the first write of a row, then the others
 		at:   fmt.Sprintf(pgTime, "coalesce(c.at, j.at)"),
 		who:  "coalesce(c.who || CASE WHEN c.program <> '' THEN ' (' || c.program || ')' ELSE '' END, '')",
 		tx:   "j.x::text",
@@ -66,7 +66,7 @@ func pgMoment(t time.Time) string { return "'" + stamp(t) + "'::timestamptz" }
 func (p postgres) late(all []*segment, at time.Time) string {
 	parts := []string{"SELECT x, began FROM dbrollback.dbrollback_journal_commits WHERE at > " + pgMoment(at)}
 	for _, g := range all {
-		if g.open() || g.ended.After(at) {
+		if g.source != Slot && (g.open() || g.ended.After(at)) {
 			parts = append(parts, fmt.Sprintf("SELECT x, at FROM %s WHERE at > %s", p.j.own(g.data()), pgMoment(at)))
 		}
 	}

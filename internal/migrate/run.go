@@ -111,7 +111,7 @@ func (r *runner) attempt(ctx context.Context, w *work) (*work, error) {
 		return w, err
 	}
 	if a := w.additive(); a != nil && !journals {
-		err := r.s.Tx(ctx, func(tx *sql.Tx) error { return w.add(ctx, tx, a) })
+		err := r.s.Tx(ctx, func(tx *sql.Tx) error { return w.keepingLarge(ctx, tx, func() error { return w.add(ctx, tx, a) }) })
 		if err == nil {
 			return w, nil
 		}
@@ -128,7 +128,9 @@ func (r *runner) attempt(ctx context.Context, w *work) (*work, error) {
 		}
 	}
 	r.unknown(w.reach)
-	return &long, r.s.Tx(ctx, func(tx *sql.Tx) error { return long.inTransaction(ctx, tx) })
+	return &long, r.s.Tx(ctx, func(tx *sql.Tx) error {
+		return long.keepingLarge(ctx, tx, func() error { return long.inTransaction(ctx, tx) })
+	})
 }
 
 // unknown forgets tables that a migration can change otherwise than by adding to them.

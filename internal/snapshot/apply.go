@@ -154,8 +154,21 @@ func (r *Restorer) update(ctx context.Context, tx engine.Querier, g *target, fie
 	if err != nil || len(fields) == 0 {
 		return 0, err
 	}
-	query := r.updating(g, fields, conflicts)
-	n, err := r.attempt(ctx, tx, "put back values of "+x.Home.String(), query)
+	query := r.updating(g, fields, conflicts, "")
+	var n int64
+	if x.at != "" {
+		n, err = r.attempt(ctx, tx, "put back values of "+x.Home.String(), r.updating(g, fields, conflicts, x.at))
+		if err == nil { // rows that a foreign key has written meanwhile stand elsewhere
+			var todo int64
+			if todo, err = number(ctx, tx, "count", fmt.Sprintf("SELECT count(*) FROM %s d WHERE %s", r.s.own(x.data()), all("d.op = 'u'", r.free(x)))); err == nil && n < todo {
+				var more int64
+				more, err = r.attempt(ctx, tx, "put back values of "+x.Home.String(), query)
+				n += more
+			}
+		}
+	} else {
+		n, err = r.attempt(ctx, tx, "put back values of "+x.Home.String(), query)
+	}
 	if err != nil && taken(err) {
 		n, err = r.updateEach(ctx, tx, g, query)
 	}
@@ -165,8 +178,8 @@ func (r *Restorer) update(ctx context.Context, tx engine.Querier, g *target, fie
 	return n, again()
 }
 
-// updating spells the UPDATE of such rows.
-func (r *Restorer) updating(g *target, fields []int, conflicts bool) string {
+// updating spells the UPDATE of such rows. at, when it is not "", says where they stand.
+func (r *Restorer) updating(g *target, fields []int, conflicts bool, at string) string {
 	s, x := r.s, g.x
 	var sets [][2]string
 	for _, i := range fields {
@@ -174,7 +187,7 @@ func (r *Restorer) updating(g *target, fields []int, conflicts bool) string {
 		sets = append(sets, [2]string{s.q(now.Name), s.f.back("d."+v(i), x.Fields[i], now)})
 	}
 	kept, live := r.images(g, fields, false)
-	conditions := []string{s.on(x.capture, g.t, "t", "d", g.name, x.goal), x.inserted(false), "(" + s.differ(live, kept) + ")"}
+	conditions := []string{at, s.on(x.capture, g.t, "t", "d", g.name, x.goal), x.inserted(false), "(" + s.differ(live, kept) + ")"}
 	conditions = append(conditions, r.uncovered(g)...)
 	if !conflicts {
 		conditions = append(conditions, r.free(x))

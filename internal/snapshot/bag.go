@@ -224,7 +224,11 @@ func (r *Restorer) putBag(ctx context.Context, tx engine.Querier, g *target, p P
 			}
 		case tangled:
 			r.notes = append(r.notes, fmt.Sprintf("%s has no key and was written to since: its rows were left as they are", x.Home))
-			return r.mark(ctx, tx, x, fmt.Sprintf(changed, changedSince, all, live, s.f.from(s.db, g.t)))
+			n, err := r.marked(ctx, tx, x, fmt.Sprintf(changed, changedSince, all, live, s.f.from(s.db, g.t)))
+			if err != nil || n > 0 || x.bag.plus == "" {
+				return err
+			}
+			return r.unheld(ctx, tx, g, "m.h", s.hash(keptSeal))
 		default:
 			note := r.mark
 			if p == Restore {

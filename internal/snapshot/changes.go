@@ -22,7 +22,7 @@ type Journal interface {
 type Changes struct {
 	Form *Form
 	// Query gives a row for each row that was written: n, x, s and the columns of the form. Different transactions (x) wrote one row
-	// in the order of n, one transaction in the order of s.
+	// in the order of n, one transaction in the order of s. No two rows have the same s, and neither number has more than 18 digits.
 	Query string
 	Args  []any
 	Notes []string // what a person ought to know of it
@@ -30,6 +30,9 @@ type Changes struct {
 	// Settled, when there is one, is asked when all that was written is locked: an ErrMoved says that some of it was written again after it
 	// had been read.
 	Settled func(ctx context.Context) error
+	// CatchUp, when there is one, writes down what the source has not read yet, and tells whether that was anything. It is asked before
+	// the query is, when all that is to be locked is locked.
+	CatchUp func(ctx context.Context) (moved bool, err error)
 }
 
 // ErrMoved says that rows were written while they were being restored, so that it has to be begun again.
@@ -111,6 +114,11 @@ func (s *Store) invert(ctx context.Context, tx engine.Querier, h *held, live *en
 	w.all = &capture{Info: c.Info, detail: c.detail}
 	w.d = &capture{Info: c.Info, detail: c.detail}
 	w.all.ID, w.d.ID, w.d.Moved = newID(), newID(), false
+	if catchUp := h.changes.CatchUp; catchUp != nil {
+		if _, err := catchUp(ctx); err != nil {
+			return nil, err
+		}
+	}
 	for _, step := range []func(context.Context, engine.Querier) error{w.collect, w.judge, w.doubt} {
 		if err := step(ctx, tx); err != nil {
 			return nil, err
@@ -143,6 +151,9 @@ func (w *inverting) collect(ctx context.Context, tx engine.Querier) error {
 	defs := []string{"n bigint NOT NULL", "x bigint NOT NULL", "s bigint NOT NULL"}
 	for i := range names {
 		defs = append(defs, names[i]+" "+decls[i])
+	}
+	if w.s.f.keyed {
+		defs = append(defs, "KEY dbrollback_s (s)")
 	}
 	if err := w.s.desk(ctx, tx, w.what(), w.all, defs); err != nil {
 		return err
@@ -177,40 +188,53 @@ func (w *inverting) judge(ctx context.Context, tx engine.Querier) error {
 		return err
 	}
 	name := func(i int) string { return w.r.column(w.live, d.Key[i].Name) }
-	var found, made, keys, images, values, out []string
+	e := fmt.Sprintf("CASE WHEN t.%s IS NULL THEN 0 ELSE 1 END + y.d", s.q(name(0))) // rows that there were
+	// images, under which writes are put together, of the key that a write found and of the one that it made.
+	var by, found, made, keys, out []string
 	for i, f := range d.Key {
-		found, made = append(found, "r."+o(i)+" AS "+k(i)), append(made, "r."+k(i))
-		keys, images = append(keys, "y."+k(i)), append(images, s.image("y."+k(i), f))
-		out = append(out, "z."+k(i))
+		image := "i" + itoa(i+1)
+		by = append(by, "y."+image)
+		found, made = append(found, s.image("r."+o(i), f)+" AS "+image), append(made, s.image("r."+k(i), f)+" AS "+image)
+		keys, out = append(keys, fmt.Sprintf("CASE WHEN z.was = 1 THEN r.%s ELSE r.%s END AS %s", o(i), k(i), k(i))), append(out, "y."+k(i))
 	}
 	for i, f := range d.Fields {
-		found, made = append(found, "r."+v(i)), append(made, "NULL")
 		now := "NULL"
 		if j := columnIndex(w.live, w.r.column(w.live, f.Name)); j >= 0 {
 			c := w.live.Columns[j]
 			now = s.f.value("t."+s.q(c.Name), field{Type: s.typed(c), Decl: f.Decl, Text: f.Text, Set: f.Set})
 		}
-		values = append(values, "y."+v(i), now+" AS "+present(i))
-		out = append(out, fmt.Sprintf("CASE WHEN z.e = 1 THEN z.%s ELSE z.%s END", v(i), present(i)))
+		keys = append(keys, fmt.Sprintf("CASE WHEN z.was = 1 THEN r.%s END AS %s", v(i), v(i)))
+		out = append(out, fmt.Sprintf("CASE WHEN %s = 1 THEN y.%s ELSE %s END", e, v(i), now))
 	}
-	by := "PARTITION BY " + list(images)
-	writes := fmt.Sprintf("SELECT r.n, r.x, r.s, 1 AS was, CASE WHEN r.op = 'u' AND %s THEN 0 ELSE 1 END AS d, %s FROM %s r WHERE r.op <> 'i' UNION ALL SELECT r.n, r.x, r.s, 0, -1, %s FROM %s r WHERE r.op = 'i' OR r.op = 'u' AND NOT (%s)",
-		w.still("r"), list(found), s.own(w.all.data()), list(made), s.own(w.all.data()), w.still("r"))
-	// Of one transaction's writes the first counts, of several transactions' those of the one that came first.
-	writes = fmt.Sprintf("SELECT y.*, min(y.n) OVER (%s, y.x) AS f FROM (%s) y", by, writes)
-	there := fmt.Sprintf("CASE WHEN t.%s IS NULL THEN 0 ELSE 1 END", s.q(name(0)))
-	sums := fmt.Sprintf("SELECT y.n, y.was, %s, %s, %s + sum(y.d) OVER (%s) AS e, min(y.d) OVER (%s) AS m, row_number() OVER (%s ORDER BY y.was DESC, y.f, y.s, y.n) AS r FROM (%s) y LEFT JOIN %s t ON %s",
-		list(keys), list(values), there, by, by, by, writes, s.f.from(s.db, w.live), s.on(d, w.live, "t", "y", name, k))
-	query := fmt.Sprintf("INSERT INTO %s (%s) SELECT row_number() OVER (ORDER BY z.n, z.was DESC), CASE WHEN z.e = 1 AND z.was = 1 THEN 'u' WHEN z.e = 0 AND (z.was = 0 OR z.m = -1) THEN 'i' ELSE '?' END, %s FROM (%s) z WHERE z.r = 1",
-		s.own(d.data()), list(append([]string{"n"}, names...)), list(out), sums)
+	still, data := w.still("r"), s.own(w.all.data())
+	writes := fmt.Sprintf("SELECT r.n, r.x, r.s, 1 AS was, CASE WHEN r.op = 'u' AND %[1]s THEN 0 ELSE 1 END AS d, %[2]s FROM %[4]s r WHERE r.op <> 'i' UNION ALL SELECT r.n, r.x, r.s, 0, -1, %[3]s FROM %[4]s r WHERE r.op = 'i' OR r.op = 'u' AND NOT (%[1]s)",
+		still, list(found), list(made), data)
+	// First what each transaction wrote to a key, then what all of them did: of one transaction's writes the first counts, of several
+	// transactions' those of the one that came first. The numbers of both are put into one text, whose least is the answer: sums and least values
+	// take one look at each write, where to number the writes of a key takes some servers one at all of them for each.
+	parts := fmt.Sprintf("SELECT %[1]s, min(y.n) AS f, sum(y.d) AS d, min(y.d) AS m, min(CASE WHEN y.was = 1 THEN y.s END) AS a, min(CASE WHEN y.was = 0 THEN y.s END) AS b FROM (%[2]s) y GROUP BY %[1]s, y.x", list(by), writes)
+	first := func(column string) string {
+		return fmt.Sprintf("min(CASE WHEN y.%s IS NOT NULL THEN %s END) AS %[1]s", column, s.concat([]string{digits("y.f"), digits("y." + column)}))
+	}
+	sums := fmt.Sprintf("SELECT sum(y.d) AS d, min(y.m) AS m, %s, %s FROM (%s) y GROUP BY %s", first("a"), first("b"), parts, list(by))
+	integer := "bigint"
+	if s.f.keyed {
+		integer = "SIGNED"
+	}
+	sums = fmt.Sprintf("SELECT z.d, z.m, CASE WHEN z.a IS NULL THEN 0 ELSE 1 END AS was, CAST(substr(coalesce(z.a, z.b), 20, 19) AS %s) - %d AS s FROM (%s) z", integer, int64(padding), sums)
+	rows := fmt.Sprintf("SELECT r.n, z.was, z.m, z.d, %s FROM (%s) z JOIN %s r ON r.s = z.s", list(keys), sums, data)
+	query := fmt.Sprintf("INSERT INTO %s (%s) SELECT row_number() OVER (ORDER BY y.n, y.was DESC), CASE WHEN %[3]s = 1 AND y.was = 1 THEN 'u' WHEN %[3]s = 0 AND (y.was = 0 OR y.m = -1) THEN 'i' ELSE '?' END, %[4]s FROM (%[5]s) y LEFT JOIN %[6]s t ON %[7]s",
+		s.own(d.data()), list(append([]string{"n"}, names...)), e, list(out), rows, s.f.from(s.db, w.live), s.on(d, w.live, "t", "y", name, k))
 	if _, err := exec(ctx, tx, w.what(), query); err != nil {
 		return err
 	}
 	return s.indexed(ctx, tx, d, k)
 }
 
-// present names the values of now beside those of then.
-func present(i int) string { return "l" + itoa(i+1) }
+// padding makes numbers texts of one length: the numbers of records are smaller by far.
+const padding = 1_000_000_000_000_000_000
+
+func digits(ref string) string { return fmt.Sprintf("CAST(%d + %s AS char(19))", int64(padding), ref) }
 
 // doubt refuses a journal that cannot be true.
 func (w *inverting) doubt(ctx context.Context, tx engine.Querier) error {
@@ -221,6 +245,16 @@ func (w *inverting) doubt(ctx context.Context, tx engine.Querier) error {
 	if settled := w.h.changes.Settled; settled != nil {
 		if err := settled(ctx); err != nil { // a row that was gone was made anew since the log was read: it has to be begun again
 			return err
+		}
+	}
+	if catchUp := w.h.changes.CatchUp; catchUp != nil {
+		moved, err := catchUp(ctx)
+		if err != nil {
+			return err
+		}
+		if moved {
+			return &engine.Error{Class: engine.LockTimeout, Err: ErrMoved, Message: fmt.Sprintf("rows of %s are written all the while: what would come back cannot be told without keeping writers out", w.live.Name),
+				Hint: "run it again; with --yes, and without --online, it locks the table first"}
 		}
 	}
 	return &UnsafeError{Message: fmt.Sprintf("the journal of %s does not fit its rows: %d of them were written while it did not record", w.live.Name, bad),

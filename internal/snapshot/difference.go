@@ -208,6 +208,9 @@ func (x *Restoration) into(ctx context.Context, tx engine.Querier, l *lot, w *re
 	g.fields = slices.DeleteFunc(g.fields, func(i int) bool { return !x.asked(l, w.Fields[i]) })
 	l.w, l.g = w, g
 	x.r.captures = append(x.r.captures, w)
+	if _, ok := s.d.(comparer); ok && !x.online {
+		return nil // the comparison makes it
+	}
 	names, decls := w.capture.columns()
 	defs := []string{"n bigint NOT NULL"}
 	for i := range names {
@@ -248,8 +251,14 @@ func (x *Restoration) fill(ctx context.Context, tx engine.Querier, l *lot) error
 	}
 	place := s.on(l.x, l.live, "t", "d", g.name, k)
 	into, chosen := x.look(l, append([]string{"n"}, names...), values)
-	todo := []string{fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s LEFT JOIN %s t ON %s WHERE %s",
-		s.own(w.data()), into, chosen, x.chosen(l), live, place, all(l.x.inserted(false), fmt.Sprintf("(%s IS NULL OR %s)", there, differs)))}
+	from := fmt.Sprintf("%s LEFT JOIN %s t ON %s WHERE %s", x.chosen(l), live, place, all(l.x.inserted(false), fmt.Sprintf("(%s IS NULL OR %s)", there, differs)))
+	todo := []string{fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s", s.own(w.data()), into, chosen, from)}
+	if c, ok := s.d.(comparer); ok && !x.online {
+		if err := x.anew(ctx, tx, l, c, append([]string{"n"}, names...), values, from); err != nil {
+			return err
+		}
+		todo = nil
+	}
 	if l.x.Ops {
 		gone := []string{"d.n", "'i'"}
 		for _, n := range names[1:] {
@@ -276,6 +285,32 @@ func (x *Restoration) fill(ctx context.Context, tx engine.Querier, l *lot) error
 	return nil
 }
 
+// anew makes the table of differences of what a query finds, with where the rows stand.
+func (x *Restoration) anew(ctx context.Context, tx engine.Querier, l *lot, c comparer, names, values []string, from string) error {
+	_, decls := l.w.capture.columns()
+	decls = append([]string{"bigint"}, decls...)
+	var columns []string
+	for i, n := range names {
+		value := values[i]
+		if n == "op" {
+			value = "(" + value + ")::" + decls[i]
+		}
+		columns = append(columns, value+" AS "+n)
+	}
+	if at := c.found(l.live, "t"); at != "" {
+		columns = append(columns, at+" AS "+standsAt)
+		l.w.at = at + " = d." + standsAt
+	}
+	err := c.compared(ctx, tx, "compare "+l.name.String(), x.s.own(l.w.data()), "SELECT "+list(columns)+" FROM "+from)
+	if err != nil {
+		return x.blame(l, err)
+	}
+	return nil
+}
+
+// standsAt is the column of differences that says where a row stands.
+const standsAt = "p"
+
 // noneLater tells whether the table has no other rows than those that the entries found: to count them costs a tenth of looking each one up. It
 // says no where a count does not tell: of a part of the rows, and where others may write meanwhile.
 func (x *Restoration) noneLater(ctx context.Context, tx engine.Querier, l *lot) (bool, error) {
@@ -284,12 +319,13 @@ func (x *Restoration) noneLater(ctx context.Context, tx engine.Querier, l *lot) 
 	}
 	s := x.s
 	what := "compare " + l.name.String()
-	found, err := number(ctx, tx, what, fmt.Sprintf("SELECT (SELECT count(*) FROM %s d) - (SELECT count(*) FROM %s w WHERE w.op = 'd')", s.own(l.x.data()), s.own(l.w.data())))
+	gone, err := number(ctx, tx, what, fmt.Sprintf("SELECT count(*) FROM %s w WHERE w.op = 'd'", s.own(l.w.data())))
 	if err != nil {
 		return false, err
 	}
 	there, err := number(ctx, tx, what, "SELECT count(*) FROM "+s.f.from(s.db, l.live))
-	return there == found, err
+	l.rows = &there
+	return there == l.x.Rows-gone, err
 }
 
 // later gives the statement that writes down the rows that came later: they are in none of the entries.

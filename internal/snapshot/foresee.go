@@ -302,6 +302,9 @@ func (x *Restoration) rows(ctx context.Context, tx engine.Querier, l *lot) (int6
 		}
 		return l.live.Rows, nil
 	}
+	if l.rows != nil {
+		return *l.rows, nil
+	}
 	return number(ctx, tx, "count "+l.name.String(), "SELECT count(*) FROM "+x.s.f.from(x.s.db, l.live))
 }
 

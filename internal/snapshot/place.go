@@ -61,6 +61,9 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 			x.look(t)
 			continue
 		}
+		if r.runsAsBefore(rest) {
+			continue
+		}
 		if c.fresh && slices.ContainsFunc(x.Parents, func(n engine.Name) bool { return r.moves(n) || r.parentRekeyed(n, rest) }) {
 			continue // its rows point to keys that are not back yet
 		}
@@ -338,21 +341,21 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 // eases tells whether a statement goes better when a capture is back. A change of type wants the values that were captured when the column
 // had the type that it has now: what Up wrote over them under that type need not fit the older one.
 func (r *Restorer) eases(g *target, st effects.Statement) bool {
-	retypes, eases := false, false
+	if constrains(st) {
+		return true
+	}
 	for _, e := range st.Effects {
-		if e.Kind != effects.AlterColumnType {
-			if e.DestroysData() || e.Kind == effects.AddConstraint || e.Kind == effects.ValidateConstraint || e.Kind == effects.SetNotNull {
-				return true
-			}
+		if e.Kind != effects.AlterColumnType || !r.s.sameName(e.Table.Name, g.t.Name.Name) {
 			continue
 		}
-		retypes = true
 		for i := range g.x.Fields {
 			now := r.live(g, i)
-			eases = eases || r.s.sameName(e.Table.Name, g.t.Name.Name) && slices.ContainsFunc(e.Columns, func(n string) bool { return r.s.sameName(n, now.Name) }) && g.x.Fields[i].Type == r.s.typed(now)
+			if slices.ContainsFunc(e.Columns, func(n string) bool { return r.s.sameName(n, now.Name) }) && g.x.Fields[i].Type == r.s.typed(now) {
+				return true
+			}
 		}
 	}
-	return !retypes || eases
+	return false
 }
 
 // carried looks for rows that were put back early and whose keys a later statement moved all the same, in a trigger or a function:

@@ -238,6 +238,7 @@ func (x *Restoration) put(ctx context.Context, tx engine.Querier) error {
 		if !l.w.Moved {
 			continue
 		}
+		l.w.at = "" // they are written
 		if _, err := x.r.unmove(ctx, tx, l.g); err != nil {
 			return err
 		}
@@ -262,6 +263,13 @@ func (x *Restoration) put(ctx context.Context, tx engine.Querier) error {
 		}
 		if _, err := x.r.update(ctx, tx, l.g, l.g.fields, false); err != nil {
 			return err
+		}
+		some, err := number(ctx, tx, "look for rows that are gone", fmt.Sprintf("SELECT count(*) FROM %s d WHERE d.op <> 'u'", x.s.own(l.w.data())))
+		if err != nil {
+			return err
+		}
+		if some == 0 && !l.w.Moved && len(x.lots) == 1 {
+			continue // each row of then is there, and none goes that could take one along
 		}
 		if _, err := x.r.insert(ctx, tx, l.g); err != nil {
 			return err
@@ -291,6 +299,9 @@ func (x *Restoration) report(ctx context.Context, tx engine.Querier) error {
 			return err
 		}
 		p := &l.preview
+		if l.rows != nil { // counted before
+			n += p.Inserted - p.Deleted
+		}
 		p.Left = n - p.Inserted - p.Updated
 		p.Samples, p.Tied, p.Locks = []Change{}, []Tied{}, []Lock{}
 	}
@@ -335,7 +346,7 @@ func (x *Restoration) save(ctx context.Context, tx engine.Querier, l *lot, c *Ca
 	}
 	from := fmt.Sprintf("%s d JOIN %s t ON %s", s.own(w.data()), s.f.from(s.db, l.live), place)
 	for _, q := range []string{
-		fmt.Sprintf("SELECT %s FROM %s WHERE %s", list(append(keys("u", after, now), was...)), from, all("d.op = 'u'", x.r.free(w))),
+		fmt.Sprintf("SELECT %s FROM %s WHERE %s", list(append(keys("u", after, now), was...)), from, all("d.op = 'u'", w.at, x.r.free(w))),
 		fmt.Sprintf("SELECT %s FROM %s WHERE %s", list(append(keys("d", now, now), was...)), from, all("d.op = 'i'", x.r.free(w))),
 		fmt.Sprintf("SELECT %s FROM %s d WHERE %s", list(append(keys("i", after, after), none...)), s.own(w.data()), all("d.op = 'd'", x.r.free(w))),
 	} {

@@ -130,6 +130,7 @@ type lot struct {
 	entries *restoring    // x, with its conflicts
 	w       *restoring    // the entries that differ from what stands in their place
 	g       *target       // of w
+	rows    *int64        // of live when it was compared, where they were counted
 	preview Preview
 }
 

@@ -81,6 +81,7 @@ type restoring struct {
 	late    []string          // columns that came back while its rows were not under their keys yet
 	remade  []string          // columns that Down made again, and that got their values also in rows in conflict
 	bag     *bag              // of a table without a key
+	unheld  int64             // of it: rows that the migration inserted and that were changed since, which no captured row stands for
 	wrote   bool              // something of it was put back where it was sealed
 	placed  bool              // all that was gone of it was put back when its place came back
 	anew    bool              // all of it was put back by one rewrite of its table: it is only written again when the proof fails
@@ -89,6 +90,7 @@ type restoring struct {
 	settled bool              // it was put back early, because a constraint needed it
 	moving  *capture          // its seal as it follows the statements of this run; nil: as the capture has it
 	lost    bool              // it could not be followed
+	at      string            // condition on where the row t of an entry d of op u stands, until rows of the table are written; "" where that is not known
 	onward  bool              // it goes into a table as it is now: columns may have other types than when they were captured
 }
 

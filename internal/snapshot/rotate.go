@@ -66,7 +66,7 @@ func (r *Restorer) retrace(ctx context.Context, tx engine.Querier, g *target, qu
 			if len(fields) == 0 {
 				continue
 			}
-			step := r.updating(&plain, fields, false)
+			step := r.updating(&plain, fields, false, "")
 			_, err := r.attempt(ctx, tx, "put back values of "+x.Home.String(), step)
 			if err == nil {
 				continue
