@@ -207,7 +207,7 @@ func (s *Store) Verify(ctx context.Context, q engine.Querier, id string) ([]Veri
 				v.Reason = changed.Reason
 			case err != nil:
 				return nil, fmt.Errorf("verify the capture of %s: %w", r.Home, err)
-			case r.Kind == Kept && r.Checksum == "":
+			case r.Checksum == "" && (r.Kind == Kept || sum.Rows == r.Rows):
 				v.OK, v.Rows, v.Checksum = true, sum.Rows, sum.Sum
 				if err := s.setSum(ctx, q, r.capture, sum); err != nil {
 					return nil, err
