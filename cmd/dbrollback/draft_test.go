@@ -26,6 +26,9 @@ const mysqlBase = "CREATE TABLE authors (id bigint AUTO_INCREMENT PRIMARY KEY, n
 	"CREATE VIEW cheap AS SELECT id, title FROM books WHERE price < 5;\n" +
 	"CREATE TABLE plain (a int, b text);\n" +
 	"CREATE TABLE log (id int AUTO_INCREMENT PRIMARY KEY, what varchar(50));\n" +
+	"CREATE TABLE letters (id int PRIMARY KEY, body text, code varchar(10) CHARACTER SET ascii, name varchar(40) NOT NULL DEFAULT 'x') DEFAULT CHARACTER SET = latin1;\n" +
+	"CREATE TABLE years (d date NOT NULL, PRIMARY KEY (d)) PARTITION BY RANGE (year(d)) (PARTITION y1 VALUES LESS THAN (2001), PARTITION y2 VALUES LESS THAN (2002), PARTITION y3 VALUES LESS THAN (2003));\n" +
+	"CREATE TABLE lands (id int NOT NULL, PRIMARY KEY (id)) PARTITION BY LIST (id) (PARTITION a VALUES IN (1, 2), PARTITION b VALUES IN (3));\n" +
 	"CREATE TRIGGER tags_log AFTER DELETE ON tags FOR EACH ROW INSERT INTO log (what) VALUES (old.tag);\n"
 
 // mysqlUps are their Ups.
@@ -47,6 +50,12 @@ var mysqlUps = []string{
 	"TRUNCATE TABLE log;",
 	"INSERT INTO tags (book_id, tag) VALUES (1, 'x') ON DUPLICATE KEY UPDATE tag = 'x';",
 	"REPLACE INTO log (id, what) VALUES (1, 'x');",
+	"ALTER TABLE letters CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;",
+	"ALTER TABLE letters DEFAULT CHARACTER SET latin1;",
+	"ALTER TABLE years DROP PARTITION y3;",
+	"ALTER TABLE years ADD PARTITION (PARTITION y4 VALUES LESS THAN (2004), PARTITION y5 VALUES LESS THAN (2005));",
+	"ALTER TABLE years DROP PARTITION y1;",
+	"ALTER TABLE lands DROP PARTITION a;",
 	"DROP TABLE tags;",
 	"ALTER TABLE plain ADD PRIMARY KEY (a);",
 	"DELETE FROM log;\nUPDATE books SET price = price * 2;",

@@ -93,3 +93,23 @@ func TestDefinitions(t *testing.T) {
 		}
 	}
 }
+
+// TestDraftsSayWhatTheyCannot: what no migration tells stands in a draft as a comment that says what to look up and to write.
+func TestDraftsSayWhatTheyCannot(t *testing.T) {
+	for _, c := range []struct{ name, base, up, want string }{
+		{"a call", "SELECT 1;", "CALL x();", "-- the CALL x() on line 2: its text does not tell what it changes"},
+		{"a character set nobody gave", "CREATE TABLE t (id int PRIMARY KEY, b text);", "ALTER TABLE t CONVERT TO CHARACTER SET utf8mb4;", "-- t: no migration says which character set it has now"},
+		{"one that was given", "CREATE TABLE t (id int PRIMARY KEY, b text) CHARSET = latin1;", "ALTER TABLE t CONVERT TO CHARACTER SET utf8mb4;",
+			"ALTER TABLE t CONVERT TO CHARACTER SET latin1;\nALTER TABLE t MODIFY COLUMN b text;\n"},
+		{"a partition nobody made", "SELECT 1;", "ALTER TABLE t DROP PARTITION p;", "-- t: no migration says what partition p holds"},
+		{"partitions rearranged", "CREATE TABLE t (id int PRIMARY KEY);", "ALTER TABLE t PARTITION BY HASH (id) PARTITIONS 4;", "write here the partitions of before"},
+		{"partitions without names", "CREATE TABLE t (id int PRIMARY KEY) PARTITION BY HASH (id) PARTITIONS 4;", "ALTER TABLE t ADD PARTITION PARTITIONS 2;", "COALESCE PARTITION <how many>"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ms := history(t, effects.MySQL, goose(c.base, "SELECT 1;"), goose(c.up, ""))
+			if got := DraftDown(Play(effects.MySQL, ms[:1]), ms[1].Up); !strings.Contains(got, c.want) {
+				t.Errorf("drafted\n%s\nwithout %s", got, c.want)
+			}
+		})
+	}
+}

@@ -12,13 +12,15 @@ import (
 // the model cannot tell stands in the draft as a comment.
 func DraftDown(model *Model, up []Statement) string {
 	after := model.fork()
+	var unfollowed []change
 	for i := range up {
 		after.begin(&up[i])
 		for j := range up[i].Effects {
+			unfollowed = append(unfollowed, after.unfollowed(&up[i], &up[i].Effects[j])...)
 			after.apply(&up[i].Effects[j])
 		}
 	}
-	return draft(compare(model, after, after), after)
+	return draft(append(compare(model, after, after), unfollowed...), after)
 }
 
 // draft writes the statements that undo changes, those of the last statement of Up first.
@@ -36,9 +38,12 @@ func draft(changes []change, after *Model) string {
 		if c.first {
 			s.order = len(after.played.order) + 1
 		}
-		if strings.Join(c.undo, "") == "" {
+		switch {
+		case c.note != "":
+			s.text = "-- " + strings.Join(strings.Fields(c.note), " ") + "\n"
+		case strings.Join(c.undo, "") == "":
 			s.text = "-- " + c.entity + ": say here how it is brought back\n"
-		} else {
+		default:
 			s.text = script(c.undo)
 		}
 		steps = append(steps, s)

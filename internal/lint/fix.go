@@ -54,6 +54,9 @@ func (p *Pass) fix(parse func(*Migration, string) (*Migration, error)) (*Fixed, 
 		return nil, nil
 	}
 	missing := slices.DeleteFunc(slices.Clone(p.changes), func(c change) bool { return c.verdict > changed || p.addedValue(c) })
+	if len(p.Migration.Down) == 0 {
+		missing = append(missing, p.more...)
+	}
 	drafted := draft(missing, p.After)
 	if len(p.changes) == 0 && len(p.Migration.Down) == 0 && onlyCaptured(p.Migration.Up) {
 		drafted = "-- Nothing to write: the rows that Up changes are captured and come back by themselves.\nSELECT 1;\n"

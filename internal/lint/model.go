@@ -44,6 +44,9 @@ type Table struct {
 	Temporary   bool
 	PartitionOf effects.Name
 	Bound       string // of a partition of PostgreSQL: FOR VALUES …, or DEFAULT
+	Charset     string // of MySQL, as its statements say: "" for that of the database
+	Collation   string
+	Partitions  []partition // of MySQL; nil when they are not known
 	Strict      bool
 	NoRowID     bool
 	// Partial: it has columns and more that the model does not know of.
@@ -123,7 +126,7 @@ func (m *Model) commit(f *Model) {
 		}
 		if t.Doubt {
 			// What is known from now on is what later statements say about it.
-			t = &Table{Name: k, Partial: true, Unknown: true}
+			t = &Table{Name: k, Partial: true, Unknown: true, Charset: t.Charset, Collation: t.Collation, Partitions: t.Partitions}
 		}
 		t.owner = m
 		m.tables[k] = t

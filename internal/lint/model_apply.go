@@ -106,6 +106,7 @@ func (m *Model) begin(st *Statement) {
 
 // apply folds one effect of the current statement into the model.
 func (m *Model) apply(e *effects.Effect) {
+	m.alterOptions(e)
 	switch e.Kind {
 	case effects.CreateTable:
 		m.createTable(e)

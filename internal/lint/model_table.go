@@ -36,6 +36,7 @@ func (m *Model) createTable(e *effects.Effect) {
 	for _, c := range m.constraintsOf(def) {
 		m.addConstraint(t, c, false)
 	}
+	m.tableOptions(t)
 	if m.played.current != nil && len(m.played.current.Effects) == 1 {
 		t.SQL = m.played.current.SQL
 	}

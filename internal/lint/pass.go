@@ -26,6 +26,7 @@ type Pass struct {
 	codes   func(string) bool // whether a rule is called so
 	all     *sequence
 	changes []change
+	more    []change // what changes do not show, for drafts
 	rule    *Rule
 	out     []finding
 }
@@ -64,6 +65,9 @@ func (p *Pass) run(section string, m *Model, statements []Statement) {
 			p.Effect = &p.Statement.Effects[j]
 			if !p.Migration.Skip {
 				p.ask()
+				if section == "up" {
+					p.more = append(p.more, m.unfollowed(p.Statement, p.Effect)...)
+				}
 			}
 			m.apply(p.affected())
 		}

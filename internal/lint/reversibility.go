@@ -120,7 +120,7 @@ func noDown(p *Pass) {
 		p.out[len(p.out)-1].Severity = Warning
 		return
 	}
-	p.reportAt("up", first, message, strings.TrimSpace(draft(p.changes, p.After)))
+	p.reportAt("up", first, message, strings.TrimSpace(draft(append(slices.Clone(p.changes), p.more...), p.After)))
 	if (p.Migration.HasDown || len(p.Migration.Down) > 0) && (onlyRows(p) || inVain(p)) {
 		p.out[len(p.out)-1].Severity = Warning // the schema is in no danger, and somebody said that there is nothing to write
 	}

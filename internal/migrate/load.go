@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -207,11 +208,11 @@ func (s *source) read(ctx context.Context, version int64) (*unparsed, error) {
 	}
 	up, tx, err := s.record(ctx, version, true)
 	if err != nil {
-		return nil, &StatementError{File: m.File, Line: 1, Column: 1, Err: err}
+		return nil, s.unreadable(m, err)
 	}
 	down, _, err := s.record(ctx, version, false)
 	if err != nil {
-		return nil, &StatementError{File: m.File, Line: 1, Column: 1, Err: err}
+		return nil, s.unreadable(m, err)
 	}
 	m.Transactional = tx
 	if line := downMark(text); line > 0 {
@@ -225,6 +226,22 @@ func (s *source) read(ctx context.Context, version int64) (*unparsed, error) {
 		}
 	}
 	return &unparsed{m, up, down}, nil
+}
+
+// unreadable says why goose cannot take a file apart, and where, when that can be told.
+func (s *source) unreadable(m *Migration, err error) error {
+	if !errors.Is(err, bufio.ErrTooLong) {
+		return &StatementError{File: m.File, Line: 1, Column: 1, Err: err}
+	}
+	longest, at := 0, 1
+	for n, line := range strings.Split(m.Text, "\n") {
+		if len(line) > longest {
+			longest, at = len(line), n+1
+		}
+	}
+	e := &StatementError{Err: fmt.Errorf("the line has %d bytes, more than goose reads; break it into several lines", longest)}
+	e.File, e.Line, e.Column = s.place(m.Name, at, 1)
+	return e
 }
 
 // downMark is the line of a goose file on which its Down section begins.
