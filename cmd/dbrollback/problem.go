@@ -121,6 +121,10 @@ func partly(p *problem, err error) *problem {
 	if partial.Unfinished {
 		p.Details = append(p.Details, fmt.Sprintf("migration %d ran in part: statements that were done are recorded", partial.Failed))
 		p.Hint = "dbrollback recover finishes it, dbrollback recover --abort undoes it"
+		var drift *migrate.DriftError
+		if errors.As(err, &drift) && drift.When == "after" { // all of it ran, and the rows are back
+			p.Hint = "accept what differs with: dbrollback recover --allow-drift; or make it as it was by hand, then: dbrollback recover"
+		}
 		var statement *migrate.StatementError
 		if e, ok := engine.AsError(err); ok && errors.As(err, &statement) && slices.Contains([]engine.Class{engine.Syntax, engine.Constraint, engine.Unsupported, engine.Unknown}, e.Class) {
 			// The text of a migration that was begun must stay: one that is to be mended is taken back first.
