@@ -47,6 +47,7 @@ type reader struct {
 	since   time.Time // when the first thing came that is not stored; zero: nothing
 	urgent  bool      // somebody waits for what is being read
 	told    time.Time // when the server was last told
+	kept    time.Time // when it was last stored
 }
 
 // ReadSoFar counts what a reader has written down.
@@ -62,7 +63,8 @@ const (
 	slotStoreRows  = 5_000
 	slotStoreAfter = 200 * time.Millisecond
 	slotQuiet      = 20 * time.Millisecond // with nothing new, what is there is written down
-	slotIdle       = 10 * time.Second      // and the place alone
+	slotIdle       = 10 * time.Second      // and the place alone, when so much was passed over
+	slotPassed     = 64 << 10
 )
 
 // errSlotTaken says that another reader has the slot, or went on from where this one was.
@@ -115,7 +117,7 @@ func (p slot) open(ctx context.Context) (_ *reader, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the replication slot: %w", err)
 	}
-	r.told = time.Now()
+	r.told, r.kept = time.Now(), time.Now()
 	return r, nil
 }
 
@@ -141,6 +143,12 @@ func (r *reader) follow(ctx context.Context, until pglogrepl.LSN) error {
 	for {
 		if until != 0 && !r.inside && r.at >= until {
 			return r.store(ctx)
+		}
+		// Where others write and these tables are left alone, the server need not keep what was passed over. What storing writes itself is less.
+		if !r.inside && r.since.IsZero() && r.at > r.stored+slotPassed && time.Since(r.kept) > slotIdle {
+			if err := r.store(ctx); err != nil {
+				return err
+			}
 		}
 		wait := time.Second
 		if until != 0 || !r.since.IsZero() {
@@ -168,7 +176,7 @@ func (r *reader) follow(ctx context.Context, until pglogrepl.LSN) error {
 			return errors.Join(ctx.Err(), err)
 		}
 		if err != nil && pgconn.Timeout(err) {
-			if !r.inside && (!r.since.IsZero() || r.at > r.stored && time.Since(r.told) > slotIdle/2) {
+			if !r.inside && !r.since.IsZero() {
 				if err := r.store(ctx); err != nil {
 					return err
 				}
@@ -372,7 +380,7 @@ func (r *reader) store(ctx context.Context) error {
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("commit what was read: %w", err)
 	}
-	r.stored, r.state.lsn = r.at, r.at.String()
+	r.stored, r.state.lsn, r.kept = r.at, r.at.String(), time.Now()
 	r.read.Rows += int64(r.written)
 	r.written, r.since, r.urgent = 0, time.Time{}, false
 	maps.DeleteFunc(r.lots, func(_ string, l *slotLot) bool { return l == nil })

@@ -29,6 +29,7 @@ func (j *Journal) Run(ctx context.Context, o RunOptions) (ReadSoFar, error) {
 	}
 	p := slot{j}
 	var until pglogrepl.LSN
+	opened := false
 	for failed := 0; ; {
 		begun := total
 		err := func() error {
@@ -43,6 +44,7 @@ func (j *Journal) Run(ctx context.Context, o RunOptions) (ReadSoFar, error) {
 				return err
 			}
 			defer r.close()
+			opened = true
 			if o.Reading != nil {
 				if all, err := j.segments(ctx, r.s); err == nil {
 					if lag, err := j.behind(ctx, r.s, all); err == nil && lag != nil {
@@ -58,6 +60,11 @@ func (j *Journal) Run(ctx context.Context, o RunOptions) (ReadSoFar, error) {
 		if total != begun {
 			failed = 0
 		}
+		if err != nil && ctx.Err() == nil && opened { // disable takes away what is being read
+			if state, gone := p.state(ctx, j.db, false); gone == nil && state == nil {
+				err = errSlotEnded
+			}
+		}
 		failed++
 		switch {
 		case err == nil:
@@ -65,7 +72,7 @@ func (j *Journal) Run(ctx context.Context, o RunOptions) (ReadSoFar, error) {
 		case ctx.Err() != nil:
 			return total, ctx.Err()
 		case errors.Is(err, errSlotEnded):
-			if begun == (ReadSoFar{}) && failed == 1 && total == begun {
+			if !opened {
 				return total, &RefusedError{Message: "no table is journalled by a replication slot", Hint: "dbrollback journal enable TABLE --source slot"}
 			}
 			return total, nil
