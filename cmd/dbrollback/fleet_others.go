@@ -78,7 +78,7 @@ func (s *session) fleetRecover(ctx context.Context, o recoverOptions) error {
 		return err
 	}
 	return f.run(ctx, &fleetWork{f, func(ctx context.Context, m *member) (bool, error) {
-		res, err := m.m.Recover(ctx, migrate.RecoverRequest{Abort: o.Abort})
+		res, err := m.m.Recover(ctx, migrate.RecoverRequest{Abort: o.Abort, AllowDrift: o.AllowDrift})
 		if errors.Is(err, migrate.ErrNothing) {
 			return false, nil
 		}

@@ -121,6 +121,10 @@ func partly(p *problem, err error) *problem {
 	if partial.Unfinished {
 		p.Details = append(p.Details, fmt.Sprintf("migration %d ran in part: statements that were done are recorded", partial.Failed))
 		p.Hint = "dbrollback recover finishes it, dbrollback recover --abort undoes it"
+		var drift *migrate.DriftError
+		if errors.As(err, &drift) && drift.When == "after" { // all of it ran, and the rows are back
+			p.Hint = "accept what differs with: dbrollback recover --allow-drift; or make it as it was by hand, then: dbrollback recover"
+		}
 		var statement *migrate.StatementError
 		if e, ok := engine.AsError(err); ok && errors.As(err, &statement) && slices.Contains([]engine.Class{engine.Syntax, engine.Constraint, engine.Unsupported, engine.Unknown}, e.Class) {
 			// The text of a migration that was begun must stay: one that is to be mended is taken back first.
@@ -274,6 +278,9 @@ func explainStatement(err error) *problem {
 		return nil
 	}
 	p := &problem{Message: oneLine(statement.Err.Error()), Exit: exitFailed, Hint: "correct the migration, then: dbrollback up"}
+	if partial := (*migrate.PartialError)(nil); errors.As(err, &partial) && partial.Direction == migrate.Down {
+		p.Hint = "correct its Down section, which is read from the file as long as Up stays as it is, then: dbrollback rollback"
+	}
 	for _, known := range []func(error) *problem{explainDecision, explainServer} {
 		if cause := known(statement.Err); cause != nil {
 			p.Message, p.Exit, p.Details = cause.Message, cause.Exit, cause.Details

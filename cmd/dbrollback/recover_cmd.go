@@ -11,8 +11,8 @@ import (
 
 // recoverOptions are the options of `recover`.
 type recoverOptions struct {
-	Abort   bool
-	Targets string
+	Abort, AllowDrift bool
+	Targets           string
 }
 
 // Validate has nothing to refuse.
@@ -25,13 +25,14 @@ func (p *program) recoverCommand() *cli.Command {
 		Description: `A run is cut off when the program or the server was killed, or a statement failed, within a migration that is
 not one transaction: on MySQL and MariaDB, or under NO TRANSACTION. dbrollback status shows whether there is one.
 docs/atomicity.md says how it is told what took effect.`,
-		Flags:  append(targetsFlags(), &cli.BoolFlag{Name: "abort", Usage: "undo the unfinished run instead of finishing it"}),
+		Flags: append(targetsFlags(), &cli.BoolFlag{Name: "abort", Usage: "undo the unfinished run instead of finishing it"},
+			&cli.BoolFlag{Name: "allow-drift", Usage: "finish a rollback although its Down does not give the schema back"}),
 		Action: action(p, readRecover, runRecover),
 	}
 }
 
 func readRecover(c *cli.Context) (recoverOptions, error) {
-	return recoverOptions{Abort: c.Bool("abort"), Targets: c.String("targets")}, noArguments(c)
+	return recoverOptions{Abort: c.Bool("abort"), AllowDrift: c.Bool("allow-drift"), Targets: c.String("targets")}, noArguments(c)
 }
 
 func runRecover(ctx context.Context, s *session, o recoverOptions) error {
@@ -61,7 +62,7 @@ func runRecover(ctx context.Context, s *session, o recoverOptions) error {
 			}
 		}
 	}
-	result, err := m.Recover(ctx, migrate.RecoverRequest{Abort: o.Abort})
+	result, err := m.Recover(ctx, migrate.RecoverRequest{Abort: o.Abort, AllowDrift: o.AllowDrift})
 	if errors.Is(err, migrate.ErrNothing) {
 		// What a deploy script runs ahead of every up: that there is nothing to do is well.
 		err = nil

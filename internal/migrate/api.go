@@ -189,7 +189,8 @@ type RollbackRequest struct {
 
 // RecoverRequest asks for a recovery of an unfinished run.
 type RecoverRequest struct {
-	Abort bool // undo instead of resume
+	Abort      bool // undo instead of resume
+	AllowDrift bool // finish a run at the end of which the schema is not as it should be
 }
 
 // Result is what Up, Rollback and Recover did; filled as far as the run came, also next to an error.

@@ -142,8 +142,14 @@ func (c *cutter) commands(verb string) []string {
 func (c *cutter) cutAt(verb string, n int, how cut) (at string, err error) {
 	c.Helper()
 	i := 0
+	return c.cutWhere(verb, how, func(string) bool { i++; return i == n+1 })
+}
+
+// cutWhere runs a verb and cuts it off at the first command of a kind.
+func (c *cutter) cutWhere(verb string, how cut, here func(query string) bool) (at string, err error) {
+	c.Helper()
 	w, dsn := newWire(c.T, c.dsn, func(query string) cut {
-		if i++; i == n+1 {
+		if at == "" && here(query) {
 			at = query
 			return how
 		}

@@ -70,7 +70,9 @@ func (p *proving) read() map[string]*tableRows {
 		var exprs []string
 		for _, c := range t.Columns {
 			tr.columns = append(tr.columns, c.Name)
-			if p.db.Kind == engine.Postgres {
+			if isFamily(p.db.Kind) {
+				exprs = append(exprs, "CAST("+p.db.Ident(c.Name)+" AS CHAR)")
+			} else if p.db.Kind == engine.Postgres {
 				exprs = append(exprs, p.db.Ident(c.Name)+"::text")
 			} else {
 				exprs = append(exprs, "CASE typeof("+p.db.Ident(c.Name)+") WHEN 'null' THEN NULL ELSE CAST("+p.db.Ident(c.Name)+" AS TEXT) END")

@@ -93,6 +93,9 @@ func (t *genTable) create(kind engine.Kind) string {
 }
 
 func (c genColumn) decl(kind engine.Kind, t *genTable) string {
+	if isFamily(kind) {
+		return c.familyDecl(t)
+	}
 	out := map[string]string{"int": "integer", "text": "text", "short": "varchar(20)", "bool": "integer", "number": "numeric(12,2)", "json": "text", "mood": "varchar(10)", "digits": "text", "words": "text"}[c.kind]
 	if kind == engine.Postgres {
 		if special, ok := map[string]string{"bool": "boolean", "json": "json", "mood": "mood"}[c.kind]; ok {
@@ -177,7 +180,7 @@ func newWorld(rng *rand.Rand, kind engine.Kind) *world {
 	cols := func() []genColumn {
 		out := []genColumn{{name: "tag", kind: "text", notNull: true, fixed: true}, {name: "a", kind: "int"}, {name: "b", kind: "text"}, {name: "c", kind: "short", notNull: w.chance(40)}}
 		for _, k := range []string{"number", "json", "bool", "mood"} {
-			if w.chance(30) && (k != "mood" || pg) {
+			if w.chance(30) && (k != "mood" || kind != engine.SQLite) {
 				out = append(out, genColumn{name: k[:1] + "x", kind: k})
 			}
 		}
@@ -267,6 +270,8 @@ func newWorld(rng *rand.Rand, kind engine.Kind) *world {
 					"CREATE TRIGGER bump BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION bump()")
 				t.cols = append(t.cols, genColumn{name: "rev", kind: "int", fixed: true, origin: "rev"})
 			}
+		} else if w.family() {
+			t.after = append(t.after, familyTriggers...)
 		} else {
 			t.after = append(t.after, "CREATE TRIGGER noted_i AFTER INSERT ON t BEGIN INSERT INTO l (tag, a) VALUES ('insert-' || NEW.tag, NEW.a); UPDATE n SET q = q + 1; END",
 				"CREATE TRIGGER noted_u AFTER UPDATE ON t BEGIN INSERT INTO l (tag, a) VALUES ('update-' || NEW.tag, NEW.a); END",
@@ -286,6 +291,8 @@ func newWorld(rng *rand.Rand, kind engine.Kind) *world {
 	case 10:
 		t := plain("t")
 		switch {
+		case w.family():
+			w.familyShape(t)
 		case pg && w.chance(50): // partitions
 			t.suffix, t.rigid = " PARTITION BY RANGE (id)", true
 			t.after = []string{"CREATE TABLE t_low PARTITION OF t FOR VALUES FROM (MINVALUE) TO (5)", "CREATE TABLE t_high PARTITION OF t FOR VALUES FROM (5) TO (MAXVALUE)"}
@@ -343,7 +350,7 @@ func (w *world) values(t *genTable, i int, tag string, u int) []string {
 			if i <= 2 || w.chance(20) {
 				out = append(out, "NULL")
 			} else if t.parent == t.name {
-				out = append(out, fmt.Sprintf("(SELECT id FROM %s WHERE id < %d ORDER BY id DESC LIMIT 1)", t.name, i))
+				out = append(out, fmt.Sprintf("(SELECT k FROM (SELECT id AS k FROM %s WHERE id < %d ORDER BY id DESC LIMIT 1) before_it)", t.name, i))
 			} else {
 				out = append(out, fmt.Sprintf("(SELECT id FROM %s WHERE id >= %d ORDER BY id LIMIT 1)", t.parent, w.rng.IntN(6)))
 			}

@@ -70,7 +70,7 @@ func (w *world) expression(t *genTable, c genColumn) string {
 	case c.kind == "int" && w.chance(60):
 		return pick(w.rng, []string{c.name + " + 1", "-" + c.name, c.name + " * 2", "coalesce(" + c.name + ", 0) + 7"})
 	case (c.kind == "text" || c.kind == "short") && w.chance(50):
-		return pick(w.rng, []string{"upper(" + c.name + ")", "coalesce(" + c.name + ", '') || 'z'", "substr(" + c.name + ", 1, 2)"})
+		return pick(w.rng, []string{"upper(" + c.name + ")", w.concat("coalesce("+c.name+", '')", "'z'"), "substr(" + c.name + ", 1, 2)"})
 	}
 	return w.literal(c)
 }
@@ -121,7 +121,7 @@ func (w *world) dml(t *genTable) string {
 			case "id", "x":
 				c += " + 500"
 			case "tag":
-				c = "tag || '" + mark + "'"
+				c = w.concat("tag", "'"+mark+"'")
 			}
 			values = append(values, c)
 		}
@@ -136,16 +136,19 @@ func (w *world) dml(t *genTable) string {
 			text = w.insert(t, "INSERT", 1, 1) + ", " + strings.SplitN(w.insert(t, "INSERT", 60, 1), " VALUES ", 2)[1]
 		}
 		if w.chance(20) {
-			return text + " ON CONFLICT DO NOTHING"
+			return w.unlessThere(text)
 		}
 		c := pick(w.rng, free)
+		if w.family() {
+			return text + " ON DUPLICATE KEY UPDATE " + c + " = VALUES(" + c + ")"
+		}
 		return text + " ON CONFLICT (" + key + ") DO UPDATE SET " + c + " = excluded." + c
 	case 8: // replaces
 		if !pg {
 			if len(t.key) == 0 {
 				return ""
 			}
-			return w.insert(t, "INSERT OR REPLACE", 1, 1+w.rng.IntN(3))
+			return w.insert(t, map[bool]string{true: "REPLACE", false: "INSERT OR REPLACE"}[w.family()], 1, 1+w.rng.IntN(3))
 		}
 		if t.column("a") == nil || t.column("id") == nil {
 			return ""
@@ -154,6 +157,9 @@ func (w *world) dml(t *genTable) string {
 	case 9:
 		if pg && t.column("a") != nil {
 			return "WITH gone AS (DELETE FROM " + t.name + " WHERE " + w.predicate(t) + " RETURNING 1) UPDATE " + t.name + " SET a = (SELECT count(*) FROM gone) WHERE " + w.predicate(t)
+		}
+		if w.family() {
+			return w.familyDML(t)
 		}
 		return w.update(t)
 	case 10: // keys
@@ -164,6 +170,9 @@ func (w *world) dml(t *genTable) string {
 	default: // through another table
 		if t.parent == "" || t.parent == t.name || w.table(t.parent) == nil || t.column("a") == nil || w.table(t.parent).column("a") == nil || w.table(t.parent).column("a").kind != "int" || t.column("a").kind != "int" {
 			return w.update(t)
+		}
+		if w.family() {
+			return "UPDATE " + t.name + " JOIN p ON p.id = " + t.name + ".pid SET " + t.name + ".a = p.a"
 		}
 		return "UPDATE " + t.name + " SET a = p.a FROM p WHERE p.id = " + t.name + ".pid"
 	}
@@ -242,14 +251,20 @@ func (w *world) draw() (step, bool) {
 		if pg {
 			return w.retype(t)
 		}
+		if w.family() {
+			return w.familyRetype(t)
+		}
 		return w.rebuild(t, referenced)
 	case 13:
 		return w.rebuild(t, referenced)
 	case 14:
 		return w.dropTable(t, referenced)
 	case 15:
-		if !pg || t.name == "n" {
+		if !pg && !w.family() || t.name == "n" || w.family() && referenced {
 			return step{}, false
+		}
+		if w.family() {
+			return step{up: []string{"TRUNCATE TABLE " + t.name}, effect: stay}, true
 		}
 		text := "TRUNCATE " + t.name
 		if referenced || w.chance(20) {
@@ -279,12 +294,14 @@ func (w *world) draw() (step, bool) {
 		w.tables = append(w.tables, n)
 		return step{up: []string{n.create(w.kind), "INSERT INTO " + n.name + " (tag) SELECT tag FROM " + t.name + " WHERE " + w.predicate(t)}, down: []string{"DROP TABLE " + n.name}, effect: stay}, true
 	case 18: // an index
-		free := t.free(func(c genColumn) bool { return c.kind != "json" })
+		free := t.free(func(c genColumn) bool { return c.kind != "json" && (c.kind != "text" || !w.family()) })
 		if len(free) == 0 {
 			return step{}, false
 		}
 		name := w.name("i")
-		s := step{up: []string{"CREATE INDEX " + name + " ON " + t.name + " (" + pick(w.rng, free) + ")"}, down: []string{"DROP INDEX " + name}, effect: stay}
+		on := pick(w.rng, free)
+		t.column(on).fixed = w.family() // with its column goes the index there, and Down would drop it once more
+		s := step{up: []string{"CREATE INDEX " + name + " ON " + t.name + " (" + on + ")"}, down: []string{w.dropIndex(t, name)}, effect: stay}
 		t.rigid = true
 		return s, true
 	case 19: // dropped and made again under its name
@@ -344,13 +361,13 @@ func gone(table, column string) func(mapping) {
 
 func (w *world) dropColumn(t *genTable) (step, bool) {
 	// SQLite gives no column back that is unique, or NOT NULL without a default, but by building the table anew.
-	free := t.free(func(c genColumn) bool { return w.kind == engine.Postgres || !c.unique && !c.notNull })
+	free := t.free(func(c genColumn) bool { return w.kind != engine.SQLite || !c.unique && !c.notNull })
 	if len(free) == 0 || t.triggers {
 		return step{}, false
 	}
 	name := pick(w.rng, free)
 	c := *t.column(name)
-	if t.rigid && w.kind != engine.Postgres && c.name == "a" {
+	if t.rigid && w.kind == engine.SQLite && c.name == "a" {
 		return step{}, false
 	}
 	t.cols = slices.DeleteFunc(t.cols, func(x genColumn) bool { return x.name == name })
@@ -359,7 +376,7 @@ func (w *world) dropColumn(t *genTable) (step, bool) {
 	if c.notNull {
 		back.notNull = false
 		add = back.decl(w.kind, t) + " NOT NULL"
-		if w.kind != engine.Postgres || w.chance(70) {
+		if w.kind == engine.SQLite || w.chance(70) {
 			add += " DEFAULT ''"
 		}
 	}
@@ -491,7 +508,7 @@ func (w *world) dropTable(t *genTable, referenced bool) (step, bool) {
 // derive computes a new column from an old one and drops that; Down computes it back.
 func (w *world) derive(t *genTable) (step, bool) {
 	free := t.free(func(c genColumn) bool {
-		return c.kind == "text" && !c.plain && (w.kind == engine.Postgres || !c.notNull)
+		return c.kind == "text" && !c.plain && (w.kind != engine.SQLite || !c.notNull)
 	})
 	if len(free) == 0 || t.triggers || t.rigid || len(t.key) == 0 {
 		return step{}, false
@@ -502,7 +519,7 @@ func (w *world) derive(t *genTable) (step, bool) {
 	t.cols = append(t.cols, genColumn{name: full, kind: "text", plain: true})
 	origin := t.origin
 	return step{
-		up:   []string{"ALTER TABLE " + t.name + " ADD COLUMN " + full + " text", "UPDATE " + t.name + " SET " + full + " = " + c.name + " || '!'", "ALTER TABLE " + t.name + " DROP COLUMN " + c.name},
+		up:   []string{"ALTER TABLE " + t.name + " ADD COLUMN " + full + " text", "UPDATE " + t.name + " SET " + full + " = " + w.concat(c.name, "'!'"), "ALTER TABLE " + t.name + " DROP COLUMN " + c.name},
 		down: []string{"ALTER TABLE " + t.name + " ADD COLUMN " + c.name + " text", "UPDATE " + t.name + " SET " + c.name + " = substr(" + full + ", 1, 1)", "ALTER TABLE " + t.name + " DROP COLUMN " + full},
 		effect: func(m mapping) {
 			if mt := m[origin]; mt != nil && mt.cols[c.origin] != nil {

@@ -44,6 +44,7 @@ func (m *Migrator) Recover(ctx context.Context, req RecoverRequest) (*Result, er
 			return err
 		}
 		for _, c := range list {
+			r.allowDrift = req.AllowDrift
 			if err := r.recover(ctx, c, req.Abort); err != nil {
 				r.res.Verified = false
 				err = r.partial(ctx, c.opening.Version, err)
@@ -59,7 +60,7 @@ func (m *Migrator) Recover(ctx context.Context, req RecoverRequest) (*Result, er
 // recover ends one migration that was cut off, under the run that began it.
 func (r *runner) recover(ctx context.Context, c cutOff, abort bool) error {
 	op, m := c.opening, r.m
-	r.dir, r.res.Direction, r.res.Run, r.policy, r.allowDrift = op.Direction, op.Direction, op.Run, snapshot.Keep, false
+	r.dir, r.res.Direction, r.res.Run, r.policy = op.Direction, op.Direction, op.Run, snapshot.Keep
 	start := time.Now()
 	abort = abort || op.State == stepAborting
 	rec, err := m.catalog.load(ctx, r.s, op.Version)
@@ -221,7 +222,7 @@ func (w *work) cut(ctx context.Context, last operation, was seen, abort bool) (i
 			return m.catalog.forget(ctx, tx, last)
 		})
 	case abort:
-		return n, nil
+		return n, w.theirs(ctx, n, was)
 	case was.state == unclear:
 		st := w.stmts[n-1]
 		return 0, &RefusedError{Reasons: []Refusal{{
@@ -234,7 +235,18 @@ func (w *work) cut(ctx context.Context, last operation, was seen, abort bool) (i
 	case halfMade(was.changes):
 		return n - 1, s.Tx(ctx, func(tx *sql.Tx) error { return w.removeHalfMade(ctx, tx, was.changes) })
 	}
+	if err := w.theirs(ctx, n, was); err != nil {
+		return 0, err
+	}
 	return n, m.catalog.done(ctx, s, last)
+}
+
+// theirs marks what others have written into what the statement that was cut off had captured.
+func (w *work) theirs(ctx context.Context, n int, was seen) error {
+	if was.state != tookEffect || n < 1 || n > len(w.stmts) {
+		return nil
+	}
+	return w.r.s.Tx(ctx, func(tx *sql.Tx) error { return w.capturer.Theirs(ctx, tx, n, w.stmts[n-1].Statement) })
 }
 
 // undoing is the command that takes a run back.
@@ -384,8 +396,8 @@ func (ch changes) made() []verify.Object {
 			gone[o.Table] = true
 		}
 	}
-	// What belongs to a table that goes anyway needs no statement of its own.
-	out = slices.DeleteFunc(out, func(o verify.Object) bool { return o.Kind != "table" && gone[o.Table] })
+	// What belongs to a table that goes anyway needs no statement of its own, but what keeps another table from going first.
+	out = slices.DeleteFunc(out, func(o verify.Object) bool { return o.Kind != "table" && o.Kind != "foreign key" && gone[o.Table] })
 	slices.SortFunc(out, func(a, b verify.Object) int {
 		if a.Rank != b.Rank {
 			return b.Rank - a.Rank

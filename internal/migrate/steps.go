@@ -207,10 +207,26 @@ func (w *work) alone(ctx context.Context, i int) error {
 		return run(st.SQL)
 	}
 	g := ground{s: s}
+	w.capturer.Sealed(func(ctx context.Context, q engine.Querier) error { return w.keepMemo(ctx, q, i+1) })
 	if err := w.captured(ctx, g, i, run); err != nil {
 		return err
 	}
 	return w.place(ctx, g, i+1)
+}
+
+// keepMemo keeps what the restorer knows behind a statement that commits by itself, while its lock still holds. It is one statement, so that the
+// row is there or not.
+func (w *work) keepMemo(ctx context.Context, q engine.Querier, i int) error {
+	memo, err := w.restorer.Memo()
+	if err != nil || memo == w.memo {
+		return err
+	}
+	op, err := w.op(i, stepDone, note{Memo: memo})
+	if err != nil {
+		return err
+	}
+	w.memo = memo
+	return w.r.m.catalog.rewrite(ctx, q, op)
 }
 
 // insist runs a statement that commits by itself. MariaDB sometimes refuses one that changes partitions at once, because

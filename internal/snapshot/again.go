@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
 
@@ -17,6 +19,12 @@ func (r *Restorer) again(ctx context.Context, tx engine.Querier, c *Capturer) er
 	}
 	s := r.s
 	for _, x := range r.tables() {
+		if x.placed && x.moving != nil { // held since, through all statements
+			if err := r.movingAgain(ctx, tx, x); err != nil {
+				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
+			}
+			continue
+		}
 		if x.placed {
 			if err := r.since(ctx, tx, x, c); err != nil {
 				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
@@ -44,6 +52,12 @@ func (r *Restorer) again(ctx context.Context, tx engine.Querier, c *Capturer) er
 		}
 		if t == nil || t.Name != x.Home || slices.ContainsFunc(slices.Concat(x.Seal.Columns, x.Seal.All, x.Seal.Key), func(n string) bool { return columnIndex(t, n) < 0 }) {
 			continue
+		}
+		if slices.ContainsFunc(slices.Concat(x.Seal.Columns, x.Seal.Key), func(n string) bool {
+			was, compared := x.types[strings.ToLower(n)]
+			return compared && was != t.Columns[columnIndex(t, n)].Type
+		}) {
+			continue // values of another type look different: those of recover --abort, which gives columns their types back
 		}
 		untouched, known := "", true
 		if c != nil {
@@ -102,8 +116,17 @@ func (r *Restorer) since(ctx context.Context, tx engine.Querier, x *restoring, c
 	if _, err := number(ctx, tx, "lock "+x.Home.String(), "SELECT count(*) FROM "+place+" FOR UPDATE"); err != nil {
 		return err
 	}
-	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, CASE WHEN %s THEN '%s' ELSE '%s' END FROM %s WHERE %s AND (%s OR %s <> %s)",
-		gone, deletedSince, changedSince, place, all(conditions...), gone, s.hash(live), s.hash(kept)))
+	deleted := gone
+	if !x.wrote { // values went to the rows that were there; those that come with another capture are still to come
+		switch x.Seal.Mode {
+		case sealAbsent:
+			deleted = "1 = 0"
+		case sealRows:
+			deleted += fmt.Sprintf(" AND EXISTS (SELECT 1 FROM %s s WHERE s.n = d.n)", s.own(x.companion()))
+		}
+	}
+	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, CASE WHEN %s THEN '%s' ELSE '%s' END FROM %s WHERE %s AND (%s OR NOT (%s) AND %s <> %s)",
+		gone, deletedSince, changedSince, place, all(conditions...), deleted, gone, s.hash(live), s.hash(kept)))
 }
 
 // untouched gives the condition that a statement of the opposite direction did not write the row of an entry d; known is false
@@ -220,5 +243,36 @@ func (r *Restorer) hold(ctx context.Context, tx engine.Querier, g *target) error
 	if x.moving = m; x.bag == nil {
 		x.bag = &bag{same: true}
 	}
+	return nil
+}
+
+// holdRows seals the values and rows that have come back early, where statements to come write them as well: what those make of them is told
+// from what somebody else writes in between.
+func (r *Restorer) holdRows(ctx context.Context, tx engine.Querier, g *target, rest []effects.Statement) error {
+	c, x := r.capturer, g.x
+	if c == nil || r.s.db.Caps.TransactionalDDL || c.watching == nil || !x.placed || len(x.Key) == 0 || x.Rows == 0 || !r.touchedBy(x.Home, rest) {
+		return nil
+	}
+	m := *x.capture
+	m.Home, m.At, m.Identity, m.live = g.t.Name, g.t.Name, identity(g.t), g.t
+	m.Key, m.Fields = slices.Clone(x.Key), nil
+	for i := range m.Key {
+		m.Key[i].Name = g.name(i)
+	}
+	for _, i := range g.fields {
+		n := r.live(g, i).Name
+		m.Fields = append(m.Fields, field{Name: n, At: n, Num: strings.ToLower(n)})
+	}
+	m.Seal = seal{}
+	if x.moving != nil {
+		m.Seal.At = x.moving.Seal.At
+	}
+	if err := c.room(ctx, &following{x: &m, index: -1, t: g.t}, &plan{}); err != nil {
+		return err
+	}
+	if err := c.sealNow(ctx, tx, &m, -1, nil); err != nil {
+		return err
+	}
+	x.moving, x.lost = &m, false
 	return nil
 }

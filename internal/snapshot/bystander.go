@@ -325,6 +325,9 @@ func (c *Capturer) follows(b *bystander) string {
 // leave copies rows for which a condition holds, those left out that the migration itself has captured: of these the older values count.
 func (c *Capturer) leave(ctx context.Context, tx engine.Querier, b *bystander, ref, condition string) (int64, error) {
 	x, s := b.made, c.s
+	if all, err := c.hasAll(ctx, tx, b); err != nil || all {
+		return 0, err
+	}
 	var conditions []string
 	if condition != "" {
 		conditions = append(conditions, condition)
@@ -341,6 +344,28 @@ func (c *Capturer) leave(ctx context.Context, tx engine.Querier, b *bystander, r
 	}
 	return exec(ctx, tx, "capture "+x.At.String(), fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s AS %s%s%s", s.own(x.data()), list(names), list(values),
 		s.f.from(s.db, b.table), ref, where, s.f.locking))
+}
+
+// hasAll tells whether a capture of the migration has all rows of a table, as one of an UPDATE without a condition does: to find that out by its
+// key is far cheaper there than to lock and look up each row.
+func (c *Capturer) hasAll(ctx context.Context, tx engine.Querier, b *bystander) (bool, error) {
+	x, s := b.made, c.s
+	if !s.f.keyed {
+		return false, nil
+	}
+	for _, y := range c.captures {
+		if y.Identity != x.Identity || y.Kind == Definition || y.Kind == Kept || len(y.Key) == 0 || y.Moved && !y.Still || slices.ContainsFunc(x.Fields, func(f field) bool {
+			return !slices.ContainsFunc(y.Fields, func(g field) bool { return g.Num == f.Num })
+		}) {
+			continue
+		}
+		left, err := number(ctx, tx, "count rows", fmt.Sprintf("SELECT (SELECT count(*) FROM %s) - (SELECT count(*) FROM %s d JOIN %s t ON %s)", s.f.from(s.db, b.table), s.own(y.data()),
+			s.f.from(s.db, b.table), s.on(y, b.table, "t", "d", func(i int) string { return c.nameNow(y, b.table, y.Key[i]) }, k)))
+		if err != nil || left == 0 {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // uncaptured gives the conditions that no capture of the migration has a row, as far as that can be said; where it cannot the row is captured twice,
@@ -364,7 +389,18 @@ func (c *Capturer) uncaptured(b *bystander, ref string) []string {
 			}
 			conditions = append(conditions, "d.op = 'i'") // of what it inserted itself nothing is at stake
 		}
-		out = append(out, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s d WHERE %s)", s.own(y.data()), all(conditions...)))
+		from := s.own(y.data())
+		if s.f.keyed { // where a table is searched for each row unless it has an index, which what is made of it here gets
+			columns := []string{}
+			for i := range y.Key {
+				columns = append(columns, k(i))
+			}
+			if len(conditions) > 1 {
+				columns = append(columns, "op")
+			}
+			from = fmt.Sprintf("(SELECT DISTINCT %s FROM %s)", list(columns), from)
+		}
+		out = append(out, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s d WHERE %s)", from, all(conditions...)))
 	}
 	return out
 }

@@ -43,11 +43,12 @@ type Capturer struct {
 	// All effects of the statement at hand, and what to watch; see Ahead.
 	effects  []effects.Effect
 	watching func(context.Context, engine.Querier) Watch
-	pending  []effects.Effect    // of the statement at hand, until it has run
-	past     []effects.Statement // that a run which was cut off came through
-	restorer *Restorer           // of the captures that the run puts back; see Restorer.Record
-	trails   []*capture          // see trail.go
-	refill   bool                // what is written goes back from captures of an earlier rollback; see refill.go
+	tell     func(context.Context, engine.Querier) error // see Sealed
+	pending  []effects.Effect                            // of the statement at hand, until it has run
+	past     []effects.Statement                         // that a run which was cut off came through
+	restorer *Restorer                                   // of the captures that the run puts back; see Restorer.Record
+	trails   []*capture                                  // see trail.go
+	refill   bool                                        // what is written goes back from captures of an earlier rollback; see refill.go
 }
 
 // Begin starts the captures of one migration in one direction. Nothing is written before the first capture.

@@ -499,6 +499,10 @@ func (r *Restorer) conflicts(ctx context.Context, tx engine.Querier, count bool)
 		if err != nil {
 			return nil, 0, err
 		}
+		if x.unheld > 0 {
+			found = append(found, Conflict{Table: x.Home.String(), Key: fmt.Sprintf("%d row(s) without a key", x.unheld), Columns: x.Columns, Reason: changedSince, Resolved: Keep})
+			n++
+		}
 		out = append(out, found...)
 		total += n
 		if count && n > 0 {

@@ -31,6 +31,17 @@ func (c *Capturer) Ahead(es []effects.Effect, watch func(context.Context, engine
 	c.effects, c.watching = es, watch
 }
 
+// Sealed has f called behind each statement that commits by itself, when its seals are there and its lock still holds: what the Restorer knows
+// by then is to be kept before anybody else writes.
+func (c *Capturer) Sealed(f func(ctx context.Context, q engine.Querier) error) { c.tell = f }
+
+func (c *Capturer) told(ctx context.Context, q engine.Querier) error {
+	if c.tell == nil || c.restorer == nil {
+		return nil
+	}
+	return c.tell(ctx, q)
+}
+
 // following is a capture whose seal goes along with a statement.
 type following struct {
 	x     *capture
@@ -67,10 +78,7 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 		if x.Kind == Definition || x.Kind == Kept || x.Seal.Mode == "" || x.Seal.Mode == sealCovered || x.Seal.Mode == sealNone {
 			return nil
 		}
-		n := x.Seal.Table
-		if n.Name == "" {
-			n = x.Home
-		}
+		n := x.sealedAt()
 		acted := slices.ContainsFunc(p.actions, func(a *action) bool { return a.table.Name == n })
 		switch c.touches(n, acted) {
 		case touchNot:
@@ -89,6 +97,10 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 		if err != nil {
 			return err
 		}
+		if t == nil && c.makes(n) { // IF NOT EXISTS, and there is none
+			leave()
+			return nil
+		}
 		f := &following{x: x, index: index, t: t}
 		if index >= 0 && x.Moved && p.alone { // following keys takes tables that nobody may make under the lock
 			leave()
@@ -106,15 +118,15 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 		return out, nil
 	}
 	for _, x := range c.restorer.tables() {
-		if x.placed || x.wrote || x.lost {
+		m := x.moving
+		if x.lost || (x.placed || x.wrote) && (m == nil || !x.placed) {
 			continue
 		}
-		m := x.moving
 		if m == nil {
 			m = x.follower()
 		}
 		had := len(out)
-		if err := add(m, -1, func() { x.lost, x.moving = true, nil }); err != nil {
+		if err := add(m, -1, func() { x.lost, x.moving = !x.placed, nil }); err != nil {
 			return nil, err
 		}
 		if len(out) > had && x.moving == nil && x.bag != nil && x.bag.plus == c.s.own(more(x.ID)) {
@@ -166,7 +178,7 @@ func (c *Capturer) touches(n engine.Name, acted bool) int {
 		case e.Kind == effects.Opaque || e.Kind == effects.DropSchema:
 			out = max(out, touchValues)
 		case !e.Changes() || leavesRows(e):
-		case e.Kind == effects.CreateTable && here && !e.IfExists, (e.Kind == effects.RenameTable || e.Kind == effects.Rename) && c.s.sameName(e.NewName.Name, n.Name):
+		case c.takesPlace(e, n):
 			return touchPlace
 		case here && (e.Kind == effects.RenameTable || e.Kind == effects.RenameColumn):
 			out = max(out, touchNames)
@@ -180,6 +192,27 @@ func (c *Capturer) touches(n engine.Name, acted bool) int {
 		return touchPlace
 	}
 	return out
+}
+
+// takesPlace tells whether an effect puts another table where one of a name was.
+func (c *Capturer) takesPlace(e effects.Effect, n engine.Name) bool {
+	return e.Kind == effects.CreateTable && c.s.sameName(e.Table.Name, n.Name) && !e.IfExists ||
+		(e.Kind == effects.RenameTable || e.Kind == effects.Rename) && c.s.sameName(e.NewName.Name, n.Name)
+}
+
+// sealedAt is the table in which the rows of a capture were sealed.
+func (c *capture) sealedAt() engine.Name {
+	if c.Seal.Table.Name == "" {
+		return c.Home
+	}
+	return c.Seal.Table
+}
+
+// makes tells whether the statement at hand makes a table of a name, when there is none.
+func (c *Capturer) makes(n engine.Name) bool {
+	return slices.ContainsFunc(c.effects, func(e effects.Effect) bool {
+		return e.Kind == effects.CreateTable && c.s.sameName(e.Table.Name, n.Name)
+	})
 }
 
 // leavesRows: the values and names of the columns that are there stay as they are.

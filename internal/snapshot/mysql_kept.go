@@ -182,5 +182,10 @@ func (c *Capturer) renamed(ctx context.Context, q engine.Querier, n int, p *plan
 			return fmt.Errorf("somebody else altered %s while it was emptied: the table that they altered is %s, the empty one lacks what they did", x.At, c.s.own(x.data()))
 		}
 	}
-	return c.s.pinned(ctx, q, func() error { return c.after(ctx, q, p, nil) })
+	return c.s.pinned(ctx, q, func() error {
+		if err := c.after(ctx, q, p, nil); err != nil {
+			return err
+		}
+		return c.told(ctx, q)
+	})
 }

@@ -96,7 +96,10 @@ func (c *Capturer) underLock(ctx context.Context, q engine.Querier, n int, p *pl
 				return err
 			}
 		}
-		return c.after(ctx, q, p, made)
+		if err := c.after(ctx, q, p, made); err != nil {
+			return err
+		}
+		return c.told(ctx, q)
 	})
 }
 

@@ -10,19 +10,21 @@ import (
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
 
+// come is a capture whose place, or part of it, is there again.
+type come struct {
+	x      *restoring
+	t      *engine.Table
+	fresh  bool // the table itself is new
+	fields []string
+	late   bool // the place had another name until now: statements may have written into what they made there
+}
+
 // Place puts data back into tables and columns that the last statement made again, so that the statements after it
 // find it there. rest are the statements still to come: a table that one of them inserts into waits until after that
 // one, because rows that are there already would be in its way.
 func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects.Statement) error {
 	if err := r.takePlace(ctx, tx, rest, false); err != nil {
 		return err
-	}
-	type come struct {
-		x      *restoring
-		t      *engine.Table
-		fresh  bool // the table itself is new
-		fields []string
-		late   bool // the place had another name until now: statements may have written into what they made there
 	}
 	var back []come
 	all := r.tables()
@@ -57,6 +59,9 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 		}
 		if len(c.fields) == 0 && !c.fresh {
 			x.look(t)
+			continue
+		}
+		if r.runsAsBefore(rest) {
 			continue
 		}
 		if c.fresh && slices.ContainsFunc(x.Parents, func(n engine.Name) bool { return r.moves(n) || r.parentRekeyed(n, rest) }) {
@@ -108,119 +113,132 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 			tables, targets = append(tables, t), append(targets, g)
 		}
 		return r.ready(ctx, tx, distinct(tables), func() error {
-			lift, err := r.s.d.shield(ctx, tx, distinct(tables))
-			if err != nil {
-				return err
-			}
-			var parents []*engine.Table
-			for _, g := range targets {
-				parents = append(parents, g.t)
-			}
-			err = r.early(ctx, tx, distinct(parents), rest, func() error {
-				for _, g := range targets {
-					if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-			if err != nil {
-				return err
-			}
-			// Parents before children: the order of the foreign keys, as they were.
-			slices.SortStableFunc(back, func(a, b come) int {
-				switch {
-				case slices.Contains(a.x.Parents, b.x.Home):
-					return 1
-				case slices.Contains(b.x.Parents, a.x.Home):
-					return -1
-				}
-				return 0
-			})
-			var same []*target // newest first
-			for _, c := range back {
-				g, err := r.aim(c.x, c.t, true)
-				if err != nil {
-					return err
-				}
-				same = append(same, g)
-			}
-			for i, c := range back {
-				g := same[i]
-				if len(c.x.Key) == 0 {
-					// Rows without a key come back all together, when all their columns are there.
-					if (c.x.bag == nil && !c.x.Seal.Mixed || c.x.bag != nil && c.x.bag.same) && r.complete(g) && !r.alien(c.x, c.t) {
-						if c.fresh && c.x.Seal.Mode == sealAbsent && r.s.db.Caps.TransactionalDDL {
-							n, err := number(ctx, tx, "look at "+c.x.Home.String(), "SELECT count(*) FROM "+r.s.f.from(r.s.db, c.t)+" t")
-							if err != nil {
-								return err
-							}
-							if c.x.alone = n == 0; n == c.x.Rows {
-								missing, err := r.missing(ctx, tx, g)
-								if err != nil {
-									return err
-								}
-								c.x.alone = missing == 0 // Down has copied what was put back before
-							}
-						}
-						if err := r.early(ctx, tx, []*engine.Table{c.t}, rest, func() error { return r.putBag(ctx, tx, g, Keep, nil) }); err != nil {
-							return err
-						}
-						if err := r.hold(ctx, tx, g); err != nil {
-							return err
-						}
-					}
-					continue
-				}
-				if c.fresh {
-					if err := r.orphans(ctx, tx, []*target{g}); err != nil {
-						return err
-					}
-				}
-				if c.fresh && (r.moves(c.x.Home) || c.x.New) { // rows that the migration inserted hold unique values of those that come back
-					if err := r.clear(ctx, tx, g, same); err != nil {
-						return err
-					}
-				}
-				came := slices.DeleteFunc(slices.Clone(g.fields), func(i int) bool { return !slices.Contains(c.fields, c.x.Fields[i].Name) })
-				// A column made again has nothing of anyone's in it: also rows in conflict get their old value. Not so where Down
-				// has computed one by now.
-				empty := slices.DeleteFunc(slices.Clone(came), func(i int) bool {
-					return c.x.Fields[i].Watched && (c.fresh || c.late) || c.fresh && c.x.Fields[i].Seal != ""
-				})
-				anew := false
-				if !c.fresh && len(empty) == len(came) {
-					var err error
-					if anew, err = r.anew(ctx, tx, g, came); err != nil {
-						return err
-					}
-				}
-				if !anew {
-					if err := r.write(ctx, tx, g, empty, true, false); err != nil {
-						return err
-					}
-					if _, err := r.stay(ctx, tx, g, empty); err != nil {
-						return err
-					}
-				}
-				if !c.fresh {
-					if c.late && !anew {
-						if err := r.write(ctx, tx, g, came, false, false); err != nil {
-							return err
-						}
-					}
-					c.x.placed = len(came) == len(g.fields)
-					continue
-				}
-				// A table built anew carries what the application wrote into the columns that were there.
-				if err := r.write(ctx, tx, g, came, false, true); err != nil {
-					return err
-				}
-				c.x.placed = len(came) == len(g.fields)
-			}
-			return lift(ctx)
+			return r.capturer.amid(ctx, tx, distinct(tables), func() error { return r.backInPlace(ctx, tx, back, targets, tables, rest) })
 		})
 	})
+}
+
+// backInPlace writes the rows and values whose places are there.
+func (r *Restorer) backInPlace(ctx context.Context, tx engine.Querier, back []come, targets []*target, tables []*engine.Table, rest []effects.Statement) error {
+	lift, err := r.s.d.shield(ctx, tx, distinct(tables))
+	if err != nil {
+		return err
+	}
+	var parents []*engine.Table
+	for _, g := range targets {
+		parents = append(parents, g.t)
+	}
+	err = r.early(ctx, tx, distinct(parents), rest, func() error {
+		for _, g := range targets {
+			if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	// Parents before children: the order of the foreign keys, as they were.
+	slices.SortStableFunc(back, func(a, b come) int {
+		switch {
+		case slices.Contains(a.x.Parents, b.x.Home):
+			return 1
+		case slices.Contains(b.x.Parents, a.x.Home):
+			return -1
+		}
+		return 0
+	})
+	var same []*target // newest first
+	for _, c := range back {
+		g, err := r.aim(c.x, c.t, true)
+		if err != nil {
+			return err
+		}
+		same = append(same, g)
+	}
+	for i, c := range back {
+		g := same[i]
+		if len(c.x.Key) == 0 {
+			// Rows without a key come back all together, when all their columns are there.
+			if (c.x.bag == nil && !c.x.Seal.Mixed || c.x.bag != nil && c.x.bag.same) && r.complete(g) && !r.alien(c.x, c.t) {
+				if c.fresh && c.x.Seal.Mode == sealAbsent && r.s.db.Caps.TransactionalDDL {
+					n, err := number(ctx, tx, "look at "+c.x.Home.String(), "SELECT count(*) FROM "+r.s.f.from(r.s.db, c.t)+" t")
+					if err != nil {
+						return err
+					}
+					if c.x.alone = n == 0; n == c.x.Rows {
+						missing, err := r.missing(ctx, tx, g)
+						if err != nil {
+							return err
+						}
+						c.x.alone = missing == 0 // Down has copied what was put back before
+					}
+				}
+				if err := r.early(ctx, tx, []*engine.Table{c.t}, rest, func() error { return r.putBag(ctx, tx, g, Keep, nil) }); err != nil {
+					return err
+				}
+				if err := r.hold(ctx, tx, g); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		if c.fresh {
+			if err := r.orphans(ctx, tx, []*target{g}); err != nil {
+				return err
+			}
+		}
+		if c.fresh && (r.moves(c.x.Home) || c.x.New) { // rows that the migration inserted hold unique values of those that come back
+			if err := r.clear(ctx, tx, g, same); err != nil {
+				return err
+			}
+		}
+		came := slices.DeleteFunc(slices.Clone(g.fields), func(i int) bool { return !slices.Contains(c.fields, c.x.Fields[i].Name) })
+		// A column made again has nothing of anyone's in it: also rows in conflict get their old value. Not so where Down
+		// has computed one by now.
+		empty := slices.DeleteFunc(slices.Clone(came), func(i int) bool {
+			return c.x.Fields[i].Watched && (c.fresh || c.late) || c.fresh && c.x.Fields[i].Seal != ""
+		})
+		anew := false
+		if !c.fresh && len(empty) == len(came) {
+			var err error
+			if anew, err = r.anew(ctx, tx, g, came); err != nil {
+				return err
+			}
+		}
+		if !anew {
+			if err := r.write(ctx, tx, g, empty, true, false); err != nil {
+				return err
+			}
+			if _, err := r.stay(ctx, tx, g, empty); err != nil {
+				return err
+			}
+		}
+		if !c.fresh {
+			for _, i := range empty {
+				c.x.remade = append(c.x.remade, c.x.Fields[i].Name)
+			}
+			if c.late && !anew {
+				if err := r.write(ctx, tx, g, came, false, false); err != nil {
+					return err
+				}
+			}
+			c.x.placed = len(came) == len(g.fields)
+			continue
+		}
+		// A table built anew carries what the application wrote into the columns that were there.
+		if err := r.write(ctx, tx, g, came, false, true); err != nil {
+			return err
+		}
+		c.x.placed = len(came) == len(g.fields)
+	}
+	for _, g := range same {
+		if err := r.holdRows(ctx, tx, g, rest); err != nil {
+			return err
+		}
+	}
+	return lift(ctx)
 }
 
 // made tells whether this run made a table, or a column of it, rather than renamed it. Before names matter nothing was renamed.
@@ -262,8 +280,8 @@ func (s *Store) akin(a, b string) bool {
 }
 
 // Settle puts back early what can be put back now. It is for a statement of Down that needs old data in places which
-// were there all along: a constraint that only they satisfy. Finish puts back whatever is overwritten after. rest are the
-// statements still to come.
+// were there all along: a constraint that only they satisfy, a type that only they fit. Finish puts back whatever is overwritten after. rest
+// are the statements still to come, that one first.
 func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effects.Statement) error {
 	return r.s.pinned(ctx, tx, func() error {
 		var targets []*target
@@ -283,7 +301,7 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 			if err != nil {
 				return err
 			}
-			if len(g.fields) < len(x.Fields) || columnIndex(t, g.name(0)) < 0 {
+			if len(g.fields) < len(x.Fields) || columnIndex(t, g.name(0)) < 0 || len(rest) > 0 && !r.eases(g, rest[0]) {
 				continue
 			}
 			targets, tables = append(targets, g), append(tables, t)
@@ -318,6 +336,26 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 			return lift(ctx)
 		})
 	})
+}
+
+// eases tells whether a statement goes better when a capture is back. A change of type wants the values that were captured when the column
+// had the type that it has now: what Up wrote over them under that type need not fit the older one.
+func (r *Restorer) eases(g *target, st effects.Statement) bool {
+	if constrains(st) {
+		return true
+	}
+	for _, e := range st.Effects {
+		if e.Kind != effects.AlterColumnType || !r.s.sameName(e.Table.Name, g.t.Name.Name) {
+			continue
+		}
+		for i := range g.x.Fields {
+			now := r.live(g, i)
+			if slices.ContainsFunc(e.Columns, func(n string) bool { return r.s.sameName(n, now.Name) }) && g.x.Fields[i].Type == r.s.typed(now) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // carried looks for rows that were put back early and whose keys a later statement moved all the same, in a trigger or a function:

@@ -43,6 +43,9 @@ func (s *Store) Resume(ctx context.Context, q engine.Querier, id string, m Meta,
 		for n, st := range past.Statements {
 			for _, e := range st.Effects {
 				r.later = r.later || n+1 > r.Statement && c.concerns(e, r.capture)
+				if r.Seal.Mode != "" && n+1 > r.Seal.After && c.takesPlace(e, r.sealedAt()) { // as when it ran: see concerned
+					r.Seal, r.stale = seal{}, false
+				}
 				r.stale = r.stale || r.Seal.Mode != "" && n+1 > r.Seal.After && !leavesRows(e) && c.concerns(e, r.capture)
 			}
 		}
@@ -171,6 +174,7 @@ type memoCapture struct {
 	Bag     *memoBag          `json:"bag,omitempty"`
 	Moving  *detail           `json:"moving,omitempty"`
 	Lost    bool              `json:"lost,omitempty"`
+	Types   map[string]string `json:"types,omitempty"`
 }
 
 type memoBag struct {
@@ -184,7 +188,7 @@ type memoBag struct {
 func (r *Restorer) Memo() (string, error) {
 	m := memo{Report: map[string]TableReport{}}
 	for _, x := range r.captures {
-		c := memoCapture{ID: x.ID, Work: x.work, Table: x.table, Columns: x.columns, Cleared: x.cleared, Landed: x.landed, Final: x.final, Wrote: x.wrote, Placed: x.placed, Back: x.back, Alone: x.alone, Lost: x.lost}
+		c := memoCapture{ID: x.ID, Work: x.work, Table: x.table, Columns: x.columns, Cleared: x.cleared, Landed: x.landed, Final: x.final, Wrote: x.wrote, Placed: x.placed, Back: x.back, Alone: x.alone, Lost: x.lost, Types: x.types}
 		if x.moving != nil {
 			c.Moving = &x.moving.detail
 		}
@@ -214,11 +218,12 @@ func (r *Restorer) Recall(text string) error {
 		c := m.Captures[i]
 		x.work, x.table, x.columns, x.cleared, x.landed, x.final = c.Work, c.Table, c.Columns, c.Cleared, c.Landed, c.Final
 		x.wrote, x.placed, x.back, x.alone, x.lost = c.Wrote, c.Placed, c.Back, c.Alone, c.Lost
+		x.types = c.Types
 		if c.Moving != nil {
 			x.moving = &capture{Info: x.Info, detail: *c.Moving, live: x.Shape}
 		}
 		if c.Bag != nil {
-			x.bag = &bag{c.Bag.Same, c.Bag.Plus, c.Bag.Minus, c.Bag.Mixed}
+			x.bag = &bag{same: c.Bag.Same, plus: c.Bag.Plus, minus: c.Bag.Minus, mixed: c.Bag.Mixed}
 		}
 		if rep, ok := m.Report[x.Home.String()]; ok && r.report[x.Home] == nil {
 			*r.of(x.Home) = rep

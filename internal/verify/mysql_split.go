@@ -306,4 +306,18 @@ func (t *mysqlTable) tail(text string, tokens []mysqlToken) {
 		}
 	}
 	t.options = strings.Join(options, " ")
+	for _, o := range options {
+		if set, ok := strings.CutPrefix(o, "CHARSET="); ok {
+			t.spell(set)
+		}
+	}
+}
+
+// spell leaves out of the definitions of columns the character set of the table: MySQL shows it once a statement has named the
+// collation, and that stands beside it.
+func (t *mysqlTable) spell(set string) {
+	for i := range t.columns {
+		c := &t.columns[i]
+		c.definition = strings.Replace(c.definition, " CHARACTER SET "+set+" COLLATE ", " COLLATE ", 1)
+	}
 }
