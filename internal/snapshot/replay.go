@@ -345,7 +345,7 @@ func (x *Restoration) save(ctx context.Context, tx engine.Querier, l *lot, c *Ca
 		return out
 	}
 	from := fmt.Sprintf("%s d JOIN %s t ON %s", s.own(w.data()), s.f.from(s.db, l.live), place)
-	for _, q := range []string{
+	for i, q := range []string{
 		fmt.Sprintf("SELECT %s FROM %s WHERE %s", list(append(keys("u", after, now), was...)), from, all("d.op = 'u'", w.at, x.r.free(w))),
 		fmt.Sprintf("SELECT %s FROM %s WHERE %s", list(append(keys("d", now, now), was...)), from, all("d.op = 'i'", x.r.free(w))),
 		fmt.Sprintf("SELECT %s FROM %s d WHERE %s", list(append(keys("i", after, after), none...)), s.own(w.data()), all("d.op = 'd'", x.r.free(w))),
@@ -354,7 +354,17 @@ func (x *Restoration) save(ctx context.Context, tx engine.Querier, l *lot, c *Ca
 		if err != nil {
 			return err
 		}
-		y.Rows += n
+		if y.Rows += n; i > 0 || w.at == "" {
+			continue
+		}
+		// Nobody could write since the rows were found where they stand: should one not be there all the same, nothing is written over it.
+		of, err := number(ctx, tx, "count", fmt.Sprintf("SELECT count(*) FROM %s d WHERE %s", s.own(w.data()), all("d.op = 'u'", x.r.free(w))))
+		if err != nil {
+			return err
+		}
+		if n != of {
+			return &ProofError{Table: l.name, Capture: l.x.ID, Rows: of - n, Of: of, Reason: "rows moved between their comparison and the safety snapshot"}
+		}
 	}
 	if y.Rows == 0 {
 		return s.drop(ctx, tx, "drop an empty capture", s.own(y.data()))

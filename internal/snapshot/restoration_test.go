@@ -29,6 +29,9 @@ func (b *bench) take(tables ...string) string {
 		}
 		return c.Seal(ctx, tx, nil)
 	})
+	if err == nil {
+		err = b.store.Sums(ctx, b.db)
+	}
 	if err != nil {
 		b.t.Fatalf("snapshot create: %v", err)
 	}
