@@ -201,6 +201,8 @@ func writePlanMigration(w *page, m migrate.PlanMigration) {
 			switch c.Kind {
 			case snapshot.Kept:
 				what = "kept in constant time"
+			case snapshot.KeptColumns:
+				what = "(" + strings.Join(c.Columns, ", ") + ") kept in constant time"
 			case snapshot.Table, snapshot.Columns:
 				what += " copied"
 			}

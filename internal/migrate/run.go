@@ -276,9 +276,10 @@ func (w *work) begin(ctx context.Context, tx database.DBTxConn) error {
 // meta is what the captures of the migration are marked with.
 func (w *work) meta() snapshot.Meta {
 	m := w.r.m
+	opposite := parsed(w.mig.statements(w.r.dir.opposite()))
 	return snapshot.Meta{
 		Run: w.r.res.Run, Direction: string(w.r.dir), CreatedBy: m.o.User, Release: w.r.res.Release,
-		Migration: w.mig.Version, Expires: m.expires(time.Now()), First: w.rec == nil, Statements: w.parsed(0), Instead: true,
+		Migration: w.mig.Version, Expires: m.expires(time.Now()), First: w.rec == nil, Statements: w.parsed(0), Opposite: &opposite, Instead: true,
 	}
 }
 
@@ -403,8 +404,12 @@ func (w *work) atomic() bool { return w.mig.Transactional && w.r.m.db.Caps.Trans
 
 // parsed are the statements from the i-th on.
 func (w *work) parsed(i int) []effects.Statement {
+	return parsed(w.stmts[i:])
+}
+
+func parsed(stmts []Statement) []effects.Statement {
 	var out []effects.Statement
-	for _, st := range w.stmts[i:] {
+	for _, st := range stmts {
 		out = append(out, st.Statement)
 	}
 	return out

@@ -483,6 +483,7 @@ var errGivesWay = errors.New("the kept table cannot take this place")
 
 // sameColumns tells whether two tables have the same columns, in whatever order. A partition lies aside as a table.
 func sameColumns(a, b *engine.Table) bool {
+	a = withoutAside(a, b) // what is kept for another rollback goes along
 	plain := func(t *engine.Table) bool { return t.Kind == "table" || t.Kind == "partition" }
 	if len(a.Columns) != len(b.Columns) || a.Kind != b.Kind && !(plain(a) && plain(b)) {
 		return false
@@ -535,4 +536,11 @@ func (r *Restorer) orphaned(ctx context.Context, tx engine.Querier, x *restoring
 		}
 	}
 	return false, nil
+}
+
+// withoutAside gives a without the columns that lie aside and that b has none of.
+func withoutAside(a, b *engine.Table) *engine.Table {
+	out := *a
+	out.Columns = slices.DeleteFunc(slices.Clone(a.Columns), func(c engine.Column) bool { return engine.Aside(c.Name) && columnIndex(b, c.Name) < 0 })
+	return &out
 }

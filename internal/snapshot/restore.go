@@ -141,7 +141,7 @@ func (r *Restorer) Definitions() []verify.Object {
 
 // tables are the captures that are put back row by row.
 func (r *Restorer) tables() []*restoring {
-	return slices.DeleteFunc(slices.Clone(r.captures), func(x *restoring) bool { return x.Kind == Definition || x.Kind == Kept })
+	return slices.DeleteFunc(slices.Clone(r.captures), func(x *restoring) bool { return x.Kind == Definition || x.Kind.Stays() })
 }
 
 // of gives the report of a table.
@@ -178,6 +178,9 @@ func (r *Restorer) Check(ctx context.Context, tx engine.Querier) error {
 		return nil
 	}
 	r.checked = true
+	if err := r.columnsOccupied(ctx, tx); err != nil {
+		return err
+	}
 	if err := r.occupied(ctx, tx); err != nil {
 		return err
 	}
@@ -452,7 +455,7 @@ func (r *Restorer) free(x *restoring) string {
 // Pending tells whether data waits for a column of a table: then the column, when it is made again, cannot be NOT
 // NULL from the start.
 func (r *Restorer) Pending(table engine.Name, column string) bool {
-	for _, x := range r.tables() {
+	for _, x := range append(r.tables(), r.pendingColumns()...) {
 		if x.Home != table && !(table.Schema == "" && x.Home.Name == table.Name) && !(r.s.db.Kind != engine.Postgres && strings.EqualFold(x.Home.Name, table.Name)) {
 			continue
 		}
