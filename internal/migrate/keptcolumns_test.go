@@ -67,7 +67,7 @@ func TestKeptColumns(t *testing.T) {
 }
 
 // keepers are the engines that keep columns.
-var keepers = []testdb.Engine{testdb.OnPostgres}
+var keepers = testdb.Everywhere()
 
 // captured lists kind, table and status of the captures with rows.
 func (f *fixture) captured() string {

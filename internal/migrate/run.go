@@ -339,6 +339,15 @@ func (w *work) captured(ctx context.Context, g ground, i int, run func(text stri
 	if err != nil {
 		return err
 	}
+	if w.restorer != nil && w.atomic() {
+		instead, err := w.restorer.Instead(ctx, q, st.Statement, func() error { return run(text) })
+		if err != nil {
+			return err
+		}
+		if instead != "" {
+			text = instead
+		}
+	}
 	w.noteExternal(st)
 	capture := st.Statement
 	if w.mig.noCapture(w.r.dir, st) {
