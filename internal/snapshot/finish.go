@@ -39,6 +39,9 @@ func (r *Restorer) finish(ctx context.Context, tx engine.Querier, p Policy, c *C
 	if err := r.takePlace(ctx, tx, nil, true); err != nil {
 		return Report{}, err
 	}
+	if err := r.makeAside(ctx, tx); err != nil {
+		return Report{}, err
+	}
 	if left := r.pendingKept(); len(left) > 0 {
 		return Report{}, &PlaceError{Table: left[0].Home, Rows: left[0].Rows}
 	}

@@ -225,6 +225,11 @@ func (s *Store) copied(ctx context.Context, tx engine.Querier, x *capture) error
 	}
 	kept := s.own(x.data())
 	lies := &engine.Table{Name: s.db.Own(x.data()), Kind: "table"}
+	if t, err := s.db.Inspect(ctx, tx, lies.Name); err != nil {
+		return err
+	} else if x.Kind == Kept { // what was kept in it for another rollback may have been pruned
+		x.Fields = slices.DeleteFunc(slices.Clone(x.Fields), func(f field) bool { return engine.Aside(f.At) && columnIndex(t, f.At) < 0 })
+	}
 	x.Kind = Table
 	x.Location = s.db.Own(x.data()).String()
 	if !s.db.Caps.TransactionalDDL { // a run that was cut off here left a copy that the catalog knows nothing of

@@ -551,3 +551,62 @@ func (r *Restorer) WithdrawColumn(ctx context.Context, q engine.Querier, n engin
 	}
 	return false, nil
 }
+
+// makeAside makes the columns that lay aside in a table, for the rollback of another migration, in the one that Down has made in its place: what
+// was in them comes back with the rows.
+func (r *Restorer) makeAside(ctx context.Context, tx engine.Querier) error {
+	s := r.s
+	for _, x := range r.tables() {
+		if x.Shape == nil || !x.Whole || !slices.ContainsFunc(x.Fields, func(f field) bool { return engine.Aside(f.Name) }) {
+			continue
+		}
+		t, err := r.inspect(ctx, tx, x.Home)
+		if err != nil {
+			return err
+		}
+		if t == nil {
+			continue
+		}
+		var add []string
+		for _, f := range x.Fields {
+			j := columnIndex(x.Shape, f.At)
+			if !engine.Aside(f.Name) || j < 0 || columnIndex(t, f.Name) >= 0 {
+				continue
+			}
+			add = append(add, "ALTER TABLE "+s.db.Quote(t.Name)+" ADD COLUMN "+s.q(f.Name)+" "+s.asideText(x.Shape.Columns[j]))
+		}
+		if len(add) == 0 {
+			continue
+		}
+		if err := s.ddl(ctx, tx, "make kept columns of "+x.Home.String()+" again", add...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// asideText defines a column that lies aside as it was.
+func (s *Store) asideText(c engine.Column) string {
+	text := c.Type
+	if c.Collation != "" {
+		text += " COLLATE " + c.Collation
+	}
+	if c.Default != "" {
+		text += " DEFAULT " + c.Default
+		if c.NotNull {
+			text += " NOT NULL"
+		}
+	}
+	if c.Invisible {
+		text += " INVISIBLE"
+	}
+	return text
+}
+
+// goneAlong tells whether kept columns went with their table, or with its rows, into the capture of a later migration, whose rollback comes first.
+func (s *Store) goneAlong(ctx context.Context, q engine.Querier, x *capture) (bool, error) {
+	rows, err := s.load(ctx, q, fmt.Sprintf("status = %s", s.db.Arg(1)), statusComplete)
+	return slices.ContainsFunc(rows, func(r row) bool {
+		return r.Whole && slices.ContainsFunc(r.Fields, func(f field) bool { return f.At == x.Aside.Names[0] })
+	}), err
+}

@@ -18,7 +18,9 @@ import (
 
 func (d mysqlDialect) columnsKeepable(_ context.Context, _ engine.Querier, t *engine.Table, columns []string) (bool, error) {
 	linked := func(list []string) bool {
-		return slices.ContainsFunc(list, func(n string) bool { return slices.ContainsFunc(columns, func(c string) bool { return strings.EqualFold(n, c) }) })
+		return slices.ContainsFunc(list, func(n string) bool {
+			return slices.ContainsFunc(columns, func(c string) bool { return strings.EqualFold(n, c) })
+		})
 	}
 	return t.Engine == "InnoDB" && t.Name.Schema == "" && !t.Versioned && len(t.Triggers)+len(t.Partitions) == 0 &&
 		!slices.ContainsFunc(t.ForeignKeys, func(fk engine.ForeignKey) bool { return linked(fk.Columns) }) &&

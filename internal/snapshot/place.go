@@ -20,6 +20,9 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 	if err := r.takePlace(ctx, tx, rest, false); err != nil {
 		return err
 	}
+	if err := r.makeAside(ctx, tx); err != nil {
+		return err
+	}
 	type come struct {
 		x      *restoring
 		t      *engine.Table

@@ -211,7 +211,12 @@ func (s *Store) Verify(ctx context.Context, q engine.Querier, id string) ([]Veri
 			if err != nil {
 				return nil, err
 			}
-			if v.OK = lies != nil && r.Status != statusCapturing; !v.OK {
+			if v.OK = lies != nil && r.Status != statusCapturing; !v.OK && r.Status != statusCapturing {
+				if v.OK, err = s.goneAlong(ctx, q, r.capture); err != nil {
+					return nil, err
+				}
+			}
+			if !v.OK {
 				v.Reason = "its columns are gone"
 			}
 			out = append(out, v)
