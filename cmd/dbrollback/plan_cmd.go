@@ -240,7 +240,11 @@ var waysBack = map[string]string{
 // backText says how a capture goes back.
 func backText(b migrate.PlanBack) string {
 	if b.Way.Way == snapshot.ByRename {
-		return b.Table + ": the table itself " + waysBack[b.Way.Way]
+		what := "the table itself"
+		if b.Kind == snapshot.KeptColumns {
+			what = "(" + strings.Join(b.Columns, ", ") + "), kept,"
+		}
+		return b.Table + ": " + what + " " + waysBack[b.Way.Way]
 	}
 	what := string(b.Kind)
 	if b.Kind == snapshot.Columns && len(b.Columns) > 0 {

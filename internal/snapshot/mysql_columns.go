@@ -16,15 +16,19 @@ import (
 // that programs insert as if they were gone. It either happened or did not. On the way back another one drops what Down has made and
 // gives the names back.
 
-func (d mysqlDialect) columnsKeepable(_ context.Context, _ engine.Querier, t *engine.Table, columns []string) (bool, error) {
+func (d mysqlDialect) columnsKeepable(ctx context.Context, q engine.Querier, t *engine.Table, columns []string) (bool, error) {
 	linked := func(list []string) bool {
 		return slices.ContainsFunc(list, func(n string) bool {
 			return slices.ContainsFunc(columns, func(c string) bool { return strings.EqualFold(n, c) })
 		})
 	}
-	return t.Engine == "InnoDB" && t.Name.Schema == "" && !t.Versioned && len(t.Triggers)+len(t.Partitions) == 0 &&
+	if t.Kind != "table" || t.Name.Schema != "" {
+		return false, nil
+	}
+	ours, err := number(ctx, q, "look for triggers", "SELECT count(*) FROM information_schema.triggers WHERE event_object_schema = database() AND event_object_table = ?", t.Name.Name)
+	return ours == 0 && t.Engine == "InnoDB" && t.Name.Schema == "" && !t.Versioned && len(t.Triggers)+len(t.Partitions) == 0 &&
 		!slices.ContainsFunc(t.ForeignKeys, func(fk engine.ForeignKey) bool { return linked(fk.Columns) }) &&
-		!slices.ContainsFunc(t.Referenced, func(fk engine.ForeignKey) bool { return linked(fk.ParentColumns) }), nil
+		!slices.ContainsFunc(t.Referenced, func(fk engine.ForeignKey) bool { return linked(fk.ParentColumns) }), err
 }
 
 var (

@@ -271,8 +271,13 @@ func (s *Store) sweepColumns(ctx context.Context, q engine.Querier, aside map[st
 		if wanted, known := aside[c.name]; !known || wanted {
 			continue
 		}
-		err := s.dropColumn(ctx, q, c)
-		if busy, is := engine.AsError(err); is && busy.Class == engine.LockTimeout && !s.db.Caps.TransactionalDDL {
+		drop := func() error { return s.dropColumn(ctx, q, c) }
+		if s.db.Caps.TransactionalDDL {
+			err = s.within(ctx, q, "dbrollback_prune", true, drop)
+		} else {
+			err = drop()
+		}
+		if busy, is := engine.AsError(err); is && busy.Class == engine.LockTimeout {
 			continue // the next one will
 		}
 		if err != nil {
