@@ -110,11 +110,8 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	if p.follows, err = c.concerned(ctx, p); err != nil {
 		return err
 	}
-	if done, err := c.keepsColumns(ctx, tx, n, p, run); err != nil {
+	if done, err := c.keepsColumns(ctx, tx, n, p, run); err != nil || done {
 		return err
-	} else if done {
-		c.ran()
-		return nil
 	}
 	if p.alone && len(p.actions)+len(p.follows) > 0 {
 		guard, p.beside = c.underLock, beside(st.Effects)
