@@ -69,6 +69,8 @@ var cases = []compared{
 	{"restore of 1,000 rows, journal on", ma, "", journalled, few(journalled), "the same in 20,000 rows", 2},
 	{"restore of 1,000 rows, journal on", lite, "", journalled, few(journalled), "the same in 20,000 rows", 2},
 	{"writes like pgbench's, journal on", pg, "", writes(on), writes(off), "journal off", 1.25},
+	{"writes like pgbench's, journal by slot", pg, "", writes(slot), writes(off), "journal off", 1.05},
+	{"writes like pgbench's, slot and reader", pg, "", writes(slotRead), writes(off), "journal off", 0},
 	{"writes like pgbench's, empty trigger", pg, "", writes(empty), writes(off), "no trigger", 0},
 	{"writes like pgbench's, old rows only", pg, "", writes(plain), writes(off), "no trigger", 0},
 	{"writes like pgbench's, journal on", my, "", writes(on), writes(off), "journal off", 1.25},

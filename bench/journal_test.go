@@ -12,16 +12,17 @@ import (
 	"time"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/journal"
 	"github.com/dbrollback/dbrollback/internal/migrate"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 )
 
-func (b *bench) journal(dsn string, tables ...string) {
+func (b *bench) journal(dsn, source string, tables ...string) {
 	var names []engine.Name
 	for _, t := range tables {
 		names = append(names, engine.Name{Name: t})
 	}
-	if _, err := b.migrator(dsn, nil, false).EnableJournal(context.Background(), names, time.Hour); err != nil {
+	if _, err := b.migrator(dsn, nil, false).EnableJournal(context.Background(), names, journal.Options{Keep: time.Hour, Source: source}); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -30,7 +31,7 @@ func (b *bench) journal(dsn string, tables ...string) {
 func journalled(b *bench) float64 {
 	dsn := b.large()
 	was := b.state(dsn)
-	b.journal(dsn, "big")
+	b.journal(dsn, journal.Trigger, "big")
 	db := b.open(dsn)
 	time.Sleep(5 * time.Millisecond) // the moment is in a millisecond of its own
 	at := time.Now()
@@ -59,27 +60,54 @@ func few(s side) side {
 	}
 }
 
-// recorder is what records the writes of a load.
-type recorder func(b *bench, dsn string)
+// recorder is what records the writes of a load. Some of it has to be ended.
+type recorder func(b *bench, dsn string) (end func())
 
 // on is the journal.
-func on(b *bench, dsn string) { b.journal(dsn, "branches", "tellers", "accounts", "history") }
+func on(b *bench, dsn string) func() {
+	b.journal(dsn, journal.Trigger, "branches", "tellers", "accounts", "history")
+	return nil
+}
+
+// slot is the journal by a replication slot, which is read later.
+func slot(b *bench, dsn string) func() {
+	b.journal(dsn, journal.Slot, "branches", "tellers", "accounts", "history")
+	return nil
+}
+
+// slotRead is one that is read meanwhile, on the same machine.
+func slotRead(b *bench, dsn string) func() {
+	slot(b, dsn)
+	m := b.migrator(dsn, nil, false)
+	ctx, stop := context.WithCancel(context.Background())
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		if _, err := m.RunJournal(ctx, journal.RunOptions{}); err != nil && ctx.Err() == nil {
+			b.Error(err)
+		}
+	})
+	return func() {
+		stop()
+		reading.Wait()
+	}
+}
 
 // off is nothing.
-func off(*bench, string) {}
+func off(*bench, string) func() { return nil }
 
 // empty is a trigger that does nothing: what PostgreSQL takes for calling one.
-func empty(b *bench, dsn string) {
+func empty(b *bench, dsn string) func() {
 	statements := []string{"CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"}
 	for _, t := range []string{"branches", "tellers", "accounts", "history"} {
 		statements = append(statements, "CREATE TRIGGER nothing AFTER INSERT OR UPDATE OR DELETE ON "+t+" FOR EACH ROW EXECUTE FUNCTION nothing()")
 	}
 	b.all(b.open(dsn).DB, statements...)
+	return nil
 }
 
 // plain is the least that a trigger on PostgreSQL can do to record: the old row into one table without an index, and neither its order nor when it
 // was committed.
-func plain(b *bench, dsn string) {
+func plain(b *bench, dsn string) func() {
 	var statements []string
 	for _, t := range []string{"branches", "tellers", "accounts", "history"} {
 		statements = append(statements, "CREATE TABLE old_"+t+" AS SELECT txid_current() AS x, clock_timestamp() AS at, t.* FROM "+t+" t LIMIT 0",
@@ -87,6 +115,7 @@ func plain(b *bench, dsn string) {
 			fmt.Sprintf("CREATE TRIGGER keep AFTER INSERT OR UPDATE OR DELETE ON %[1]s FOR EACH ROW EXECUTE FUNCTION keep_%[1]s()", t))
 	}
 	b.all(b.open(dsn).DB, statements...)
+	return nil
 }
 
 // writes measures a load like pgbench's.
@@ -108,7 +137,9 @@ func writes(recorded recorder) side {
 		b.numbered(db.DB, 10, "INSERT INTO branches VALUES ", "(%d, 0, '')")
 		b.numbered(db.DB, 100, "INSERT INTO tellers VALUES ", "(%d, 1, 0, '')")
 		b.numbered(db.DB, accounts, "INSERT INTO accounts VALUES ", "(%d, 1, 0, '')")
-		recorded(b, dsn)
+		if end := recorded(b, dsn); end != nil {
+			defer end()
+		}
 		if b.engine == pg {
 			b.all(db.DB, "VACUUM ANALYZE")
 		}

@@ -90,8 +90,10 @@ func (a *arrangement) flag(arg string, rest []string) ([]string, error) {
 		return rest, nil
 	}
 	into, f := &a.global, findFlag(a.app.Flags, name)
-	if f == nil && a.command != nil {
-		into, f = &a.local, findFlag(a.command.Flags, name)
+	if a.command != nil {
+		if own := findFlag(a.command.Flags, name); own != nil { // a command may mean something else by a name
+			into, f = &a.local, own
+		}
 	}
 	if f == nil {
 		return nil, a.unknownFlag(arg, name)

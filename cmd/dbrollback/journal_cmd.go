@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,7 +20,10 @@ type journalOptions struct {
 	Keep   time.Duration // 0: the default
 	Key    []string
 	Limit  int
-	wants  string // what the command cannot do without
+	Source string
+	// Unlimited: of a slot, although the server limits nothing that it keeps for it.
+	Unlimited bool
+	wants     string // what the command cannot do without
 }
 
 // Validate wants to be told of which tables, and of which row.
@@ -27,6 +31,10 @@ func (o journalOptions) Validate() error {
 	switch {
 	case o.wants != "" && len(o.Tables) == 0:
 		return &usageError{message: "journal " + o.wants + " wants to know which tables", hint: "dbrollback journal " + o.wants + " orders customers"}
+	case !slices.Contains([]string{"", journal.Trigger, journal.Slot}, o.Source):
+		return &usageError{message: fmt.Sprintf("--source %q is unknown", o.Source), hint: nearestHint(o.Source, []string{journal.Trigger, journal.Slot}, "--source ", "--source trigger or --source slot")}
+	case o.Unlimited && o.Source != journal.Slot:
+		return &usageError{message: "--without-wal-limit is about --source slot", hint: "dbrollback journal enable orders --source slot --without-wal-limit"}
 	case o.wants == "log" && len(o.Tables) > 1:
 		return &usageError{message: "journal log tells of one table", hint: "dbrollback journal log orders --key 7"}
 	case o.wants == "log" && len(o.Key) == 0:
@@ -40,13 +48,17 @@ func (o journalOptions) Validate() error {
 func (p *program) journalCommand() *cli.Command {
 	return &cli.Command{
 		Name:   "journal",
-		Usage:  "record what is written to tables, for restore --at any second: enable, disable, status, log, prune",
+		Usage:  "record what is written to tables, for restore --at any second: enable, disable, status, log, prune, run",
 		Action: needsSubcommand,
 		Subcommands: []*cli.Command{
 			{
 				Name: "enable", ArgsUsage: "TABLE…",
-				Usage:  "record from now on; again, to change --keep",
-				Flags:  []cli.Flag{&cli.StringFlag{Name: "keep", Usage: "how far back it goes: a `DURATION`, e.g. 72h or 7d (default 72h)"}},
+				Usage: "record from now on; again, to change --keep",
+				Flags: []cli.Flag{
+					&cli.StringFlag{Name: "keep", Usage: "how far back it goes: a `DURATION`, e.g. 72h or 7d (default 72h)"},
+					&cli.StringFlag{Name: "source", Usage: "`WHAT` records: trigger, or slot: on PostgreSQL a replication slot, which journal run reads (default trigger)"},
+					&cli.BoolFlag{Name: "without-wal-limit", Usage: "a slot although the server limits nothing that it keeps for it (max_slot_wal_keep_size)"},
+				},
 				Action: action(p, readJournal("enable"), runJournalEnable),
 			},
 			{
@@ -73,13 +85,25 @@ func (p *program) journalCommand() *cli.Command {
 				Usage:  "drop what is older than --keep of each table; up does the same at its end",
 				Action: action(p, readJournal(""), runJournalPrune),
 			},
+			{
+				Name:  "run",
+				Usage: "read the replication slot of tables that were enabled with --source slot, until it is ended",
+				Description: `It writes what the server's log tells into the journals. One is to run for each database; it may be ended at any time, and goes on
+where it was. restore --at and journal log read what is missing by themselves: what matters is that the server need not keep its log for long.`,
+				Flags: []cli.Flag{
+					&cli.BoolFlag{Name: "until-now", Aliases: []string{"once"}, Usage: "read what was written so far, and no further"},
+				},
+				Action: action(p, func(c *cli.Context) (journalRunOptions, error) {
+					return journalRunOptions{UntilNow: c.Bool("until-now")}, noArguments(c)
+				}, runJournalRun),
+			},
 		},
 	}
 }
 
 func readJournal(wants string) func(c *cli.Context) (journalOptions, error) {
 	return func(c *cli.Context) (journalOptions, error) {
-		o := journalOptions{wants: wants, Key: c.StringSlice("key"), Limit: c.Int("limit")}
+		o := journalOptions{wants: wants, Key: c.StringSlice("key"), Limit: c.Int("limit"), Source: c.String("source"), Unlimited: c.Bool("without-wal-limit")}
 		if wants == "" {
 			return o, noArguments(c)
 		}
@@ -108,7 +132,9 @@ type journalsDocument struct {
 }
 
 func runJournalEnable(ctx context.Context, s *session, o journalOptions) error {
-	return runJournalChange(ctx, s, func(m *migrate.Migrator) ([]journal.Status, error) { return m.EnableJournal(ctx, o.Tables, o.Keep) })
+	return runJournalChange(ctx, s, func(m *migrate.Migrator) ([]journal.Status, error) {
+		return m.EnableJournal(ctx, o.Tables, journal.Options{Keep: o.Keep, Source: o.Source, Unlimited: o.Unlimited})
+	})
 }
 
 func runJournalDisable(ctx context.Context, s *session, o journalOptions) error {
@@ -138,6 +164,13 @@ func runJournalStatus(ctx context.Context, s *session, _ journalOptions) error {
 	s.progress.end()
 	if err != nil {
 		return err
+	}
+	left, err := m.JournalLeft(ctx)
+	if err != nil {
+		return err
+	}
+	if left != "" {
+		s.out.warn("the replication slot %s is left of an enable or a disable that was cut off, and the server keeps its log for it: dbrollback journal prune drops it", left)
 	}
 	d := journalsDocument{Version: 1, Target: s.db.Target, Journals: list(all)}
 	var finding error
@@ -178,6 +211,9 @@ func writeJournals(w *page, s *session, all []journal.Status) {
 		for _, e := range j.Earlier {
 			w.line("%s: gone: %s", j.Table, e)
 		}
+	}
+	if l := lag(all); l != nil {
+		writeLag(w, l)
 	}
 	if note := all[0].Note; note != "" {
 		w.line("%s", note)

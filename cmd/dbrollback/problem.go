@@ -274,6 +274,9 @@ func explainStatement(err error) *problem {
 		return nil
 	}
 	p := &problem{Message: oneLine(statement.Err.Error()), Exit: exitFailed, Hint: "correct the migration, then: dbrollback up"}
+	if partial := (*migrate.PartialError)(nil); errors.As(err, &partial) && partial.Direction == migrate.Down {
+		p.Hint = "correct its Down section, which is read from the file as long as Up stays as it is, then: dbrollback rollback"
+	}
 	for _, known := range []func(error) *problem{explainDecision, explainServer} {
 		if cause := known(statement.Err); cause != nil {
 			p.Message, p.Exit, p.Details = cause.Message, cause.Exit, cause.Details

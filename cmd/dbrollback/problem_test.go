@@ -58,6 +58,12 @@ func TestPartly(t *testing.T) {
 	if got := strings.Join(p.Details, "\n"); got != "2 migrations before it done and kept: 4, 5\nmigration 6 had no effect" {
 		t.Error(got)
 	}
+	for direction, want := range map[migrate.Direction]string{migrate.Up: "dbrollback up", migrate.Down: "dbrollback rollback"} {
+		p = explain(context.Background(), &migrate.PartialError{Direction: direction, Failed: 6, Err: &migrate.StatementError{File: "m.sql", Err: errors.New("odd")}})
+		if !strings.HasSuffix(p.Hint, want) {
+			t.Errorf("%s: %s", direction, p.Hint)
+		}
+	}
 	p = explain(context.Background(), &migrate.PartialError{Failed: 6, Unfinished: true, Err: errors.New("odd")})
 	if !strings.Contains(p.Hint, "dbrollback recover") {
 		t.Error(p.Hint)

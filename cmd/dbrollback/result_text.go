@@ -263,6 +263,9 @@ func writeConflicts(w *page, r *migrate.Result, held []string) {
 	for _, l := range held {
 		w.line("    %s", l)
 	}
+	if r.Direction != migrate.Down {
+		return
+	}
 	w.line("  This rollback is done: typed again it would undo the migration before. Who wins is said with it: --on-conflict keep, restore or fail.")
 }
 

@@ -56,7 +56,7 @@ type resolver struct {
 }
 
 func resolve(c *cli.Context, getenv func(string) string) (*settings, error) {
-	r := resolver{cli: c, getenv: getenv, file: &config{}}
+	r := resolver{cli: outermost(c), getenv: getenv, file: &config{}}
 	s := &settings{}
 	out := r.text("output", "text")
 	if out != "text" && out != "json" {
@@ -311,4 +311,14 @@ func describe(t engine.Target) string {
 		at = t.User + "@" + at
 	}
 	return string(t.Kind) + " " + at
+}
+
+// outermost is where the global flags stand: a command may have a flag of its own by the name of one of them.
+func outermost(c *cli.Context) *cli.Context {
+	for _, o := range c.Lineage() {
+		if o != nil && o.App != nil {
+			c = o
+		}
+	}
+	return c
 }

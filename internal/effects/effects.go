@@ -234,7 +234,8 @@ type ConstraintDef struct {
 	NullsNotDistinct   bool
 	Deferrable         bool
 	Deferred           bool
-	NotEnforced        bool // MySQL
+	NotEnforced        bool      // MySQL
+	Index              *IndexDef // MySQL: of "unique" and "index"
 }
 
 // IndexDef is an index's definition as the text gives it.
@@ -242,7 +243,10 @@ type IndexDef struct {
 	Unique      bool
 	Columns     []string // plain columns in order; an expression appears as its source text
 	Expressions bool     // some of Columns are expressions
+	Modes       []string // what stands behind each of Columns and is no default: "desc", "(10)", "nulls first", an operator class …; nil for nothing
 	Include     []string
 	Where       string
 	Method      string // "btree" when not said on PostgreSQL, else as written
+
+	NullsNotDistinct bool
 }

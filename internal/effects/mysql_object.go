@@ -200,10 +200,11 @@ func (p *mysqlParser) using(def *IndexDef) {
 	}
 }
 
-// indexColumns reads what an index is over, prefix lengths dropped.
+// indexColumns reads what an index is over.
 func (p *mysqlParser) indexColumns(def *IndexDef) {
 	p.expectPunct('(')
 	for {
+		mode := ""
 		if p.punct(p.i) == '(' {
 			from := p.i
 			p.bracket()
@@ -211,10 +212,14 @@ func (p *mysqlParser) indexColumns(def *IndexDef) {
 		} else {
 			def.Columns = append(def.Columns, p.identifier())
 			if p.punct(p.i) == '(' {
-				p.bracket()
+				a, b := p.bracket()
+				mode = "(" + p.span(a, b) + ")"
 			}
 		}
-		p.acceptAny("ASC", "DESC")
+		if p.acceptAny("ASC", "DESC") == "DESC" {
+			mode = strings.TrimSpace(mode + " desc")
+		}
+		def.mode(mode)
 		if !p.acceptPunct(',') {
 			break
 		}

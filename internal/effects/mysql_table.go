@@ -149,6 +149,9 @@ func (p *mysqlParser) tableConstraint() (con ConstraintDef, index *IndexDef) {
 	p.using(index)
 	p.indexColumns(index)
 	con.Columns = index.Columns
+	if con.Kind != "primary key" {
+		con.Index = index
+	}
 	p.walk() // options of the index
 	return con, index
 }

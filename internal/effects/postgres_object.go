@@ -1,6 +1,7 @@
 package effects
 
 import (
+	"slices"
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -191,7 +192,7 @@ func pgMakesSlot(options []*pg.Node) bool {
 }
 
 func (s *pgStatement) index(v *pg.IndexStmt) {
-	def := &IndexDef{Unique: v.Unique, Method: v.AccessMethod}
+	def := &IndexDef{Unique: v.Unique, Method: v.AccessMethod, NullsNotDistinct: v.NullsNotDistinct}
 	from := s.afterName(s.at(int(v.Relation.GetLocation())))
 	for from < len(s.tokens) && s.punct(from) != '(' {
 		from++
@@ -206,6 +207,7 @@ func (s *pgStatement) index(v *pg.IndexStmt) {
 			def.Expressions = true
 			def.Columns = append(def.Columns, s.span(i, to))
 		}
+		def.mode(pgMode(elem))
 		i = to + 1
 	}
 	for _, p := range v.IndexIncludingParams {
@@ -221,6 +223,40 @@ func (s *pgStatement) index(v *pg.IndexStmt) {
 	s.add(Effect{Kind: Create, Table: pgRange(v.Relation), Index: def, Columns: pgIndexColumns(v.IndexParams),
 		Object:       Object{Kind: "index", Name: Name{Schema: v.Relation.GetSchemaname(), Name: v.Idxname}},
 		Concurrently: v.Concurrent, IfExists: v.IfNotExists})
+}
+
+// mode takes down what stands behind the last column.
+func (d *IndexDef) mode(text string) {
+	if text != "" && d.Modes == nil {
+		d.Modes = make([]string, len(d.Columns)-1, len(d.Columns))
+	}
+	if d.Modes != nil {
+		d.Modes = append(d.Modes, text)
+	}
+}
+
+// pgMode is what an index says about a column, defaults left out.
+func pgMode(e *pg.IndexElem) string {
+	var out []string
+	if n := pgName(pgStrings(e.GetCollation())).Name; n != "" {
+		out = append(out, `COLLATE "`+strings.ReplaceAll(n, `"`, `""`)+`"`)
+	}
+	if n := pgName(pgStrings(e.GetOpclass())).Name; !strings.HasSuffix(n, "_ops") || slices.ContainsFunc([]string{"pattern", "trgm", "path", "vector"}, func(s string) bool {
+		return strings.Contains(n, s)
+	}) { // the others are the defaults of their types
+		out = append(out, n)
+	}
+	desc := e.GetOrdering() == pg.SortByDir_SORTBY_DESC
+	if desc {
+		out = append(out, "desc")
+	}
+	switch nulls := e.GetNullsOrdering(); {
+	case nulls == pg.SortByNulls_SORTBY_NULLS_FIRST && !desc:
+		out = append(out, "nulls first")
+	case nulls == pg.SortByNulls_SORTBY_NULLS_LAST && desc:
+		out = append(out, "nulls last")
+	}
+	return strings.TrimSpace(strings.Join(out, " "))
 }
 
 func pgIndexColumns(params []*pg.Node) []string {

@@ -5,7 +5,7 @@ func (p *sqliteParser) createIndex(unique bool) {
 	e.Object = Object{Kind: "index", Name: p.name()}
 	p.expect("ON")
 	e.Table = Name{Schema: e.Object.Name.Schema, Name: p.identifier()}
-	e.Index.Columns, e.Index.Expressions = p.indexedColumns()
+	p.indexedColumns(e.Index)
 	if !e.Index.Expressions {
 		e.Columns = e.Index.Columns
 	}

@@ -300,11 +300,11 @@ func (p *sqliteParser) tableConstraint() ConstraintDef {
 	case "PRIMARY":
 		p.expect("KEY")
 		con.Kind = "primary key"
-		con.Columns, _ = p.indexedColumns()
+		con.Columns = p.keyColumns()
 		p.conflict()
 	case "UNIQUE":
 		con.Kind = "unique"
-		con.Columns, _ = p.indexedColumns()
+		con.Columns = p.keyColumns()
 		p.conflict()
 	case "CHECK":
 		a, b := p.bracket()
@@ -324,26 +324,36 @@ func (p *sqliteParser) tableConstraint() ConstraintDef {
 }
 
 // indexedColumns reads what an index or key is over; an expression appears as its text.
-func (p *sqliteParser) indexedColumns() (columns []string, expressions bool) {
+func (p *sqliteParser) indexedColumns(def *IndexDef) {
 	p.expectPunct('(')
 	for {
 		from, to := p.expression("COLLATE", "ASC", "DESC", "AUTOINCREMENT")
 		if to-from == 1 && p.tokens[from].kind != tokenPunct {
-			columns = append(columns, unquoteToken(&p.source, from))
+			def.Columns = append(def.Columns, unquoteToken(&p.source, from))
 		} else {
-			columns, expressions = append(columns, p.span(from, to)), true
+			def.Columns, def.Expressions = append(def.Columns, p.span(from, to)), true
 		}
+		mode := ""
 		if p.accept("COLLATE") {
-			p.identifier()
+			mode = "COLLATE " + strings.ToUpper(p.identifier())
 		}
-		p.acceptAny("ASC", "DESC")
+		if p.acceptAny("ASC", "DESC") == "DESC" {
+			mode = strings.TrimSpace(mode + " desc")
+		}
+		def.mode(mode)
 		p.accept("AUTOINCREMENT")
 		if !p.acceptPunct(',') {
 			break
 		}
 	}
 	p.expectPunct(')')
-	return columns, expressions
+}
+
+// keyColumns reads what a key of a table is over.
+func (p *sqliteParser) keyColumns() []string {
+	var def IndexDef
+	p.indexedColumns(&def)
+	return def.Columns
 }
 
 // unquoteToken is the name that token i spells.

@@ -80,6 +80,13 @@ func (db *DB) postgresGrants(ctx context.Context, q Querier, account string) ([]
 		"-- it may connect\nGRANT CONNECT ON DATABASE "+base+" TO "+me+";",
 		fmt.Sprintf("-- it may act as %s, the role that runs migrations: PostgreSQL lets only the owner alter a table.\n-- That goes for journals as well: it can enable them, and restore from what they recorded\nGRANT %s TO %s;", they, they, me),
 		fmt.Sprintf("-- and does so from its login on, in this database, so that what a rollback makes belongs to %s\nALTER ROLE %s IN DATABASE %s SET role TO %s;", they, me, base, literal(runner)))
+	var slots bool
+	if err := q.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_publication WHERE pubname = 'dbrollback_journal')").Scan(&slots); err != nil {
+		return nil, fmt.Errorf("look for journals: %w", err)
+	}
+	if slots {
+		out = append(out, "-- tables are journalled by a replication slot: restore --at reads what of it nobody has read yet\nALTER ROLE "+me+" REPLICATION;")
+	}
 	for _, o := range others {
 		out = append(out, fmt.Sprintf("-- tables of %[1]s, which %[2]s cannot alter either: it needs this for its own migrations, too\nGRANT %[1]s TO %[2]s;", db.Ident(o), they))
 	}

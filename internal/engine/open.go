@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // Options are the session settings; zero means the server's own.
@@ -39,6 +41,7 @@ type DB struct {
 	dialect dialect
 	level   sql.IsolationLevel // of a session's transactions
 	link    Link               // MySQL and MariaDB
+	pgx     *pgx.ConnConfig    // PostgreSQL; it holds the password
 }
 
 // ErrNoTable says that there is no table, view or other relation of that name.

@@ -35,7 +35,7 @@ func openPostgres(d dsn, db *DB) error {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: 5 * time.Second}
 	}
 	db.Caps = Caps{TransactionalDDL: true, LongText: "text", Schemas: true, HeldLocks: heldPostgres, LockWait: "SET lock_timeout = "}
-	db.dialect = postgres{}
+	db.dialect, db.pgx = postgres{}, c.Copy()
 	db.level = sql.LevelReadCommitted
 	db.DB = stdlib.OpenDB(*c, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
 		// row_security off: a policy that would hide rows is an error, not a smaller result.

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/journal"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/testdb"
 )
@@ -84,7 +85,9 @@ func TestCutOff(t *testing.T) {
 				t.Fatalf("%s: left behind: %v", what, left)
 			}
 		}
-		enable := func(q engine.Querier) error { return w.j.Enable(ctx, q, names([]string{"item"}), 0, "test") }
+		enable := func(q engine.Querier) error {
+			return w.j.Enable(ctx, q, names([]string{"item"}), journal.Options{}, "test")
+		}
 		disable := func(q engine.Querier) error { return w.j.Disable(ctx, q, names([]string{"item"})) }
 		for n := 0; ; n++ {
 			w.exec("DELETE FROM item", "INSERT INTO item VALUES (1, 1), (2, 2)")

@@ -11,8 +11,18 @@ import (
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 )
 
-// Enable begins to journal tables, or changes how far back their journals go. One that is journalled already goes on. keep is 0 for the default.
-func (j *Journal) Enable(ctx context.Context, q engine.Querier, tables []engine.Name, keep time.Duration, by string) error {
+// Options say how tables are to be journalled.
+type Options struct {
+	Keep   time.Duration // how far back; 0: the default
+	Source string        // Trigger or Slot; "": as it was, or by triggers
+	// Unlimited: of a slot, although nothing limits what the server keeps for it.
+	Unlimited bool
+}
+
+// Enable begins to journal tables, or changes how far back their journals go. One that is journalled already goes on, unless another source is
+// asked for, which takes over then. Prepare comes before it.
+func (j *Journal) Enable(ctx context.Context, q engine.Querier, tables []engine.Name, o Options, by string) error {
+	keep := o.Keep
 	if keep <= 0 {
 		keep = DefaultKeep
 	}
@@ -23,7 +33,11 @@ func (j *Journal) Enable(ctx context.Context, q engine.Querier, tables []engine.
 			return err
 		}
 		shapes = append(shapes, t)
-		if err := j.fit(ctx, q, t); err != nil { // all are looked at before one is begun
+		source, err := j.chosen(ctx, q, t.Name, o)
+		if err != nil {
+			return err
+		}
+		if err := j.fit(ctx, q, t, source); err != nil { // all are looked at before one is begun
 			return err
 		}
 	}
@@ -39,13 +53,18 @@ func (j *Journal) Enable(ctx context.Context, q engine.Querier, tables []engine.
 	}
 	for _, t := range shapes {
 		mine := j.of(all, t.Name)
+		source, err := j.chosen(ctx, q, t.Name, o)
+		if err != nil {
+			return err
+		}
+		var ends *segment
+		why := ""
 		if len(mine) > 0 {
 			last := mine[len(mine)-1]
-			why, err := j.sound(ctx, q, last, t)
-			if err != nil {
+			if why, err = j.sound(ctx, q, last, t); err != nil {
 				return err
 			}
-			if why == "" {
+			if why == "" && last.source == source {
 				for _, g := range mine {
 					if err := j.set(ctx, q, g, "keep_seconds", int64(keep/time.Second)); err != nil {
 						return err
@@ -54,16 +73,38 @@ func (j *Journal) Enable(ctx context.Context, q engine.Querier, tables []engine.
 				continue
 			}
 			if last.open() {
-				if err := j.end(ctx, q, last, why); err != nil {
-					return err
-				}
+				ends = last
 			}
 		}
-		if err := j.begin(ctx, q, t, keep, by, false); err != nil {
+		// The new one records before the old one stops.
+		if err := j.begin(ctx, q, t, segment{keep: keep, by: by, source: source, joined: ends != nil && why == ""}); err != nil {
 			return err
+		}
+		if ends != nil {
+			if err := j.end(ctx, q, ends, orElse(why, "another source took over")); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// chosen is the source by which a table is to be journalled.
+func (j *Journal) chosen(ctx context.Context, q engine.Querier, n engine.Name, o Options) (string, error) {
+	all, err := j.segments(ctx, q)
+	if err != nil {
+		return "", err
+	}
+	mine := j.of(all, n)
+	switch {
+	case o.Source == Trigger && len(mine) > 0 && mine[len(mine)-1].source == Slot:
+		return "", &RefusedError{Message: fmt.Sprintf("%s is journalled by a replication slot", n), Hint: "dbrollback journal disable " + n.String() + " first, which drops what was recorded"}
+	case o.Source != "":
+		return o.Source, nil
+	case len(mine) > 0:
+		return mine[len(mine)-1].source, nil
+	}
+	return Trigger, nil
 }
 
 // inspect reads a table that rows could be journalled of.
@@ -87,21 +128,23 @@ func (j *Journal) inspect(ctx context.Context, q engine.Querier, n engine.Name) 
 }
 
 // fit refuses a table of which not everything that is written could be recorded.
-func (j *Journal) fit(ctx context.Context, q engine.Querier, t *engine.Table) error {
+func (j *Journal) fit(ctx context.Context, q engine.Querier, t *engine.Table, source string) error {
 	if len(t.Keys) == 0 {
 		return &RefusedError{Message: fmt.Sprintf("%s cannot be journalled: it has no primary key, and no unique key over NOT NULL columns, by which a row could be known again", t.Name),
 			Hint: "give it one; or capture it whole: dbrollback snapshot create --table " + t.Name.String()}
 	}
-	why, hint, err := j.src.unfit(ctx, q, t)
+	why, hint, err := j.by(source).unfit(ctx, q, t)
 	if err != nil || why == "" {
 		return err
 	}
 	return &RefusedError{Message: fmt.Sprintf("%s cannot be journalled: %s", t.Name, why), Hint: hint}
 }
 
-// begin opens a segment. joined: since the segment before nothing was written that it does not tell of.
-func (j *Journal) begin(ctx context.Context, q engine.Querier, t *engine.Table, keep time.Duration, by string, joined bool) error {
-	g := &segment{id: newID(), table: t.Name, form: j.store.Form(t), keep: keep, by: by, joined: joined}
+// begin opens a segment as is wanted. joined: since the segment before nothing was written that it does not tell of.
+func (j *Journal) begin(ctx context.Context, q engine.Querier, t *engine.Table, as segment) error {
+	g := &as
+	g.id, g.table, g.form = newID(), t.Name, j.store.Form(t)
+	src := j.by(g.source)
 	// Where definitions commit by themselves, what was begun is known before there is any of it.
 	unfinished := !j.db.Caps.TransactionalDDL
 	if unfinished {
@@ -116,12 +159,12 @@ func (j *Journal) begin(ctx context.Context, q engine.Querier, t *engine.Table, 
 		g.floor = time.Time{}
 	}
 	names, decls := g.form.Columns()
-	defs := append([]string{}, j.src.spelling().columns...)
+	defs := append([]string{}, src.spelling().columns...)
 	for i := range names {
 		defs = append(defs, names[i]+" "+decls[i])
 	}
 	queries := []string{"CREATE TABLE " + j.own(g.data()) + " (" + strings.Join(defs, ", ") + ")" + j.db.Caps.TableOptions}
-	for _, index := range j.src.spelling().indexes {
+	for _, index := range src.spelling().indexes {
 		queries = append(queries, fmt.Sprintf(index, j.own(g.data()), j.db.Ident(g.data()+"_at")))
 	}
 	for _, query := range queries {
@@ -129,7 +172,7 @@ func (j *Journal) begin(ctx context.Context, q engine.Querier, t *engine.Table, 
 			return fmt.Errorf("journal %s: %w", t.Name, err)
 		}
 	}
-	if err := j.src.install(ctx, q, g, t); err != nil {
+	if err := src.install(ctx, q, g, t); err != nil {
 		return fmt.Errorf("journal %s: %w", t.Name, err)
 	}
 	if g.floor.IsZero() {
@@ -166,7 +209,7 @@ func (j *Journal) tidy(ctx context.Context, q engine.Querier) error {
 
 // end closes a segment: nothing more is recorded in it.
 func (j *Journal) end(ctx context.Context, q engine.Querier, g *segment, reason string) error {
-	if err := j.src.remove(ctx, q, g); err != nil {
+	if err := j.by(g.source).remove(ctx, q, g); err != nil {
 		return fmt.Errorf("end the journal of %s: %w", g.table, err)
 	}
 	now, err := j.now(ctx, q)
@@ -182,7 +225,7 @@ func (j *Journal) end(ctx context.Context, q engine.Querier, g *segment, reason 
 
 // drop takes a segment away, with what it recorded.
 func (j *Journal) drop(ctx context.Context, q engine.Querier, g *segment) error {
-	was := g.open() || g.reason == cutOff
+	was := g.open() || g.reason == cutOff || g.source == Slot
 	if !j.db.Caps.TransactionalDDL && g.reason != cutOff {
 		g.reason = cutOff
 		if err := j.set(ctx, q, g, "reason", cutOff); err != nil {
@@ -195,7 +238,7 @@ func (j *Journal) drop(ctx context.Context, q engine.Querier, g *segment) error 
 		}
 	}
 	if was {
-		if err := j.src.remove(ctx, q, g); err != nil {
+		if err := j.by(g.source).remove(ctx, q, g); err != nil {
 			return fmt.Errorf("end the journal of %s: %w", g.table, err)
 		}
 	}
@@ -259,7 +302,11 @@ func (j *Journal) named(ctx context.Context, q engine.Querier, all []*segment, n
 
 // vanish drops what all segments have in common, when the last one is gone.
 func (j *Journal) vanish(ctx context.Context, q engine.Querier) error {
-	for _, query := range append(j.src.spelling().vanish, "DROP TABLE IF EXISTS "+j.own(registry)) {
+	gone := j.src.spelling().vanish
+	if j.db.Kind == engine.Postgres {
+		gone = append(gone, slotVanish...)
+	}
+	for _, query := range append(gone, "DROP TABLE IF EXISTS "+j.own(registry)) {
 		if _, err := q.ExecContext(ctx, query); err != nil {
 			return fmt.Errorf("drop the journal: %w", err)
 		}
@@ -277,7 +324,7 @@ func (j *Journal) sound(ctx context.Context, q engine.Querier, g *segment, t *en
 	case !g.form.Same(j.store, t):
 		return "the table was altered by something else than dbrollback up", nil
 	}
-	return j.src.sound(ctx, q, g, t)
+	return j.by(g.source).sound(ctx, q, g, t)
 }
 
 func orElse(s, other string) string {

@@ -22,6 +22,7 @@ type Following struct {
 	j       *Journal
 	step    Step
 	storage map[string]string // where the rows of a table lay before the statement
+	unsound map[string]string // why a journal did not record any more before it
 }
 
 // Exists tells whether there are journals at all.
@@ -51,7 +52,7 @@ func (j *Journal) latest(ctx context.Context, q engine.Querier) ([]*segment, err
 // Ahead prepares the journals for a statement: of a table that it rewrites the journal ends here. Nothing of what is to be
 // captured may be locked yet, and the statement comes next.
 func (j *Journal) Ahead(ctx context.Context, q engine.Querier, step Step) (*Following, error) {
-	f := &Following{j: j, step: step, storage: map[string]string{}}
+	f := &Following{j: j, step: step, storage: map[string]string{}, unsound: map[string]string{}}
 	if err := j.tidy(ctx, q); err != nil {
 		return nil, err
 	}
@@ -73,6 +74,16 @@ func (j *Journal) Ahead(ctx context.Context, q engine.Querier, step Step) (*Foll
 			if f.storage[g.id], err = j.storage(ctx, q, g); err != nil {
 				return nil, err
 			}
+			t, err := j.db.Inspect(ctx, q, g.table)
+			if err != nil && !errors.Is(err, engine.ErrNoTable) {
+				return nil, err
+			}
+			if err != nil {
+				t = nil
+			}
+			if f.unsound[g.id], err = j.sound(ctx, q, g, t); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return f, nil
@@ -80,7 +91,7 @@ func (j *Journal) Ahead(ctx context.Context, q engine.Querier, step Step) (*Foll
 
 // storage says where the rows of a table lie, where the server writes all of them again when their values change.
 func (j *Journal) storage(ctx context.Context, q engine.Querier, g *segment) (string, error) {
-	sp := j.src.spelling()
+	sp := j.by(g.source).spelling()
 	if sp.storage == "" {
 		return "", nil
 	}
@@ -138,7 +149,7 @@ func (f *Following) follow(ctx context.Context, q engine.Querier, g *segment) ([
 			return nil, err
 		}
 		was, known := f.storage[g.id]
-		joined = known && was == at && f.step.Known
+		joined = known && was == at && f.step.Known && f.unsound[g.id] == ""
 		if why == "" && known && was == at {
 			return nil, nil
 		}
@@ -155,7 +166,10 @@ func (f *Following) follow(ctx context.Context, q engine.Querier, g *segment) ([
 		}
 		return []string{fmt.Sprintf("the journal of %s ends: %s dropped or renamed it", g.table, f.step.By)}, end(f.step.By + " dropped or renamed it")
 	}
-	if err := j.fit(ctx, q, t); err != nil {
+	if why := f.unsound[g.id]; why != "" && g.source == Slot && g.open() { // a slot that is lost is made anew by enable alone
+		return []string{fmt.Sprintf("the journal of %s ends: %s; dbrollback journal enable begins a new one", g.table, why)}, end(why)
+	}
+	if err := j.fit(ctx, q, t, g.source); err != nil {
 		var refused *RefusedError
 		if !errors.As(err, &refused) {
 			return nil, err
@@ -166,7 +180,7 @@ func (f *Following) follow(ctx context.Context, q engine.Querier, g *segment) ([
 		return []string{refused.Message + ": its journal ends here"}, end(f.step.By + " left it so that it cannot be journalled")
 	}
 	// The new one records before the old one stops.
-	if err := j.begin(ctx, q, t, g.keep, g.by, joined); err != nil {
+	if err := j.begin(ctx, q, t, segment{keep: g.keep, by: g.by, source: g.source, joined: joined}); err != nil {
 		return nil, err
 	}
 	if err := end(f.step.By + " altered it"); err != nil {

@@ -42,12 +42,17 @@ func (j *Journal) History(ctx context.Context, q engine.Querier, n engine.Name, 
 		return nil, &RefusedError{Message: fmt.Sprintf("%s is not journalled", t.Name), Hint: "dbrollback journal enable " + t.Name.String()}
 	}
 	last := mine[len(mine)-1]
+	if last.source == Slot {
+		if err := j.catchUp(ctx, t.Name, false); err != nil {
+			return nil, err
+		}
+	}
 	names := last.form.Key()
 	if len(key) != len(names) {
 		return nil, &snapshot.AskError{Message: fmt.Sprintf("the key of %s is (%s): %d value(s) are wanted, %d are given", t.Name, strings.Join(names, ", "), len(names), len(key)),
 			Hint: "--key once for each column of the key, in this order"}
 	}
-	h := &History{Table: t.Name.String(), From: stamp(mine[0].floor), Note: j.src.spelling().note, Entries: []Entry{}}
+	h := &History{Table: t.Name.String(), From: stamp(mine[0].floor), Note: j.by(last.source).spelling().note, Entries: []Entry{}}
 	var shown []string
 	for i, k := range names {
 		shown = append(shown, k+"="+key[i])
@@ -106,7 +111,7 @@ func indexOf(t *engine.Table, column string) int {
 
 // walk reads the writes of one segment, the newest first, and gives the row as it was before the oldest of them.
 func (j *Journal) walk(ctx context.Context, q engine.Querier, g *segment, key []string, after map[string]*string, limit int, h *History) (map[string]*string, error) {
-	sp := j.src.spelling()
+	sp := j.by(g.source).spelling()
 	names := g.form.Names()
 	var args []any
 	match := func(old bool) string {
@@ -121,7 +126,7 @@ func (j *Journal) walk(ctx context.Context, q engine.Querier, g *segment, key []
 	for _, n := range names {
 		columns = append(columns, j.store.Shown(g.form, "j", n, true))
 	}
-	found, err := texts(ctx, q, fmt.Sprintf("SELECT %s FROM %s j%s WHERE (%s) OR (%s) ORDER BY j.n DESC LIMIT %d", strings.Join(columns, ", "), j.own(g.data()), sp.join, match(true), match(false), limit-len(h.Entries)), args...)
+	found, err := texts(ctx, q, fmt.Sprintf("SELECT %s FROM %s j%s WHERE ((%s) OR (%s))%s ORDER BY j.n DESC LIMIT %d", strings.Join(columns, ", "), j.own(g.data()), sp.join, match(true), match(false), sp.seen, limit-len(h.Entries)), args...)
 	if err != nil {
 		return nil, fmt.Errorf("read the journal of %s: %w", g.table, err)
 	}

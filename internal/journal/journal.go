@@ -46,6 +46,14 @@ func New(db *engine.DB, store *snapshot.Store) *Journal {
 	return j
 }
 
+// by gives what records a segment.
+func (j *Journal) by(source string) source {
+	if source == Slot && j.db.Kind == engine.Postgres {
+		return slot{j}
+	}
+	return j.src
+}
+
 // registry is the table of the segments.
 const registry = "dbrollback_journal"
 
@@ -67,6 +75,7 @@ type segment struct {
 	reason  string    // why it ended
 	by      string
 	mark    string // what the source remembers of the table
+	source  string // Trigger or Slot
 }
 
 func (g *segment) data() string { return "dbrollback_journal_" + g.id }
@@ -122,7 +131,7 @@ func (j *Journal) segments(ctx context.Context, q engine.Querier) ([]*segment, e
 	if ok, err := j.exists(ctx, q); !ok || err != nil {
 		return nil, err
 	}
-	rows, err := q.QueryContext(ctx, "SELECT id, table_schema, table_name, form, keep_seconds, started_at, floor_at, ended_at, joined, reason, created_by, mark FROM "+j.own(registry)+" ORDER BY started_at, id")
+	rows, err := q.QueryContext(ctx, "SELECT id, table_schema, table_name, form, keep_seconds, started_at, floor_at, ended_at, joined, reason, created_by, mark, source FROM "+j.own(registry)+" ORDER BY started_at, id")
 	if err != nil {
 		return nil, fmt.Errorf("read the journal: %w", err)
 	}
@@ -132,7 +141,7 @@ func (j *Journal) segments(ctx context.Context, q engine.Querier) ([]*segment, e
 		g := &segment{form: &snapshot.Form{}}
 		var form, started, floor, ended string
 		var keep, joined int64
-		if err := rows.Scan(&g.id, &g.table.Schema, &g.table.Name, &form, &keep, &started, &floor, &ended, &joined, &g.reason, &g.by, &g.mark); err != nil {
+		if err := rows.Scan(&g.id, &g.table.Schema, &g.table.Name, &form, &keep, &started, &floor, &ended, &joined, &g.reason, &g.by, &g.mark, &g.source); err != nil {
 			return nil, fmt.Errorf("read the journal: %w", err)
 		}
 		if err := json.Unmarshal([]byte(form), g.form); err != nil {
@@ -168,7 +177,7 @@ func (j *Journal) insert(ctx context.Context, q engine.Querier, g *segment) erro
 		joined = 1
 	}
 	var args []string
-	values := []any{g.id, g.table.Schema, g.table.Name, "trigger", string(form), int64(g.keep / time.Second), stamp(g.started), stamp(g.floor), stamp(g.ended), joined, g.reason, g.by, g.mark}
+	values := []any{g.id, g.table.Schema, g.table.Name, orElse(g.source, Trigger), string(form), int64(g.keep / time.Second), stamp(g.started), stamp(g.floor), stamp(g.ended), joined, g.reason, g.by, g.mark}
 	for i := range values {
 		args = append(args, j.db.Arg(i+1))
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/journal"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/testdb"
 )
@@ -21,7 +22,9 @@ func TestPrune(t *testing.T) {
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		ctx := context.Background()
 		w := newWorld(t, dsn, item)
-		w.in(func(q engine.Querier) error { return w.j.Enable(ctx, q, names([]string{"item"}), time.Second, "test") })
+		w.in(func(q engine.Querier) error {
+			return w.j.Enable(ctx, q, names([]string{"item"}), journal.Options{Keep: time.Second}, "test")
+		})
 		w.exec("INSERT INTO item VALUES (1, 1), (2, 2), (3, 3)", "UPDATE item SET v = 0", "DELETE FROM item WHERE id = 3")
 		early := w.now()
 		for w.now().Sub(early) < 1100*time.Millisecond { // until that is older than the journal goes back

@@ -27,6 +27,8 @@ type world struct {
 	db    *engine.DB
 	store *snapshot.Store
 	j     *journal.Journal
+
+	source string // "": triggers
 }
 
 func newWorld(t testing.TB, dsn string, setup ...string) *world {
@@ -81,7 +83,22 @@ func (w *world) in(f func(q engine.Querier) error) {
 
 func (w *world) enable(tables ...string) {
 	w.t.Helper()
-	w.in(func(q engine.Querier) error { return w.j.Enable(context.Background(), q, names(tables), 0, "test") })
+	o := journal.Options{Source: w.source}
+	if err := w.j.Prepare(context.Background(), w.db, names(tables), o); err != nil {
+		w.t.Fatal(err)
+	}
+	w.in(func(q engine.Querier) error {
+		return w.j.Enable(context.Background(), q, names(tables), o, "test")
+	})
+}
+
+// disable ends the journals of tables, and whatever they had in common.
+func (w *world) disable(tables ...string) {
+	w.t.Helper()
+	w.in(func(q engine.Querier) error { return w.j.Disable(context.Background(), q, names(tables)) })
+	if err := w.j.Settle(context.Background(), w.db); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func names(tables []string) []engine.Name {
@@ -498,7 +515,7 @@ func playModel(t *testing.T, w *world, seed uint64) {
 		w.same(what+", copy", c.rows, w.rows("then", m.key, m.columns))
 		w.exec("DROP TABLE " + w.db.Ident("then"))
 	}
-	w.in(func(q engine.Querier) error { return w.j.Disable(context.Background(), q, names([]string{"t"})) })
+	w.disable("t")
 	w.exec("DROP TABLE t")
 	if w.db.Kind == engine.Postgres {
 		w.exec("DROP TYPE mood", "DROP FUNCTION IF EXISTS again")

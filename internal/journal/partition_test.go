@@ -22,7 +22,9 @@ func TestPartitions(t *testing.T) {
 		"CREATE TABLE parent (id integer NOT NULL PRIMARY KEY, v integer)", "CREATE TABLE heir (more integer, PRIMARY KEY (id)) INHERITS (parent)",
 		"INSERT INTO whole SELECT g, g FROM generate_series(90, 110) g", "INSERT INTO parent SELECT g, g FROM generate_series(1, 9) g", "INSERT INTO heir SELECT g, g, g FROM generate_series(11, 19) g")
 	var refused *journal.RefusedError
-	err := w.try(func(q engine.Querier) error { return w.j.Enable(t.Context(), q, names([]string{"whole"}), 0, "test") })
+	err := w.try(func(q engine.Querier) error {
+		return w.j.Enable(t.Context(), q, names([]string{"whole"}), journal.Options{}, "test")
+	})
 	if !errors.As(err, &refused) || !strings.Contains(refused.Hint, "public.high public.low") {
 		t.Errorf("the partitioned table: %v, %+v", err, refused)
 	}

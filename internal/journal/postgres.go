@@ -66,7 +66,7 @@ func pgMoment(t time.Time) string { return "'" + stamp(t) + "'::timestamptz" }
 func (p postgres) late(all []*segment, at time.Time) string {
 	parts := []string{"SELECT x, began FROM dbrollback.dbrollback_journal_commits WHERE at > " + pgMoment(at)}
 	for _, g := range all {
-		if g.open() || g.ended.After(at) {
+		if g.source != Slot && (g.open() || g.ended.After(at)) {
 			parts = append(parts, fmt.Sprintf("SELECT x, at FROM %s WHERE at > %s", p.j.own(g.data()), pgMoment(at)))
 		}
 	}

@@ -23,8 +23,8 @@ func (j *Journal) Prune(ctx context.Context, s *engine.Session) (int64, error) {
 	}
 	var removed int64
 	oldest := now
-	sp := j.src.spelling()
 	for _, g := range all {
+		sp := j.by(g.source).spelling()
 		before := now.Add(-g.keep)
 		if before.Before(oldest) {
 			oldest = before
@@ -61,6 +61,7 @@ func (j *Journal) Prune(ctx context.Context, s *engine.Session) (int64, error) {
 			}
 		}
 	}
+	sp := j.src.spelling()
 	if sp.long == nil {
 		return removed, nil
 	}

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,6 +40,16 @@ func (j *Journal) Since(ctx context.Context, q engine.Querier, live *engine.Tabl
 	if len(mine) == 0 {
 		return nil, nil
 	}
+	behind := slices.ContainsFunc(mine, func(g *segment) bool { return g.source == Slot })
+	if behind { // before anything is locked: what is left then is little
+		if err := j.catchUp(ctx, live.Name, false); err != nil {
+			return nil, err
+		}
+		if all, err = j.segments(ctx, q); err != nil { // the reader may have ended one
+			return nil, err
+		}
+		mine = j.of(all, live.Name)
+	}
 	last := mine[len(mine)-1]
 	why, err := j.sound(ctx, q, last, live)
 	if err != nil {
@@ -62,18 +73,47 @@ func (j *Journal) Since(ctx context.Context, q engine.Querier, live *engine.Tabl
 		return nil, e
 	}
 	for len(chain) > 1 && !chain[0].ended.After(at) {
+		// The transaction that ended it may have written before, and have been committed after the moment.
+		late, err := j.late(ctx, q, chain[0], all, at)
+		if err != nil {
+			return nil, err
+		}
+		if late {
+			break
+		}
 		chain = chain[1:]
 	}
-	return j.changes(chain, all, at)
+	c, err := j.changes(chain, all, at)
+	if err == nil && behind {
+		c.CatchUp = j.catchingUp(live.Name, chain)
+	}
+	return c, err
+}
+
+// late tells whether a segment has records of transactions that were not committed at a moment.
+func (j *Journal) late(ctx context.Context, q engine.Querier, g *segment, all []*segment, at time.Time) (bool, error) {
+	if !j.db.Caps.TransactionalDDL || j.db.Kind == engine.SQLite { // a segment that ends is no part of a longer transaction there
+		return false, nil
+	}
+	var n int
+	err := q.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM "+j.own(g.data())+" j WHERE "+j.by(g.source).spelling().since(g, all, at)+" LIMIT 1) l").Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("read the journal of %s: %w", g.table, err)
+	}
+	return n > 0, nil
 }
 
 // changes spells what the segments of a table know since a moment, in the form of the oldest.
 func (j *Journal) changes(chain, all []*segment, at time.Time) (*snapshot.Changes, error) {
-	sp := j.src.spelling()
 	first := chain[0]
 	names, _ := first.form.Columns()
 	var parts []string
+	var notes []string
 	for i, g := range chain {
+		sp := j.by(g.source).spelling()
+		if sp.note != "" && !slices.Contains(notes, sp.note) {
+			notes = append(notes, sp.note)
+		}
 		columns, ok := first.form.Within(g.form)
 		if !ok {
 			return nil, fmt.Errorf("the journal of %s has segments that do not go together", g.table)
@@ -93,11 +133,7 @@ func (j *Journal) changes(chain, all []*segment, at time.Time) (*snapshot.Change
 		parts = append(parts, fmt.Sprintf("SELECT %d + j.n AS n, %s AS x, %s AS s, j.op AS op, %s FROM %s j WHERE %s", int64(i)*segmentStride, sp.x, sp.s, strings.Join(columns, ", "),
 			j.own(g.data()), where))
 	}
-	c := &snapshot.Changes{Form: first.form, Query: strings.Join(parts, " UNION ALL ")}
-	if sp.note != "" {
-		c.Notes = append(c.Notes, sp.note)
-	}
-	return c, nil
+	return &snapshot.Changes{Form: first.form, Query: strings.Join(parts, " UNION ALL "), Notes: notes}, nil
 }
 
 // segmentStride is how far apart the numbers of the records of segments are.

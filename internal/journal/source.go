@@ -8,7 +8,13 @@ import (
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
 
-// source is what records: one file an engine.
+// The sources that can be asked for.
+const (
+	Trigger = "trigger"
+	Slot    = "slot" // of replication, on PostgreSQL
+)
+
+// source is what records: one file an engine, or a way.
 type source interface {
 	// ensure makes what all segments have in common.
 	ensure(ctx context.Context, q engine.Querier) error
@@ -49,6 +55,8 @@ type spelling struct {
 	sides func(moment time.Time) (before, after string)
 	// some takes a few of the rows of a table that fulfil a condition away.
 	some string
+	// seen is the further condition that a record is of a transaction that has ended; "" where that is so of all.
+	seen string
 }
 
 // now is the server's time.

@@ -25,6 +25,7 @@ type Status struct {
 	CreatedBy string     `json:"created_by"`
 	Earlier   []string   `json:"earlier,omitempty"` // times before that, which cannot be had any more, and why
 	Note      string     `json:"note,omitempty"`
+	Slot      *Lag       `json:"slot,omitempty"` // of a replication slot: how far it is read
 }
 
 // Status lists the journals, in the order in which they were begun.
@@ -39,7 +40,10 @@ func (j *Journal) Status(ctx context.Context, q engine.Querier) ([]Status, error
 	}
 	out := []Status{}
 	var done []string
-	sp := j.src.spelling()
+	behind, err := j.behind(ctx, q, all)
+	if err != nil {
+		return nil, err
+	}
 	for _, g := range all {
 		if slices.Contains(done, g.table.String()) {
 			continue
@@ -47,6 +51,7 @@ func (j *Journal) Status(ctx context.Context, q engine.Querier) ([]Status, error
 		done = append(done, g.table.String())
 		mine := j.of(all, g.table)
 		last := mine[len(mine)-1]
+		sp := j.by(last.source).spelling()
 		t, err := j.db.Inspect(ctx, q, g.table)
 		if errors.Is(err, engine.ErrNoTable) {
 			t = nil
@@ -58,9 +63,12 @@ func (j *Journal) Status(ctx context.Context, q engine.Querier) ([]Status, error
 			return nil, err
 		}
 		chain, from := span(mine)
-		s := Status{Table: g.table.String(), Recording: why == "", Why: why, Source: "trigger", Keep: last.keep.Seconds(), Since: mine[0].started, CreatedBy: mine[0].by, Note: sp.note}
+		s := Status{Table: g.table.String(), Recording: why == "", Why: why, Source: last.source, Keep: last.keep.Seconds(), Since: mine[0].started, CreatedBy: mine[0].by, Note: sp.note}
 		if why == "" {
 			s.From, s.To = &from, &now
+		}
+		if last.source == Slot {
+			s.Slot = behind
 		}
 		for _, g := range mine[:len(mine)-len(chain)] {
 			s.Earlier = append(s.Earlier, fmt.Sprintf("%s to %s: %s", stamp(g.floor), stamp(g.ended), orElse(g.reason, "it was altered")))

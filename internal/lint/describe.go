@@ -51,12 +51,19 @@ func describeConstraint(c *Constraint) string {
 }
 
 func describeIndex(x *Index) string {
-	s := pick(x.Unique, "unique index", "index") + " (" + strings.Join(x.Columns, ", ") + ")"
+	cols := make([]string, len(x.Columns))
+	for i, c := range x.Columns {
+		cols[i] = strings.TrimSpace(c + " " + x.mode(i))
+	}
+	s := pick(x.Unique, "unique index", "index") + " (" + strings.Join(cols, ", ") + ")"
 	if x.Method != "" && x.Method != "btree" {
 		s += " using " + x.Method
 	}
 	if len(x.Include) > 0 {
 		s += " include (" + strings.Join(x.Include, ", ") + ")"
+	}
+	if x.NullsNotDistinct {
+		s += " nulls not distinct"
 	}
 	if x.Where != "" {
 		s += " where " + strings.Join(strings.Fields(x.Where), " ")

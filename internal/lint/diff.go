@@ -29,6 +29,7 @@ type change struct {
 	up, down *Statement // which statement of each direction is responsible, when one is
 	undo     []string   // statements that lead from after to before
 	quiet    bool       // another change tells it: for drafts only
+	mild     bool       // nothing but the writing of it differs
 	first    bool       // its undo comes before all others: they go by the names that it gives back
 }
 

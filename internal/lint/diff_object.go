@@ -115,6 +115,12 @@ func (d *differ) object(k objectKey) {
 		if !d.before.sameObject(b, a) {
 			same := m != nil && d.before.sameObject(m, a)
 			d.property(entity, "definition", describeObject(b), describeObject(a), same, d.createObject(k, b))
+		} else if d.before.reworded(b, a) {
+			v := wrong
+			if m != nil && !d.before.reworded(m, a) {
+				v = changed
+			}
+			d.add(change{verdict: v, entity: entity, property: "text", before: "the same", undo: d.createObject(k, b), mild: true})
 		} else if b.Comment != a.Comment {
 			d.property(entity, "comment", b.Comment, a.Comment, m != nil && m.Comment == a.Comment,
 				[]string{"COMMENT ON " + strings.ToUpper(k.kind) + " " + d.objectName(k) + " IS " + literalOrNull(b.Comment)})

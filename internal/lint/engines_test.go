@@ -7,11 +7,29 @@ func TestRulesSQLite(t *testing.T) {
 	base := "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT DEFAULT 'x', age INT); CREATE TABLE log (at TEXT); " +
 		"CREATE TABLE posts (id INTEGER PRIMARY KEY, user_id INT REFERENCES users (id) ON DELETE CASCADE);"
 	rebuild := "CREATE TABLE new (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO new SELECT id, name FROM users; DROP TABLE users; ALTER TABLE new RENAME TO users;"
+	anew := func(columns string) string {
+		return "CREATE TABLE new (" + columns + "); INSERT INTO new SELECT id, name, age FROM users; DROP TABLE users; ALTER TABLE new RENAME TO users;"
+	}
 	for family, cases := range map[string][]ruleCase{
+		"BC1": {
+			{"rebuild, NOT NULL", sqlite, base, anew("id INTEGER PRIMARY KEY, name TEXT DEFAULT 'x', age INT NOT NULL"), "SELECT 1;", "BC103 users.age becomes NOT NULL"},
+			{"rebuild, NOT NULL with a default", sqlite, base, anew("id INTEGER PRIMARY KEY, name TEXT DEFAULT 'x', age INT NOT NULL DEFAULT 0"), "SELECT 1;", ""},
+			{"rebuild, another type", sqlite, base, anew("id INTEGER PRIMARY KEY, name TEXT DEFAULT 'x', age REAL"), "SELECT 1;", "BC104 from INT to REAL"},
+			{"rebuild, another name for the type", sqlite, base, anew("id INTEGER PRIMARY KEY, name varchar(10) DEFAULT 'x', age BIGINT"), "SELECT 1;", ""},
+			{"rebuild, a default lost", sqlite, base, anew("id INTEGER PRIMARY KEY, name TEXT, age INT"), "SELECT 1;", "BC108 users.name"},
+			{"rebuild, a column lost", sqlite, base, rebuild, "SELECT 1;", "BC106 users.age"},
+		},
+		"LK108": {
+			{"rebuild, another key", sqlite, base, anew("id INTEGER, name TEXT DEFAULT 'x', age INT, PRIMARY KEY (id, name)"), "SELECT 1;", "LK108 users"},
+			{"rebuild, the same key", sqlite, base, anew("id INTEGER, name TEXT DEFAULT 'x', age INT, PRIMARY KEY (id)"), "SELECT 1;", ""},
+		},
 		"DS": {
 			{"drop table", sqlite, base, "DROP TABLE users;", "SELECT 1;", "DS102 users"},
 			{"drop table of this migration", sqlite, base, "CREATE TABLE x (id INTEGER PRIMARY KEY); DROP TABLE x;", "SELECT 1;", ""},
-			{"rebuild", sqlite, base, rebuild, "SELECT 1;", ""},
+			{"rebuild that loses a column", sqlite, base, rebuild, "SELECT 1;", "DS103 users.age"},
+			{"rebuild with all its columns", sqlite, base, anew("id INTEGER PRIMARY KEY, name TEXT DEFAULT 'x', age INTEGER"), "SELECT 1;", ""},
+			{"rebuild, a type narrowed", sqlite, base, anew("id INTEGER PRIMARY KEY, name INT DEFAULT 'x', age INT"), "SELECT 1;", "DS109 users.name"},
+			{"rebuild, a type that holds all", sqlite, base, anew("id INTEGER PRIMARY KEY, name TEXT DEFAULT 'x', age TEXT"), "SELECT 1;", ""},
 			{"drop column", sqlite, base, "ALTER TABLE users DROP COLUMN age;", "SELECT 1;", "DS103 users.age"},
 			{"drop column of this migration", sqlite, base, "ALTER TABLE users ADD COLUMN x INT; ALTER TABLE users DROP COLUMN x;", "SELECT 1;", ""},
 			{"delete all", sqlite, base, "DELETE FROM log;", "SELECT 1;", "DS106 log"},
@@ -22,7 +40,7 @@ func TestRulesSQLite(t *testing.T) {
 		},
 		"BC": {
 			{"rename table", sqlite, base, "ALTER TABLE users RENAME TO people;", "SELECT 1;", "BC101 people"},
-			{"rename of a new table", sqlite, base, rebuild, "SELECT 1;", ""},
+			{"rename of a new table", sqlite, base, anew("id INTEGER PRIMARY KEY, name TEXT DEFAULT 'x', age INT"), "SELECT 1;", ""},
 			{"rename column", sqlite, base, "ALTER TABLE users RENAME COLUMN age TO years;", "SELECT 1;", "BC102 years"},
 			{"not null", sqlite, base, "ALTER TABLE users ADD COLUMN x INT NOT NULL;", "SELECT 1;", "BC103 users.x"},
 			{"not null with a default", sqlite, base, "ALTER TABLE users ADD COLUMN x INT NOT NULL DEFAULT 0;", "SELECT 1;", ""},

@@ -55,15 +55,6 @@ func sameText(d effects.Dialect, a, b string) bool {
 	return slices.Equal(significant(d, a), significant(d, b))
 }
 
-// sameQuery is sameText for queries, in which the server writes a table before every column: which names and
-// literals they use is compared, not how often.
-func sameQuery(d effects.Dialect, a, b string) bool {
-	if star(d, a) != star(d, b) {
-		return true // as far as anybody can tell: a Down cannot write * for what it was then
-	}
-	return sameText(d, a, b) || slices.Equal(slices.Compact(significant(d, a)), slices.Compact(significant(d, b)))
-}
-
 // star says whether a query takes all columns of something.
 func star(d effects.Dialect, sql string) bool {
 	tokens := effects.Tokens(d, sql)
@@ -261,7 +252,26 @@ func (m *Model) sameIndex(a, b *Index) bool {
 		return true // as far as anybody can tell
 	}
 	return a.Unique == b.Unique && sameTexts(m.dialect, a.Columns, b.Columns) && sameTexts(m.dialect, a.Include, b.Include) &&
+		sameModes(a, b) && a.NullsNotDistinct == b.NullsNotDistinct &&
 		sameText(m.dialect, a.Where, b.Where) && strings.EqualFold(method(a.Method), method(b.Method))
+}
+
+// sameModes compares what stands behind the columns, where both still have those of their statements.
+func sameModes(a, b *Index) bool {
+	for i := range min(len(a.Columns), len(b.Columns)) {
+		if !strings.EqualFold(a.mode(i), b.mode(i)) {
+			return false
+		}
+	}
+	return true
+}
+
+// mode is what stands behind a column.
+func (x *Index) mode(i int) string {
+	if len(x.Modes) != len(x.Columns) {
+		return ""
+	}
+	return x.Modes[i]
 }
 
 func method(s string) string {
@@ -281,42 +291,6 @@ func sameTexts(d effects.Dialect, a, b []string) bool {
 func sameExpression(d effects.Dialect, x, y string) bool {
 	plain := func(s string) bool { return len(effects.Tokens(d, s)) < 2 }
 	return plain(x) == plain(y) && (plain(x) && canonical(d, x) == canonical(d, y) || !plain(x) && sameText(d, x, y))
-}
-
-// sameObject compares two objects by what creates them.
-func (m *Model) sameObject(a, b *Object) bool {
-	if a.Values != nil || b.Values != nil {
-		return slices.Equal(a.Values, b.Values)
-	}
-	switch a.Kind {
-	case "function", "procedure":
-		return routine(m.dialect, a.SQL) == routine(m.dialect, b.SQL)
-	case "view", "materialized view":
-		return sameQuery(m.dialect, a.SQL, b.SQL)
-	}
-	return sameText(m.dialect, a.SQL, b.SQL)
-}
-
-// routine is a function's code and, in any order, the words around it: its clauses may stand in any.
-func routine(d effects.Dialect, sql string) string {
-	code := ""
-	var words []string
-	for _, t := range effects.Tokens(d, sql) {
-		switch {
-		case t.Kind == effects.String && len(t.Text) > len(code):
-			if code != "" {
-				words = append(words, strings.ToLower(code))
-			}
-			code = t.Text
-		case t.Kind == effects.String:
-			words = append(words, strings.ToLower(t.Text)) // LANGUAGE 'plpgsql'
-		case t.Kind == effects.Punct, t.Text == "or", t.Text == "replace", t.Text == "public":
-		default:
-			words = append(words, t.Text)
-		}
-	}
-	slices.Sort(words)
-	return strings.Join(words, " ") + "\x00" + canonical(d, code)
 }
 
 // mentions says whether a name stands in a text.

@@ -20,7 +20,7 @@ func (m *Model) addConstraint(t *Table, c effects.ConstraintDef, maybeThere bool
 		return
 	}
 	if c.Kind == "index" { // an INDEX among the columns of a table
-		m.putIndex(t, Index{IndexDef: effects.IndexDef{Columns: c.Columns}, Name: c.Name})
+		m.putIndex(t, Index{IndexDef: indexOf(c), Name: c.Name})
 		return
 	}
 	con := Constraint{ConstraintDef: c, Generated: c.Name == ""}
@@ -42,7 +42,7 @@ func (m *Model) addConstraint(t *Table, c effects.ConstraintDef, maybeThere bool
 	}
 	if m.mysql() && c.Kind == "unique" {
 		// A unique key is an index there, and dropped like one.
-		t.Indexes = append(t.Indexes, Index{IndexDef: effects.IndexDef{Unique: true, Columns: c.Columns}, Name: con.Name})
+		t.Indexes = append(t.Indexes, Index{IndexDef: unprefixed(t, indexOf(c)), Name: con.Name})
 		m.touch(m.indexEntity(t, con.Name))
 		m.dropImplicit(t, c.Columns)
 		return
@@ -50,6 +50,32 @@ func (m *Model) addConstraint(t *Table, c effects.ConstraintDef, maybeThere bool
 	t.SQL = ""
 	t.Constraints = append(t.Constraints, con)
 	m.touch(m.childEntity("constraint", t.Name, con.Name))
+}
+
+// indexOf is the index that a constraint of MySQL is.
+func indexOf(c effects.ConstraintDef) effects.IndexDef {
+	x := effects.IndexDef{Columns: c.Columns}
+	if c.Index != nil {
+		x = *c.Index
+	}
+	x.Columns, x.Unique = c.Columns, c.Kind == "unique"
+	return x
+}
+
+// unprefixed leaves out prefixes that are as long as their column.
+func unprefixed(t *Table, x effects.IndexDef) effects.IndexDef {
+	if len(x.Modes) != len(x.Columns) {
+		return x
+	}
+	x.Modes = slices.Clone(x.Modes)
+	for i, name := range x.Columns {
+		if c := t.column(name); c != nil && strings.HasPrefix(x.Modes[i], "(") {
+			if _, length, _ := strings.Cut(c.Type, "("); x.Modes[i] == "("+length {
+				x.Modes[i] = ""
+			}
+		}
+	}
+	return x
 }
 
 // keyColumns: the columns of a primary key are NOT NULL, and on PostgreSQL stay so when the key goes.

@@ -43,6 +43,7 @@ func (m *Model) putIndex(t *Table, x Index) {
 		x.Name = m.indexName(t, x.IndexDef)
 	}
 	if m.mysql() {
+		x.IndexDef = unprefixed(t, x.IndexDef)
 		m.dropImplicit(t, x.Columns)
 	}
 	t.Indexes = append(t.Indexes, x)

@@ -252,13 +252,32 @@ func (m *Model) drop(e *effects.Effect) {
 	k := m.keyOf(e.Object, e.Table)
 	if m.object(k) == nil {
 		f := m.findObject(e.Object.Kind, e.Object.Name)
-		if f == nil || m.inTable(e.Object.Kind) {
+		if f == nil || m.inTable(e.Object.Kind) || e.Object.Args != "" && arguments(e.Object.Args) != arguments(f.args) {
 			m.missObject(e, k)
 			return
 		}
 		k = *f
 	}
 	m.removeObject(k, e)
+}
+
+// arguments counts those of a function: how their types are written is left aside.
+func arguments(args string) int {
+	n, depth := 0, 0
+	for _, c := range strings.Trim(args, "() ") {
+		switch {
+		case c == '(':
+			depth++
+		case c == ')':
+			depth--
+		case c == ',' && depth == 0:
+			n++
+		}
+	}
+	if strings.Trim(args, "() ") == "" {
+		return 0
+	}
+	return n + 1
 }
 
 func (m *Model) missObject(e *effects.Effect, k objectKey) {

@@ -50,6 +50,8 @@ var right = []struct {
 	{"what is to be dropped is not there, what is to be made is", effects.Postgres,
 		"CREATE TABLE t (id int PRIMARY KEY, a int);\nCREATE INDEX i ON t (a);",
 		"CREATE INDEX IF NOT EXISTS i ON t (a);\nALTER TABLE t DROP CONSTRAINT IF EXISTS u;\nALTER TABLE t ALTER COLUMN a DROP NOT NULL, ALTER COLUMN a TYPE integer;\nUPDATE t SET a = NULL WHERE a = 0;", ""},
+	{"tables to be dropped that no migration made", effects.Postgres, "CREATE TABLE t (id int PRIMARY KEY);",
+		"DROP TABLE IF EXISTS x;\nDROP TABLE IF EXISTS y;", ""},
 	{"a type that no migration made, made anew", effects.Postgres, "CREATE TABLE t (id int PRIMARY KEY);",
 		"ALTER TYPE e RENAME TO e_old;\nCREATE TYPE e AS ENUM ('a', 'b', 'c');\nALTER TABLE x ALTER COLUMN v TYPE e USING v::text::e;\nDROP TYPE e_old;",
 		"ALTER TYPE e RENAME TO e_old;\nCREATE TYPE e AS ENUM ('a', 'b');\nALTER TABLE x ALTER COLUMN v TYPE e USING v::text::e;\nDROP TYPE e_old;"},

@@ -79,6 +79,8 @@ func inVain(p *Pass) bool {
 			switch e.Kind {
 			case effects.AddColumn, effects.DropColumn, effects.AlterColumnType, effects.SetNotNull, effects.DropNotNull, effects.SetDefault, effects.DropDefault, effects.DropConstraint,
 				effects.Insert, effects.Upsert, effects.Update, effects.Delete:
+			case effects.DropTable:
+				return !e.IfExists || p.Before.Table(e.Table) != nil || p.Before.maybe(e.Table.Name)
 			case effects.Create, effects.Drop:
 				if e.Object.Kind != "index" {
 					return true
@@ -119,7 +121,7 @@ func noDown(p *Pass) {
 		return
 	}
 	p.reportAt("up", first, message, strings.TrimSpace(draft(p.changes, p.After)))
-	if p.Migration.HasDown && (onlyRows(p) || inVain(p)) {
+	if (p.Migration.HasDown || len(p.Migration.Down) > 0) && (onlyRows(p) || inVain(p)) {
 		p.out[len(p.out)-1].Severity = Warning // the schema is in no danger, and somebody said that there is nothing to write
 	}
 }
@@ -137,9 +139,18 @@ func notUndone(p *Pass) {
 		if c.verdict != left && c.verdict != lost && c.verdict != changed || c.up == nil || c.quiet || p.addedValue(c) {
 			continue
 		}
-		p.reportAt("up", c.up, p.words(c), joinSQL(c.undo))
+		p.tell("up", c.up, c)
 	}
 	p.rowsLeft()
+}
+
+// tell reports a difference; one of writing alone is no error.
+func (p *Pass) tell(section string, st *Statement, c change) {
+	n := len(p.out)
+	p.reportAt(section, st, p.words(c), joinSQL(c.undo))
+	if c.mild && len(p.out) > n {
+		p.out[n].Severity = Warning
+	}
 }
 
 // words tell a difference.
@@ -155,6 +166,8 @@ func (p *Pass) words(c change) string {
 		}
 	case changed:
 		switch {
+		case c.mild:
+			s = "Down leaves the text of " + c.entity + " as Up wrote it: the same code in other blanks, letters or comments"
 		case c.property == "name":
 			s = fmt.Sprintf("Down does not rename %s back: it stays %s", c.entity, c.after)
 		case c.before == "" && c.after == "" || c.before == "another definition":
@@ -164,6 +177,8 @@ func (p *Pass) words(c change) string {
 		}
 	case wrong:
 		switch {
+		case c.mild:
+			s = "Down brings back " + c.entity + " with the same code in other blanks, letters or comments: its text is not what it was"
 		case c.property == "":
 			s = "Down makes the table anew without " + c.entity
 			if c.before != "" && c.before != "exists" {
@@ -239,7 +254,7 @@ func undoneDifferently(p *Pass) {
 		if st == nil {
 			section, st = "up", c.up
 		}
-		p.reportAt(section, st, p.words(c), joinSQL(c.undo))
+		p.tell(section, st, c)
 	}
 }
 

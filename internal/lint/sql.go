@@ -236,6 +236,9 @@ func (d *differ) createIndex(t *Table, x *Index) string {
 		if !x.Expressions || t.column(c) != nil {
 			cols[i] = d.ident(c)
 		}
+		if m := x.mode(i); m != "" {
+			cols[i] += pick(strings.HasPrefix(m, "("), "", " ") + m
+		}
 	}
 	s := "CREATE " + pick(x.Unique, "UNIQUE ", "") + "INDEX " + d.ident(x.Name) + " ON " + d.name(t.Name)
 	if x.Method != "" && x.Method != "btree" && !d.mysql() {
@@ -244,6 +247,9 @@ func (d *differ) createIndex(t *Table, x *Index) string {
 	s += " (" + strings.Join(cols, ", ") + ")"
 	if len(x.Include) > 0 {
 		s += " INCLUDE (" + d.names(x.Include) + ")"
+	}
+	if x.NullsNotDistinct {
+		s += " NULLS NOT DISTINCT"
 	}
 	if x.Where != "" {
 		s += " WHERE " + x.Where

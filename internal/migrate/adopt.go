@@ -120,7 +120,7 @@ func (m *Migrator) adopt(ctx context.Context, tx *sql.Tx, out *Adoption, times m
 	if err != nil {
 		return err
 	}
-	stamp := fmt.Sprintf("UPDATE %s SET tstamp = %s WHERE version_id = %s", m.db.Quote(versionTable(m.o.VersionTable)), m.db.Arg(1), m.db.Arg(2))
+	stamp := fmt.Sprintf("UPDATE %s SET tstamp = %s WHERE version_id = %s", m.db.Quote(m.table), m.db.Arg(1), m.db.Arg(2))
 	for _, v := range out.Adopted {
 		if err := m.versions.Insert(ctx, tx, database.InsertRequest{Version: v}); err != nil {
 			return fmt.Errorf("write %s: %w", m.o.VersionTable, err)

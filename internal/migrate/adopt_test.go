@@ -80,6 +80,7 @@ func (f foreign) open(t *testing.T, d effects.Dialect) *folder.Folder {
 }
 
 func TestAdopt(t *testing.T) {
+	t.Parallel()
 	for _, f := range foreigners() {
 		t.Run(string(f.format), func(t *testing.T) {
 			testdb.Each(t, func(t *testing.T, dsn string) { testAdopt(t, dsn, f) }, testdb.Everywhere()...)
@@ -141,6 +142,7 @@ func testAdopt(t *testing.T, dsn string, f foreign) {
 
 // A history that does not fit is taken over in no part.
 func TestAdoptRefuses(t *testing.T) {
+	t.Parallel()
 	for _, f := range foreigners() {
 		t.Run(string(f.format), func(t *testing.T) {
 			testdb.Each(t, func(t *testing.T, dsn string) {
@@ -172,6 +174,7 @@ func TestAdoptRefuses(t *testing.T) {
 
 // Where nothing was applied there is nothing to take over, and up runs everything.
 func TestAdoptNothing(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		f := foreigners()[0]
 		x := newFixture(t, dsn, "", nil)
@@ -198,6 +201,7 @@ func TestAdoptNothing(t *testing.T) {
 
 // Sqitch keeps its registry elsewhere: in a schema of its own, or in a file beside that of the database.
 func TestAdoptFromSqitch(t *testing.T) {
+	t.Parallel()
 	f := foreign{format: folder.Sqitch, files: map[string]string{
 		"sqitch.plan":     "%syntax-version=1.0.0\n%project=shop\n\na 2024-01-01T00:00:00Z A <a@b>\n@v1 2024-01-01T00:00:00Z A <a@b>\na [a@v1] 2024-01-02T00:00:00Z A <a@b>\nc 2024-01-03T00:00:00Z A <a@b>\n",
 		"deploy/a@v1.sql": "BEGIN;\nCREATE TABLE a (id int PRIMARY KEY);\nCOMMIT;", "revert/a@v1.sql": "DROP TABLE a;",

@@ -31,6 +31,7 @@ var sightseeing = []string{
 
 // What statements copy is like the original: objects and rows, our own tables too, and nothing fired on the way.
 func TestCopyByStatements(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		for _, st := range sightseeing {
 			testdb.Exec(t, dsn, strings.Split(st, "; ")...)
@@ -80,6 +81,7 @@ func TestCopyByStatements(t *testing.T) {
 
 // Code and migrations that name their database would work on the original: that is refused before they run.
 func TestCopyKeepsAwayFromTheOriginal(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		original := testdb.Query(t, dsn, "SELECT database()")[0]
 		f := newFixture(t, dsn, people, map[string]string{"00001_x.sql": migration("CREATE TABLE x (id integer PRIMARY KEY);\nDELETE FROM "+original+".people;", "DROP TABLE x;")})

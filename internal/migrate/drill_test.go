@@ -64,6 +64,7 @@ var drillFiles = map[string]string{
 }
 
 func TestDrill(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		f := newFixture(t, dsn, people, drillFiles)
 		r, err := f.drill(migrate.DrillOptions{Production: map[string]int64{"people": 4000}})
@@ -101,6 +102,7 @@ func TestDrill(t *testing.T) {
 
 // What a drill is for: it finds what would not come back, before it matters.
 func TestDrillFinds(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		file  string
 		o     migrate.DrillOptions
@@ -183,6 +185,7 @@ func TestDrillSeesLocks(t *testing.T) {
 
 // In place the target ends where it began, also when the drill fails.
 func TestDrillInPlace(t *testing.T) {
+	t.Parallel()
 	for name, sick := range map[string]bool{"well": false, "sick": true} {
 		t.Run(name, func(t *testing.T) {
 			testdb.Each(t, func(t *testing.T, dsn string) {
@@ -206,6 +209,7 @@ func TestDrillInPlace(t *testing.T) {
 }
 
 func TestDrillRefuses(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		f := newFixture(t, dsn, people, map[string]string{})
 		if _, err := f.open().Drill(t.Context(), migrate.DrillOptions{}); !errors.Is(err, migrate.ErrNothingToDrill) {
@@ -230,6 +234,7 @@ func TestDrillRefuses(t *testing.T) {
 
 // A capture that was damaged is found by the drill that goes back to before it.
 func TestDrillFindsADamagedCapture(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		f := newFixture(t, dsn, people, map[string]string{"00001_x.sql": migration("UPDATE people SET score = 1;", "SELECT 1;")})
 		f.up()
@@ -247,6 +252,7 @@ func TestDrillFindsADamagedCapture(t *testing.T) {
 
 // A success is remembered, for the very text that was drilled, and not for ever.
 func TestDemandDrill(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		f := newFixture(t, dsn, people, drillFiles)
 		demand := func(within time.Duration, now time.Time) string {

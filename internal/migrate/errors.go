@@ -77,6 +77,7 @@ func (e *StatementError) Unwrap() error { return e.Err }
 // PartialError says how far a run came before it failed: Applied are done and stay, Failed had no effect
 // (or is left for recover, when Unfinished).
 type PartialError struct {
+	Direction  Direction
 	Applied    []int64
 	Failed     int64
 	Unfinished bool

@@ -74,6 +74,24 @@ var finds = []found{
 		want:   "2|two|1|b2 5|five|1|x 8|eight|8|b8", reports: "id=2 changed since keep, id=5 changed since keep, id=5 changed since keep",
 	},
 	{
+		name: "values written, their column dropped, another of its name made; another column of the row changed since",
+		up:   "UPDATE t SET a = 0, b = 'gone';\nALTER TABLE t DROP COLUMN b;\nALTER TABLE t ADD COLUMN b integer DEFAULT 5;\n", down: "ALTER TABLE t DROP COLUMN b;\nALTER TABLE t ADD COLUMN b text;\n",
+		writes: "UPDATE t SET a = 1 WHERE id = 2;\nUPDATE t SET b = 7 WHERE id = 5;\n",
+		want:   "2|two|1|b2 5|five|0|b5 8|eight|8|b8", reports: "id=2 changed since keep, id=5 changed since keep, id=5 changed since keep",
+	},
+	{
+		name: "values written under a wider type, which the older one has no place for", only: "postgres",
+		setup: "CREATE TABLE t (id integer NOT NULL, name varchar(4), a integer, b varchar(3), PRIMARY KEY (id));\nINSERT INTO t VALUES (2, 'new', 2, 'b2'), (5, 'paid', 5, 'b5');\n",
+		up:    "ALTER TABLE t ALTER COLUMN name TYPE text;\nALTER TABLE t ALTER COLUMN b TYPE text;\nUPDATE t SET name = 'another', b = 'longer' WHERE id = 2;\nUPDATE t SET a = a + 1;\n",
+		down:  "ALTER TABLE t ALTER COLUMN b TYPE varchar(3);\nALTER TABLE t ALTER COLUMN name TYPE varchar(4);\n", writes: "UPDATE t SET a = 7 WHERE id = 5;\n",
+		want: "2|new|2|b2 5|paid|7|b5", reports: "id=5 changed since keep",
+	},
+	{
+		name: "column without NULLs dropped from a table of another name", only: "postgres", setup: "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, name text, a integer, b varchar(9) NOT NULL);\nINSERT INTO t VALUES (2, 'two', 2, 'b2');\n",
+		up:   "ALTER TABLE t RENAME TO u;\nALTER TABLE u RENAME COLUMN b TO c;\nALTER TABLE u DROP COLUMN c;\n",
+		down: "ALTER TABLE u ADD COLUMN c varchar(9) NOT NULL;\nALTER TABLE u RENAME COLUMN c TO b;\nALTER TABLE u RENAME TO t;\n", want: "2|two|2|b2",
+	},
+	{
 		name: "column dropped, row replaced whole and deleted since: restore", policy: snapshot.Restore, only: "sqlite",
 		up: "ALTER TABLE t DROP COLUMN b;\nINSERT OR REPLACE INTO t (id, name, a) VALUES (2, 'other', 9);\n", down: "ALTER TABLE t ADD COLUMN b text;\n", writes: "DELETE FROM t WHERE id = 2;\n",
 		want: "2|two|2|b2 5|five|5|b5 8|eight|8|b8", reports: "id=2 deleted since restore, id=2 deleted since restore",
@@ -273,8 +291,12 @@ func TestPublishedTable(t *testing.T) {
 		f := newFixture(t, dsn, tee+"CREATE TABLE other (id integer PRIMARY KEY);\nCREATE PUBLICATION changes FOR TABLE t, other;\n", map[string]string{
 			"00001_change.sql": migration("DROP TABLE t;", "CREATE TABLE t (id integer NOT NULL, name text, a integer, b text, PRIMARY KEY (id));")})
 		before := f.dump()
+		plan, err := f.open().Plan(t.Context(), migrate.PlanRequest{Direction: migrate.Up, To: -1})
+		if err != nil || len(plan.Migrations) != 1 || !strings.Contains(fmt.Sprint(plan.Migrations[0].Steps[0].Notes), "publication changes loses public.t") {
+			t.Errorf("plan: %+v, %v", plan, err)
+		}
 		res := f.up()
-		if len(res.Warnings) != 1 || !strings.Contains(res.Warnings[0], "public.t was part of publication changes") {
+		if len(res.Warnings) != 1 || !strings.Contains(res.Warnings[0], "publication changes loses public.t") {
 			t.Errorf("warnings %q", res.Warnings)
 		}
 		f.rollback(migrate.RollbackRequest{Steps: 1})

@@ -409,6 +409,10 @@ func Each(ctx context.Context, files fs.FS, dir string, dialect effects.Dialect)
 		m   *Migration
 		err error
 	}
+	type job struct {
+		u    *unparsed
+		next chan<- parsed
+	}
 	return func(yield func(*Migration, error) bool) {
 		s, err := newSource(files, dir, dialect)
 		if err != nil {
@@ -421,7 +425,16 @@ func Each(ctx context.Context, files fs.FS, dir string, dialect effects.Dialect)
 		ahead := make(chan chan parsed, 4*processors)
 		go func() {
 			defer close(ahead)
-			working := make(chan struct{}, processors)
+			jobs := make(chan job)
+			defer close(jobs)
+			for range processors { // they stay, because each has to grow a stack for the grammar
+				go func() {
+					for j := range jobs {
+						m, err := s.interpret(j.u)
+						j.next <- parsed{m, err}
+					}
+				}()
+			}
 			for _, v := range s.versions {
 				next := make(chan parsed, 1)
 				select {
@@ -434,12 +447,7 @@ func Each(ctx context.Context, files fs.FS, dir string, dialect effects.Dialect)
 					next <- parsed{err: err}
 					return
 				}
-				working <- struct{}{}
-				go func() {
-					defer func() { <-working }()
-					m, err := s.interpret(u)
-					next <- parsed{m, err}
-				}()
+				jobs <- job{u, next}
 			}
 		}()
 		for next := range ahead {

@@ -33,6 +33,7 @@ type Migrator struct {
 	changes  *journal.Journal
 	log      *audit.Log
 	versions database.Store
+	table    engine.Name // of versions; with its schema once it was found
 }
 
 // gooseDialects names each engine as goose does.
@@ -73,7 +74,7 @@ func Open(_ context.Context, o Options) (*Migrator, error) {
 	changes := journal.New(o.DB, store)
 	store.Journal = changes
 	return &Migrator{
-		o: o, changes: changes, db: o.DB, dialect: dialect, src: src, versions: versions,
+		o: o, changes: changes, db: o.DB, dialect: dialect, src: src, versions: versions, table: versionTable(o.VersionTable),
 		catalog: catalog{o.DB}, store: store, log: audit.New(o.DB),
 	}, nil
 }
@@ -122,7 +123,14 @@ func (m *Migrator) locked(ctx context.Context, fn func(*engine.Session) error) (
 	if err := m.ensure(ctx, s); err != nil {
 		return err
 	}
-	return fn(s)
+	err = fn(s)
+	if ctx.Err() != nil {
+		return err // the next run makes the checksums of what was committed
+	}
+	if failed := m.store.Sums(ctx, s); failed != nil && err == nil {
+		m.o.Events(Event{Kind: WarningEvent, Text: failed.Error() + "; what was done is committed, and dbrollback snapshot verify looks again"})
+	}
+	return err
 }
 
 // ensure makes what is missing of our catalog and of goose's version table.
@@ -149,17 +157,29 @@ func (m *Migrator) ensure(ctx context.Context, s *engine.Session) error {
 		if err := m.versions.CreateVersionTable(ctx, tx); err != nil {
 			return err
 		}
+		if _, err := m.versioned(ctx, tx); err != nil {
+			return err
+		}
 		return m.versions.Insert(ctx, tx, database.InsertRequest{Version: 0})
 	})
 }
 
 // versioned says whether goose's version table exists.
 func (m *Migrator) versioned(ctx context.Context, q engine.Querier) (bool, error) {
-	_, err := m.db.Resolve(ctx, q, versionTable(m.o.VersionTable))
+	n, err := m.db.Resolve(ctx, q, m.table)
 	if errors.Is(err, engine.ErrNoTable) {
 		return false, nil
 	}
-	return err == nil, err
+	if err != nil || n.Schema == m.table.Schema {
+		return err == nil, err
+	}
+	// A migration may set the search path: from here on the table is called by its whole name.
+	store, err := database.NewStore(gooseDialects[m.db.Kind], m.db.Quote(n))
+	if err != nil {
+		return false, fmt.Errorf("version table %s: %w", n, err)
+	}
+	m.versions, m.table = store, n
+	return true, nil
 }
 
 // applied lists the applied versions as goose has them, oldest first; none when goose never ran.
@@ -198,7 +218,7 @@ func (m *Migrator) isApplied(ctx context.Context, q database.DBTxConn, version i
 func (m *Migrator) appliedStep(version int64, into *bool) engine.Step {
 	return engine.Step{
 		What: "read " + m.o.VersionTable, Args: []any{version}, Into: []any{into},
-		SQL: "SELECT is_applied FROM " + m.db.Quote(versionTable(m.o.VersionTable)) + " WHERE version_id = " + m.db.Arg(1) + " ORDER BY tstamp DESC LIMIT 1",
+		SQL: "SELECT is_applied FROM " + m.db.Quote(m.table) + " WHERE version_id = " + m.db.Arg(1) + " ORDER BY tstamp DESC LIMIT 1",
 	}
 }
 

@@ -149,6 +149,7 @@ CREATE UNIQUE INDEX people_name ON people (name);`,
 
 // What the older schema has no place for is found and shown before anything runs; without it the same rollback goes.
 func TestObstacles(t *testing.T) {
+	t.Parallel()
 	for _, o := range obstacles {
 		t.Run(o.name, func(t *testing.T) {
 			var on []testdb.Engine // none: those of the short list
@@ -208,6 +209,7 @@ func TestObstacles(t *testing.T) {
 
 // A suspicion that captured data, or an earlier statement of Down, takes away refuses nothing.
 func TestNoObstacle(t *testing.T) {
+	t.Parallel()
 	for name, o := range map[string]obstacle{
 		"captured values fill it": {
 			up: "ALTER TABLE people ALTER COLUMN name DROP NOT NULL;\nUPDATE people SET name = NULL;", down: "ALTER TABLE people ALTER COLUMN name SET NOT NULL;",
@@ -238,6 +240,7 @@ func TestNoObstacle(t *testing.T) {
 
 // A dry run tells the conflicts that the rollback will have, and changes nothing.
 func TestDryRunTellsConflicts(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		f := newFixture(t, dsn, people, map[string]string{"00001_x.sql": migration("UPDATE people SET score = 0;\nDELETE FROM people WHERE id = 4;", "SELECT 1;")})
 		f.up()

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3/database"
@@ -50,20 +51,7 @@ func (m *Migrator) Plan(ctx context.Context, req PlanRequest) (_ *Plan, err erro
 			p.To = current(slices.DeleteFunc(slices.Clone(applied), func(v int64) bool { return slices.Contains(versions, v) }))
 		}
 	}
-	if req.Rehearse && m.db.Caps.TransactionalDDL {
-		err = s.Tx(ctx, func(tx *sql.Tx) error {
-			if err := m.plan(ctx, tx, p, versions, true); err != nil {
-				return err
-			}
-			return errRehearsed
-		})
-		if errors.Is(err, errRehearsed) {
-			err = nil
-		}
-	} else {
-		err = m.plan(ctx, s, p, versions, false)
-	}
-	if err != nil {
+	if err := m.tryOut(ctx, s, p, versions, req.Rehearse && m.db.Caps.TransactionalDDL); err != nil {
 		return nil, err
 	}
 	if req.Direction == Down {
@@ -75,6 +63,30 @@ func (m *Migrator) Plan(ctx context.Context, req PlanRequest) (_ *Plan, err erro
 		return nil, err
 	}
 	return p, p.seal()
+}
+
+// tryOut fills a plan in, in a transaction that is rolled back where something is run: everything, to rehearse it, or what sets
+// the search path, by which the tables of the other statements are found.
+func (m *Migrator) tryOut(ctx context.Context, s *engine.Session, p *Plan, versions []int64, rehearse bool) error {
+	if !rehearse && !m.db.Caps.Schemas {
+		return m.plan(ctx, s, p, versions, false)
+	}
+	err := s.Tx(ctx, func(tx *sql.Tx) error {
+		if err := m.plan(ctx, tx, p, versions, rehearse); err != nil {
+			return err
+		}
+		return errRehearsed
+	})
+	if errors.Is(err, errRehearsed) {
+		return nil
+	}
+	return err
+}
+
+// setsSearchPath tells whether a statement does, and nothing else.
+func setsSearchPath(st Statement) bool {
+	return len(st.Effects) > 0 && strings.Contains(strings.ToLower(st.SQL), "search_path") &&
+		!slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind != effects.Session && e.Kind != effects.Read })
 }
 
 // errRehearsed rolls a rehearsal back.
@@ -197,6 +209,11 @@ func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migrat
 					return nil, err
 				}
 			}
+			if dir == Up {
+				if err := m.publications(ctx, q, st, &step); err != nil {
+					return nil, err
+				}
+			}
 			if err := m.mustCopy(ctx, mig, dir, i, pm, &step); err != nil {
 				return nil, err
 			}
@@ -222,7 +239,7 @@ func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migrat
 		pm.Steps = append(pm.Steps, step)
 		future.follow(st.Statement)
 		own.follow(st.Statement)
-		if rehearse && pm.Transactional {
+		if rehearse && pm.Transactional || m.db.Caps.Schemas && setsSearchPath(st) {
 			if _, err := q.ExecContext(ctx, st.SQL); err != nil {
 				return nil, (&work{mig: mig}).failed(st, err)
 			}
@@ -444,7 +461,7 @@ func (mig *Migration) acceptedLoss() bool {
 // check refuses a run before anything of it happens.
 func (m *Migrator) check(ctx context.Context, s *engine.Session, dir Direction, versions []int64, allow bool, maxLock time.Duration) error {
 	p := &Plan{Direction: dir}
-	if err := m.plan(ctx, s, p, versions, false); err != nil {
+	if err := m.tryOut(ctx, s, p, versions, false); err != nil {
 		return err
 	}
 	var out []Refusal

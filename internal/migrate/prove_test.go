@@ -109,6 +109,7 @@ var verdicts = []struct{ up, down, want, captured, suggestion string }{
 var digits = regexp.MustCompile(`\b\d+ `)
 
 func TestProveVerdicts(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		var files []string
 		for _, v := range verdicts {
@@ -142,6 +143,7 @@ func TestProveVerdicts(t *testing.T) {
 
 // What every Down gives back, all of them give back together; and with no rows, only what is cosmetic is left to say.
 func TestProveRoundTrip(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		files := []string{
 			migration("CREATE TABLE t (id integer PRIMARY KEY, a int, b int NOT NULL);", "DROP TABLE t;"),
@@ -170,6 +172,7 @@ func TestProveRoundTrip(t *testing.T) {
 // A Down that works with no rows and fails with some; a deferred constraint that speaks at the commit; a migration that cannot
 // run in a transaction; a setting that must not reach the next migration.
 func TestProveAsItWouldRun(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		migration := func(up, down string) string { return migration(on(dsn, up), on(dsn, down)) }
 		report := prove(t, dsn, migrate.ProveOptions{Rows: 9},

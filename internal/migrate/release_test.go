@@ -22,6 +22,7 @@ func refusal(t *testing.T, err error) string {
 
 // A release is gone back to from the image of an older one, whose folder lacks the newer files, or is empty.
 func TestReleaseFromAnOlderImage(t *testing.T) {
+	t.Parallel()
 	folders := map[string]func(all fstest.MapFS) fstest.MapFS{
 		"older": func(all fstest.MapFS) fstest.MapFS { return fstest.MapFS{"00001_a.sql": all["00001_a.sql"]} },
 		"empty": func(fstest.MapFS) fstest.MapFS { return fstest.MapFS{} },
@@ -74,6 +75,7 @@ func (f *fixture) upRelease(name string) {
 }
 
 func TestReleaseTagAndList(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		f := newFixture(t, dsn, people, map[string]string{
 			"00001_a.sql": migration("CREATE TABLE a (id integer PRIMARY KEY);", "DROP TABLE a;"),
@@ -133,6 +135,7 @@ func (f *fixture) states(want map[string]string) {
 
 // A release whose captures were dropped is said to be one that not all data comes back for.
 func TestReleaseOutOfRetention(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		f := newFixture(t, dsn, people, map[string]string{"00001_a.sql": migration("UPDATE people SET score = 0;", "SELECT 1;")})
 		m := f.open()

@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,17 +18,21 @@ import (
 // Journalling is the direction of what changes the journals of tables.
 const Journalling Direction = "journal"
 
-// EnableJournal begins to record what is written to tables. keep is how far back it goes, 0 for the default.
-func (m *Migrator) EnableJournal(ctx context.Context, tables []engine.Name, keep time.Duration) ([]journal.Status, error) {
-	return m.journals(ctx, "enable", tables, func(q engine.Querier) error { return m.changes.Enable(ctx, q, tables, keep, m.o.User) })
+// EnableJournal begins to record what is written to tables.
+func (m *Migrator) EnableJournal(ctx context.Context, tables []engine.Name, o journal.Options) ([]journal.Status, error) {
+	prepare := func(q engine.Querier) error { return m.changes.Prepare(ctx, q, tables, o) }
+	return m.journals(ctx, "enable", tables, prepare, func(q engine.Querier) error { return m.changes.Enable(ctx, q, tables, o, m.o.User) })
 }
 
 // DisableJournal ends that, and drops what was recorded.
 func (m *Migrator) DisableJournal(ctx context.Context, tables []engine.Name) ([]journal.Status, error) {
-	return m.journals(ctx, "disable", tables, func(q engine.Querier) error { return m.changes.Disable(ctx, q, tables) })
+	// What an enable that was cut off left goes as well, whatever the tables are.
+	settle := func(q engine.Querier) error { return m.changes.Settle(ctx, q) }
+	return m.journals(ctx, "disable", tables, settle, func(q engine.Querier) error { return m.changes.Disable(ctx, q, tables) })
 }
 
-func (m *Migrator) journals(ctx context.Context, what string, tables []engine.Name, f func(q engine.Querier) error) ([]journal.Status, error) {
+// journals changes journals: before runs outside of the transaction that f is in, where there is one.
+func (m *Migrator) journals(ctx context.Context, what string, tables []engine.Name, before, f func(q engine.Querier) error) ([]journal.Status, error) {
 	r, err := m.newRun(Journalling)
 	if err != nil {
 		return nil, err
@@ -36,6 +41,9 @@ func (m *Migrator) journals(ctx context.Context, what string, tables []engine.Na
 	err = m.locked(ctx, func(s *engine.Session) error {
 		if _, err := r.enter(ctx, s); err != nil {
 			return err
+		}
+		if err := before(s); err != nil {
+			return errors.Join(err, m.settle(ctx, s))
 		}
 		var names []string
 		for _, n := range tables {
@@ -55,7 +63,7 @@ func (m *Migrator) journals(ctx context.Context, what string, tables []engine.Na
 		} else if err = f(s); err == nil {
 			err = s.Tx(ctx, note)
 		}
-		if err != nil {
+		if err = errors.Join(err, m.settle(ctx, s)); err != nil {
 			return err
 		}
 		out, err = m.changes.Status(ctx, s)
@@ -64,9 +72,26 @@ func (m *Migrator) journals(ctx context.Context, what string, tables []engine.Na
 	return out, err
 }
 
+// settle takes away what nothing is journalled by, also when the caller gave up.
+func (m *Migrator) settle(ctx context.Context, s *engine.Session) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	return m.changes.Settle(ctx, s)
+}
+
+// RunJournal reads the log of the server into the journals that have it as their source.
+func (m *Migrator) RunJournal(ctx context.Context, o journal.RunOptions) (journal.ReadSoFar, error) {
+	return m.changes.Run(ctx, o)
+}
+
 // JournalStatus lists the journals.
 func (m *Migrator) JournalStatus(ctx context.Context) ([]journal.Status, error) {
 	return m.changes.Status(ctx, m.db)
+}
+
+// JournalLeft names a replication slot that an enable or a disable that was cut off left behind; "" when there is none.
+func (m *Migrator) JournalLeft(ctx context.Context) (string, error) {
+	return m.changes.Left(ctx, m.db)
 }
 
 // PruneJournal removes what is older than the journals are to go back, and says how many records that were.
@@ -74,7 +99,7 @@ func (m *Migrator) PruneJournal(ctx context.Context) (int64, error) {
 	var n int64
 	err := m.locked(ctx, func(s *engine.Session) (err error) {
 		n, err = m.changes.Prune(ctx, s)
-		return err
+		return errors.Join(err, m.settle(ctx, s))
 	})
 	return n, err
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dbrollback/dbrollback/internal/journal"
 	"github.com/dbrollback/dbrollback/internal/migrate"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/testdb"
@@ -48,6 +49,16 @@ func serverTime(t *testing.T, dsn string) time.Time {
 // known, and is refused where it is not. Nothing of it is drift, and disable leaves the database as it was.
 func TestJournalFollowsMigrations(t *testing.T) {
 	t.Parallel()
+	journalFollows(t, journal.Trigger, testdb.Everywhere()...)
+}
+
+// TestSlotFollowsMigrations: the same with a replication slot, of which the reader comes after all of it.
+func TestSlotFollowsMigrations(t *testing.T) {
+	t.Parallel()
+	journalFollows(t, journal.Slot, testdb.OnPostgres)
+}
+
+func journalFollows(t *testing.T, source string, engines ...testdb.Engine) {
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		const make = "CREATE TABLE note (id integer NOT NULL PRIMARY KEY, body varchar(40), c integer)"
 		f := newFixture(t, dsn, make+";\nINSERT INTO note VALUES (1, 'one', 1), (2, 'two', 2), (3, 'three', 3)", map[string]string{
@@ -59,7 +70,7 @@ func TestJournalFollowsMigrations(t *testing.T) {
 		before := f.dump()
 		enable := func(m *migrate.Migrator) {
 			t.Helper()
-			if _, err := m.EnableJournal(ctx, tables("note"), time.Hour); err != nil {
+			if _, err := m.EnableJournal(ctx, tables("note"), journal.Options{Keep: time.Hour, Source: source}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -147,7 +158,38 @@ func TestJournalFollowsMigrations(t *testing.T) {
 		if got := f.dump(); got != before {
 			t.Errorf("something was left behind:\n%s", testdb.Diff(before, got))
 		}
-	}, testdb.Everywhere()...)
+	}, engines...)
+}
+
+// TestWithinMigration: a moment within a migration that changed rows first, and then the shape of the table: nobody had seen those changes yet.
+func TestWithinMigration(t *testing.T) {
+	t.Parallel()
+	for _, source := range []string{journal.Trigger, journal.Slot} {
+		t.Run(source, func(t *testing.T) {
+			t.Parallel()
+			dsn := testdb.Postgres(t)
+			f := newFixture(t, dsn, "CREATE TABLE note (id integer NOT NULL PRIMARY KEY, body text);\nINSERT INTO note VALUES (1, 'one'), (2, 'two');\nCREATE TABLE moments (at timestamptz)", map[string]string{
+				"00001_long.sql": migration("UPDATE note SET body = 'by migration' WHERE id = 1;\nALTER TABLE note ADD COLUMN d integer;\nINSERT INTO moments SELECT clock_timestamp();\nUPDATE note SET d = 1;", "ALTER TABLE note DROP COLUMN d;"),
+			})
+			ctx := context.Background()
+			if _, err := f.open().EnableJournal(ctx, tables("note"), journal.Options{Source: source}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.open().Up(ctx, migrate.UpRequest{}); err != nil {
+				t.Fatal(err)
+			}
+			at, err := time.Parse("2006-01-02 15:04:05.999999-07", testdb.Query(t, dsn, "SELECT (at + interval '1 microsecond')::text FROM moments")[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.open().Restore(ctx, migrate.RestoreRequest{Ask: snapshot.Ask{Tables: tables("note"), At: at, Mode: snapshot.Replace}, Write: true}); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(testdb.Query(t, dsn, "SELECT body FROM note ORDER BY id"), " "); got != "one two" {
+				t.Errorf("as of %s: %s", at, got)
+			}
+		})
+	}
 }
 
 // TestTwoJournalRestoresAtOnce: two restores of one table to two moments of its journal: one comes after the other, so that the table is as at the one

@@ -356,7 +356,7 @@ func (w *work) captured(ctx context.Context, g ground, i int, run func(text stri
 	if declared := w.mig.declared(w.r.dir, st); st.Opaque() && len(declared) > 0 && !w.atomic() {
 		capture.Effects = declared
 	}
-	if w.restorer != nil && demands(st) {
+	if w.restorer != nil && (demands(st) || m.db.Caps.TransactionalDDL && st.retypes()) {
 		if err := g.rows(ctx, func(tx *sql.Tx) error { return w.restorer.Settle(ctx, tx, w.parsed(i)...) }); err != nil {
 			return err
 		}
@@ -432,6 +432,11 @@ func demands(st Statement) bool {
 	})
 }
 
+// retypes says whether a statement reads values of a column anew, as another type.
+func (st Statement) retypes() bool {
+	return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.AlterColumnType })
+}
+
 // deferNotNull blanks the NOT NULL of an added column whose captured data can only come after it; the repair at the
 // end sets it. Without a recorded definition to repair from, the statement runs as it stands.
 func (w *work) deferNotNull(ctx context.Context, tx engine.Querier, st Statement) (string, error) {
@@ -451,10 +456,17 @@ func (w *work) deferNotNull(ctx context.Context, tx engine.Querier, st Statement
 			return "", err
 		}
 		for _, span := range st.NotNullSpans {
-			if !slices.Contains(e.Columns, span.Column) || !w.restorer.Pending(table, span.Column) {
+			if !slices.Contains(e.Columns, span.Column) {
 				continue
 			}
-			if _, recorded := w.undo.side(false)[verify.Object{Kind: "not null", Name: table.String() + "." + span.Column}.Key()]; !recorded {
+			home, column, waits, err := w.restorer.Pending(ctx, tx, table, span.Column)
+			if err != nil {
+				return "", err
+			}
+			if !waits {
+				continue
+			}
+			if _, recorded := w.undo.side(false)[verify.Object{Kind: "not null", Name: home.String() + "." + column}.Key()]; !recorded {
 				continue
 			}
 			for i := span.Start; i < span.End; i++ {

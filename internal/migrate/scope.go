@@ -36,6 +36,9 @@ var harmless = map[effects.Kind]bool{effects.Session: true, effects.Read: true, 
 func reachOf(stmts []Statement, hanging bool) reach {
 	var r reach
 	for _, st := range stmts {
+		if setsSearchPath(st) { // before it, names mean other tables
+			r.all = true
+		}
 		for _, e := range st.Effects {
 			switch {
 			case harmless[e.Kind]:

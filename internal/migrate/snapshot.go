@@ -49,6 +49,9 @@ func (m *Migrator) CreateSnapshot(ctx context.Context, req SnapshotRequest) (*sn
 		if err != nil {
 			return err
 		}
+		if err := m.store.Sums(ctx, s); err != nil {
+			return err
+		}
 		out, err = m.store.Show(ctx, s, c.Snapshot())
 		return err
 	})

@@ -165,7 +165,7 @@ func (r *runner) each(ctx context.Context, versions []int64) error {
 
 // partial wraps an error with how far the run came.
 func (r *runner) partial(ctx context.Context, failed int64, err error) error {
-	p := &PartialError{Failed: failed, Err: err}
+	p := &PartialError{Direction: r.dir, Failed: failed, Err: err}
 	for _, m := range r.res.Migrations {
 		p.Applied = append(p.Applied, m.Version)
 	}

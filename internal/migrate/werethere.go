@@ -96,17 +96,3 @@ func moved(stmts []Statement, n effects.Name) bool {
 		})
 	})
 }
-
-// published warns of tables that Up took out of a publication by dropping them: subscribers hear of neither, nor of rows that come back.
-func (w *work) published(ch changes) {
-	if w.r.dir != Up {
-		return
-	}
-	for _, o := range ch.destroyed() {
-		if o.Kind != "publication membership" {
-			continue
-		}
-		publication, _, _ := strings.Cut(o.Name, ": ")
-		w.r.warnOnce(fmt.Sprintf("%s was part of publication %s: subscribers keep their copy, and are told of nothing. A rollback publishes it again; then each subscriber needs ALTER SUBSCRIPTION … REFRESH PUBLICATION", o.Table, publication))
-	}
-}

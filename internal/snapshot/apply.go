@@ -20,6 +20,7 @@ type target struct {
 	// this one holds of it never stands there, not even for a moment. It may break a constraint that is back already.
 	covered []*restoring
 	covers  []*target // the other way round, newest first
+	retyped []retyped // fields that are left to older captures
 }
 
 // cover sets the captures that come after each target in undoing and hold all of its columns.
@@ -73,6 +74,10 @@ func (r *Restorer) aim(x *restoring, t *engine.Table, part bool) (*target, error
 		case x.final != "" && slices.ContainsFunc(x.Key, func(k field) bool { return k.Name == f.Name }):
 			g.keys = append(g.keys, i) // its value is the key that the row had in the beginning
 		default:
+			if older, ok := r.before(x, i, t.Columns[j]); ok {
+				g.retyped = append(g.retyped, older)
+				continue
+			}
 			g.fields = append(g.fields, i)
 		}
 	}
@@ -191,60 +196,41 @@ func (r *Restorer) unstamped(g *target, sets [][2]string) [][2]string {
 	return sets
 }
 
-// identities looks at columns that number themselves (GENERATED ALWAYS). No UPDATE can write them, so where they differ the
-// column gives way until again is called; where they do not they are left out.
-func (r *Restorer) identities(ctx context.Context, tx engine.Querier, g *target, fields []int) (rest []int, again func() error, err error) {
-	s, x := r.s, g.x
-	var always []int
-	for _, i := range fields {
-		if r.live(g, i).Identity == "always" {
-			always = append(always, i)
-		}
-	}
-	again = func() error { return nil }
-	if len(always) == 0 {
-		return fields, again, nil
-	}
-	kept, live := r.images(g, always, false)
-	n, err := number(ctx, tx, "compare identities of "+x.Home.String(), fmt.Sprintf("SELECT count(*) FROM %s JOIN %s t ON %s WHERE %s", r.source(x), s.f.from(s.db, g.t),
-		s.on(x.capture, g.t, "t", "d", g.name, x.goal), all(x.inserted(false), s.hash(live)+" <> "+s.hash(kept))))
-	if err != nil {
-		return nil, nil, err
-	}
-	if n == 0 {
-		return slices.DeleteFunc(slices.Clone(fields), func(i int) bool { return slices.Contains(always, i) }), again, nil
-	}
-	set := func(mode string) error {
-		for _, i := range always {
-			if _, err := exec(ctx, tx, "put back identities of "+x.Home.String(), fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s SET GENERATED %s",
-				s.db.Quote(g.t.Name), s.q(r.live(g, i).Name), mode)); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	return fields, func() error { return set("ALWAYS") }, set("BY DEFAULT")
-}
-
 // unmove gives rows the key that they had before a statement moved it.
 func (r *Restorer) unmove(ctx context.Context, tx engine.Querier, g *target) (int64, error) {
 	s, x := r.s, g.x
+	if x.Still {
+		return 0, nil
+	}
 	var sets [][2]string
 	var same []string
+	var columns []engine.Column
 	for i, f := range x.Key {
 		now := g.t.Columns[columnIndex(g.t, g.name(i))]
+		columns = append(columns, now)
 		sets = append(sets, [2]string{s.q(now.Name), s.f.back("d."+o(i), f, now)})
 		same = append(same, fmt.Sprintf("d.%s = d.%s", o(i), k(i)))
 	}
 	query := s.update(s.f.from(s.db, g.t), "t", r.unstamped(g, sets), s.own(x.data())+" d", all(s.on(x.capture, g.t, "t", "d", g.name, k), "d.op = 'u'", "NOT ("+all(same...)+")", r.free(x)))
+	if slices.ContainsFunc(columns, func(c engine.Column) bool { return c.Identity == "always" }) { // no need to lock readers out for nothing
+		if some, err := number(ctx, tx, "look for moved keys", fmt.Sprintf("SELECT count(*) FROM %s d WHERE %s", s.own(x.data()), all("d.op = 'u'", "NOT ("+all(same...)+")"))); err != nil || some == 0 {
+			return 0, err
+		}
+	}
+	again, err := r.giveWay(ctx, tx, g.t, columns)
+	if err != nil {
+		return 0, err
+	}
 	n, err := r.attempt(ctx, tx, "put back keys of "+x.Home.String(), query)
-	if err == nil || !taken(err) {
+	if err != nil && taken(err) {
+		if n, err = r.updateEach(ctx, tx, g, query); err == nil {
+			err = r.stranded(ctx, tx, g)
+		}
+	}
+	if err != nil {
 		return n, err
 	}
-	if n, err = r.updateEach(ctx, tx, g, query); err != nil {
-		return n, err
-	}
-	return n, r.stranded(ctx, tx, g)
+	return n, again()
 }
 
 // stranded follows rows whose old key was taken meanwhile: they stay under the key that they have, where newer captures find them;
@@ -416,7 +402,7 @@ func numbers(ctx context.Context, q engine.Querier, query string) ([]int64, erro
 // insert puts back rows that are not there.
 func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target) (int64, error) {
 	s, x := r.s, g.x
-	if !x.Whole || len(g.fields)+len(g.keys) == 0 {
+	if !x.Whole || len(g.fields)+len(g.keys)+len(g.retyped) == 0 {
 		return 0, nil
 	}
 	var names, values []string
@@ -431,8 +417,13 @@ func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target) (in
 		names = append(names, s.q(now.Name))
 		values = append(values, s.f.back("d."+x.goal(j), x.Key[j], now))
 	}
+	for _, c := range g.retyped {
+		now := r.live(g, c.field)
+		names = append(names, s.q(now.Name))
+		values = append(values, fmt.Sprintf("(SELECT %s FROM %s y WHERE %s)", s.f.back("y."+v(c.as), c.y.Fields[c.as], now), s.own(c.y.data()), c.row(x)))
+	}
 	missing := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal))
-	conditions := []string{x.inserted(false), missing, r.free(x)}
+	conditions := append([]string{x.inserted(false), missing, r.free(x)}, r.known(g)...)
 	query := fmt.Sprintf("INSERT INTO %s (%s) %s SELECT %s FROM %s WHERE %s", s.db.Quote(g.t.Name), list(names), s.f.overriding, list(values),
 		r.source(x), all(conditions...))
 	n, err := r.attempt(ctx, tx, "put back rows of "+x.Home.String(), query+" ORDER BY d.n")
@@ -447,7 +438,7 @@ func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target) (in
 	if err != nil {
 		return 0, err
 	}
-	return n, r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", valueTaken, r.source(x), all(x.inserted(false), missing, r.free(x))))
+	return n, r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", valueTaken, r.source(x), all(append(conditions[:2:2], append(r.known(g), r.free(x))...)...)))
 }
 
 // remove deletes rows that the migration inserted, that nobody changed since and that nothing points to.
@@ -504,7 +495,7 @@ func (r *Restorer) removeThose(ctx context.Context, tx engine.Querier, g *target
 func (r *Restorer) prove(ctx context.Context, tx engine.Querier, g *target, older []*restoring) error {
 	s, x := r.s, g.x
 	kept, live := r.images(g, g.fields, true)
-	conditions := []string{x.inserted(false), r.free(x)}
+	conditions := append([]string{x.inserted(false), r.free(x)}, r.known(g)...)
 	for _, y := range older {
 		var on []string
 		for i, f := range x.Key {

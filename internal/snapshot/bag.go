@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -26,12 +27,24 @@ func (c *Capturer) sealBag(ctx context.Context, tx engine.Querier, x *capture, t
 		return err
 	}
 	x.Seal.Rows, x.Seal.Sum = sum.Rows, sum.Sum
-	if err := s.make(ctx, tx, "seal", s.own(x.companion()), []string{"h " + s.f.hash, "q bigint NOT NULL"}, "h"); err != nil {
+	columns, values, by := []string{"h " + s.f.hash, "q bigint NOT NULL"}, []string{s.hash(s.images(x.Seal.Columns, t, "t")), "count(*)"}, "1"
+	if x.Seal.Group = c.group(x, t); len(x.Seal.Group) > 0 {
+		columns, values, by = append(columns, "g "+s.f.hash), append(values, s.hash(s.images(x.Seal.Group, t, "t"))), "1, 3"
+	}
+	if err := s.make(ctx, tx, "seal", s.own(x.companion()), columns, "h"); err != nil {
 		return err
 	}
-	_, err = exec(ctx, tx, "seal", fmt.Sprintf("INSERT INTO %s (h, q) SELECT %s, count(*) FROM %s t GROUP BY 1",
-		s.own(x.companion()), s.hash(s.images(x.Seal.Columns, t, "t")), s.f.from(s.db, t)))
-	return err
+	if _, err = exec(ctx, tx, "seal", fmt.Sprintf("INSERT INTO %s SELECT %s FROM %s t GROUP BY %s", s.own(x.companion()), list(values), s.f.from(s.db, t), by)); err != nil {
+		return err
+	}
+	if len(x.Seal.Group) == 0 || c.untold(x, t) {
+		return nil
+	}
+	if grouped, err := c.grouped(ctx, tx, x); err != nil || grouped {
+		return err
+	}
+	x.Seal.Group = nil
+	return nil
 }
 
 // images gives expressions for live columns in the form captures keep them.
@@ -63,6 +76,8 @@ type bag struct {
 	same bool // nobody wrote to it since it was sealed
 	// Else two tables of images with their numbers say what is there that was not sealed, and the other way round.
 	plus, minus string
+	grouped     bool   // they say of which group each is
+	groups      string // those that cannot be told apart; see bag_groups.go
 	// Somebody else wrote to it between two statements, so that nobody can tell which rows are whose.
 	mixed bool
 }
@@ -108,16 +123,29 @@ func (r *Restorer) bagSince(ctx context.Context, tx engine.Querier, x *capture, 
 		from = s.f.nothing
 	}
 	b.plus, b.minus = s.own(more(id)), s.own(fewer(id))
-	now := "(SELECT " + s.hash(images) + " AS h, count(*) AS q" + from + " GROUP BY 1)"
+	now, columns, group := "(SELECT "+s.hash(images)+" AS h, count(*) AS q"+from+" GROUP BY 1)", []string{"h " + s.f.hash, "q bigint NOT NULL"}, ""
+	if len(x.Seal.Group) > 0 && t != nil {
+		now = "(SELECT " + s.hash(images) + " AS h, " + s.hash(s.images(x.Seal.Group, t, "t")) + " AS g, count(*) AS q" + from + " GROUP BY 1, 2)"
+		b.grouped, group = true, ", %s.g"
+		columns = append(columns, "g "+s.f.hash)
+	}
+	given := func(from string) (names, values string) {
+		if group == "" {
+			return "", ""
+		}
+		return ", g", fmt.Sprintf(group, from)
+	}
+	ag, av := given("a")
+	_, bv := given("b")
 	for _, work := range []string{b.plus, b.minus} {
-		if err := s.make(ctx, tx, "compare", work, []string{"h " + s.f.hash, "q bigint NOT NULL"}, "h"); err != nil {
+		if err := s.make(ctx, tx, "compare", work, columns, "h"); err != nil {
 			return nil, err
 		}
 	}
 	var differ int64
 	for _, q := range []string{
-		fmt.Sprintf("INSERT INTO %s (h, q) SELECT a.h, a.q - coalesce(b.q, 0) FROM %s a LEFT JOIN %s b ON b.h = a.h WHERE a.q > coalesce(b.q, 0)", b.plus, now, s.own(x.companion())),
-		fmt.Sprintf("INSERT INTO %s (h, q) SELECT b.h, b.q - coalesce(a.q, 0) FROM %s b LEFT JOIN %s a ON b.h = a.h WHERE b.q > coalesce(a.q, 0)", b.minus, s.own(x.companion()), now),
+		fmt.Sprintf("INSERT INTO %s (h, q%s) SELECT a.h, a.q - coalesce(b.q, 0)%s FROM %s a LEFT JOIN %s b ON b.h = a.h WHERE a.q > coalesce(b.q, 0)", b.plus, ag, av, now, s.own(x.companion())),
+		fmt.Sprintf("INSERT INTO %s (h, q%s) SELECT b.h, b.q - coalesce(a.q, 0)%s FROM %s b LEFT JOIN %s a ON b.h = a.h WHERE b.q > coalesce(a.q, 0)", b.minus, ag, bv, s.own(x.companion()), now),
 	} {
 		n, err := exec(ctx, tx, "compare", q)
 		if err != nil {
@@ -144,12 +172,15 @@ func (r *Restorer) forgetBag(ctx context.Context, tx engine.Querier, b *bag) err
 	if b == nil || b.plus == "" {
 		return nil
 	}
-	for _, t := range []string{b.plus, b.minus} {
+	for _, t := range []string{b.plus, b.minus, b.groups} {
+		if t == "" {
+			continue
+		}
 		if err := r.s.drop(ctx, tx, "forget the comparison", t); err != nil {
 			return err
 		}
 	}
-	b.plus, b.minus = "", ""
+	b.plus, b.minus, b.groups = "", "", ""
 	return nil
 }
 
@@ -172,7 +203,15 @@ func (r *Restorer) putBag(ctx context.Context, tx engine.Querier, g *target, p P
 		if err != nil {
 			return err
 		}
+		var parts *groups
+		if tangled {
+			if parts, err = r.split(ctx, tx, g, s.hash(keptSeal), s.hash(liveSeal)); err != nil {
+				return err
+			}
+		}
 		switch {
+		case parts != nil:
+			return r.putGroups(ctx, tx, g, p, c, parts, s.hash(keptSeal), s.hash(liveSeal))
 		case tangled && p == Restore:
 			if err := r.captureAll(ctx, tx, g, c); err != nil {
 				return err
@@ -180,7 +219,7 @@ func (r *Restorer) putBag(ctx context.Context, tx engine.Querier, g *target, p P
 			if err := r.win(ctx, tx, x, fmt.Sprintf(changed, changedSince, all, live, s.f.from(s.db, g.t))); err != nil {
 				return err
 			}
-			if err := r.swept(ctx, tx, g); err != nil {
+			if err := r.swept(ctx, tx, g, "p"); err != nil {
 				return err
 			}
 		case tangled:
@@ -198,11 +237,11 @@ func (r *Restorer) putBag(ctx context.Context, tx engine.Querier, g *target, p P
 			}
 			stays = fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s p WHERE p.h = y.g AND y.i <= p.q)", x.bag.plus)
 			live = s.hash(liveAll)
-			return r.exchange(ctx, tx, g, kept, live, s.hash(liveSeal), stays, true)
+			return r.exchange(ctx, tx, g, exchanging{kept: kept, live: live, group: s.hash(liveSeal), stays: stays, remove: true})
 		}
 	}
 	// A table that was not there at the end of the migration and that Down filled itself: what it wrote may hold newer rows.
-	return r.exchange(ctx, tx, g, kept, live, "1", stays, x.Seal.Mode != sealAbsent || x.alone)
+	return r.exchange(ctx, tx, g, exchanging{kept: kept, live: live, group: "1", stays: stays, remove: x.Seal.Mode != sealAbsent || x.alone})
 }
 
 // win reports conflicts that a query gives and that the captured rows win.
@@ -222,11 +261,11 @@ func (r *Restorer) win(ctx context.Context, tx engine.Querier, x *restoring, que
 }
 
 // swept reports the rows written since that give way to the captured ones, where they cannot be told apart one by one.
-func (r *Restorer) swept(ctx context.Context, tx engine.Querier, g *target) error {
+func (r *Restorer) swept(ctx context.Context, tx engine.Querier, g *target, which string) error {
 	if g.x.bag.plus == "" {
 		return nil
 	}
-	n, err := number(ctx, tx, "count rows written since", "SELECT sum(p.q) FROM "+g.x.bag.plus+" p")
+	n, err := number(ctx, tx, "count rows written since", "SELECT coalesce(sum(p.q), 0) FROM "+g.x.bag.plus+" "+which)
 	if err != nil || n == 0 {
 		return err
 	}
@@ -251,20 +290,30 @@ func (r *Restorer) tangled(ctx context.Context, tx engine.Querier, g *target, ke
 	return n > 0, err
 }
 
+// exchanging says which rows are exchanged.
+type exchanging struct {
+	kept, live string // images of a captured row d and of a live one t
+	group      string // of live rows, within which they are numbered
+	set        string // of a live row, for stays; "" for none
+	stays      string // condition on live rows (alias y: a, h, g and their number i in g; z, what set gives) that are ours to remove
+	comes      string // condition on captured rows
+	remove     bool   // live rows that are ours and were not captured go
+}
+
 // exchange removes live rows that are neither captured nor to stay, and inserts captured ones that are missing.
-func (r *Restorer) exchange(ctx context.Context, tx engine.Querier, g *target, kept, live, group, stays string, remove bool) error {
+func (r *Restorer) exchange(ctx context.Context, tx engine.Querier, g *target, e exchanging) error {
 	if r.s.f.exchange != nil {
-		return r.s.f.exchange(ctx, r, tx, g, kept, live, group, stays, remove)
+		return r.s.f.exchange(ctx, r, tx, g, e.kept, e.live, e.group, e.stays, e.remove)
 	}
 	s, x := r.s, g.x
 	address := s.f.address(g.t)
 	// y: live rows that are ours, numbered among those of equal image.
-	ours := fmt.Sprintf("(SELECT y.a, y.h, row_number() OVER (PARTITION BY y.h) AS i FROM (SELECT %s AS a, %s AS h, %s AS g, row_number() OVER (PARTITION BY %s) AS i FROM %s t) y WHERE %s)",
-		address, live, group, group, s.f.from(s.db, g.t), all(stays))
-	free := r.free(x)
-	captured := fmt.Sprintf("(SELECT %s AS h, count(*) AS q FROM %s d WHERE %s GROUP BY 1)", kept, s.own(x.data()), all(free))
+	ours := fmt.Sprintf("(SELECT y.a, y.h, row_number() OVER (PARTITION BY y.h) AS i FROM (SELECT %s AS a, %s AS h, %s AS g, %s AS z, row_number() OVER (PARTITION BY %s) AS i FROM %s t) y WHERE %s)",
+		address, e.live, e.group, cmp.Or(e.set, "1"), e.group, s.f.from(s.db, g.t), all(e.stays))
+	kept, comes := e.kept, all(r.free(x), e.comes)
+	captured := fmt.Sprintf("(SELECT %s AS h, count(*) AS q FROM %s d WHERE %s GROUP BY 1)", kept, s.own(x.data()), comes)
 	var deleted int64
-	if remove {
+	if e.remove {
 		excess := fmt.Sprintf("SELECT o.a FROM %s o LEFT JOIN %s k ON k.h = o.h WHERE o.i > coalesce(k.q, 0)", ours, captured)
 		for _, fk := range g.t.Referenced {
 			if fk.OnDelete == "NO ACTION" {
@@ -292,7 +341,7 @@ func (r *Restorer) exchange(ctx context.Context, tx engine.Querier, g *target, k
 	}
 	inserted, err := exec(ctx, tx, "put back "+x.Home.String(), fmt.Sprintf(
 		"INSERT INTO %s (%s) %s SELECT %s FROM (SELECT d.*, %s AS h, row_number() OVER (PARTITION BY %s ORDER BY d.n) AS i FROM %s d WHERE %s) d LEFT JOIN (SELECT o.h, count(*) AS q FROM %s o GROUP BY o.h) l ON l.h = d.h WHERE d.i > coalesce(l.q, 0) ORDER BY d.n",
-		s.db.Quote(g.t.Name), list(names), s.f.overriding, list(values), kept, kept, s.own(x.data()), all(free), ours))
+		s.db.Quote(g.t.Name), list(names), s.f.overriding, list(values), kept, kept, s.own(x.data()), comes, ours))
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 
 // TestCatalog: captures are listed, shown, summed, verified and pruned; tampering is found.
 func TestCatalog(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		ctx := context.Background()
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, v varchar(20)); INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, NULL)")
@@ -125,6 +126,7 @@ func TestCatalog(t *testing.T) {
 
 // TestNeeds: what a statement needs is told without changing anything.
 func TestNeeds(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		ctx := context.Background()
 		b := newBench(t, foreignKeys(dsn), familyFor(dsn), "CREATE VIEW w AS SELECT * FROM p")
@@ -165,6 +167,7 @@ func TestNeeds(t *testing.T) {
 
 // TestDefinitions are kept beside the rows.
 func TestDefinitions(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		ctx := context.Background()
 		b := newBench(t, dsn)

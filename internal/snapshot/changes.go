@@ -30,6 +30,9 @@ type Changes struct {
 	// Settled, when there is one, is asked when all that was written is locked: an ErrMoved says that some of it was written again after it
 	// had been read.
 	Settled func(ctx context.Context) error
+	// CatchUp, when there is one, writes down what the source has not read yet, and tells whether that was anything. It is asked before
+	// the query is, when all that is to be locked is locked.
+	CatchUp func(ctx context.Context) (moved bool, err error)
 }
 
 // ErrMoved says that rows were written while they were being restored, so that it has to be begun again.
@@ -111,6 +114,11 @@ func (s *Store) invert(ctx context.Context, tx engine.Querier, h *held, live *en
 	w.all = &capture{Info: c.Info, detail: c.detail}
 	w.d = &capture{Info: c.Info, detail: c.detail}
 	w.all.ID, w.d.ID, w.d.Moved = newID(), newID(), false
+	if catchUp := h.changes.CatchUp; catchUp != nil {
+		if _, err := catchUp(ctx); err != nil {
+			return nil, err
+		}
+	}
 	for _, step := range []func(context.Context, engine.Querier) error{w.collect, w.judge, w.doubt} {
 		if err := step(ctx, tx); err != nil {
 			return nil, err
@@ -221,6 +229,15 @@ func (w *inverting) doubt(ctx context.Context, tx engine.Querier) error {
 	if settled := w.h.changes.Settled; settled != nil {
 		if err := settled(ctx); err != nil { // a row that was gone was made anew since the log was read: it has to be begun again
 			return err
+		}
+	}
+	if catchUp := w.h.changes.CatchUp; catchUp != nil {
+		moved, err := catchUp(ctx)
+		if err != nil {
+			return err
+		}
+		if moved {
+			return ErrMoved
 		}
 	}
 	return &UnsafeError{Message: fmt.Sprintf("the journal of %s does not fit its rows: %d of them were written while it did not record", w.live.Name, bad),

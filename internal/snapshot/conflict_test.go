@@ -24,6 +24,7 @@ func summary(rep snapshot.Report) string {
 // TestWritesAfter: what the application wrote after a migration survives its rollback, and is a conflict where the
 // migration had captured the same place.
 func TestWritesAfter(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name, up, down  string
 		writes          string
@@ -169,6 +170,7 @@ func TestWritesAfter(t *testing.T) {
 
 // TestRestoreIsUndone: what a rollback restored over comes back with the next up.
 func TestRestoreIsUndone(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, b varchar(20)); INSERT INTO t VALUES (1, 'b1'), (2, 'b2')")
 		b.up("UPDATE t SET b = 'up'")

@@ -76,6 +76,7 @@ func fill(pattern string, n int) string {
 // TestRoundTrip: up, then rollback, gives every row back, for every statement and every kind of key; so do up again and
 // rollback again.
 func TestRoundTrip(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		for _, key := range keys {
 			for _, st := range append(slices.Clone(statements), copied(dsn)...) {

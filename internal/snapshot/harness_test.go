@@ -142,7 +142,7 @@ func (b *bench) tryUp(script string) (*snapshot.Capturer, error) {
 func (b *bench) forward(direction string, migration int64, script string) (*snapshot.Capturer, error) {
 	ctx := context.Background()
 	c := b.store.Begin(snapshot.Meta{Run: "test", Direction: direction, CreatedBy: "test", Migration: migration, Statements: b.parse(script), Instead: true})
-	return c, b.run(func(s *engine.Session, q engine.Querier) error {
+	err := b.run(func(s *engine.Session, q engine.Querier) error {
 		for i, st := range b.parse(script) {
 			err := b.step(s, q, st, func(q engine.Querier) error {
 				return c.Statement(ctx, q, i+1, st, func() error { return execute(ctx, q, c, st) })
@@ -153,6 +153,10 @@ func (b *bench) forward(direction string, migration int64, script string) (*snap
 		}
 		return b.end(s, q, func(q engine.Querier) error { return c.Seal(ctx, q, b.watch) })
 	})
+	if err == nil {
+		err = b.store.Sums(ctx, b.db)
+	}
+	return c, err
 }
 
 func (b *bench) up(script string) *snapshot.Capturer {

@@ -246,16 +246,12 @@ func (s *Store) copied(ctx context.Context, tx engine.Querier, x *capture) error
 	if err := s.drop(ctx, tx, "drop a kept table", kept); err != nil {
 		return err
 	}
-	sum, err := s.checksum(ctx, tx, x)
-	if err != nil {
-		return err
-	}
-	x.Rows, x.Checksum = sum.Rows, sum.Sum
-	if x.Bytes, err = s.f.size(ctx, tx, s.own(x.data())); err != nil {
+	x.Checksum = ""
+	if err := s.measure(ctx, tx, x); err != nil {
 		return err
 	}
 	a := s.db.Arg
-	_, err = exec(ctx, tx, "write the catalog", fmt.Sprintf("UPDATE %s SET kind = %s, location = %s, row_count = %s, bytes = %s, checksum = %s WHERE id = %s",
+	_, err := exec(ctx, tx, "write the catalog", fmt.Sprintf("UPDATE %s SET kind = %s, location = %s, row_count = %s, bytes = %s, checksum = %s WHERE id = %s",
 		s.db.Quote(s.catalog), a(1), a(2), a(3), a(4), a(5), a(6)), string(x.Kind), x.Location, x.Rows, x.Bytes, x.Checksum, x.ID)
 	return err
 }
@@ -292,7 +288,7 @@ func (s *Store) keptSum(ctx context.Context, q engine.Querier, x *capture) (veri
 	return verify.Sum(ctx, s.db, q, s.f.from(s.db, lies)+" t", exprs)
 }
 
-// setSum notes the checksum of a kept table the first time it is computed.
+// setSum notes the checksum of a capture the first time it is computed.
 func (s *Store) setSum(ctx context.Context, q engine.Querier, x *capture, sum verify.Checksum) error {
 	a := s.db.Arg
 	_, err := exec(ctx, q, "write the catalog", fmt.Sprintf("UPDATE %s SET row_count = %s, checksum = %s WHERE id = %s",

@@ -21,6 +21,7 @@ var mysqls = []testdb.Engine{testdb.OnMySQL, testdb.OnMariaDB}
 // TestMySQLPhantom: a row that somebody adds or changes between the capture of a DELETE and the DELETE itself waits, so that nothing
 // is removed that was not captured.
 func TestMySQLPhantom(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		ctx := context.Background()
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, v integer, KEY (v)); INSERT INTO t VALUES (1, 1), (5, 5), (9, 50)")
@@ -85,6 +86,7 @@ func waitFor(t testing.TB, b *bench, statement string) {
 
 // TestMySQLLockedOut: between the capture of a column and its DROP nobody gets in.
 func TestMySQLLockedOut(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		ctx := context.Background()
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, v varchar(20)); INSERT INTO t VALUES (1, 'a'), (2, 'b'); CREATE TABLE notes (n integer)")
@@ -129,6 +131,7 @@ func TestMySQLLockedOut(t *testing.T) {
 // TestMySQLCaptured: what the predicate of a statement names, by itself or through other tables, is what is captured; what it cannot name
 // is found by comparison.
 func TestMySQLCaptured(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn)
 		for _, tc := range []struct {
@@ -183,6 +186,7 @@ func TestMySQLCaptured(t *testing.T) {
 
 // TestMySQLDefinitions: the statements that only MySQL has.
 func TestMySQLDefinitions(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn)
 		const create = "CREATE TABLE t (id integer NOT NULL AUTO_INCREMENT PRIMARY KEY, v varchar(20) CHARACTER SET utf8mb4, n bigint, e enum('a','b','c'))"
@@ -239,6 +243,7 @@ func TestMariaDBExchange(t *testing.T) {
 
 // TestMySQLRefused: what cannot be known is not run.
 func TestMySQLRefused(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, v integer); INSERT INTO t VALUES (1, 1)", "CREATE PROCEDURE p() DELETE FROM t",
 			"CREATE FUNCTION f() RETURNS integer NO SQL RETURN 1")
@@ -263,6 +268,7 @@ func TestMySQLRefused(t *testing.T) {
 
 // TestMySQLFailed: a statement that the server rejects leaves nothing captured, and nothing locked.
 func TestMySQLFailed(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		ctx := context.Background()
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, v integer); INSERT INTO t VALUES (1, 1), (2, 2)")
@@ -288,6 +294,7 @@ func TestMySQLFailed(t *testing.T) {
 
 // TestMySQLBetween: what the application writes while the statements of Down run, each of which commits, is not overwritten.
 func TestMySQLBetween(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		ctx := context.Background()
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, v varchar(20), w varchar(20)); INSERT INTO t VALUES (1, 'a', 'a'), (2, 'b', 'b'), (3, 'c', 'c'), (4, 'd', 'd')")
@@ -334,6 +341,7 @@ func TestMySQLBetween(t *testing.T) {
 
 // TestMySQLDeclared: what a procedure changes in the tables that the migration names for it is found by comparison.
 func TestMySQLDeclared(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, v varchar(20)); INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c'); CREATE TABLE u (n integer); INSERT INTO u VALUES (1), (1), (2)",
 			"CREATE PROCEDURE p() BEGIN UPDATE t SET v = 'p' WHERE id = 1; DELETE FROM t WHERE id = 2; INSERT INTO t VALUES (9, 'new'); DELETE FROM u WHERE n = 1; END")
@@ -345,6 +353,7 @@ func TestMySQLDeclared(t *testing.T) {
 // TestMySQLKept: a dropped table without foreign keys is renamed, whatever its size, and comes back by a rename; what stands in the way
 // of that makes a copy of it.
 func TestMySQLKept(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		ctx := context.Background()
 		b := newBench(t, dsn)
@@ -395,6 +404,7 @@ func TestMySQLKept(t *testing.T) {
 
 // TestMySQLMend: a restore that is cut off leaves triggers that still work, and that are made again as they were.
 func TestMySQLMend(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		ctx := context.Background()
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, v varchar(20)); CREATE TABLE log (n integer NOT NULL AUTO_INCREMENT PRIMARY KEY, v varchar(20))",
@@ -462,6 +472,7 @@ func TestMySQLMend(t *testing.T) {
 
 // TestMySQLEngines: tables that take part in no transaction are captured under a lock.
 func TestMySQLEngines(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn)
 		kinds := []string{"MyISAM", "MEMORY"}
@@ -492,6 +503,7 @@ func TestMySQLEngines(t *testing.T) {
 
 // TestMySQLWide: rows that are as wide as the server takes them are captured.
 func TestMySQLWide(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn)
 		for _, c := range []struct {
@@ -513,6 +525,7 @@ func TestMySQLWide(t *testing.T) {
 // TestMySQLSettings: what a migration sets for its session changes neither what is captured nor how it comes back, and is the
 // session's again afterwards.
 func TestMySQLSettings(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, v varchar(20) CHARACTER SET utf8mb4, moment timestamp NULL); INSERT INTO t VALUES (1, 'é€😀', '2020-10-25 00:30:00'), (2, 'b', '2020-10-25 01:30:00')",
 			"CREATE TABLE seen (n integer NOT NULL AUTO_INCREMENT PRIMARY KEY, mode varchar(300), zone varchar(40), checks integer, safe integer, client varchar(40), coll varchar(60))")

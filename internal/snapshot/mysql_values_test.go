@@ -11,6 +11,7 @@ import (
 
 // TestMySQLValues: every type comes back exactly, through a drop of its column and of its table, a delete and an update.
 func TestMySQLValues(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn)
 		columns := []struct{ name, def, values string }{
@@ -118,6 +119,7 @@ func split(list string) []string {
 
 // TestMySQLKeys: rows are told apart by the bytes of their keys, whatever the collation says, and whatever the type.
 func TestMySQLKeys(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn)
 		for _, tc := range []struct{ name, def, one, two, changed string }{

@@ -67,6 +67,7 @@ func foreignKeys(dsn string) string {
 
 // TestCascades: rows that foreign keys remove or change in other tables come back, too.
 func TestCascades(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct{ name, up, down string }{
 		{"delete", "DELETE FROM p WHERE id <= 2", "SELECT 1"},
 		{"delete all", "DELETE FROM p", "SELECT 1"},
@@ -91,6 +92,7 @@ func TestCascades(t *testing.T) {
 // TestDroppedColumns: a column that was dropped once leaves a gap in the rows of its table; what is captured does not
 // shift into it.
 func TestDroppedColumns(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, foreignKeys(dsn), "CREATE TABLE q (gone integer, id integer NOT NULL PRIMARY KEY, v varchar(20), w integer); ALTER TABLE q DROP COLUMN gone; ALTER TABLE q ADD COLUMN u varchar(20)",
 			"CREATE TABLE r (x integer, id integer NOT NULL PRIMARY KEY, q integer, y integer, v varchar(20), FOREIGN KEY (q) REFERENCES q (id) ON UPDATE CASCADE ON DELETE SET NULL); ALTER TABLE r DROP COLUMN x; ALTER TABLE r DROP COLUMN y",
@@ -113,6 +115,7 @@ func TestDroppedColumns(t *testing.T) {
 // TestParents: a captured row whose parent the application removed stays out and is reported; so does one whose unique value
 // was taken.
 func TestParents(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, foreignKeys(dsn), familyFor(dsn), "CREATE TABLE u (id integer NOT NULL PRIMARY KEY, mail varchar(20) UNIQUE, v integer); INSERT INTO u VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', 3)")
 		b.up("DELETE FROM c WHERE id IN (10, 11, 12); DELETE FROM u WHERE id IN (1, 2); UPDATE u SET mail = 'free'")
@@ -134,6 +137,7 @@ func TestParents(t *testing.T) {
 // TestTriggers: the user's triggers fire for the migration, not for rows that come back; what they write elsewhere is
 // captured, and they stand afterwards as they did before.
 func TestTriggers(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, v varchar(20)); CREATE TABLE log (id integer NOT NULL PRIMARY KEY, q integer); INSERT INTO log VALUES (1, 0), (2, 5); INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')")
 		if mysqlLike(dsn) {
@@ -171,6 +175,7 @@ func TestTriggers(t *testing.T) {
 
 // TestOpaque: what a block of code does is found out, captured and undone.
 func TestOpaque(t *testing.T) {
+	t.Parallel()
 	dsn := testdb.Postgres(t)
 	b := newBench(t, dsn, family, "CREATE SEQUENCE s", "CREATE TABLE w (id integer NOT NULL PRIMARY KEY, x integer, y text); INSERT INTO w SELECT g, g, 'y' FROM generate_series(1, 5) g")
 	b.roundTrip(`DO $$ BEGIN
@@ -202,6 +207,7 @@ func TestOpaque(t *testing.T) {
 
 // TestOpaqueOtherwise: code that does something else when it runs for good is not let through.
 func TestOpaqueOtherwise(t *testing.T) {
+	t.Parallel()
 	dsn := testdb.Postgres(t)
 	b := newBench(t, dsn, family, "CREATE SEQUENCE s")
 	before := b.rows()
@@ -216,6 +222,7 @@ func TestOpaqueOtherwise(t *testing.T) {
 // TestMadeAnew: what a migration inserts into a table that it has made in the place of another one, and where it moves keys there, is
 // gone when the first one is back: also where the first was kept, and where unique values stand in the way.
 func TestMadeAnew(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, u integer UNIQUE, v varchar(9), w integer); INSERT INTO t VALUES (1, 1, 'a', 7), (2, 2, 'b', NULL), (3, NULL, 'c', 9)")
 		b.roundTrip("CREATE TABLE n (id integer NOT NULL PRIMARY KEY, u integer UNIQUE, v varchar(9)); INSERT INTO n SELECT id, u, v FROM t WHERE id <> 3; DROP TABLE t; ALTER TABLE n RENAME TO t; UPDATE t SET id = id + 1000 WHERE id = 2; INSERT INTO t SELECT id + 500, NULL, v FROM t WHERE id = 1",

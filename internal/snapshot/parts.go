@@ -3,12 +3,14 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
 
 // A conflict is about what the application wrote. An entry may also have values of columns that were gone by then: nobody can have
-// written to those, and they go back in a row in conflict, too. Where Down computes such a value it must not, but for rows
+// written to those, and they go back in a row in conflict, too. So do those of a column that Down has dropped and made again, whatever
+// was written to the one of its name that is gone: else a newer capture, which is not in conflict, would have the last word. Where Down computes such a value it must not, but for rows
 // of which what it is computed from is as it was.
 
 // computedSince marks, beside the conflict, that what Down computes an entry's values from has changed. It is no conflict by itself.
@@ -33,7 +35,7 @@ func (r *Restorer) computed(ctx context.Context, tx engine.Querier, x *restoring
 		s.hash(s.images(x.Seal.Sources, t, "t"))))
 }
 
-// parts writes values of columns that were gone when they were sealed into rows in conflict.
+// parts writes values of columns that were gone when they were sealed, or that were made again, into rows in conflict.
 func (r *Restorer) parts(ctx context.Context, tx engine.Querier, g *target) error {
 	s, x := r.s, g.x
 	if !x.work || x.Moved || x.final != "" || x.Bystander || !s.db.Caps.TransactionalDDL || x.Seal.Mode != sealRows || x.Seal.Places {
@@ -51,7 +53,7 @@ func (r *Restorer) parts(ctx context.Context, tx engine.Querier, g *target) erro
 	for _, watched := range []bool{false, true} {
 		var fields []int
 		for _, i := range g.fields {
-			if f := x.Fields[i]; f.Seal == "" && f.Watched == watched && r.live(g, i).Identity != "always" {
+			if f := x.Fields[i]; (f.Seal == "" || slices.Contains(x.remade, f.Name)) && f.Watched == watched && r.live(g, i).Identity != "always" {
 				fields = append(fields, i)
 			}
 		}

@@ -210,6 +210,9 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 					}
 				}
 				if !c.fresh {
+					for _, i := range empty {
+						c.x.remade = append(c.x.remade, c.x.Fields[i].Name)
+					}
 					if c.late && !anew {
 						if err := r.write(ctx, tx, g, came, false, false); err != nil {
 							return err
@@ -268,8 +271,8 @@ func (s *Store) akin(a, b string) bool {
 }
 
 // Settle puts back early what can be put back now. It is for a statement of Down that needs old data in places which
-// were there all along: a constraint that only they satisfy. Finish puts back whatever is overwritten after. rest are the
-// statements still to come.
+// were there all along: a constraint that only they satisfy, a type that only they fit. Finish puts back whatever is overwritten after. rest
+// are the statements still to come, that one first.
 func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effects.Statement) error {
 	return r.s.pinned(ctx, tx, func() error {
 		var targets []*target
@@ -289,7 +292,7 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 			if err != nil {
 				return err
 			}
-			if len(g.fields) < len(x.Fields) || columnIndex(t, g.name(0)) < 0 {
+			if len(g.fields) < len(x.Fields) || columnIndex(t, g.name(0)) < 0 || len(rest) > 0 && !r.eases(g, rest[0]) {
 				continue
 			}
 			targets, tables = append(targets, g), append(tables, t)
@@ -324,6 +327,26 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 			return lift(ctx)
 		})
 	})
+}
+
+// eases tells whether a statement goes better when a capture is back. A change of type wants the values that were captured when the column
+// had the type that it has now: what Up wrote over them under that type need not fit the older one.
+func (r *Restorer) eases(g *target, st effects.Statement) bool {
+	retypes, eases := false, false
+	for _, e := range st.Effects {
+		if e.Kind != effects.AlterColumnType {
+			if e.DestroysData() || e.Kind == effects.AddConstraint || e.Kind == effects.ValidateConstraint || e.Kind == effects.SetNotNull {
+				return true
+			}
+			continue
+		}
+		retypes = true
+		for i := range g.x.Fields {
+			now := r.live(g, i)
+			eases = eases || r.s.sameName(e.Table.Name, g.t.Name.Name) && slices.ContainsFunc(e.Columns, func(n string) bool { return r.s.sameName(n, now.Name) }) && g.x.Fields[i].Type == r.s.typed(now)
+		}
+	}
+	return !retypes || eases
 }
 
 // carried looks for rows that were put back early and whose keys a later statement moved all the same, in a trigger or a function:

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -238,7 +239,7 @@ func (s *Store) Verify(ctx context.Context, q engine.Querier, id string) ([]Veri
 				v.Reason = changed.Reason
 			case err != nil:
 				return nil, fmt.Errorf("verify the capture of %s: %w", r.Home, err)
-			case r.Kind == Kept && r.Checksum == "":
+			case r.Checksum == "" && (r.Kind == Kept || sum.Rows == r.Rows):
 				v.OK, v.Rows, v.Checksum = true, sum.Rows, sum.Sum
 				if err := s.setSum(ctx, q, r.capture, sum); err != nil {
 					return nil, err
@@ -272,7 +273,7 @@ func (s *Store) sweepColumns(ctx context.Context, q engine.Querier, aside map[st
 			continue
 		}
 		drop := func() error { return s.dropColumn(ctx, q, c) }
-		if s.db.Caps.TransactionalDDL {
+		if _, open := q.(*sql.Tx); open && s.db.Caps.TransactionalDDL { // what else is dropped stays so
 			err = s.within(ctx, q, "dbrollback_prune", true, drop)
 		} else {
 			err = drop()

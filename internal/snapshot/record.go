@@ -103,6 +103,7 @@ type seal struct {
 	Places  bool        `json:"places"`            // the companion holds the key under which the row stood then
 	Rows    int64       `json:"rows"`              // of a bag
 	Sum     string      `json:"sum"`               // of a bag; "" when its companion says it
+	Group   []string    `json:"group,omitempty"`   // of a bag: columns that tell most rows from most others, names then; see bag_groups.go
 	At      string      `json:"at,omitempty"`      // what the name of the companion begins with
 	After   int         `json:"after,omitempty"`   // the statement after which it was sealed; 0: the last one
 	Mixed   bool        `json:"mixed,omitempty"`   // of a bag: somebody else wrote to the table between two statements

@@ -46,7 +46,7 @@ func (x *Restoration) putBag(ctx context.Context, tx engine.Querier, l *lot) err
 	kept, live := x.bagImages(l)
 	rep := x.r.of(l.g.x.Home)
 	before := *rep
-	if err := x.r.exchange(ctx, tx, l.g, kept, live, "1", "", true); err != nil {
+	if err := x.r.exchange(ctx, tx, l.g, exchanging{kept: kept, live: live, group: "1", remove: true}); err != nil {
 		return err
 	}
 	l.preview.Inserted += rep.Inserted - before.Inserted

@@ -17,6 +17,7 @@ import (
 // them replaced together are as they were; one alone is, but for rows that are conflicts; no row of a table that was not asked for
 // changes; and what was done is undone.
 func TestRestoreFamily(t *testing.T) {
+	t.Parallel()
 	seed, cases := 1, 10
 	if n, err := strconv.Atoi(os.Getenv("SEED")); err == nil {
 		seed = n

@@ -14,6 +14,7 @@ import (
 // TestRestoreMigration: what a migration's own captures give back while the migration stays: each of its statements' captures alone and
 // several put together, with what the application wrote since.
 func TestRestoreMigration(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name, up, writes string
 		keep, restore    string // rows "id a b"
@@ -116,6 +117,7 @@ func TestRestoreMigration(t *testing.T) {
 
 // TestRestorePart: what a capture of a part can give, and what it cannot.
 func TestRestorePart(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, a integer, b varchar(20)); INSERT INTO t VALUES (1, 10, 'b1'), (2, 20, 'b2')")
 		b.up("UPDATE t SET b = 'up'")
@@ -147,6 +149,7 @@ func TestRestorePart(t *testing.T) {
 // TestRestoreDropped: a table that a migration dropped, kept or copied, comes back side by side, and into a table that somebody made
 // again by hand; the capture stays what it was.
 func TestRestoreDropped(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		const create = "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, a integer, b varchar(20))"
 		b := newBench(t, dsn, create, "INSERT INTO t VALUES (1, 10, 'b1'), (2, 20, NULL), (3, 30, '')")

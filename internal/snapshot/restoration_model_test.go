@@ -235,6 +235,7 @@ func expect(mode snapshot.Mode, was, then, now, later model, columns []string, f
 // conditions, with a column added since, or renamed; and the restore of what was written over gives the table of now again. SEED
 // and CASES choose others.
 func TestRestoreEqualsReference(t *testing.T) {
+	t.Parallel()
 	number := func(name string, otherwise int) int {
 		if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
 			return n

@@ -15,6 +15,7 @@ import (
 // TestRestoreForeignKeys: parents before children, circles, rows that point to themselves; what is still used stays; related tables come
 // along when asked.
 func TestRestoreForeignKeys(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		if strings.HasPrefix(dsn, "sqlite:") {
 			dsn += "?_pragma=foreign_keys(1)"
@@ -82,6 +83,7 @@ func TestRestoreForeignKeys(t *testing.T) {
 
 // TestRestoreUnique: rows that hold each other's unique values come back; one whose value a later row has is a conflict.
 func TestRestoreUnique(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, code varchar(9) NOT NULL UNIQUE, slot integer UNIQUE)",
 			"INSERT INTO t VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', NULL), (4, 'd', 4)")
@@ -118,6 +120,7 @@ func TestRestoreUnique(t *testing.T) {
 
 // TestRestoreWithoutKey: rows that cannot be known again are not guessed at.
 func TestRestoreWithoutKey(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn, "CREATE TABLE t (a integer, b varchar(9)); INSERT INTO t VALUES (1, 'a'), (1, 'a'), (1, 'a'), (2, NULL), (3, 'c')")
 		rows := func() string {
@@ -154,6 +157,7 @@ func TestRestoreWithoutKey(t *testing.T) {
 // TestRestoreQuietly: triggers do not fire, and are there afterwards; generators of numbers do not go back; identities that are always
 // generated and columns that are computed come back.
 func TestRestoreQuietly(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn, "CREATE TABLE log (what text)")
 		if !b.db.Caps.TransactionalDDL {
@@ -196,6 +200,7 @@ func TestRestoreQuietly(t *testing.T) {
 
 // TestRestoreRefusals: what is not there, or not what it was, is said in one line, and nothing is written.
 func TestRestoreRefusals(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, a integer); INSERT INTO t VALUES (1, 10), (2, 20)", "CREATE VIEW v AS SELECT * FROM t", "CREATE TABLE other (id integer PRIMARY KEY)")
 		name := func(n string) []engine.Name { return []engine.Name{{Name: n}} }

@@ -15,6 +15,7 @@ import (
 // TestRestoreCompatibility: the table has changed since it was captured. What does not fit is named with its number of rows and its
 // remedy, nothing is written; the remedy helps.
 func TestRestoreCompatibility(t *testing.T) {
+	t.Parallel()
 	const table = "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, a integer, b varchar(20), c text)"
 	const rows = "INSERT INTO t VALUES (1, 10, 'b1', 'c1'), (2, 200000, 'b2', NULL), (3, 30, 'three', 'c3')"
 	for _, tc := range []struct {

@@ -157,6 +157,7 @@ func counts(ps []snapshot.Preview) string {
 
 // TestRestoreModes: what merge, replace and copy make of a table that was written to, and that a restore undoes a restore.
 func TestRestoreModes(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, a integer, b varchar(20)); INSERT INTO t VALUES (1, 10, 'b1'), (2, 20, 'b2'), (3, 30, 'b3'), (4, 40, 'b4')")
 		id := b.take("t")
@@ -215,6 +216,7 @@ func TestRestoreModes(t *testing.T) {
 // TestRestoreOnline: batches, with writes of the application between the comparison and its batch: they are conflicts, whatever was
 // written; under Restore the captured rows win, and the safety snapshot has what they won over.
 func TestRestoreOnline(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn)
 		rows := func() string {
@@ -272,6 +274,7 @@ func TestRestoreOnline(t *testing.T) {
 // TestDiff: what changed between two snapshots, and since one of them, row by row; with a key and without, with columns that came or
 // went.
 func TestDiff(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, a integer, b varchar(20)); INSERT INTO t VALUES (1, 1, 'x'), (2, 2, NULL), (3, 3, '')",
 			"CREATE TABLE bag (a integer, b varchar(20)); INSERT INTO bag VALUES (1, 'x'), (1, 'x'), (2, NULL)")

@@ -78,6 +78,7 @@ type restoring struct {
 	back    bool              // a kept table has taken its place again
 	final   string            // table of the keys that its rows had in the beginning, when captures of its table moved keys
 	late    []string          // columns that came back while its rows were not under their keys yet
+	remade  []string          // columns that Down made again, and that got their values also in rows in conflict
 	bag     *bag              // of a table without a key
 	wrote   bool              // something of it was put back where it was sealed
 	placed  bool              // all that was gone of it was put back when its place came back
@@ -452,16 +453,31 @@ func (r *Restorer) free(x *restoring) string {
 	return fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s w WHERE w.n = d.n)", r.s.own(x.conflicts()))
 }
 
-// Pending tells whether data waits for a column of a table: then the column, when it is made again, cannot be NOT
-// NULL from the start.
-func (r *Restorer) Pending(table engine.Name, column string) bool {
-	for _, x := range append(r.tables(), r.pendingColumns()...) {
-		if x.Home != table && !(table.Schema == "" && x.Home.Name == table.Name) && !(r.s.db.Kind != engine.Postgres && strings.EqualFold(x.Home.Name, table.Name)) {
-			continue
+// Pending tells whether data waits for a column of a table as it is called now: then the column, when it is made again, cannot be NOT
+// NULL from the start. It gives what table and column were called when the migration began, which Down may be about to call them again.
+func (r *Restorer) Pending(ctx context.Context, tx engine.Querier, table engine.Name, column string) (home engine.Name, name string, ok bool, err error) {
+	began := table // what it was called when Down began
+	if r.capturer != nil {
+		t, err := r.inspect(ctx, tx, table)
+		if err != nil {
+			return home, "", false, err
 		}
-		if x.Rows > 0 && slices.ContainsFunc(x.Fields, func(f field) bool { return r.s.sameName(f.Name, column) }) {
-			return true
+		if t != nil {
+			began = r.capturer.track.home(t)
 		}
 	}
-	return false
+	same := func(a, b engine.Name) bool {
+		return a == b || a.Schema == "" && a.Name == b.Name || r.s.db.Kind != engine.Postgres && strings.EqualFold(a.Name, b.Name)
+	}
+	for _, x := range append(r.tables(), r.pendingColumns()...) {
+		if x.Rows == 0 || !same(table, x.Home) && !same(began, x.Seal.Table) {
+			continue
+		}
+		for _, f := range x.Fields {
+			if r.s.sameName(f.Name, column) || r.s.sameName(f.At, column) {
+				return x.Home, f.Name, true, nil
+			}
+		}
+	}
+	return home, "", false, nil
 }

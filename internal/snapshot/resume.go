@@ -233,7 +233,7 @@ func (r *Restorer) Recall(text string) error {
 			x.moving = &capture{Info: x.Info, detail: *c.Moving, live: x.Shape}
 		}
 		if c.Bag != nil {
-			x.bag = &bag{c.Bag.Same, c.Bag.Plus, c.Bag.Minus, c.Bag.Mixed}
+			x.bag = &bag{same: c.Bag.Same, plus: c.Bag.Plus, minus: c.Bag.Minus, mixed: c.Bag.Mixed}
 		}
 		if rep, ok := m.Report[x.Home.String()]; ok && r.report[x.Home] == nil {
 			*r.of(x.Home) = rep

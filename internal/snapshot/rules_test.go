@@ -15,6 +15,7 @@ import (
 
 // TestComputedByDown: a value that Down computes from newer data is not overwritten by a captured one.
 func TestComputedByDown(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn, "CREATE TABLE u (id integer NOT NULL PRIMARY KEY, name varchar(20)); INSERT INTO u VALUES (1, 'Ann B.  Lee'), (2, 'Bob Ray'), (3, NULL)")
 		table := "u"
@@ -36,6 +37,7 @@ func TestComputedByDown(t *testing.T) {
 
 // TestSettle: a constraint of Down that only the old rows satisfy finds them.
 func TestSettle(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		ctx := context.Background()
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, v integer); CREATE UNIQUE INDEX i ON t (v); INSERT INTO t VALUES (1, 1), (2, 2)")
@@ -53,7 +55,14 @@ func TestSettle(t *testing.T) {
 			if b.db.Caps.Schemas {
 				name.Schema = "public"
 			}
-			if !r.Pending(name, "v") || r.Pending(name, "id") {
+			pending := func(column string) bool {
+				_, _, is, err := r.Pending(t.Context(), q, name, column)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return is
+			}
+			if !pending("v") || pending("id") {
 				t.Error("pending columns are wrong")
 			}
 			if err := b.end(s, q, func(q engine.Querier) error { return r.Check(ctx, q) }); err != nil {
@@ -78,6 +87,7 @@ func TestSettle(t *testing.T) {
 
 // TestNoPlace: captured rows without a place to go back to are an error, not silence.
 func TestNoPlace(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, v integer, w integer); INSERT INTO t VALUES (1, 1, 1), (2, 2, 2)")
 		b.up("ALTER TABLE t DROP COLUMN v")
@@ -118,11 +128,12 @@ func TestNarrowed(t *testing.T) {
 
 // TestWithoutKey: a table without a key keeps what was written since, and its captured rows come back.
 func TestWithoutKey(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct{ name, up, down, writes, keep, keeps string }{
 		{"delete", "DELETE FROM t WHERE a <= 2", "SELECT 1", "INSERT INTO t VALUES (1, 'one'), (9, 'new'); DELETE FROM t WHERE a = 3", "1 one, 1 one, 1 one, 2 two, 4 four, 9 new", "row 4 deleted since keep"},
 		{"drop column", "ALTER TABLE t DROP COLUMN b", "ALTER TABLE t ADD COLUMN b varchar(20)", "INSERT INTO t VALUES (9); DELETE FROM t WHERE a = 3", "1 one, 1 one, 2 two, 4 four, 9 NULL", "row 4 deleted since keep"},
 		{"update, unchanged rows", "UPDATE t SET b = 'x' WHERE a = 1", "SELECT 1", "INSERT INTO t VALUES (9, 'new')", "1 one, 1 one, 2 two, 3 three, 4 four, 9 new", ""},
-		{"update, then tangled", "UPDATE t SET b = 'x'", "SELECT 1", "UPDATE t SET b = 'app' WHERE a = 3", "1 x, 1 x, 2 x, 3 app, 4 x", "row 1 changed since keep; row 2 changed since keep; row 3 changed since keep; row 4 changed since keep; row 5 changed since keep"},
+		{"update of all columns, then tangled", "UPDATE t SET a = a + 10, b = 'x'", "SELECT 1", "UPDATE t SET b = 'app' WHERE a = 13", "11 x, 11 x, 12 x, 13 app, 14 x", "row 1 changed since keep; row 2 changed since keep; row 3 changed since keep; row 4 changed since keep; row 5 changed since keep"},
 		{"an empty one", "DELETE FROM t WHERE a > 100; INSERT INTO e VALUES (1, 'up')", "SELECT 1", "DELETE FROM t WHERE a = 4", "1 one, 1 one, 2 two, 3 three", "row 5 deleted since keep"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -141,6 +152,47 @@ func TestWithoutKey(t *testing.T) {
 					t.Errorf("the empty table has %v", left)
 				}
 			}, everywhere...)
+		})
+	}
+}
+
+// TestGroups: where the application wrote to rows without a key that the migration had changed, only what cannot be told from them is in
+// conflict. Everything else comes back.
+func TestGroups(t *testing.T) {
+	t.Parallel()
+	const one, five = "1 one r, 1 uno r, 2 two s, 3 three s, 4 four u", "INSERT INTO t VALUES (1, 'one', 'r'), (1, 'uno', 'r'), (2, 'two', 's'), (3, 'three', 's'), (4, 'four', 'u')"
+	for _, tc := range []struct {
+		name, up, down, writes string
+		policy                 snapshot.Policy
+		rows, conflicts        string
+	}{
+		{"nobody wrote", "UPDATE t SET b = 'x'", "SELECT 1", "", snapshot.Keep, one, ""},
+		{"one row changed", "UPDATE t SET b = 'x'", "SELECT 1", "UPDATE t SET b = 'app' WHERE a = 3", snapshot.Keep, "1 one r, 1 uno r, 2 two s, 3 app s, 4 four u", "row 4 changed since keep"},
+		{"the same: restore", "UPDATE t SET b = 'x'", "SELECT 1", "UPDATE t SET b = 'app' WHERE a = 3; INSERT INTO t VALUES (9, 'new', 'n')", snapshot.Restore, "1 one r, 1 uno r, 2 two s, 3 three s, 4 four u, 9 new n", "1 row(s) without a key inserted since restore; row 4 changed since restore"},
+		{"a changed row deleted", "UPDATE t SET b = 'x'", "SELECT 1", "DELETE FROM t WHERE a = 4; INSERT INTO t VALUES (7, 'new', 'n')", snapshot.Keep, "1 one r, 1 uno r, 2 two s, 3 three s, 7 new n", "row 5 changed since keep"},
+		{"rows of a group", "UPDATE t SET b = 'x'", "SELECT 1", "UPDATE t SET b = 'app' WHERE a = 1 AND c = 'r'", snapshot.Keep, "1 app r, 1 app r, 2 two s, 3 three s, 4 four u", "row 1 changed since keep; row 2 changed since keep"},
+		{"moved to another group", "UPDATE t SET b = 'x'", "SELECT 1", "UPDATE t SET a = 2 WHERE a = 4", snapshot.Keep, "1 one r, 1 uno r, 2 two s, 2 x u, 3 three s", "row 5 changed since keep"},
+		{"rows deleted by the migration", "UPDATE t SET b = 'x'; DELETE FROM t WHERE a < 3", "SELECT 1", "UPDATE t SET b = 'app' WHERE a = 4; INSERT INTO t VALUES (2, 'new', 's')", snapshot.Keep, "1 one r, 1 uno r, 2 new s, 2 two s, 3 three s, 4 app u", "row 5 changed since keep"},
+		{"Down changes what was written since", "UPDATE t SET b = 'x'", "UPDATE t SET b = b || '!'", "UPDATE t SET b = 'app' WHERE a = 3; INSERT INTO t VALUES (9, 'new', 'n')", snapshot.Keep, "1 one r, 1 uno r, 2 two s, 3 app! s, 4 four u, 9 new! n", "row 4 changed since keep"},
+		{"a column dropped beside", "UPDATE t SET b = 'x'; ALTER TABLE t DROP COLUMN c", "ALTER TABLE t ADD COLUMN c varchar(9)", "UPDATE t SET b = 'app' WHERE a = 3", snapshot.Keep, "1 one r, 1 uno r, 2 two s, 3 app NULL, 4 four u", "row 4 changed since keep"},
+		{"no column that tells", "UPDATE t SET a = a + 10, b = 'x', c = 'y'", "SELECT 1", "DELETE FROM t WHERE a = 13", snapshot.Keep, "11 x y, 11 x y, 12 x y, 14 x y", "row 1 changed since keep; row 2 changed since keep; row 3 changed since keep; row 4 changed since keep; row 5 changed since keep"},
+		{"inserted and deleted by the migration", "UPDATE t SET b = 'x' WHERE a > 2; DELETE FROM t WHERE a = 1; INSERT INTO t VALUES (8, 'made', 'm')", "SELECT 1", "UPDATE t SET b = 'app' WHERE a = 4", snapshot.Keep, "1 one r, 1 uno r, 2 two s, 3 three s, 4 app u", "row 5 changed since keep"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				b := newBench(t, dsn, "CREATE TABLE t (a integer, b varchar(20), c varchar(9))", five)
+				b.up(tc.up)
+				if tc.writes != "" {
+					b.exec(strings.Split(tc.writes, "; ")...)
+				}
+				rep := b.down(tc.down, tc.policy)
+				if got := strings.Join(b.query("SELECT a || ' ' || coalesce(b, 'NULL') || ' ' || coalesce(c, 'NULL') FROM t ORDER BY a, b, c"), ", "); got != tc.rows {
+					t.Errorf("rows\n got %s\nwant %s", got, tc.rows)
+				}
+				if got := summary(rep); got != tc.conflicts {
+					t.Errorf("conflicts\n got %s\nwant %s", got, tc.conflicts)
+				}
+			})
 		})
 	}
 }
@@ -262,6 +314,7 @@ func TestConstraintsWait(t *testing.T) {
 
 // TestLarge prints what captures and restores of a larger table cost, with -v of a really larger one.
 func TestLarge(t *testing.T) {
+	t.Parallel()
 	rows := 20_000
 	if testing.Verbose() {
 		rows = 200_000

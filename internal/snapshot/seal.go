@@ -22,7 +22,7 @@ type Computed struct {
 }
 
 // Seal ends the captures of a migration, in its transaction: it records how the place of each captured row looks now, so
-// that writes made after the migration can be told apart, and sums the captured data. Nothing captured changes after.
+// that writes made after the migration can be told apart. Nothing captured changes after; its checksum is made once that is committed, by Sums.
 func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) error {
 	if c.sealed {
 		return nil
@@ -69,7 +69,7 @@ func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) err
 						return fmt.Errorf("seal the capture of %s: %w", x.Home, err)
 					}
 				}
-				if err := c.sum(ctx, tx, x); err != nil {
+				if err := c.s.measure(ctx, tx, x); err != nil {
 					return fmt.Errorf("seal the capture of %s: %w", x.Home, err)
 				}
 			}
@@ -104,18 +104,40 @@ func (c *Capturer) supersede(ctx context.Context, tx engine.Querier) error {
 	return err
 }
 
-// sum computes the checksum and size of a capture's data.
-func (c *Capturer) sum(ctx context.Context, tx engine.Querier, x *capture) error {
+// measure notes how many rows and bytes a capture has.
+func (s *Store) measure(ctx context.Context, q engine.Querier, x *capture) (err error) {
 	if x.Kind == Kept {
-		return nil // nobody can write to it; it is summed when it is verified
+		return nil // nobody can write to it; it is measured when it is verified
 	}
-	sum, err := c.s.checksum(ctx, tx, x)
+	if x.Rows, err = number(ctx, q, "count captured rows", "SELECT count(*) FROM "+s.own(x.data())); err != nil {
+		return err
+	}
+	x.Bytes, err = s.f.size(ctx, q, s.own(x.data()))
+	return err
+}
+
+// Sums gives the captures that are complete their checksums. That is done after the commit, when nobody waits for locks any more: captured rows never change.
+// What a run that was cut off before this left gets its checksum from the next one.
+func (s *Store) Sums(ctx context.Context, q engine.Querier) error {
+	a := s.db.Arg
+	rows, err := s.load(ctx, q, fmt.Sprintf("checksum = '' AND status = %s AND kind IN (%s, %s, %s)", a(1), a(2), a(3), a(4)),
+		statusComplete, string(Rows), string(Columns), string(Table))
 	if err != nil {
 		return err
 	}
-	x.Rows, x.Checksum = sum.Rows, sum.Sum
-	x.Bytes, err = c.s.f.size(ctx, tx, c.s.own(x.data()))
-	return err
+	for _, r := range rows {
+		sum, err := s.checksum(ctx, q, r.capture)
+		if err != nil {
+			return fmt.Errorf("checksum of the capture of %s: %w", r.Home, err)
+		}
+		if sum.Rows != r.Rows {
+			return fmt.Errorf("checksum of the capture of %s: it has %d row(s) instead of %d", r.Home, sum.Rows, r.Rows)
+		}
+		if err := s.setSum(ctx, q, r.capture, sum); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Store) checksum(ctx context.Context, q engine.Querier, x *capture) (verify.Checksum, error) {

@@ -13,7 +13,7 @@ import (
 // be gone.
 
 // aside prepares a copy: the captured columns, as they were called, and the name of the new table.
-func (x *Restoration) aside(ctx context.Context, tx engine.Querier) (l *lot, into engine.Name, columns []int, err error) {
+func (x *Restoration) aside(ctx context.Context, tx engine.Querier, preview bool) (l *lot, into engine.Name, columns []int, err error) {
 	l, into = x.lots[0], x.ask.Into
 	if into.Schema == "" {
 		into.Schema = l.name.Schema
@@ -27,6 +27,11 @@ func (x *Restoration) aside(ctx context.Context, tx engine.Querier) (l *lot, int
 		return nil, into, nil, err
 	}
 	if l.was.changes != nil {
+		if !preview { // rows that nobody wrote are read after those that somebody did
+			if err := x.s.d.lock(ctx, tx, []*engine.Table{l.was.live}, false); err != nil {
+				return nil, into, nil, fmt.Errorf("lock before copying: %w", err)
+			}
+		}
 		if l.entries, err = x.s.invert(ctx, tx, l.was, l.was.live, false, true); err != nil {
 			return nil, into, nil, err
 		}
@@ -56,7 +61,7 @@ func (x *Restoration) aside(ctx context.Context, tx engine.Querier) (l *lot, int
 }
 
 func (x *Restoration) previewCopy(ctx context.Context, tx engine.Querier) error {
-	l, _, _, err := x.aside(ctx, tx)
+	l, _, _, err := x.aside(ctx, tx, true)
 	if err != nil {
 		return err
 	}
@@ -71,7 +76,7 @@ func (x *Restoration) previewCopy(ctx context.Context, tx engine.Querier) error 
 // copy makes the new table, fills it and proves that it holds what was captured.
 func (x *Restoration) copy(ctx context.Context, tx engine.Querier) error {
 	s := x.s
-	l, into, columns, err := x.aside(ctx, tx)
+	l, into, columns, err := x.aside(ctx, tx, false)
 	if err != nil {
 		return err
 	}

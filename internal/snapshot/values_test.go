@@ -129,6 +129,7 @@ func TestSQLiteValues(t *testing.T) {
 
 // TestNames: names that are hard to spell are no difficulty.
 func TestNames(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn)
 		long := strings.Repeat("ü", 31)

@@ -201,9 +201,11 @@ func postgresArgs(s *Server, durable bool) []string {
 	set("timezone=UTC")
 	set("log_timezone=UTC")
 	set("shared_buffers=32MB")
+	set("dynamic_shared_memory_type=mmap") // in the data directory, which goes whole; POSIX's would stay when the server is killed
 	set("wal_level=logical")
-	set("max_wal_senders=8")
-	set("max_replication_slots=16")
+	set("max_wal_senders=24")
+	set("max_replication_slots=32")
+	set("max_slot_wal_keep_size=4GB")
 	set("max_prepared_transactions=16")
 	set("max_locks_per_transaction=256")
 	set("fsync=off") // processes die in tests, the machine does not

@@ -118,6 +118,7 @@ func TestMySQLHashesOfValues(t *testing.T) {
 
 // Two equal rows do not cancel, and a row too long for CONCAT is hashed like any other.
 func TestMySQLSumOfLongRows(t *testing.T) {
+	t.Parallel()
 	onMySQL(t, func(t *testing.T, dsn string) {
 		testdb.Exec(t, dsn, "CREATE TABLE t (a longtext, b longblob)", "INSERT INTO t VALUES (repeat('x', 9000000), repeat('y', 9000000))",
 			"INSERT INTO t SELECT * FROM t", "CREATE TABLE u LIKE t", "INSERT INTO u VALUES (repeat('x', 9000000), repeat('z', 9000000))", "INSERT INTO u SELECT * FROM u")

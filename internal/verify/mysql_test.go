@@ -59,6 +59,7 @@ func (b *bench) repair(before verify.Fingerprint) []string {
 
 // Everything made from nothing by Repair alone is what was there, to the letter.
 func TestMySQLRoundTrip(t *testing.T) {
+	t.Parallel()
 	onMySQL(t, func(t *testing.T, dsn string) {
 		rich := mysqlShop(t, dsn)
 		before := rich.take(verify.Scope{})
@@ -79,6 +80,7 @@ func TestMySQLRoundTrip(t *testing.T) {
 
 // One table gone with all that hung on it comes back, with every other object as it was.
 func TestMySQLDroppedTableComesBack(t *testing.T) {
+	t.Parallel()
 	onMySQL(t, func(t *testing.T, dsn string) {
 		b := mysqlShop(t, dsn)
 		before, dump := b.take(verify.Scope{}), testdb.Dump(t, dsn)

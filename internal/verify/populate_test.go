@@ -113,6 +113,7 @@ func populated(t *testing.T, dsn string, schema string) (*Population, *engine.DB
 
 // Every table gets its rows, and they hold what the database itself would not check again: the foreign keys.
 func TestPopulate(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		kind, _, _ := strings.Cut(dsn, ":")
 		out, db := populated(t, dsn, nasty[kind])
@@ -177,6 +178,7 @@ func TestPopulateIsDeterministic(t *testing.T) {
 
 // A table that takes no row is left empty, with a note; those that need it go without, too, and the others are filled.
 func TestPopulateGivesUp(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		out, db := populated(t, dsn, "CREATE TABLE never (id int PRIMARY KEY, n int NOT NULL CHECK (n > 5 AND n < 5));\n"+
 			"CREATE TABLE child (id int PRIMARY KEY, never int NOT NULL, FOREIGN KEY (never) REFERENCES never (id));\nCREATE TABLE other (id int PRIMARY KEY)")
@@ -194,6 +196,7 @@ func TestPopulateGivesUp(t *testing.T) {
 
 // What changes of a table is told by row and by column.
 func TestCompareRows(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		testdb.Exec(t, dsn, "CREATE TABLE t (id INTEGER PRIMARY KEY, a text, b int)", "INSERT INTO t VALUES (1, 'x', 1), (2, NULL, 2), (3, 'z', NULL), (4, 'w', 4)")
 		db, err := engine.Open(t.Context(), dsn, engine.Options{})
@@ -230,6 +233,7 @@ func TestCompareRows(t *testing.T) {
 
 // Rows without a key are told apart by a column that tells them apart.
 func TestCompareRowsWithoutKey(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		testdb.Exec(t, dsn, "CREATE TABLE t (same int, id varchar(9), v int)", "INSERT INTO t VALUES (1, 'a', 1), (1, 'b', 2), (1, 'c', 3)",
 			"CREATE TABLE twins (v int)", "INSERT INTO twins VALUES (1), (1), (2)")
@@ -272,6 +276,7 @@ func TestSample(t *testing.T) {
 // The work is bounded by the tables that are asked for: of a chain of foreign keys that may be NULL only the next table is
 // filled, and one that a check or NOT NULL demands.
 func TestPopulateParents(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		statements := []string{"CREATE TABLE c0 (id int PRIMARY KEY)"}
 		for i := 1; i < 8; i++ {

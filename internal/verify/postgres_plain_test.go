@@ -15,6 +15,7 @@ import (
 // TestPlainTellsWhatAFingerprintTells: of ordinary tables the short reading gives the very objects of the long one, and it
 // says of every other table that it does not.
 func TestPlainTellsWhatAFingerprintTells(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	dsn := testdb.Postgres(t)
 	testdb.Exec(t, dsn, `CREATE TYPE mood AS ENUM ('a')`, `CREATE SCHEMA "Odd.one"`,

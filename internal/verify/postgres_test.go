@@ -187,6 +187,7 @@ var postgresChanges = []each{
 }
 
 func TestPostgresEachKind(t *testing.T) {
+	t.Parallel()
 	b := open(t, testdb.Postgres(t), postgresRich)
 	for _, c := range postgresChanges {
 		t.Run(c.name, func(t *testing.T) { c.run(t, b) })

@@ -44,6 +44,7 @@ var mysqlUnequal = [][]string{
 var everywhere = []testdb.Engine{testdb.OnPostgres, testdb.OnSQLite, testdb.OnMySQL, testdb.OnMariaDB}
 
 func TestRowHashIsExact(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		db := openDB(t, dsn)
 		for _, group := range unequal[db.Kind] {
@@ -67,6 +68,7 @@ func TestRowHashIsExact(t *testing.T) {
 
 // Where one value ends and the next begins counts.
 func TestRowHashSeparatesValues(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		db := openDB(t, dsn)
 		var same bool
@@ -84,6 +86,7 @@ func TestRowHashSeparatesValues(t *testing.T) {
 }
 
 func TestSum(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		testdb.Exec(t, dsn, "CREATE TABLE a (id integer, v text)", "CREATE TABLE b (id integer, v text)", "CREATE TABLE e (id integer, v text)",
 			"INSERT INTO a VALUES (1, 'x'), (2, NULL), (3, 'y'), (3, 'y')", "INSERT INTO b VALUES (3, 'y'), (2, NULL), (3, 'y'), (1, 'x')")

@@ -74,6 +74,7 @@ func TestSQLiteAddedColumnEqualsOriginal(t *testing.T) {
 }
 
 func TestScopes(t *testing.T) {
+	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		testdb.Exec(t, dsn, "CREATE TABLE a (id integer PRIMARY KEY)", "CREATE TABLE b (id integer PRIMARY KEY, a integer REFERENCES a (id))",
 			"CREATE VIEW va AS SELECT id FROM a", "CREATE VIEW vva AS SELECT id FROM va", "CREATE VIEW vb AS SELECT id FROM b",

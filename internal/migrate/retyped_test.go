@@ -1,0 +1,86 @@
+package migrate_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/testdb"
+)
+
+// TestValuesOfAnotherType: what is captured while a column has another type need not fit into the one that it has before and after.
+func TestValuesOfAnotherType(t *testing.T) {
+	t.Parallel()
+	types := map[string][2]string{ // as text, and back
+		"postgres": {"ALTER TABLE t ALTER COLUMN a TYPE varchar(40) USING 'no. ' || a;\n", "ALTER TABLE t ALTER COLUMN a TYPE integer USING substr(a, 5)::integer;\n"},
+		"mysql":    {"ALTER TABLE t MODIFY a varchar(40) NOT NULL;\n", "ALTER TABLE t MODIFY a integer NOT NULL;\n"},
+	}
+	types["mariadb"] = types["mysql"]
+	for name, c := range map[string]struct{ up, down, writes, want string }{
+		"rows deleted":             {up: "DELETE FROM t WHERE id < 4;\n"},
+		"changed, then deleted":    {up: "UPDATE t SET a = 'none' WHERE id < 4;\nDELETE FROM t WHERE id < 3;\n", down: "DELETE FROM t WHERE id = 3;\n"},
+		"inserted, then deleted":   {up: "INSERT INTO t (id, a, b) VALUES (9, 'nine', 'x');\nDELETE FROM t WHERE id IN (2, 9);\n"},
+		"deleted, another written": {up: "DELETE FROM t WHERE id = 2;\n", writes: "UPDATE t SET b = 'later' WHERE id = 3;\n", want: "1 1 one|2 2 two|3 3 later|4 4 four"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				engine, _, _ := strings.Cut(dsn, ":")
+				to := types[strings.Replace(engine, "postgresql", "postgres", 1)]
+				f := newFixture(t, dsn, "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, a integer NOT NULL, b varchar(20));\nINSERT INTO t VALUES (1, 1, 'one'), (2, 2, 'two'), (3, 3, 'three'), (4, 4, 'four');",
+					map[string]string{"00001_a.sql": migration(to[0]+c.up, c.down+to[1])})
+				before := f.dump()
+				want := c.want
+				if want == "" {
+					want = "1 1 one|2 2 two|3 3 three|4 4 four"
+				}
+				for range 2 {
+					f.up()
+					f.exec(c.writes)
+					f.rollback(migrate.RollbackRequest{Steps: 1})
+					if got := strings.Join(testdb.Query(t, dsn, "SELECT concat(id, ' ', a, ' ', b) FROM t ORDER BY id"), "|"); got != want {
+						t.Fatalf("rows %s\nwant %s", got, want)
+					}
+				}
+				if c.writes == "" {
+					f.same(before, f.dump(), "after the rollbacks")
+				}
+			}, testdb.OnPostgres, testdb.OnMySQL, testdb.OnMariaDB)
+		})
+	}
+}
+
+// TestKeysThatNumberThemselves: no UPDATE may write a GENERATED ALWAYS column, not even to move no key at all.
+func TestKeysThatNumberThemselves(t *testing.T) {
+	t.Parallel()
+	for name, up := range map[string]string{
+		"deleted by a cascade":  "DELETE FROM p WHERE id = 2;\n",
+		"keys renumbered":       "UPDATE c SET id = DEFAULT WHERE id = 1;\n",
+		"keys of all, and more": "UPDATE c SET id = DEFAULT;\nDELETE FROM p WHERE id = 2;\nUPDATE c SET v = 'x';\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, testdb.Postgres(t), `CREATE TABLE p (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v text);
+INSERT INTO p (v) VALUES ('a'), ('b');
+CREATE TABLE c (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, p bigint REFERENCES p ON DELETE CASCADE, v text);
+INSERT INTO c (p, v) VALUES (1, 'a'), (2, 'b'), (2, 'c');
+`, map[string]string{"00001_a.sql": migration(up, "SELECT 1;")})
+			rows := func() string {
+				return strings.Join(testdb.Query(t, f.dsn, "SELECT 'p ' || p::text FROM p UNION ALL SELECT 'c ' || c::text FROM c ORDER BY 1"), " ")
+			}
+			before := rows()
+			for range 2 {
+				f.up()
+				f.exec("INSERT INTO c (p, v) VALUES (1, 'later');")
+				f.rollback(migrate.RollbackRequest{Steps: 1})
+				f.exec("DELETE FROM c WHERE v = 'later';")
+				if got := rows(); got != before {
+					t.Fatalf("rows %s\nwant %s", got, before)
+				}
+				if got := testdb.Query(t, f.dsn, "SELECT count(*) FROM information_schema.columns WHERE identity_generation = 'ALWAYS' AND table_schema = 'public'"); got[0] != "2" {
+					t.Fatalf("%s columns number themselves always", got[0])
+				}
+			}
+		})
+	}
+}
