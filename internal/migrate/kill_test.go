@@ -56,10 +56,10 @@ CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENC
 // keepsColumn renames a column out of the way and back.
 const keepsColumn = `-- +goose Up
 ALTER TABLE people DROP COLUMN note;
-ALTER TABLE people ADD COLUMN age integer;
+CREATE TABLE pets (id integer PRIMARY KEY);
 -- +goose Down
 ALTER TABLE people ADD COLUMN note varchar(200) DEFAULT 'none';
-ALTER TABLE people DROP COLUMN age;
+DROP TABLE pets;
 `
 
 // forgetful is a migration whose Down does not say all: on SQLite the table is made anew.

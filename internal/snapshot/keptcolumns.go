@@ -161,7 +161,7 @@ func (c *Capturer) outside(tx engine.Querier) engine.Querier {
 // columnsAlone tells whether the columns are all that the migration and its Down do to the rows of a table.
 func (c *Capturer) columnsAlone(n int, t *engine.Table) bool {
 	rest, known := c.ahead(n)
-	if !known || c.meta.Direction != "up" || c.meta.Opposite == nil || c.restorer != nil || c.track.home(t) != t.Name {
+	if !known || c.meta.Direction != "up" || c.meta.Opposite == nil || c.track.home(t) != t.Name {
 		return false
 	}
 	id := identity(t)
@@ -170,6 +170,9 @@ func (c *Capturer) columnsAlone(n int, t *engine.Table) bool {
 	}
 	if slices.ContainsFunc(t.Columns, func(col engine.Column) bool { return c.track.homeColumn(t, col) != col.Name && !engine.Aside(col.Name) }) {
 		return false
+	}
+	if c.restorer != nil && slices.ContainsFunc(c.restorer.captures, func(x *restoring) bool { return x.Home == t.Name && x.Kind != Definition }) {
+		return false // rows of it, or values, go back after
 	}
 	return Quiet(t.Name, rest) && Quiet(t.Name, *c.meta.Opposite)
 }
