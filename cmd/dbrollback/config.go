@@ -33,6 +33,7 @@ var configKeys = map[string]func(string) error{
 	"keep-count":        checkCount,
 	"keep-releases":     checkCount,
 	"keep-tables":       checkYes,
+	"keep-columns":      checkFrom,
 	"lock-timeout":      checkDuration,
 	"statement-timeout": checkDuration,
 	"max-lock":          checkDuration,
@@ -309,6 +310,8 @@ func checkSource(s string) error {
 }
 
 func checkYes(s string) error { _, err := parseYes(s); return err }
+
+func checkFrom(s string) error { _, _, err := parseFrom(s); return err }
 
 func checkCount(s string) error { _, err := parseCount(s); return err }
 

@@ -190,7 +190,7 @@ func (s *session) drillCopy(ctx context.Context, o drillOptions, d migrate.Drill
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	m, err := migrate.Open(ctx, migrate.Options{DB: db, Files: files, Dir: s.Dir, VersionTable: s.VersionTable, Catalog: s.Catalog, LockWait: s.LockTimeout, CopyTables: !s.KeepTables})
+	m, err := migrate.Open(ctx, migrate.Options{DB: db, Files: files, Dir: s.Dir, VersionTable: s.VersionTable, Catalog: s.Catalog, LockWait: s.LockTimeout, CopyTables: !s.KeepTables, KeepColumns: s.KeepColumns, KeepColumnsFrom: s.KeepColumnsFrom})
 	if err != nil {
 		return nil, err
 	}

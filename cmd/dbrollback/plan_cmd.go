@@ -201,6 +201,8 @@ func writePlanMigration(w *page, m migrate.PlanMigration) {
 			switch c.Kind {
 			case snapshot.Kept:
 				what = "kept in constant time"
+			case snapshot.KeptColumns:
+				what = "(" + strings.Join(c.Columns, ", ") + ") kept in constant time"
 			case snapshot.Table, snapshot.Columns:
 				what += " copied"
 			}
@@ -238,7 +240,11 @@ var waysBack = map[string]string{
 // backText says how a capture goes back.
 func backText(b migrate.PlanBack) string {
 	if b.Way.Way == snapshot.ByRename {
-		return b.Table + ": the table itself " + waysBack[b.Way.Way]
+		what := "the table itself"
+		if b.Kind == snapshot.KeptColumns {
+			what = "(" + strings.Join(b.Columns, ", ") + "), kept,"
+		}
+		return b.Table + ": " + what + " " + waysBack[b.Way.Way]
 	}
 	what := string(b.Kind)
 	if b.Kind == snapshot.Columns && len(b.Columns) > 0 {

@@ -91,12 +91,12 @@ func TestSchemaKeys(t *testing.T) {
 // The schema takes what the reader takes, and refuses what it refuses.
 func TestSchemaSaysWhatTheReaderSays(t *testing.T) {
 	_, validate := readSchema(t)
-	good := []string{"", "dsn: sqlite:a.db\n", "keep: 168h\nkeep-count: 3\nkeep-releases: 0\nlock-timeout: 1h30m\nmax-lock: 7d\n", "keep-tables: yes\n", "keep-tables: false\n", "keep-tables: \"no\"\n",
+	good := []string{"", "dsn: sqlite:a.db\n", "keep: 168h\nkeep-count: 3\nkeep-releases: 0\nlock-timeout: 1h30m\nmax-lock: 7d\n", "keep-tables: yes\n", "keep-tables: false\n", "keep-tables: \"no\"\n", "keep-columns: yes\n", "keep-columns: 100MB\n",
 		"source: flyway\non-failure: stop\nparallel: 4\nmetrics-file: a.prom\nstatement-timeout: 0\n", "environments:\n  a:\n  b:\n    dsn: ${X}\n    keep: 1.5h\n",
 		"lint:\n  capture: off\n  rules:\n    BC106: off\n    DS102: error\n", "lint:\n", "guard:\n  health: http://h\n  failure_threshold: 3\n", "guard:\n  assert: [SELECT 1, SELECT 2]\n  for: 10m\n  auto-rollback-on-error-rate: 0.05\n  require-approval: both\n",
 		"deployment_strategy:\n  type: canary\n  initial_percentage: 5\n  increment-interval-minutes: 3\n  set_traffic: ./t.sh {{.Percentage}}\n",
 		"targets: [sqlite:a.db, {name: b, dsn: sqlite:b.db}]\n", "targets:\n  query: SELECT 1\n  dsn: sqlite:a.db\n", "environments:\n  a:\n    targets: {file: list.txt}\n"}
-	bad := []string{"dns: sqlite:a.db\n", "keep: soon\n", "keep: 5\n", "keep-count: -1\n", "keep-count: many\n", "keep-tables: maybe\n", "source: rails\n", "on-failure: panic\n", "- a\n", "just text\n", "dsn: [a]\n", "dsn: {a: b}\n",
+	bad := []string{"dns: sqlite:a.db\n", "keep: soon\n", "keep: 5\n", "keep-count: -1\n", "keep-count: many\n", "keep-tables: maybe\n", "keep-columns: 100\n", "keep-columns: -1MB\n", "source: rails\n", "on-failure: panic\n", "- a\n", "just text\n", "dsn: [a]\n", "dsn: {a: b}\n",
 		"environments:\n  a:\n    lint:\n      capture: off\n", "environments:\n  a: text\n", "environments:\n  a:\n    keeep: 5s\n", "lint:\n  capture: perhaps\n", "lint:\n  rules:\n    DS102: loud\n", "lint:\n  rules:\n    nonsense: error\n", "lint:\n  rule:\n    DS102: error\n",
 		"guard:\n  helth: x\n", "guard:\n  for: [1s, 2s]\n", "guard:\n  failure-threshold: few\n", "guard:\n  on-conflict: guess\n", "guard:\n  auto-rollback-on-error-rate: high\n",
 		"deployment_strategy:\n  set_traffic: x\n", "deployment_strategy:\n  type: blue\n  set_traffic: x\n", "deployment_strategy:\n  type: canary\n  set_traffic: x\n  initial_percentage: 0\n", "deployment_strategy:\n  type: canary\n  set_traffic: x\n  steps: 3\n",

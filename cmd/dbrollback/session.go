@@ -107,7 +107,7 @@ func (s *session) migrator(ctx context.Context, forward bool) (*migrate.Migrator
 	return migrate.Open(ctx, migrate.Options{
 		DB: s.db, Files: files, Dir: s.Dir,
 		VersionTable: s.VersionTable, Catalog: s.Catalog,
-		LockWait: s.LockTimeout, Keep: s.Keep, KeepCount: s.KeepCount, KeepReleases: s.KeepReleases, CopyTables: !s.KeepTables,
+		LockWait: s.LockTimeout, Keep: s.Keep, KeepCount: s.KeepCount, KeepReleases: s.KeepReleases, CopyTables: !s.KeepTables, KeepColumns: s.KeepColumns, KeepColumnsFrom: s.KeepColumnsFrom,
 		Events: s.event,
 	})
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,7 +31,9 @@ type settings struct {
 	Keep             time.Duration
 	KeepCount        int
 	KeepReleases     int
-	KeepTables       bool // dropped tables are moved out of the way instead of copied, where the engine can
+	KeepColumns      bool  // dropped columns are renamed instead of copied, where the engine can
+	KeepColumnsFrom  int64 // in tables of at least so many bytes
+	KeepTables       bool  // dropped tables are moved out of the way instead of copied, where the engine can
 	Yes              bool
 	NoProgress       bool
 	JSON             bool
@@ -99,6 +102,9 @@ func resolve(c *cli.Context, getenv func(string) string) (*settings, error) {
 	}
 	if s.KeepTables, err = parseYes(r.text("keep-tables", "yes")); err != nil {
 		return nil, &usageError{message: fmt.Sprintf("--keep-tables: %v", err), hint: "--keep-tables no copies the rows of dropped tables"}
+	}
+	if s.KeepColumns, s.KeepColumnsFrom, err = parseFrom(r.text("keep-columns", "no")); err != nil {
+		return nil, &usageError{message: fmt.Sprintf("--keep-columns: %v", err), hint: "--keep-columns 100MB keeps dropped columns of tables from that size on"}
 	}
 	if s.Yes, err = r.flag("yes"); err != nil {
 		return nil, err
@@ -169,6 +175,21 @@ func parseYes(s string) (bool, error) {
 		return false, nil
 	}
 	return false, fmt.Errorf("%q is neither yes nor no", s)
+}
+
+// parseFrom reads yes, no, or the size from which on: 500KB, 100MB, 2GB.
+func parseFrom(s string) (yes bool, from int64, err error) {
+	if yes, err = parseYes(s); err == nil {
+		return yes, 0, nil
+	}
+	for i, unit := range []string{"KB", "MB", "GB", "TB"} {
+		if digits, ok := strings.CutSuffix(s, unit); ok {
+			if n, err := strconv.ParseUint(digits, 10, 64); err == nil && len(digits) <= 6 {
+				return true, int64(n) << (10 * (i + 1)), nil
+			}
+		}
+	}
+	return false, 0, fmt.Errorf("%q is neither yes nor no nor a size such as 100MB", s)
 }
 
 func (r *resolver) dir() (dir string, set bool) {

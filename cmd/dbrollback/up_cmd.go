@@ -55,6 +55,7 @@ func keepFlags() []cli.Flag {
 		&cli.StringFlag{Name: "keep-count", Usage: "`NUMBER` of snapshots kept besides (default 0, no limit)"},
 		&cli.StringFlag{Name: "keep-releases", Usage: "`NUMBER` of releases whose captures never expire (default 0)"},
 		&cli.StringFlag{Name: "keep-tables", Usage: "`YES|NO`: move dropped tables out of the way instead of copying their rows, where the engine can (default yes)"},
+		&cli.StringFlag{Name: "keep-columns", Usage: "`YES|NO|SIZE`: rename dropped columns instead of copying their values, in tables from that size on (default no)"},
 	}
 }
 

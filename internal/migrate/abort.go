@@ -155,6 +155,14 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 				continue
 			}
 		}
+		if o.Kind == "column" && w.restorer != nil {
+			column := strings.TrimPrefix(o.Name, o.Table.String()+".")
+			if kept, err := w.restorer.WithdrawColumn(ctx, q, o.Table, column); err != nil {
+				return err
+			} else if kept {
+				continue
+			}
+		}
 		if err := w.drop(ctx, back, q, 0, o); err != nil {
 			return err
 		}

@@ -37,8 +37,11 @@ type Options struct {
 	Keep         time.Duration // retention of captures made by this run; 0 = forever
 	KeepCount    int           // snapshots kept besides; 0 = no limit
 	KeepReleases int           // releases whose captures never expire
-	CopyTables   bool          // the rows of dropped tables are copied, also where the tables themselves could be kept
-	Events       func(Event)   // progress; may be nil; called from the working goroutine
+	// KeepColumns: dropped columns of tables of at least KeepColumnsFrom bytes are renamed instead of copied, where the engine can.
+	KeepColumns     bool
+	KeepColumnsFrom int64
+	CopyTables      bool        // the rows of dropped tables are copied, also where the tables themselves could be kept
+	Events          func(Event) // progress; may be nil; called from the working goroutine
 }
 
 // Event is one step of progress. Kind says which fields are set.

@@ -67,8 +67,9 @@ UPDATE people SET note = NULL WHERE note = 'new' OR id < 60;
 // cutter runs a migration on a database of MySQL's family and cuts it off.
 type cutter struct {
 	*testing.T
-	dsn   string
-	files fstest.MapFS
+	dsn     string
+	files   fstest.MapFS
+	columns bool // dropped columns are kept
 }
 
 func newCutter(t *testing.T, dsn, text string) *cutter {
@@ -92,7 +93,7 @@ func (c *cutter) opened(dsn string) (m *migrate.Migrator, end func()) {
 	if err != nil {
 		c.Fatal(err)
 	}
-	if m, err = migrate.Open(context.Background(), migrate.Options{DB: db, Files: c.files, Dir: "migrations", LockWait: 20 * time.Second}); err != nil {
+	if m, err = migrate.Open(context.Background(), migrate.Options{DB: db, Files: c.files, Dir: "migrations", LockWait: 20 * time.Second, KeepColumns: c.columns}); err != nil {
 		c.Fatal(err)
 	}
 	return m, func() { _ = db.Close() }

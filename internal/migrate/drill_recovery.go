@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
-	"github.com/dbrollback/dbrollback/internal/snapshot"
 )
 
 // Recovery is how long the rollback is expected to take where it matters.
@@ -82,7 +81,7 @@ func (d *drill) touched(version int64) []string {
 	}
 	for _, sn := range d.captured {
 		for _, c := range sn.Captures {
-			if sn.Migration == version && sn.Direction == string(Up) && c.Kind != snapshot.Kept {
+			if sn.Migration == version && sn.Direction == string(Up) && !c.Kind.Stays() {
 				add(c.Table)
 			}
 		}
@@ -93,7 +92,7 @@ func (d *drill) touched(version int64) []string {
 		}
 		for _, st := range pm.Steps {
 			for _, c := range st.Captures {
-				if c.Kind != snapshot.Kept {
+				if !c.Kind.Stays() {
 					add(c.Table)
 				}
 			}

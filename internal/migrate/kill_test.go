@@ -53,6 +53,15 @@ DROP TABLE orders;
 CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2));
 `
 
+// keepsColumn renames a column out of the way and back.
+const keepsColumn = `-- +goose Up
+ALTER TABLE people DROP COLUMN note;
+CREATE TABLE pets (id integer PRIMARY KEY);
+-- +goose Down
+ALTER TABLE people ADD COLUMN note varchar(200) DEFAULT 'none';
+DROP TABLE pets;
+`
+
 // forgetful is a migration whose Down does not say all: on SQLite the table is made anew.
 const forgetful = `-- +goose Up
 UPDATE people SET note = 'gone' WHERE id % 2 = 0;
@@ -95,7 +104,7 @@ func drawn(t *testing.T) uint64 {
 // state is all that a kill must leave whole: rows, schema, and the version that belongs to them.
 func state(t *testing.T, dsn string) string {
 	t.Helper()
-	return testdb.DumpAnyOrder(t, dsn)
+	return asideName.ReplaceAllString(testdb.DumpAnyOrder(t, dsn), "dbrollback_$1")
 }
 
 // TestKilledAtAnyInstant kills the program with SIGKILL at random instants of up and rollback: afterwards the database is exactly as
@@ -111,6 +120,7 @@ func TestKilledAtAnyInstant(t *testing.T) {
 		{"no transaction", alone, []testdb.Engine{testdb.OnPostgres}},
 		{"step by step", mixed, family},
 		{"table made anew", forgetful, []testdb.Engine{testdb.OnSQLite}},
+		{"columns kept", keepsColumn, testdb.Everywhere()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			testdb.Each(t, func(t *testing.T, dsn string) {
@@ -120,8 +130,12 @@ func TestKilledAtAnyInstant(t *testing.T) {
 				}
 				fill(t, dsn)
 				fillVisits(t, dsn)
+				var env []string
+				if c.text == keepsColumn {
+					env = []string{"DBROLLBACK_KEEP_COLUMNS=yes"}
+				}
 				run := func(kill time.Duration, args ...string) testdb.Result {
-					return testdb.Run(t, testdb.Command{Args: append(args, "--dsn", dsn, "--dir", dir, "--yes"), KillAfter: kill})
+					return testdb.Run(t, testdb.Command{Args: append(args, "--dsn", dsn, "--dir", dir, "--yes"), Env: env, KillAfter: kill})
 				}
 				must := func(args ...string) testdb.Result {
 					t.Helper()

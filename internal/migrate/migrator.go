@@ -69,7 +69,7 @@ func Open(_ context.Context, o Options) (*Migrator, error) {
 	}
 	o.DB.Ignore = append(o.DB.Ignore, versionTable(o.VersionTable))
 	store := snapshot.New(o.DB, o.Catalog)
-	store.Copy = o.CopyTables
+	store.Copy, store.KeepColumns, store.KeepColumnsFrom = o.CopyTables, o.KeepColumns, o.KeepColumnsFrom
 	store.Alongside = []engine.Name{o.DB.Own("dbrollback_operations")}
 	changes := journal.New(o.DB, store)
 	store.Journal = changes

@@ -214,7 +214,7 @@ func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migrat
 					return nil, err
 				}
 			}
-			if err := m.mustCopy(ctx, mig.statements(dir)[i+1:], pm, &step); err != nil {
+			if err := m.mustCopy(ctx, mig, dir, i, pm, &step); err != nil {
 				return nil, err
 			}
 			switch {
@@ -304,9 +304,21 @@ func (m *Migrator) needs(ctx context.Context, q engine.Querier, mig *Migration, 
 
 // mustCopy finds the tables that could be kept and will be copied all the same: an earlier statement captures something of them, or a later one
 // comes to the table that stands in their place.
-func (m *Migrator) mustCopy(ctx context.Context, rest []Statement, pm *PlanMigration, step *PlanStep) error {
+func (m *Migrator) mustCopy(ctx context.Context, mig *Migration, dir Direction, at int, pm *PlanMigration, step *PlanStep) error {
+	rest := parsed(mig.statements(dir)[at+1:])
 	for i := range step.Captures {
 		c := &step.Captures[i]
+		if c.Kind == snapshot.KeptColumns {
+			captured := slices.ContainsFunc(pm.Steps, func(s PlanStep) bool {
+				return slices.ContainsFunc(s.Captures, func(o snapshot.Need) bool { return o.Table == c.Table && o.Kind != snapshot.KeptColumns })
+			})
+			if dir != Up || captured || !snapshot.Quiet(c.Name, rest) || !snapshot.Quiet(c.Name, parsed(mig.statements(dir.opposite()))) {
+				c.Kind = snapshot.Columns
+			} else {
+				step.Notes = append(step.Notes, "the columns stay in the table under names of dbrollback until their captures are pruned; what the way back takes does not grow with the table, but for indexes over them")
+			}
+			continue
+		}
 		if c.Kind != snapshot.Kept {
 			continue
 		}
@@ -314,11 +326,7 @@ func (m *Migrator) mustCopy(ctx context.Context, rest []Statement, pm *PlanMigra
 			return slices.ContainsFunc(s.Captures, func(o snapshot.Need) bool { return o.Table == c.Table })
 		})
 		if !copied && c.Empties {
-			var later []effects.Statement
-			for _, st := range rest {
-				later = append(later, st.Statement)
-			}
-			alone, err := m.store.LeftAlone(ctx, c.Name, later)
+			alone, err := m.store.LeftAlone(ctx, c.Name, rest)
 			if err != nil {
 				return err
 			}

@@ -62,7 +62,7 @@ func (m *Migrator) foresee(ctx context.Context, q engine.Querier, p *Plan) error
 		took := make([]float64, len(pm.Steps))
 		for j, st := range pm.Steps {
 			for _, c := range st.Captures {
-				if c.Kind != snapshot.Kept { // moved in no time, whatever its size
+				if !c.Kind.Stays() { // moved in no time, whatever its size
 					took[j] += float64(max(c.Bytes, 0)) / captureRate
 				}
 			}
@@ -150,7 +150,7 @@ func (pm *PlanMigration) hold() time.Duration {
 	var bytes int64
 	for _, st := range pm.Steps {
 		for _, c := range st.Captures {
-			if c.Kind == snapshot.Kept {
+			if c.Kind.Stays() {
 				continue
 			}
 			bytes += max(c.Bytes, 0)

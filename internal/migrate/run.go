@@ -278,9 +278,10 @@ func (w *work) begin(ctx context.Context, tx database.DBTxConn) error {
 // meta is what the captures of the migration are marked with.
 func (w *work) meta() snapshot.Meta {
 	m := w.r.m
+	opposite := parsed(w.mig.statements(w.r.dir.opposite()))
 	return snapshot.Meta{
 		Run: w.r.res.Run, Direction: string(w.r.dir), CreatedBy: m.o.User, Release: w.r.res.Release,
-		Migration: w.mig.Version, Expires: m.expires(time.Now()), First: w.rec == nil, Statements: w.parsed(0), Instead: true,
+		Migration: w.mig.Version, Expires: m.expires(time.Now()), First: w.rec == nil, Statements: w.parsed(0), Opposite: &opposite, Instead: true,
 	}
 }
 
@@ -339,6 +340,15 @@ func (w *work) captured(ctx context.Context, g ground, i int, run func(text stri
 	text, err := w.deferNotNull(ctx, q, st)
 	if err != nil {
 		return err
+	}
+	if w.restorer != nil && w.atomic() {
+		instead, err := w.restorer.Instead(ctx, q, st.Statement, func() error { return run(text) })
+		if err != nil {
+			return err
+		}
+		if instead != "" {
+			text = instead
+		}
 	}
 	w.noteExternal(st)
 	capture := st.Statement
@@ -405,8 +415,12 @@ func (w *work) atomic() bool { return w.mig.Transactional && w.r.m.db.Caps.Trans
 
 // parsed are the statements from the i-th on.
 func (w *work) parsed(i int) []effects.Statement {
+	return parsed(w.stmts[i:])
+}
+
+func parsed(stmts []Statement) []effects.Statement {
 	var out []effects.Statement
-	for _, st := range w.stmts[i:] {
+	for _, st := range stmts {
 		out = append(out, st.Statement)
 	}
 	return out

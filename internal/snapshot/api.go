@@ -18,11 +18,12 @@ type Kind string
 
 // The kinds.
 const (
-	Kept       Kind = "kept"       // the table itself, moved aside
-	Columns    Kind = "columns"    // key + some columns of every row
-	Rows       Kind = "rows"       // rows hit by a statement
-	Table      Kind = "table"      // every row, all columns
-	Definition Kind = "definition" // definitions of objects, no rows
+	Kept        Kind = "kept"         // the table itself, moved aside
+	KeptColumns Kind = "kept_columns" // the columns themselves, renamed
+	Columns     Kind = "columns"      // key + some columns of every row
+	Rows        Kind = "rows"         // rows hit by a statement
+	Table       Kind = "table"        // every row, all columns
+	Definition  Kind = "definition"   // definitions of objects, no rows
 )
 
 // Policy for conflicts.

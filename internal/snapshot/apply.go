@@ -67,6 +67,7 @@ func (r *Restorer) aim(x *restoring, t *engine.Table, part bool) (*target, error
 	var missing []string
 	for i, f := range x.Fields {
 		switch j := columnIndex(t, r.column(t, f.Name)); {
+		case j < 0 && engine.Aside(f.Name): // it was kept for a rollback that nobody wants any more
 		case j < 0:
 			missing = append(missing, f.Name)
 		case t.Columns[j].Generated:

@@ -18,9 +18,10 @@ type Meta struct {
 	Run, Direction, CreatedBy, Release string
 	Migration                          int64
 	Expires                            *time.Time
-	Snapshot                           string              // the id to go on under; "" for a new one
-	First                              bool                // the migration never ran in either direction: it has no captures
-	Statements                         []effects.Statement // all of the run, as far as the caller knows them
+	Snapshot                           string               // the id to go on under; "" for a new one
+	First                              bool                 // the migration never ran in either direction: it has no captures
+	Statements                         []effects.Statement  // all of the run, as far as the caller knows them
+	Opposite                           *[]effects.Statement // all that the opposite direction will run; nil: not known
 	// Instead: run executes what Capturer.Instead gives, when that is not "", in place of the statement. Where a DROP TABLE cannot
 	// be taken back, tables are kept only so.
 	Instead bool
@@ -108,6 +109,9 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	guard := c.guarded
 	p.alone = !c.s.db.Caps.TransactionalDDL && (st.ImplicitCommit || p.alone)
 	if p.follows, err = c.concerned(ctx, p); err != nil {
+		return err
+	}
+	if done, err := c.keepsColumns(ctx, tx, n, p, run); err != nil || done {
 		return err
 	}
 	if p.alone && len(p.actions)+len(p.follows) > 0 {
@@ -432,7 +436,7 @@ func (c *Capturer) describe(ctx context.Context, tx engine.Querier, n int, a *ac
 		c.ready = true
 	}
 	var err error
-	if a.kind == Table || a.kind == Columns || a.kind == Kept {
+	if a.kind == Table || a.kind == Columns || a.kind == Kept || a.kind == KeptColumns {
 		if x.Sequences, err = c.s.f.sequences(ctx, tx, c.s, t); err != nil {
 			return nil, err
 		}
@@ -473,7 +477,7 @@ func (c *Capturer) key(a *action) []string {
 	if a.key != nil {
 		return a.key
 	}
-	if a.kind != Columns || a.columns == nil {
+	if a.kind != Columns && a.kind != KeptColumns || a.columns == nil {
 		return a.table.Keys[0].Columns
 	}
 	for _, k := range a.table.Keys {

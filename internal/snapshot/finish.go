@@ -33,11 +33,27 @@ func (r *Restorer) finish(ctx context.Context, tx engine.Querier, p Policy, c *C
 			return Report{}, err
 		}
 	}
+	if err := r.takeNames(ctx, tx); err != nil {
+		return Report{}, err
+	}
 	if err := r.takePlace(ctx, tx, nil, true); err != nil {
+		return Report{}, err
+	}
+	if err := r.makeAside(ctx, tx); err != nil {
 		return Report{}, err
 	}
 	if left := r.pendingKept(); len(left) > 0 {
 		return Report{}, &PlaceError{Table: left[0].Home, Rows: left[0].Rows}
+	}
+	for _, x := range r.pendingColumns() {
+		lies, err := r.s.holder(ctx, tx, x.capture)
+		if err == nil && lies == nil {
+			err = columnsGone(x.capture)
+		}
+		if err == nil {
+			err = &PlaceError{Table: x.Home, Columns: x.Columns, Rows: x.Rows}
+		}
+		return Report{}, err
 	}
 	targets, tables, err := r.targets(ctx, tx)
 	if err != nil {

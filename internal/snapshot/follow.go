@@ -75,7 +75,7 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 	}
 	var out []*following
 	add := func(x *capture, index int, leave func()) error {
-		if x.Kind == Definition || x.Kind == Kept || x.Seal.Mode == "" || x.Seal.Mode == sealCovered || x.Seal.Mode == sealNone {
+		if x.Kind == Definition || x.Kind.Stays() || x.Seal.Mode == "" || x.Seal.Mode == sealCovered || x.Seal.Mode == sealNone {
 			return nil
 		}
 		n := x.sealedAt()
@@ -474,7 +474,7 @@ func (c *Capturer) after(ctx context.Context, tx engine.Querier, p *plan, made [
 		}
 	}
 	for i, x := range c.captures {
-		if x.Kind != Definition && x.Kind != Kept && x.Seal.Mode == "" && slices.Contains(made, x) {
+		if x.Kind != Definition && !x.Kind.Stays() && x.Seal.Mode == "" && slices.Contains(made, x) {
 			if p.alone { // another table may have its name by now, which nobody has locked: then it is sealed in the end
 				t, err := c.now(ctx, tx, x)
 				if err != nil {
@@ -536,7 +536,7 @@ func (c *Capturer) amid(ctx context.Context, tx engine.Querier, tables []*engine
 		j := slices.IndexFunc(tables, func(t *engine.Table) bool {
 			return t.Name == x.Seal.Table || x.Seal.Table.Name == "" && t.Name == x.Home
 		})
-		if j < 0 || x.Kind == Definition || x.Kind == Kept || x.Seal.Mode == "" || x.Seal.Mode == sealCovered || x.Seal.Mode == sealNone {
+		if j < 0 || x.Kind == Definition || x.Kind.Stays() || x.Seal.Mode == "" || x.Seal.Mode == sealCovered || x.Seal.Mode == sealNone {
 			continue
 		}
 		if x.Seal.Table.Name == "" { // the table is back, and stands elsewhere in time

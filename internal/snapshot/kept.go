@@ -225,6 +225,11 @@ func (s *Store) copied(ctx context.Context, tx engine.Querier, x *capture) error
 	}
 	kept := s.own(x.data())
 	lies := &engine.Table{Name: s.db.Own(x.data()), Kind: "table"}
+	if t, err := s.db.Inspect(ctx, tx, lies.Name); err != nil {
+		return err
+	} else if x.Kind == Kept { // what was kept in it for another rollback may have been pruned
+		x.Fields = slices.DeleteFunc(slices.Clone(x.Fields), func(f field) bool { return engine.Aside(f.At) && columnIndex(t, f.At) < 0 })
+	}
 	x.Kind = Table
 	x.Location = s.db.Own(x.data()).String()
 	if !s.db.Caps.TransactionalDDL { // a run that was cut off here left a copy that the catalog knows nothing of
@@ -479,6 +484,7 @@ var errGivesWay = errors.New("the kept table cannot take this place")
 
 // sameColumns tells whether two tables have the same columns, in whatever order. A partition lies aside as a table.
 func sameColumns(a, b *engine.Table) bool {
+	a = withoutAside(a, b) // what is kept for another rollback goes along
 	plain := func(t *engine.Table) bool { return t.Kind == "table" || t.Kind == "partition" }
 	if len(a.Columns) != len(b.Columns) || a.Kind != b.Kind && !(plain(a) && plain(b)) {
 		return false
@@ -531,4 +537,11 @@ func (r *Restorer) orphaned(ctx context.Context, tx engine.Querier, x *restoring
 		}
 	}
 	return false, nil
+}
+
+// withoutAside gives a without the columns that lie aside and that b has none of.
+func withoutAside(a, b *engine.Table) *engine.Table {
+	out := *a
+	out.Columns = slices.DeleteFunc(slices.Clone(a.Columns), func(c engine.Column) bool { return engine.Aside(c.Name) && columnIndex(b, c.Name) < 0 })
+	return &out
 }

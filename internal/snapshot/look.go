@@ -54,6 +54,13 @@ func (c *Capturer) Standing(ctx context.Context, q engine.Querier, n int) (Stand
 func (c *Capturer) standing(ctx context.Context, q engine.Querier, x *capture, out *Standing) error {
 	s := c.s
 	out.Of += x.Rows
+	if x.Kind == KeptColumns {
+		lies, err := s.holder(ctx, q, x)
+		if lies == nil {
+			out.Same += x.Rows
+		}
+		return err
+	}
 	if x.Kind == Kept {
 		if s.missing(ctx, q, s.db.Own(x.data())) {
 			out.Same += x.Rows

@@ -47,6 +47,7 @@ func mysqlFlavour(kind engine.Kind) flavour {
 		keyed:      true,
 		locking:    " FOR UPDATE",
 		nothing:    " FROM dual WHERE 1 = 0",
+		yes:        "1",
 		lasting:    true,
 		joined:     true,
 		concat:     func(parts []string) string { return "concat(" + list(parts) + ")" },

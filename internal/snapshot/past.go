@@ -95,7 +95,7 @@ func (s *Store) spread(ctx context.Context, tx engine.Querier, kept *capture) (*
 
 // usable tells whether a capture's data are there and sealed. One that was taken out of use is still what was there then.
 func (c *capture) usable() bool {
-	if c.Kind == Kept && c.Status == statusRestored {
+	if c.Kind.Stays() && c.Status == statusRestored {
 		return false // the rows are back in their place
 	}
 	return c.Kind != Definition && (c.Status == statusComplete || c.Status == statusRestored || c.Status == statusVoid)
@@ -254,6 +254,9 @@ func (s *Store) hold(ctx context.Context, q engine.Querier, ask Ask, all, one []
 		}
 		if !r.usable() {
 			why := "was never finished"
+			if r.Kind == KeptColumns {
+				why = "held the columns themselves, which a rollback has put back"
+			}
 			if r.Kind == Kept {
 				why = "held the table itself, which a rollback has put back"
 			}
@@ -443,6 +446,18 @@ func (p *captures) entries(ctx context.Context, tx engine.Querier, h *held) (*re
 	}
 	r := &Restorer{s: p.s, report: map[engine.Name]*TableReport{}}
 	for _, c := range h.captures {
+		if c.Kind == KeptColumns {
+			lies, err := p.s.holder(ctx, tx, c)
+			if err == nil && lies == nil {
+				err = columnsGone(c)
+			}
+			if err != nil {
+				return nil, err
+			}
+			if c, err = p.s.spreadColumns(ctx, tx, c, lies, newID()); err != nil {
+				return nil, err
+			}
+		}
 		if c.Kind == Kept {
 			var err error
 			if c, err = p.s.spread(ctx, tx, c); err != nil {

@@ -23,7 +23,13 @@ type come struct {
 // find it there. rest are the statements still to come: a table that one of them inserts into waits until after that
 // one, because rows that are there already would be in its way.
 func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects.Statement) error {
+	if err := r.takeNames(ctx, tx); err != nil {
+		return err
+	}
 	if err := r.takePlace(ctx, tx, rest, false); err != nil {
+		return err
+	}
+	if err := r.makeAside(ctx, tx); err != nil {
 		return err
 	}
 	var back []come

@@ -67,6 +67,7 @@ type planner struct {
 	seen    bool
 	drops   bool // the statement does nothing but drop tables
 	empties bool // the statement does nothing but empty a table
+	unnames bool // the statement does nothing but drop columns of a table
 	// Tables whose triggers were followed, and whether one of those may change the keys of the rows that are written.
 	reached  []engine.Name
 	rewrites bool
@@ -74,7 +75,7 @@ type planner struct {
 
 // plan says what a statement with these effects needs.
 func (s *Store) plan(ctx context.Context, q engine.Querier, t *tracker, es []effects.Effect, seen bool) (*plan, error) {
-	p := &planner{s: s, q: q, track: t, tables: map[engine.Name]*engine.Table{}, seen: seen, drops: drops(es), empties: empties(es)}
+	p := &planner{s: s, q: q, track: t, tables: map[engine.Name]*engine.Table{}, seen: seen, drops: drops(es), empties: empties(es), unnames: unnames(es)}
 	for _, e := range es {
 		if err := p.effect(ctx, e); err != nil {
 			return nil, err
@@ -260,6 +261,13 @@ func (p *planner) columns(ctx context.Context, t *engine.Table, e effects.Effect
 	a := &action{kind: Columns, table: t, columns: names, strong: true, lossy: true, reason: string(e.Kind)}
 	if e.Kind == effects.AlterColumnType && e.Column != nil && e.Column.Using != "" && slices.ContainsFunc(names, func(n string) bool { return inEveryKey(t, n) }) {
 		a.columns = nil // the key itself is computed anew: keep the whole row to know it again
+	}
+	if e.Kind == effects.DropColumn {
+		var err error
+		if a.kind, err = p.columnKind(ctx, t, names); err != nil {
+			return err
+		}
+		a.hung = e.Cascade
 	}
 	p.add(a)
 	return p.children(ctx, t, func(child *engine.Table) error { return p.columns(ctx, child, e) })

@@ -86,6 +86,7 @@ var postgresFlavour = flavour{
 	},
 	skip:      " ON CONFLICT DO NOTHING",
 	nothing:   " WHERE 1 = 0",
+	yes:       "true",
 	sequences: postgresSequences,
 	raise:     postgresRaise,
 }

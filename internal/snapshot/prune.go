@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -45,7 +46,14 @@ func (s *Store) Prune(ctx context.Context, q engine.Querier, o PruneOptions) ([]
 	}
 	var out []Info
 	known := map[string]bool{}
+	aside := map[string]bool{}
 	for _, r := range rows {
+		if r.Aside != nil {
+			wanted := r.Kind == KeptColumns && r.Status != statusExpired && r.Status != statusRestored
+			for _, n := range append(slices.Clone(r.Aside.Names), r.Aside.Since) {
+				aside[n] = wanted
+			}
+		}
 		if r.Status == statusExpired {
 			continue
 		}
@@ -63,9 +71,17 @@ func (s *Store) Prune(ctx context.Context, q engine.Querier, o PruneOptions) ([]
 		if err := s.expire(ctx, q, r.capture); err != nil {
 			return nil, err
 		}
+		if r.Aside != nil {
+			for _, n := range append(slices.Clone(r.Aside.Names), r.Aside.Since) {
+				aside[n] = false
+			}
+		}
 	}
 	if o.DryRun {
 		return out, nil
+	}
+	if err := s.sweepColumns(ctx, q, aside); err != nil {
+		return nil, err
 	}
 	return out, s.sweep(ctx, q, known)
 }
@@ -187,10 +203,26 @@ func (s *Store) Verify(ctx context.Context, q engine.Querier, id string) ([]Veri
 	}
 	var out []Verification
 	for _, r := range rows {
-		if r.Kind == Definition || r.Status == statusExpired || r.Kind == Kept && r.Status == statusRestored {
+		if r.Kind == Definition || r.Status == statusExpired || r.Kind.Stays() && r.Status == statusRestored {
 			continue // no rows, none any more, or rows that are back in their place
 		}
 		v := Verification{Info: r.Info}
+		if r.Kind == KeptColumns {
+			lies, err := s.holder(ctx, q, r.capture)
+			if err != nil {
+				return nil, err
+			}
+			if v.OK = lies != nil && r.Status != statusCapturing; !v.OK && r.Status != statusCapturing {
+				if v.OK, err = s.goneAlong(ctx, q, r.capture); err != nil {
+					return nil, err
+				}
+			}
+			if !v.OK {
+				v.Reason = "its columns are gone"
+			}
+			out = append(out, v)
+			continue
+		}
 		_, err := s.db.Resolve(ctx, q, s.db.Own(r.data()))
 		switch {
 		case errors.Is(err, engine.ErrNoTable):
@@ -223,4 +255,35 @@ func (s *Store) Verify(ctx context.Context, q engine.Querier, id string) ([]Veri
 		out = append(out, v)
 	}
 	return out, nil
+}
+
+// sweepColumns drops columns that lie aside for nobody any more. aside tells of each whether it is wanted; others may be those of a run that is
+// under way.
+func (s *Store) sweepColumns(ctx context.Context, q engine.Querier, aside map[string]bool) error {
+	k, ok := s.d.(columnKeeper)
+	if !ok || len(aside) == 0 {
+		return nil
+	}
+	list, err := k.reserved(ctx, q)
+	if err != nil {
+		return err
+	}
+	for _, c := range list {
+		if wanted, known := aside[c.name]; !known || wanted {
+			continue
+		}
+		drop := func() error { return s.dropColumn(ctx, q, c) }
+		if _, open := q.(*sql.Tx); open && s.db.Caps.TransactionalDDL { // what else is dropped stays so
+			err = s.within(ctx, q, "dbrollback_prune", true, drop)
+		} else {
+			err = drop()
+		}
+		if busy, is := engine.AsError(err); is && busy.Class == engine.LockTimeout {
+			continue // the next one will
+		}
+		if err != nil {
+			return fmt.Errorf("drop a kept column of %s: %w", c.table, err)
+		}
+	}
+	return nil
 }

@@ -55,9 +55,10 @@ type detail struct {
 	Renamed   []part          `json:"renamed,omitempty"` // of Kept: what had to give up its name
 	Emptied   bool            `json:"emptied,omitempty"` // of Kept: an empty table took its place
 	// Bystander: rows that the migration left alone and the opposite direction would write. What others do to them is theirs.
-	Bystander bool `json:"bystander,omitempty"`
-	Refill    bool `json:"refill,omitempty"` // of an up: what it wrote came from the captures of an earlier rollback
-	New       bool `json:"new,omitempty"`    // rows that were put into a table made in the place of another one, by key
+	Bystander bool          `json:"bystander,omitempty"`
+	Aside     *asideColumns `json:"aside,omitempty"`  // of KeptColumns, also when they became a copy
+	Refill    bool          `json:"refill,omitempty"` // of an up: what it wrote came from the captures of an earlier rollback
+	New       bool          `json:"new,omitempty"`    // rows that were put into a table made in the place of another one, by key
 }
 
 // field is one captured column.

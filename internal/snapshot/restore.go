@@ -145,7 +145,7 @@ func (r *Restorer) Definitions() []verify.Object {
 
 // tables are the captures that are put back row by row.
 func (r *Restorer) tables() []*restoring {
-	return slices.DeleteFunc(slices.Clone(r.captures), func(x *restoring) bool { return x.Kind == Definition || x.Kind == Kept })
+	return slices.DeleteFunc(slices.Clone(r.captures), func(x *restoring) bool { return x.Kind == Definition || x.Kind.Stays() })
 }
 
 // of gives the report of a table.
@@ -182,6 +182,9 @@ func (r *Restorer) Check(ctx context.Context, tx engine.Querier) error {
 		return nil
 	}
 	r.checked = true
+	if err := r.columnsOccupied(ctx, tx); err != nil {
+		return err
+	}
 	if err := r.occupied(ctx, tx); err != nil {
 		return err
 	}
@@ -475,7 +478,7 @@ func (r *Restorer) Pending(ctx context.Context, tx engine.Querier, table engine.
 	same := func(a, b engine.Name) bool {
 		return a == b || a.Schema == "" && a.Name == b.Name || r.s.db.Kind != engine.Postgres && strings.EqualFold(a.Name, b.Name)
 	}
-	for _, x := range r.tables() {
+	for _, x := range append(r.tables(), r.pendingColumns()...) {
 		if x.Rows == 0 || !same(table, x.Home) && !same(began, x.Seal.Table) {
 			continue
 		}

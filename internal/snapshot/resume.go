@@ -35,6 +35,21 @@ func (s *Store) Resume(ctx context.Context, q engine.Querier, id string, m Meta,
 			}
 			continue
 		}
+		if r.Kind == KeptColumns && r.Statement > len(past.Statements) {
+			lies, err := s.holder(ctx, s.db, r.capture)
+			if err != nil {
+				return nil, err
+			}
+			if lies == nil { // likewise
+				if err := s.dropReserved(ctx, s.db, r.capture); err != nil {
+					return nil, err
+				}
+				if err := s.setStatus(ctx, q, r.ID, statusVoid); err != nil {
+					return nil, err
+				}
+				continue
+			}
+		}
 		r.live = r.Shape
 		c.captures = append(c.captures, r.capture)
 		if len(r.Key) == 0 && r.Kind != Definition {

@@ -41,6 +41,13 @@ func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) err
 			}
 		}
 		for i, x := range c.captures {
+			if x.Kind == KeptColumns { // sealed when they were put aside
+				x.Status = statusComplete
+				if err := c.s.finish(ctx, tx, x); err != nil {
+					return err
+				}
+				continue
+			}
 			if x.Kind == Kept && x.Emptied && x.stale { // rows of the table were written by other means: they are told apart one by one
 				if err := c.s.copied(ctx, tx, x); err != nil {
 					return err

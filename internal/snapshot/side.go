@@ -35,7 +35,7 @@ func (x *Restoration) aside(ctx context.Context, tx engine.Querier, preview bool
 		if l.entries, err = x.s.invert(ctx, tx, l.was, l.was.live, false, true); err != nil {
 			return nil, into, nil, err
 		}
-	} else if len(l.was.captures) == 1 && l.was.captures[0].Kind != Kept {
+	} else if len(l.was.captures) == 1 && !l.was.captures[0].Kind.Stays() {
 		l.entries = &restoring{capture: l.was.captures[0]}
 	} else {
 		alone := *l.was // what was not captured is not taken from the rows of now: they may have changed

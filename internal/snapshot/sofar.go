@@ -15,7 +15,7 @@ import (
 func (c *Capturer) SealSoFar(ctx context.Context, tx engine.Querier, watch Watch) error {
 	return c.s.pinned(ctx, tx, func() error {
 		for i, x := range c.captures {
-			if x.Kind == Definition || x.Seal.Mode != "" {
+			if x.Kind == Definition || x.Kind == KeptColumns || x.Seal.Mode != "" {
 				continue
 			}
 			if err := c.seal(ctx, tx, i, x, watch); err != nil {

@@ -65,6 +65,7 @@ var sqliteFlavour = flavour{
 	},
 	skip:    " ON CONFLICT DO NOTHING",
 	nothing: " WHERE 1 = 0",
+	yes:     "1",
 	raise:   sqliteRaise,
 }
 

@@ -20,6 +20,9 @@ type Store struct {
 	Journal Journal
 	// Copy: tables that are dropped are copied, also where they could be kept.
 	Copy bool
+	// KeepColumns: columns that are dropped are renamed instead of copied, where the engine can, in tables of at least KeepColumnsFrom bytes.
+	KeepColumns     bool
+	KeepColumnsFrom int64
 
 	db      *engine.DB
 	catalog engine.Name
@@ -114,6 +117,8 @@ type flavour struct {
 	ready func(ctx context.Context, s *Store, q engine.Querier, tables []*engine.Table, old []sequence) (done func(ctx context.Context, failed error) error, err error)
 	// reached lists the tables that the triggers of a table may write; nil: a rehearsal shows it.
 	reached func(ctx context.Context, p *planner, t *engine.Table, ev events) (tables []engine.Name, rewrites bool, err error)
+	// yes is true.
+	yes string
 	// joined: UPDATE and DELETE name the other table beside the one they write, instead of in a clause of its own.
 	joined bool
 }

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
@@ -18,6 +19,12 @@ func (s *Store) Uncaptured(ctx context.Context, q engine.Querier, migration int6
 	}
 	var known []string // conditions that a capture has the row
 	if r != nil {
+		for _, x := range r.pendingColumns() {
+			i := slices.IndexFunc(x.Fields, func(f field) bool { return f.Name == column })
+			if i >= 0 && holds(t, x.capture) {
+				known = append(known, "t."+s.q(x.Aside.Names[i])+" IS NOT NULL")
+			}
+		}
 		for _, x := range r.tables() {
 			if x.Seal.Table != t.Name || x.Kind == Kept {
 				continue

@@ -36,7 +36,7 @@ func (s *Store) Ways(ctx context.Context, q engine.Querier, migration int64, dir
 	}
 	var out []Way
 	for _, x := range slices.Backward(r.captures) {
-		if x.Kind == Definition || x.Rows == 0 && x.Kind != Kept {
+		if x.Kind == Definition || x.Rows == 0 && !x.Kind.Stays() {
 			continue
 		}
 		w := Way{Table: x.Home.String(), Kind: x.Kind, Columns: x.Columns, Rows: x.Rows, Of: -1, Bytes: x.Bytes, Way: ByInsert}
@@ -50,7 +50,7 @@ func (s *Store) Ways(ctx context.Context, q engine.Querier, migration int64, dir
 			w.Of = t.Rows
 		}
 		switch {
-		case x.Kind == Kept:
+		case x.Kind.Stays():
 			w.Way = ByRename
 		case t != nil && (x.Kind == Columns || x.Ops):
 			w.Way, w.Bytes = ByUpdate, t.Bytes

@@ -58,12 +58,16 @@ func (t *mysqlTaker) addTable(n engine.Name, m mysqlTable) {
 	if m.versioned { // without it the history of the rows is gone, so nothing takes it away
 		t.put(Object{Kind: "system versioning", Name: name, Table: n, Definition: "WITH SYSTEM VERSIONING", Rank: 86, Inline: true, Create: []string{alter + "ADD SYSTEM VERSIONING"}})
 	}
+	position := 0
 	for i, c := range m.columns {
-		t.addColumn(n, m, i, c)
+		if !engine.Aside(c.name) { // kept for a rollback
+			position++
+			t.addColumn(n, m, i, position, c)
+		}
 	}
 }
 
-func (t *mysqlTaker) addColumn(n engine.Name, m mysqlTable, i int, c mysqlColumn) {
+func (t *mysqlTaker) addColumn(n engine.Name, m mysqlTable, i, position int, c mysqlColumn) {
 	alter, column, name := "ALTER TABLE "+t.db.Quote(n)+" ", t.db.Ident(c.name), n.String()+"."+c.name
 	strictly := strictly
 	if m.versioned {
@@ -79,7 +83,7 @@ func (t *mysqlTaker) addColumn(n engine.Name, m mysqlTable, i int, c mysqlColumn
 		add, rank = c.text, 61
 	}
 	t.put(Object{
-		Kind: "column", Name: name, Table: n, Definition: c.definition, Position: i + 1, Rank: rank, Inline: true,
+		Kind: "column", Name: name, Table: n, Definition: c.definition, Position: position, Rank: rank, Inline: true,
 		Create: strictly(alter + "ADD COLUMN " + column + " " + add + t.place(m, i)), Alter: modify, Drop: []string{alter + "DROP COLUMN " + column},
 	})
 	if c.notNull {

@@ -25,7 +25,8 @@ d AS MATERIALIZED (
                         OR pg_catalog.pg_get_expr(ad.adbin, ad.adrelid) LIKE '%nextval(%') ORDER BY a.attnum)
          FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type ty ON ty.oid = a.atttypid
          LEFT JOIN pg_catalog.pg_attrdef ad ON ad.adrelid = a.attrelid AND ad.adnum = a.attnum
-         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped){{else}}NULL{{end}},
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+           AND NOT (a.attname LIKE 'dbrollback\_%' AND a.attname ~ '^dbrollback_(col|new)_[0-9a-f]{32}(_[0-9]+)?$')){{else}}NULL{{end}},
         {{if .Constraints}}(SELECT json_agg(json_build_array(k.oid::bigint, quote_ident(k.conname), k.contype, pg_catalog.pg_get_constraintdef(k.oid)))
          FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.contype IN ('p', 'u', 'f', 'c', 'x')){{else}}NULL{{end}},
         {{if .Indexes}}(SELECT json_agg(json_build_array(ic.oid::bigint, quote_ident(ic.relname), i.indisunique, i.indisvalid, pg_catalog.pg_get_indexdef(ic.oid),

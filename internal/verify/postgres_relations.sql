@@ -80,6 +80,7 @@ col AS MATERIALIZED (
            {{- end}}
     FROM rel r
     JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
+        AND NOT (a.attname LIKE 'dbrollback\_%' AND a.attname ~ '^dbrollback_(col|new)_[0-9a-f]{32}(_[0-9]+)?$') -- kept for a rollback
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
     LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 ),

@@ -117,9 +117,14 @@ func (o sqliteObject) add(db *engine.DB, f Fingerprint, all []sqliteObject) {
 			return
 		}
 		put(Object{Kind: "table", Name: o.name, Definition: strings.TrimSpace("TABLE " + t.options), Create: []string{o.sql.String}, Drop: []string{"DROP TABLE " + db.Ident(o.name)}, Rank: 50})
-		for i, c := range t.columns {
+		position := 0
+		for _, c := range t.columns {
+			if engine.Aside(c.name) { // kept for a rollback
+				continue
+			}
+			position++
 			put(Object{
-				Kind: "column", Name: o.name + "." + c.name, Definition: c.definition, Position: i + 1, Rank: 60,
+				Kind: "column", Name: o.name + "." + c.name, Definition: c.definition, Position: position, Rank: 60,
 				Create: []string{"ALTER TABLE " + db.Ident(o.name) + " ADD COLUMN " + c.text},
 				Drop:   []string{"ALTER TABLE " + db.Ident(o.name) + " DROP COLUMN " + db.Ident(c.name)},
 			})

@@ -47,6 +47,12 @@ func (v sqlite) anew(want, have, now Fingerprint, table engine.Name, order []str
 		return "", nil, false
 	}
 	t, ok := splitTable(is.Create[0])
+	order = slices.Clone(order)
+	for _, c := range t.columns { // what is kept for a rollback goes along
+		if engine.Aside(c.name) {
+			order = append(order, c.name)
+		}
+	}
 	if !ok || len(t.columns) != len(order) {
 		return "", nil, false
 	}
