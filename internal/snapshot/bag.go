@@ -228,7 +228,7 @@ func (r *Restorer) putBag(ctx context.Context, tx engine.Querier, g *target, p P
 			if err != nil || n > 0 || x.bag.plus == "" {
 				return err
 			}
-			return r.unheld(ctx, tx, g, "m.h", s.hash(keptSeal))
+			return r.unheld(ctx, tx, g, "m.h", s.hash(keptSeal), "p")
 		default:
 			note := r.mark
 			if p == Restore {

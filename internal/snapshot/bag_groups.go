@@ -161,10 +161,12 @@ func (r *Restorer) putGroups(ctx context.Context, tx engine.Querier, g *target, 
 		deletedSince, keptSeal, keptSeal, s.own(x.data()), x.bag.minus, parts.in("m.g", "z.own = 0"))); err != nil {
 		return err
 	}
-	if p != Restore {
-		if err := r.unheld(ctx, tx, g, "m.g", parts.kept); err != nil {
-			return err
-		}
+	which := "p"
+	if p == Restore { // those in the groups give way, and are reported so
+		which = "p WHERE NOT " + parts.in("p.g", "z.own = 0")
+	}
+	if err := r.unheld(ctx, tx, g, "m.g", parts.kept, which); err != nil {
+		return err
 	}
 	ways := exchanging{kept: kept, live: live, group: liveSeal, set: parts.live, remove: true}
 	if p == Restore {
@@ -182,13 +184,13 @@ func (r *Restorer) putGroups(ctx context.Context, tx engine.Querier, g *target, 
 
 // unheld reports rows that the migration inserted and that were written since: no captured row stands for them. Images are compared with
 // those of captured rows d, or their groups.
-func (r *Restorer) unheld(ctx context.Context, tx engine.Querier, g *target, image, kept string) error {
+func (r *Restorer) unheld(ctx context.Context, tx engine.Querier, g *target, image, kept, which string) error {
 	x := g.x
 	gone, err := number(ctx, tx, "count rows written since", fmt.Sprintf("SELECT coalesce(sum(m.q), 0) FROM %s m WHERE NOT EXISTS (SELECT 1 FROM %s d WHERE %s = %s)", x.bag.minus, r.s.own(x.data()), kept, image))
 	if err != nil || gone == 0 {
 		return err
 	}
-	came, err := number(ctx, tx, "count rows written since", "SELECT coalesce(sum(p.q), 0) FROM "+x.bag.plus+" p")
+	came, err := number(ctx, tx, "count rows written since", "SELECT coalesce(sum(p.q), 0) FROM "+x.bag.plus+" "+which)
 	x.unheld = min(gone, came)
 	return err
 }
