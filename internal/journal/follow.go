@@ -166,8 +166,16 @@ func (f *Following) follow(ctx context.Context, q engine.Querier, g *segment) ([
 		}
 		return []string{fmt.Sprintf("the journal of %s ends: %s dropped or renamed it", g.table, f.step.By)}, end(f.step.By + " dropped or renamed it")
 	}
-	if why := f.unsound[g.id]; why != "" && g.source == Slot && g.open() { // a slot that is lost is made anew by enable alone
-		return []string{fmt.Sprintf("the journal of %s ends: %s; dbrollback journal enable begins a new one", g.table, why)}, end(why)
+	if g.source == Slot && g.open() { // a slot that is lost is made anew by enable alone
+		m, err := g.slotMark()
+		if err != nil {
+			return nil, err
+		}
+		if why, err := (slot{j}).lost(ctx, q, m.Slot); err != nil {
+			return nil, err
+		} else if why != "" {
+			return []string{fmt.Sprintf("the journal of %s ends: %s; dbrollback journal enable begins a new one", g.table, why)}, end(why)
+		}
 	}
 	if err := j.fit(ctx, q, t, g.source); err != nil {
 		var refused *RefusedError

@@ -123,7 +123,7 @@ obj(class, id, sub, ident, kind, name, def, mk, alt, rm, rank, owner) AS MATERIA
     UNION ALL
     SELECT 'pg_catalog.pg_publication'::regclass, p.oid, 0, 'PUBLICATION ' || quote_ident(p.pubname), 'publication', quote_ident(p.pubname), d.def,
            ARRAY[format('CREATE PUBLICATION %I%s', p.pubname, d.def)], NULL, ARRAY['DROP PUBLICATION ' || quote_ident(p.pubname)], 112, p.pubowner
-    FROM pg_catalog.pg_publication p CROSS JOIN LATERAL (SELECT CASE WHEN p.puballtables THEN ' FOR ALL TABLES' ELSE '' END
+    FROM (SELECT b.xmin, b.* FROM pg_catalog.pg_publication b WHERE b.pubname NOT LIKE 'dbrollback\_%') p CROSS JOIN LATERAL (SELECT CASE WHEN p.puballtables THEN ' FOR ALL TABLES' ELSE '' END
         {{- if ge .Version 150000}}
         || coalesce((SELECT ' FOR TABLES IN SCHEMA ' || string_agg(quote_ident(n.nspname), ', ' ORDER BY n.nspname) FROM pg_catalog.pg_publication_namespace pn
                      JOIN pg_catalog.pg_namespace n ON n.oid = pn.pnnspid WHERE pn.pnpubid = p.oid), '')

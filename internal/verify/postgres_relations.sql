@@ -278,7 +278,7 @@ obj(class, id, sub, ident, kind, name, sch, tab, def, mk, alt, rm, rank, pos, ge
     UNION ALL
     SELECT 'pg_catalog.pg_publication_rel'::regclass, pr.oid, 0, NULL, 'publication membership', format('%I: %s', pb.pubname, r.q), r.sch, r.tab, x.def,
            ARRAY[format('ALTER PUBLICATION %I ADD TABLE %s', pb.pubname, x.def)], NULL, ARRAY[format('ALTER PUBLICATION %I DROP TABLE %s', pb.pubname, r.q)], 113, 0, false, NULL
-    FROM rel r JOIN pg_catalog.pg_publication_rel pr ON pr.prrelid = r.oid JOIN pg_catalog.pg_publication pb ON pb.oid = pr.prpubid
+    FROM rel r JOIN pg_catalog.pg_publication_rel pr ON pr.prrelid = r.oid JOIN pg_catalog.pg_publication pb ON pb.oid = pr.prpubid AND pb.pubname NOT LIKE 'dbrollback\_%'
     CROSS JOIN LATERAL (SELECT 'ONLY ' || r.q
         {{- if ge .Version 150000}}
         || coalesce(' (' || (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM unnest(pr.prattrs::int2[]) x(num)
