@@ -239,7 +239,7 @@ func (r *reader) logical(ctx context.Context, msg pglogrepl.Message) error {
 	switch m := msg.(type) {
 	case *pglogrepl.BeginMessage:
 		r.empty = map[uint32]int{}
-		r.inside, r.x, r.s32, r.moment = true, -int64(m.FinalLSN), int64(m.Xid), m.CommitTime.UTC() //nolint:gosec // a place in the log has 63 bits for ages
+		r.inside, r.x, r.s32, r.moment = true, -int64(m.FinalLSN), int64(m.Xid), m.CommitTime.UTC()
 		if r.moment.Before(r.state.committed) {
 			r.moment = r.state.committed // the server's clock went back: the order of the log counts
 		}

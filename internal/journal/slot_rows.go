@@ -43,7 +43,7 @@ func (r *reader) lot(ctx context.Context, id string) (*slotLot, error) {
 	if l.mark, err = l.g.slotMark(); err != nil {
 		return nil, err
 	}
-	l.oid = uint32(l.mark.OID) //nolint:gosec // it was one
+	l.oid = uint32(l.mark.OID)
 	for _, k := range l.g.form.Key() {
 		l.key = append(l.key, slices.IndexFunc(l.mark.Columns, func(c slotColumn) bool { return c.Name == k }))
 	}

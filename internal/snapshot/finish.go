@@ -45,7 +45,8 @@ func (r *Restorer) finish(ctx context.Context, tx engine.Querier, p Policy, c *C
 	if left := r.pendingKept(); len(left) > 0 {
 		return Report{}, &PlaceError{Table: left[0].Home, Rows: left[0].Rows}
 	}
-	for _, x := range r.pendingColumns() {
+	if left := r.pendingColumns(); len(left) > 0 {
+		x := left[0]
 		lies, err := r.s.holder(ctx, tx, x.capture)
 		if err == nil && lies == nil {
 			err = columnsGone(x.capture)
