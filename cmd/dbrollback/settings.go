@@ -56,7 +56,7 @@ type resolver struct {
 }
 
 func resolve(c *cli.Context, getenv func(string) string) (*settings, error) {
-	r := resolver{cli: outermost(c), getenv: getenv, file: &config{}}
+	r := resolver{cli: c, getenv: getenv, file: &config{}}
 	s := &settings{}
 	out := r.text("output", "text")
 	if out != "text" && out != "json" {
@@ -77,7 +77,9 @@ func resolve(c *cli.Context, getenv func(string) string) (*settings, error) {
 	}
 	s.DSN, s.DSNFrom, s.dsnErr = r.dsn()
 	s.Dir, s.DirSet = r.dir()
-	s.Source = folder.Format(r.text("source", string(folder.Auto)))
+	global := r
+	global.cli = outermost(c) // `journal enable` has a --source of its own
+	s.Source = folder.Format(global.text("source", string(folder.Auto)))
 	if err := checkSource(string(s.Source)); err != nil {
 		return nil, &usageError{message: "--source " + err.Error(), hint: nearestHint(string(s.Source), folder.Formats, "--source ", "docs/other-tools.md")}
 	}
@@ -313,7 +315,7 @@ func describe(t engine.Target) string {
 	return string(t.Kind) + " " + at
 }
 
-// outermost is where the global flags stand: a command may have a flag of its own by the name of one of them.
+// outermost is where the global flags stand.
 func outermost(c *cli.Context) *cli.Context {
 	for _, o := range c.Lineage() {
 		if o != nil && o.App != nil {

@@ -27,7 +27,7 @@ type target struct {
 func cover(targets []*target) {
 	for i, g := range targets {
 		for _, older := range targets[i+1:] {
-			if older.x.Home == g.x.Home && older.x.Rows > 0 && len(g.x.Key) > 0 && sameKey(g.x, older.x) && !g.x.Moved && !older.x.Moved && g.x.final == "" && older.x.final == "" && g.holds(older) {
+			if older.x.Home == g.x.Home && older.x.Rows > 0 && len(g.x.Key) > 0 && sameKey(g.x, older.x) && (!g.x.Moved || g.x.Still) && (!older.x.Moved || older.x.Still) && g.x.final == "" && older.x.final == "" && g.holds(older) {
 				g.covered = append(g.covered, older.x)
 				older.covers = append(older.covers, g)
 			}
