@@ -201,12 +201,19 @@ func TestCutOffWhileColumnsAreKept(t *testing.T) {
 	about := regexp.MustCompile("^ALTER TABLE .people")
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		c := newCutter(t, dsn, keepsColumn)
-		c.columns = true
 		before := state(t, dsn)
+		c.must("up")
+		copied := state(t, dsn) // what recover finishes, and an up after that, may copy
+		c.must("rollback")
+		c.columns = true
 		commands := map[string][]string{"up": c.commands("up")}
 		after := state(t, dsn)
-		if got := testdb.Query(t, dsn, "SELECT kind FROM state_snapshots WHERE table_name = 'people'")[0]; got != "kept_columns" {
-			t.Fatalf("captured as %s", got)
+		is := func(want string) bool {
+			got := state(t, dsn)
+			return got == want || want == after && got == copied
+		}
+		if got := testdb.Query(t, dsn, "SELECT count(*) FROM state_snapshots WHERE table_name = 'people' AND kind = 'kept_columns'")[0]; got == "0" {
+			t.Fatal("no column was kept")
 		}
 		commands["rollback"] = c.commands("rollback")
 		for i, verb := range []string{"up", "rollback"} {
@@ -219,8 +226,11 @@ func TestCutOffWhileColumnsAreKept(t *testing.T) {
 					continue
 				}
 				for _, how := range []cut{beforeIt, afterSending, afterAnswer} {
-					if state(t, dsn) != from {
+					if !is(from) {
 						c.must(back)
+						if !is(from) {
+							t.Fatalf("%s does not lead back:\n%s", back, testdb.Diff(from, state(t, dsn)))
+						}
 					}
 					testdb.Exec(t, dsn, "ALTER TABLE people FORCE") // MariaDB counts columns that went in an instant
 					mend, want := "recover", to
@@ -230,18 +240,18 @@ func TestCutOffWhileColumnsAreKept(t *testing.T) {
 					at, err := c.cutAt(verb, n, how)
 					_, merr := c.cutAt(mend, 1<<30, goOn)
 					was := !errors.Is(merr, migrate.ErrNothing)
-					switch got := state(t, dsn); {
+					switch {
 					case errors.As(merr, new(*migrate.RefusedError)): // nothing but the record is missing
 						c.must("recover")
 					case was && merr != nil:
 						t.Fatalf("%s cut off (%d) at %.90q: %s: %v\nthe run: %v", verb, how, at, mend, merr, err)
-					case was && got != want, !was && got != from && got != to:
-						t.Fatalf("%s cut off (%d) at %.90q: %s (%v) does not lead where it should:\n%s\nthe run: %v", verb, how, at, mend, was, testdb.Diff(want, got), err)
+					case was && !is(want), !was && !is(from) && !is(to):
+						t.Fatalf("%s cut off (%d) at %.90q: %s (%v) does not lead where it should:\n%s\nthe run: %v", verb, how, at, mend, was, testdb.Diff(want, state(t, dsn)), err)
 					}
 					c.free(at)
 				}
 			}
-			if state(t, dsn) == from {
+			if is(from) {
 				c.must(verb)
 			}
 		}
