@@ -65,6 +65,13 @@ func (r *Restorer) reused(ctx context.Context, tx engine.Querier, x *restoring, 
 	name := func(i int) string { return x.Seal.Key[i] }
 	from, hash := s.f.from(s.db, t), s.hash(s.images(x.Seal.Rest, t, "t"))
 	others := fmt.Sprintf("FROM %s t WHERE NOT EXISTS (SELECT 1 FROM %s WHERE %s)", from, known, s.on(x.capture, t, "t", "d", name, k))
+	if s.f.scans { // as a list it is indexed, where else all captured rows would be read for each row of the table
+		var live, kept []string
+		for i := range x.Key {
+			live, kept = append(live, "t."+s.q(name(i))+" COLLATE BINARY"), append(kept, "d."+k(i))
+		}
+		others = fmt.Sprintf("FROM %s t WHERE (%s) NOT IN (SELECT %s FROM %s)", from, list(live), list(kept), known)
+	}
 	// Mostly no row has a key that was not captured, which is found out in a fraction of the time that it takes to hash all rows.
 	if some, err := number(ctx, tx, "look for new keys", "SELECT count(*) "+others); err != nil || some == 0 {
 		return err
