@@ -42,12 +42,22 @@ func (c retyped) row(x *restoring) string {
 	return all(on...)
 }
 
-// known gives the conditions that the older captures have an entry's row: one that they have not was made after them, by the
-// migration itself.
+// known gives the conditions that an entry's row was there when the migration began: the older captures which are left fields to have it,
+// and none says that the migration inserted it.
 func (r *Restorer) known(g *target) []string {
 	var out []string
 	for _, c := range g.retyped {
 		out = append(out, fmt.Sprintf("EXISTS (SELECT 1 FROM %s y WHERE %s)", r.s.own(c.y.data()), c.row(g.x)))
+	}
+	if r.moves(g.x.Home) {
+		return out
+	}
+	all := r.tables()
+	for _, y := range all[:max(slices.Index(all, g.x), 0)] {
+		if y.Ops && y.Rows > 0 && sameKey(g.x, y) {
+			c := retyped{y: y}
+			out = append(out, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE y.op = 'i' AND %s)", r.s.own(y.data()), c.row(g.x)))
+		}
 	}
 	return out
 }
