@@ -21,6 +21,7 @@ type target struct {
 	covered []*restoring
 	covers  []*target // the other way round, newest first
 	retyped []retyped // fields that are left to older captures
+	ahead   bool      // statements are still to come
 }
 
 // cover sets the captures that come after each target in undoing and hold all of its columns.

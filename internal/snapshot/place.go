@@ -307,6 +307,7 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 			if len(g.fields) < len(x.Fields) || columnIndex(t, g.name(0)) < 0 || len(rest) > 0 && !r.eases(g, rest[0]) {
 				continue
 			}
+			g.ahead = true
 			targets, tables = append(targets, g), append(tables, t)
 		}
 		if len(targets) == 0 {

@@ -43,13 +43,13 @@ func (c retyped) row(x *restoring) string {
 }
 
 // known gives the conditions that an entry's row was there when the migration began: the older captures which are left fields to have it,
-// and none says that the migration inserted it.
+// and, ahead of statements that would meet it, none says that the migration inserted it.
 func (r *Restorer) known(g *target) []string {
 	var out []string
 	for _, c := range g.retyped {
 		out = append(out, fmt.Sprintf("EXISTS (SELECT 1 FROM %s y WHERE %s)", r.s.own(c.y.data()), c.row(g.x)))
 	}
-	if r.moves(g.x.Home) {
+	if !g.ahead || r.moves(g.x.Home) { // in the end they go when what they came by is undone
 		return out
 	}
 	all := r.tables()
