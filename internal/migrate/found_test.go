@@ -23,6 +23,7 @@ type found struct {
 	policy   snapshot.Policy
 	want     string // rows of t after the rollback
 	reports  string // conflicts: key, reason, how resolved
+	again    string // rows of t after the next up; "" for not looked at
 }
 
 const (
@@ -90,6 +91,11 @@ var finds = []found{
 		name: "column without NULLs dropped from a table of another name", only: "postgres", setup: "CREATE TABLE t (id integer NOT NULL PRIMARY KEY, name text, a integer, b varchar(9) NOT NULL);\nINSERT INTO t VALUES (2, 'two', 2, 'b2');\n",
 		up:   "ALTER TABLE t RENAME TO u;\nALTER TABLE u RENAME COLUMN b TO c;\nALTER TABLE u DROP COLUMN c;\n",
 		down: "ALTER TABLE u ADD COLUMN c varchar(9) NOT NULL;\nALTER TABLE u RENAME COLUMN c TO b;\nALTER TABLE u RENAME TO t;\n", want: "2|two|2|b2",
+	},
+	{
+		name: "a column that the migration makes and then reads; then the way there and back",
+		up:   "ALTER TABLE t ADD COLUMN c integer DEFAULT 5;\nUPDATE t SET b = 'x', c = -c WHERE c > 0;\n", down: "ALTER TABLE t DROP COLUMN c;\n", writes: "UPDATE t SET c = 7 WHERE id = 2;\n",
+		want: "2|two|2|b2 5|five|5|b5 8|eight|8|b8", again: "2|two|2|x 5|five|5|x 8|eight|8|x",
 	},
 	{
 		name: "column dropped, row replaced whole and deleted since: restore", policy: snapshot.Restore, only: "sqlite",
@@ -174,6 +180,11 @@ func TestFoundByChance(t *testing.T) {
 				}
 				undone := f.dump()
 				f.up()
+				if c.again != "" {
+					if got := f.tee(); got != c.again {
+						t.Errorf("after up again t = %q, want %q", got, c.again)
+					}
+				}
 				f.rollback(migrate.RollbackRequest{Steps: 1, OnConflict: snapshot.Fail})
 				f.same(undone, f.dump(), "after up and rollback again")
 			})

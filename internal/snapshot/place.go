@@ -67,6 +67,9 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 			x.look(t)
 			continue
 		}
+		if r.runsAsBefore(rest) {
+			continue
+		}
 		if c.fresh && slices.ContainsFunc(x.Parents, func(n engine.Name) bool { return r.moves(n) || r.parentRekeyed(n, rest) }) {
 			continue // its rows point to keys that are not back yet
 		}

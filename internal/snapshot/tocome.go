@@ -92,6 +92,30 @@ func constrains(st effects.Statement) bool {
 	})
 }
 
+// runsAsBefore tells whether, in an up that follows a rollback, a statement still to come reads rows. It is to find what it found the
+// first time: nothing of what was written since into what Up makes. What a constraint before it needs goes back at once all the same.
+func (r *Restorer) runsAsBefore(rest []effects.Statement) bool {
+	if r.capturer == nil || r.capturer.meta.Direction != "up" || !r.s.db.Caps.TransactionalDDL {
+		return false
+	}
+	for _, st := range rest {
+		for _, e := range st.Effects {
+			switch e.Kind {
+			case effects.Update, effects.Delete, effects.Upsert, effects.Merge, effects.Replace, effects.Opaque:
+				return true
+			case effects.Insert:
+				if len(e.Sources) > 0 || e.Fills != nil {
+					return true
+				}
+			}
+		}
+		if constrains(st) {
+			return false
+		}
+	}
+	return false
+}
+
 // renames tells whether a statement still to come gives a column the name of a captured one that is not there.
 func (r *Restorer) renames(x *restoring, t *engine.Table, rest []effects.Statement) bool {
 	return slices.ContainsFunc(x.Fields, func(f field) bool {
