@@ -238,10 +238,8 @@ func TestRollbackGivesBack(t *testing.T) {
 	}
 	for _, p := range all {
 		t.Run(p.name, func(t *testing.T) {
+			engines := slices.DeleteFunc(testdb.Everywhere(), func(e testdb.Engine) bool { return p.engines != "" && !slices.Contains(strings.Fields(p.engines), string(e)) })
 			testdb.Each(t, func(t *testing.T, dsn string) {
-				if kind, _, _ := strings.Cut(dsn, ":"); p.engines != "" && !strings.Contains(p.engines, kind) {
-					return
-				}
 				f := newFixture(t, dsn, people+p.setup, map[string]string{"00001_change.sql": migration(p.up, p.down)})
 				f.copy, f.columns = strings.HasSuffix(p.name, ", copied"), strings.HasSuffix(p.name, ", columns kept")
 				before := f.dump()
@@ -258,7 +256,7 @@ func TestRollbackGivesBack(t *testing.T) {
 					f.rollback(migrate.RollbackRequest{Steps: 1})
 					f.same(before, f.dump(), "after rollback again")
 				}
-			}, testdb.Everywhere()...)
+			}, engines...)
 		})
 	}
 }
