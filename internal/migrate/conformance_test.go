@@ -238,7 +238,9 @@ func TestRollbackGivesBack(t *testing.T) {
 	}
 	for _, p := range all {
 		t.Run(p.name, func(t *testing.T) {
-			engines := slices.DeleteFunc(testdb.Everywhere(), func(e testdb.Engine) bool { return p.engines != "" && !slices.Contains(strings.Fields(p.engines), string(e)) })
+			engines := slices.DeleteFunc(testdb.Everywhere(), func(e testdb.Engine) bool {
+				return p.engines != "" && !slices.Contains(strings.Fields(p.engines), string(e))
+			})
 			testdb.Each(t, func(t *testing.T, dsn string) {
 				f := newFixture(t, dsn, people+p.setup, map[string]string{"00001_change.sql": migration(p.up, p.down)})
 				f.copy, f.columns = strings.HasSuffix(p.name, ", copied"), strings.HasSuffix(p.name, ", columns kept")
