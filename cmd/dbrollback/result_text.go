@@ -192,8 +192,9 @@ func writeTables(w *page, ts []snapshot.TableReport, title string) {
 }
 
 func writeProof(w *page, r *migrate.Result) {
-	var written, conflicts int64
+	var written, conflicts, kept int64
 	for _, t := range r.Tables {
+		kept += t.Kept
 		written += t.Inserted + t.Updated + t.Deleted
 		conflicts += t.Conflicts
 	}
@@ -208,7 +209,11 @@ func writeProof(w *page, r *migrate.Result) {
 	if conflicts > 0 {
 		text += fmt.Sprintf(", %s listed", number(conflicts, "conflict", "conflicts"))
 	}
-	w.line("%s: %s; every captured row was compared in its place by checksum, and the schema with the one recorded before", w.bold("proof: equal"), text)
+	compared := "every captured row was compared in its place by checksum"
+	if kept > 0 {
+		compared = "what was kept aside took its place again unread; every other captured row was compared in its place by checksum"
+	}
+	w.line("%s: %s; %s, and the schema with the one recorded before", w.bold("proof: equal"), text, compared)
 }
 
 // conflictWords say what became of a conflict.

@@ -162,6 +162,7 @@ func (r *runner) finish(w *work, took time.Duration) {
 		sum.Updated += t.Updated
 		sum.Deleted += t.Deleted
 		sum.Conflicts += t.Conflicts
+		sum.Kept += t.Kept
 	}
 	r.res.Conflicts = append(r.res.Conflicts, w.report.Conflicts...)
 	r.res.NotUndone = append(r.res.NotUndone, w.notUndone...)

@@ -55,6 +55,7 @@ type TableReport struct {
 	Updated   int64  `json:"updated"`
 	Deleted   int64  `json:"deleted"`
 	Conflicts int64  `json:"conflicts"`
+	Kept      int64  `json:"kept,omitempty"` // of these, what was kept aside and took its place again without being read
 }
 
 // Conflict is one captured row whose place was written by the application since. At most MaxConflicts of a table

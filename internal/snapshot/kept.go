@@ -353,6 +353,7 @@ func (r *Restorer) takePlace(ctx context.Context, tx engine.Querier, rest []effe
 		if back {
 			x.back = true
 			r.of(x.Home).Inserted += x.Rows
+			r.of(x.Home).Kept += x.Rows
 			continue
 		}
 		if err := r.s.pinned(ctx, tx, func() error { return r.s.copied(ctx, tx, x.capture) }); err != nil {

@@ -90,6 +90,7 @@ func (r *Restorer) takeNames(ctx context.Context, tx engine.Querier) error {
 				} else if lies == nil {
 					x.back = true
 					r.of(x.Home).Updated += x.Rows
+					r.of(x.Home).Kept += x.Rows
 					continue
 				}
 			}
@@ -104,6 +105,7 @@ func (r *Restorer) takeNames(ctx context.Context, tx engine.Querier) error {
 		if back {
 			x.back = true
 			r.of(x.Home).Updated += x.Rows
+			r.of(x.Home).Kept += x.Rows
 			continue
 		}
 		if err := r.columnsCopied(ctx, tx, x); err != nil {

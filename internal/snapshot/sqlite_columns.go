@@ -140,6 +140,7 @@ func (r *Restorer) Instead(ctx context.Context, q engine.Querier, st effects.Sta
 		}
 		x.back = true
 		r.of(x.Home).Updated += x.Rows
+		r.of(x.Home).Kept += x.Rows
 		return d.renaming(t, x.Aside.Names[0], f.Name), nil
 	}
 	return "", nil
