@@ -3,11 +3,13 @@ package snapshot
 import (
 	"context"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/verify"
 )
 
 // A column that is dropped can be kept, too, for who asks for it: it stays in its table under a name of ours, with what DROP COLUMN takes along
@@ -236,4 +238,39 @@ func (x *capture) since(s *Store, i int, alias string) string {
 		return alias + s.q(x.Aside.Names[i]) + " IS NULL"
 	}
 	return ""
+}
+
+// leaving does, in a savepoint, what keeps columns of a table. It must leave just what a DROP COLUMN would have left: else it is taken back, and
+// the columns are copied (errCopied).
+func (s *Store) leaving(ctx context.Context, q engine.Querier, t engine.Name, scope verify.Scope, left verify.Fingerprint, script string, record func() error) error {
+	err := s.within(ctx, q, "dbrollback_aside", true, func() error {
+		if _, err := q.ExecContext(ctx, script); err != nil {
+			return fmt.Errorf("keep columns of %s: %w", t, err)
+		}
+		now, err := verify.Take(ctx, s.db, q, scope)
+		if err != nil {
+			return err
+		}
+		if !sameObjects(left, now) {
+			return errTakesMore
+		}
+		return record()
+	})
+	if _, server := engine.AsError(err); server && ctx.Err() == nil || errors.Is(err, errTakesMore) {
+		return errCopied
+	}
+	return err
+}
+
+// sameObjects compares fingerprints, whatever the order of columns.
+func sameObjects(a, b verify.Fingerprint) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for key, o := range a {
+		if p, ok := b[key]; !ok || p.Definition != o.Definition {
+			return false
+		}
+	}
+	return true
 }

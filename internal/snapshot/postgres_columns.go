@@ -3,7 +3,6 @@ package snapshot
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -57,36 +56,7 @@ func (d postgresDialect) asideColumns(ctx context.Context, c *Capturer, q engine
 	if !ok {
 		return errCopied
 	}
-	err = s.within(ctx, q, "dbrollback_aside", true, func() error {
-		if _, err := q.ExecContext(ctx, "SET CONSTRAINTS ALL IMMEDIATE;\n"+strings.Join(script, ";\n")); err != nil {
-			return fmt.Errorf("keep columns of %s: %w", t.Name, err)
-		}
-		now, err := verify.Take(ctx, s.db, q, scope)
-		if err != nil {
-			return err
-		}
-		if !sameObjects(left, now) {
-			return errTakesMore
-		}
-		return record()
-	})
-	if _, server := engine.AsError(err); server && ctx.Err() == nil || errors.Is(err, errTakesMore) {
-		return errCopied
-	}
-	return err
-}
-
-// sameObjects compares fingerprints, whatever the order of columns.
-func sameObjects(a, b verify.Fingerprint) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for key, o := range a {
-		if p, ok := b[key]; !ok || p.Definition != o.Definition {
-			return false
-		}
-	}
-	return true
+	return s.leaving(ctx, q, t.Name, scope, left, "SET CONSTRAINTS ALL IMMEDIATE;\n"+strings.Join(script, ";\n"), record)
 }
 
 // unname gives the statements that do what a DROP COLUMN did, but leave the values; false when it did something that they cannot do.

@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -65,23 +64,7 @@ func (d sqliteDialect) asideColumns(ctx context.Context, _ *Capturer, q engine.Q
 	}
 	delete(left, verify.Object{Kind: "column", Name: strings.ToLower(t.Name.Name + "." + x.Fields[0].At)}.Key())
 	x.Aside.Given = []bool{t.Columns[columnIndex(t, x.Fields[0].At)].Default != ""}
-	err = s.within(ctx, q, "dbrollback_aside", true, func() error {
-		if _, err := q.ExecContext(ctx, d.renaming(t, x.Fields[0].At, x.Aside.Names[0])); err != nil {
-			return fmt.Errorf("keep columns of %s: %w", t.Name, err)
-		}
-		now, err := verify.Take(ctx, s.db, q, scope)
-		if err != nil {
-			return err
-		}
-		if !sameObjects(left, now) {
-			return errTakesMore
-		}
-		return record()
-	})
-	if _, server := engine.AsError(err); server && ctx.Err() == nil || errors.Is(err, errTakesMore) {
-		return errCopied
-	}
-	return err
+	return s.leaving(ctx, q, t.Name, scope, left, d.renaming(t, x.Fields[0].At, x.Aside.Names[0]), record)
 }
 
 func (d sqliteDialect) renaming(t *engine.Table, from, to string) string {
