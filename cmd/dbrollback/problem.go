@@ -89,7 +89,7 @@ func explain(ctx context.Context, err error) *problem {
 		return interrupted(err)
 	}
 	p := &problem{Message: oneLine(err.Error()), Exit: exitFailed}
-	for _, known := range []func(error) *problem{explainOwn, explainFolder, explainStatement, explainDecision, explainServer} {
+	for _, known := range []func(error) *problem{explainOwn, explainFolder, explainRepair, explainStatement, explainDecision, explainServer} {
 		if k := known(err); k != nil {
 			p = k
 			break
@@ -187,18 +187,6 @@ func explainDecision(err error) *problem {
 			Hint: "take the change back, or accept it with --allow-drift; dbrollback status lists it"}
 		if drift.When == "after" {
 			p.Hint = "correct the Down section of the migration, or accept what differs with --allow-drift; nothing was changed"
-		}
-		return p
-	}
-	var unfit *migrate.UnfitError
-	if errors.As(err, &unfit) {
-		p := &problem{Message: oneLine(unfit.Err.Error()), Exit: exitConflict, Details: []string{"in: " + firstWords(unfit.SQL, 200)},
-			Hint: fmt.Sprintf("rows of now break what was there before migration %d, which is to be made again: delete or change them, then: dbrollback rollback", unfit.Version)}
-		if unfit.Direction == migrate.Up {
-			p.Hint = fmt.Sprintf("rows of now break what migration %d had made: delete or change them, then: dbrollback up", unfit.Version)
-		}
-		if cause := explainServer(unfit.Err); cause != nil {
-			p.Message = cause.Message
 		}
 		return p
 	}
@@ -304,6 +292,23 @@ func explainStatement(err error) *problem {
 		p.Details = append(p.Details, "in: "+s)
 	}
 	return p.at(statement.File, statement.Line, statement.Column)
+}
+
+func explainRepair(err error) *problem {
+	var repair *migrate.RepairError
+	if !errors.As(err, &repair) {
+		return nil
+	}
+	p := &problem{Message: oneLine(repair.Err.Error()), Exit: exitFailed}
+	if cause := explainServer(repair.Err); cause != nil {
+		p = cause
+	}
+	p.Details = append(p.Details, fmt.Sprintf("in what %s of migration %d left out: %s", repair.Direction, repair.Version, firstWords(repair.SQL, 200)))
+	if e, ok := engine.AsError(repair.Err); ok && e.Class == engine.Constraint {
+		p.Exit = exitConflict
+		p.Hint = "rows of now break it: delete or change them, then: dbrollback " + map[migrate.Direction]string{migrate.Up: "up", migrate.Down: "rollback"}[repair.Direction]
+	}
+	return p
 }
 
 // classHints say what to do about a server's error when the server itself does not.

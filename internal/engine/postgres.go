@@ -331,6 +331,7 @@ func postgresError(pg *pgconn.PgError, err error) *Error {
 		e.Taken = code == "23505" || code == "23P01"
 	case strings.HasPrefix(code, "42"):
 		e.Class = Syntax
+		e.Missing = slices.Contains([]string{"42P01", "42703", "42704", "42883"}, code)
 	}
 	e.Message = Redact(e.Message)
 	return e

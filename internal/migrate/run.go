@@ -35,6 +35,7 @@ type runner struct {
 	wait            time.Duration                 // for locks, in all; see briefly
 	known           map[int64]bool                // versions that had a record when the run began
 	recorded        *bool                         // there are journals of tables; nil when that was not asked yet
+	broken          []verify.Object               // views for the end of the run; see brokenViews
 	plain           map[engine.Name]*verify.Plain // tables as the last additive migration left them, by the name in its text
 }
 

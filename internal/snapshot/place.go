@@ -549,8 +549,8 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 					}
 					cond := []string{all(same...)}
 					if !y.Whole {
-						cond = append(cond, "y.op = 'u'", fmt.Sprintf("EXISTS (SELECT 1 FROM %s m WHERE %s)", s.db.Quote(parent.Name),
-							s.on(y.capture, parent, "m", "y", func(i int) string { return r.column(parent, y.Key[i].Name) }, k)))
+						cond = append(cond, "y.op = 'u'", fmt.Sprintf("EXISTS (SELECT 1 FROM %s m, %s w WHERE w.n = y.n AND %s)", s.db.Quote(parent.Name), s.endKeys(y.capture),
+							s.on(y.capture, parent, "m", "w", func(i int) string { return r.column(parent, y.Key[i].Name) }, k)))
 					}
 					if y.Ops {
 						cond = append(cond, "y.op <> 'i'")
