@@ -231,7 +231,18 @@ func (w *work) inTransaction(ctx context.Context, tx *sql.Tx) error {
 			return err
 		}
 	}
+	if slices.ContainsFunc(w.stmts, switches) {
+		// What follows is ours and goose's, and the next migration begins as this one did.
+		if err := w.r.m.db.Ourselves(ctx, tx); err != nil {
+			return err
+		}
+	}
 	return w.end(ctx, ground{tx: tx})
+}
+
+// switches tells whether a statement may leave the session as another role than it found it.
+func switches(st Statement) bool {
+	return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Session })
 }
 
 // begin looks at what is there before the first statement.

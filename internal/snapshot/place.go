@@ -23,6 +23,18 @@ type come struct {
 // find it there. rest are the statements still to come: a table that one of them inserts into waits until after that
 // one, because rows that are there already would be in its way.
 func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects.Statement) error {
+	if slices.ContainsFunc(r.statements, switches) {
+		return r.s.pinned(ctx, tx, func() error { return r.place(ctx, tx, rest) })
+	}
+	return r.place(ctx, tx, rest)
+}
+
+// switches tells whether a statement may change who we are: our tables are ours alone.
+func switches(st effects.Statement) bool {
+	return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Session })
+}
+
+func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.Statement) error {
 	if err := r.takeNames(ctx, tx); err != nil {
 		return err
 	}
