@@ -93,6 +93,9 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 		if !c.fresh && len(x.Key) == 0 && r.loosened(t.Name, rest) {
 			continue // whole rows go back, and a constraint of Up's stands in their way
 		}
+		if !c.fresh && len(x.Key) == 0 && r.wider(x, t) {
+			continue // whole rows go back, and what stands beside the captured columns would go with those of now
+		}
 		if c.fresh && (r.alien(x, t) || r.renames(x, t, rest)) {
 			continue
 		}
@@ -275,6 +278,14 @@ func (r *Restorer) complete(g *target) bool {
 	return len(g.fields) == len(g.x.Fields) && !slices.ContainsFunc(g.fields, func(i int) bool {
 		now := r.live(g, i)
 		return g.x.Fields[i].Seal == "" && !r.made(g.t, &now)
+	})
+}
+
+// wider tells whether a table that was there all along has columns that were not captured and that this run did not make: a
+// statement still to come may read them, or capture them.
+func (r *Restorer) wider(x *restoring, t *engine.Table) bool {
+	return !r.s.db.Caps.TransactionalDDL && slices.ContainsFunc(t.Columns, func(col engine.Column) bool {
+		return !col.Generated && !r.made(t, &col) && !slices.ContainsFunc(x.Fields, func(f field) bool { return r.s.sameName(r.column(t, f.Name), col.Name) })
 	})
 }
 
