@@ -24,6 +24,7 @@ type prover struct {
 	trunk   *trunk
 	twin    twin
 	applied []*Migration // to the trunk
+	current *Migration   // that is judged
 	empty   verify.Fingerprint
 	state   verify.Fingerprint // of all of the trunk as it is; nil when not known
 	watched bool               // there are event triggers
@@ -86,6 +87,7 @@ func (p *prover) know(ctx context.Context) error {
 // migration judges one migration and brings the trunk to where its Up leads. The result is nil for one that is
 // only applied, and applies.
 func (p *prover) migration(ctx context.Context, m *Migration) (*Proof, error) {
+	p.current = m
 	proof := &Proof{Version: m.Version, File: m.File, Line: downLine(m), Differences: []verify.Difference{}, Accepted: accepted(m)}
 	if m.DownFile != m.File {
 		proof.DownFile = m.DownFile
