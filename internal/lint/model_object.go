@@ -249,6 +249,9 @@ func (m *Model) drop(e *effects.Effect) {
 		m.dropConstraint(m.edit(e.Table), e.Object.Name.Name, e)
 		return
 	}
+	if e.Object.Kind == "sequence" && e.Cascade && m.dialect == effects.Postgres {
+		m.dropSequenceUsers(e.Object.Name)
+	}
 	k := m.keyOf(e.Object, e.Table)
 	if m.object(k) == nil {
 		f := m.findObject(e.Object.Kind, e.Object.Name)
@@ -259,6 +262,38 @@ func (m *Model) drop(e *effects.Effect) {
 		k = *f
 	}
 	m.removeObject(k, e)
+}
+
+// dropSequenceUsers: the defaults that take their values from a sequence go with it.
+func (m *Model) dropSequenceUsers(n effects.Name) {
+	for _, t := range m.allTables() {
+		for _, c := range slices.Clone(t.Columns) {
+			if c.Serial && serialSequence(t.Name.Name, c.Name) == n.Name || strings.Contains(c.Default, "nextval") && readsText(m.dialect, c.Default, n.Name) {
+				m.changeColumn(m.edit(t.Name), c.Name, &effects.Effect{Kind: effects.DropDefault})
+			}
+		}
+	}
+}
+
+// serialSequence is the name that PostgreSQL gives to the sequence of a serial column: of the longer one of the two names as much as
+// has to go is cut off.
+func serialSequence(table, column string) string {
+	a, b := len(table), len(column)
+	for a+b > 63-len("__seq") {
+		if a > b {
+			a--
+		} else {
+			b--
+		}
+	}
+	return table[:a] + "_" + column[:b] + "_seq"
+}
+
+// readsText says whether the strings of an expression name a relation: nextval('s'), nextval('public.s'::regclass).
+func readsText(d effects.Dialect, expression, name string) bool {
+	return slices.ContainsFunc(stringsIn(d, expression), func(s string) bool {
+		return strings.Trim(s[strings.LastIndexByte(s, '.')+1:], `"`) == name
+	})
 }
 
 // arguments counts those of a function: how their types are written is left aside.

@@ -19,6 +19,11 @@ var right = []struct {
 		"CREATE TABLE t (id int PRIMARY KEY, at timestamp(6) NULL DEFAULT NULL);",
 		"ALTER TABLE t ALTER COLUMN at TYPE timestamptz(6), ALTER COLUMN at SET DEFAULT NULL;",
 		"ALTER TABLE t ALTER COLUMN at TYPE timestamp(6), ALTER COLUMN at SET DEFAULT NULL;"},
+	{"the sequence of a serial column is gone, and its default with it", effects.Postgres,
+		"CREATE TABLE a_table_whose_name_is_rather_long_for_one (id int PRIMARY KEY, and_a_column_just_as_long bigserial, n serial);\n" +
+			"DROP SEQUENCE a_table_whose_name_is_rather_long_and_a_column_just_as_long_seq CASCADE;\nDROP SEQUENCE public.a_table_whose_name_is_rather_long_for_one_n_seq CASCADE;",
+		"DROP TABLE a_table_whose_name_is_rather_long_for_one;",
+		"CREATE TABLE a_table_whose_name_is_rather_long_for_one (id int PRIMARY KEY, and_a_column_just_as_long bigint NOT NULL, n int NOT NULL);"},
 	{"partitions go with their table", effects.Postgres, "CREATE TABLE other (id int);",
 		"CREATE TABLE t (d date NOT NULL) PARTITION BY RANGE (d);\nCREATE TABLE t_25 PARTITION OF t FOR VALUES FROM ('2025-01-01') TO ('2026-01-01') PARTITION BY RANGE (d);\n" +
 			"CREATE TABLE t_25_1 PARTITION OF t_25 FOR VALUES FROM ('2025-01-01') TO ('2025-02-01');",

@@ -240,6 +240,41 @@ func (p *prover) newTwin(ctx context.Context) (err error) {
 	return nil
 }
 
+// cleanTwin takes out of the twin what a run with captures made for itself.
+func (p *prover) cleanTwin(ctx context.Context, m *Migration) error {
+	if p.twin.t == nil {
+		return nil
+	}
+	if err := p.twin.t.clean(ctx); err != nil {
+		return errors.Join(ctx.Err(), p.dropTwin())
+	}
+	for _, st := range slices.Concat(m.Up, m.Down) { // tables that were kept came back by their definitions
+		for _, e := range st.Effects {
+			p.twin.mended[strings.ToLower(e.Table.Name)] = true
+		}
+	}
+	return nil
+}
+
+// clean drops our own tables and the version table; triggers of ours go with the tables or stand in the way, and then this fails.
+func (t *trunk) clean(ctx context.Context) error {
+	if err := t.renew(ctx); err != nil { // a run leaves its session as it was, but that is what is tried here
+		return err
+	}
+	own, err := t.db.TablesOfOurs(ctx, t.s)
+	if err != nil {
+		return err
+	}
+	statements := []string{"SET foreign_key_checks = 0"}
+	for _, name := range own {
+		statements = append(statements, "DROP TABLE "+t.db.Quote(name))
+	}
+	if err := t.each(ctx, statements); err != nil {
+		return err
+	}
+	return t.renew(ctx)
+}
+
 func (p *prover) dropTwin() error {
 	if p.twin.t == nil {
 		return nil
