@@ -45,6 +45,11 @@ func (m *Model) keyOf(o effects.Object, table effects.Name) objectKey {
 	return k
 }
 
+// materialized is the key of a materialized view, which statements name as if it were a table.
+func (m *Model) materialized(n effects.Name) objectKey {
+	return objectKey{kind: "materialized view", name: m.key(n)}
+}
+
 // inSchema: the kinds that lie in a schema.
 func inSchema(kind string) bool {
 	switch kind {

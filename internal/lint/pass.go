@@ -184,7 +184,7 @@ func (p *Pass) existing(n effects.Name) bool {
 	if n.Name == "" {
 		return false
 	}
-	if k := p.Model.findObject("materialized view", n); k != nil && p.Model.objects[*k] != nil {
+	if p.Model.objects[p.Model.materialized(n)] != nil {
 		return false
 	}
 	t := p.Model.Table(n)
