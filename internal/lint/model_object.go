@@ -204,6 +204,7 @@ func (m *Model) alter(e *effects.Effect) {
 		if f := m.findObject(e.Object.Kind, e.Object.Name); f != nil {
 			k = *f
 		} else {
+			m.alterSequence(e)
 			return
 		}
 	}
@@ -299,6 +300,54 @@ func readsText(d effects.Dialect, expression, name string) bool {
 	return slices.ContainsFunc(stringsIn(d, expression), func(s string) bool {
 		return strings.Trim(s[strings.LastIndexByte(s, '.')+1:], `"`) == name
 	})
+}
+
+// alterSequence follows ALTER SEQUENCE … AS type of a serial column's sequence.
+func (m *Model) alterSequence(e *effects.Effect) {
+	if e.Object.Kind != "sequence" || m.dialect != effects.Postgres || m.played.current == nil {
+		return
+	}
+	kind := ""
+	tokens := effects.Tokens(m.dialect, m.played.current.SQL)
+	for i := 0; i+1 < len(tokens); i++ {
+		if tokens[i].Kind == effects.Word && tokens[i].Text == "as" {
+			kind = integerType(tokens[i+1].Text)
+		}
+	}
+	if kind == "" {
+		return
+	}
+	for _, t := range m.allTables() {
+		for _, c := range t.Columns {
+			if c.Serial && serialSequence(t.Name.Name, c.Name) == e.Object.Name.Name && (e.Object.Name.Schema == "" || e.Object.Name.Schema == t.Name.Schema) {
+				m.edit(t.Name).column(c.Name).Sequence = kind
+				m.touch(m.childEntity("column", t.Name, c.Name))
+				return
+			}
+		}
+	}
+	m.strayed = true
+}
+
+// sequenceType is the type of a serial column's sequence.
+func (c *Column) sequenceType() string {
+	if c.Sequence != "" {
+		return c.Sequence
+	}
+	return integerType(strings.ToLower(c.Type))
+}
+
+// integerType is the one name of a type of whole numbers.
+func integerType(name string) string {
+	switch name {
+	case "int2":
+		return "smallint"
+	case "int", "int4":
+		return "integer"
+	case "int8":
+		return "bigint"
+	}
+	return name
 }
 
 // arguments counts those of a function: how their types are written is left aside.

@@ -24,6 +24,12 @@ var right = []struct {
 			"DROP SEQUENCE a_table_whose_name_is_rather_long_and_a_column_just_as_long_seq CASCADE;\nDROP SEQUENCE public.a_table_whose_name_is_rather_long_for_one_n_seq CASCADE;",
 		"DROP TABLE a_table_whose_name_is_rather_long_for_one;",
 		"CREATE TABLE a_table_whose_name_is_rather_long_for_one (id int PRIMARY KEY, and_a_column_just_as_long bigint NOT NULL, n int NOT NULL);"},
+	{"the sequence of a serial column follows it, and comes back", effects.Postgres, "CREATE TABLE t (id serial PRIMARY KEY, n smallserial);",
+		"ALTER SEQUENCE t_id_seq AS bigint;\nALTER TABLE t ALTER COLUMN id TYPE bigint, ALTER COLUMN n TYPE int;",
+		"ALTER TABLE t ALTER COLUMN n TYPE smallint, ALTER COLUMN id TYPE integer;\nALTER SEQUENCE t_id_seq AS integer;"},
+	{"the sequence of a serial column under another name", effects.Postgres, "CREATE TABLE o (id serial PRIMARY KEY);\nALTER TABLE o RENAME TO t;",
+		"ALTER SEQUENCE o_id_seq RENAME TO t_id_seq;\nALTER SEQUENCE t_id_seq AS bigint;\nALTER TABLE t ALTER COLUMN id TYPE bigint;",
+		"ALTER SEQUENCE t_id_seq RENAME TO o_id_seq;\nALTER SEQUENCE o_id_seq AS integer;\nALTER TABLE t ALTER COLUMN id TYPE integer;"},
 	{"partitions go with their table", effects.Postgres, "CREATE TABLE other (id int);",
 		"CREATE TABLE t (d date NOT NULL) PARTITION BY RANGE (d);\nCREATE TABLE t_25 PARTITION OF t FOR VALUES FROM ('2025-01-01') TO ('2026-01-01') PARTITION BY RANGE (d);\n" +
 			"CREATE TABLE t_25_1 PARTITION OF t_25 FOR VALUES FROM ('2025-01-01') TO ('2025-02-01');",
@@ -82,6 +88,8 @@ var right = []struct {
 var amiss = []struct {
 	name, base, up, down, want string
 }{
+	{"the sequence of a serial column", "CREATE TABLE t (id serial PRIMARY KEY);", "ALTER SEQUENCE public.t_id_seq AS bigint;\nALTER TABLE t ALTER COLUMN id TYPE bigint;",
+		"ALTER TABLE t ALTER COLUMN id TYPE integer;", "RV002 Down leaves the type of the sequence of column t.id changed: it was integer, it stays bigint"},
 	{"a comma forgotten between two values", "CREATE TYPE e AS ENUM ('a', 'b');",
 		"ALTER TYPE e RENAME TO e_old;\nCREATE TYPE e AS ENUM ('a', 'b', 'c');\nDROP TYPE e_old;",
 		"ALTER TYPE e RENAME TO e_old;\nCREATE TYPE e AS ENUM ('a'\n'b');\nDROP TYPE e_old;",
