@@ -28,7 +28,7 @@ func (p *prover) captured(ctx context.Context, m *Migration, t *trial, mo mode, 
 		return nil
 	}
 	if !p.o.Scratch.Copies() {
-		return errors.Join(p.copied(ctx, try), p.cleanTwin(ctx, m))
+		return errors.Join(p.copied(ctx, try), p.cleanTwin(ctx, m, t.before))
 	}
 	if p.o.AllowExternal || slices.ContainsFunc(slices.Concat(m.Up, m.Down), touchesServer) {
 		return p.copied(ctx, try) // what it does beyond its database is the next one's, too

@@ -240,17 +240,23 @@ func (p *prover) newTwin(ctx context.Context) (err error) {
 	return nil
 }
 
-// cleanTwin takes out of the twin what a run with captures made for itself.
-func (p *prover) cleanTwin(ctx context.Context, m *Migration) error {
+// cleanTwin takes out of the twin what a run with captures made for itself; before is the schema that the migration found.
+func (p *prover) cleanTwin(ctx context.Context, m *Migration, before verify.Fingerprint) error {
 	if p.twin.t == nil {
 		return nil
 	}
 	if err := p.twin.t.clean(ctx); err != nil {
 		return errors.Join(ctx.Err(), p.dropTwin())
 	}
-	for _, st := range slices.Concat(m.Up, m.Down) { // tables that were kept came back by their definitions
+	changed := map[string]bool{} // tables that may have come back by their definitions
+	for _, st := range slices.Concat(m.Up, m.Down) {
 		for _, e := range st.Effects {
-			p.twin.mended[strings.ToLower(e.Table.Name)] = true
+			changed[strings.ToLower(e.Table.Name)] = changed[strings.ToLower(e.Table.Name)] || !harmless[e.Kind] && !rowsOnly[e.Kind]
+		}
+	}
+	for _, o := range before {
+		if n := strings.ToLower(o.Table.Name); o.Kind == "foreign key" && changed[n] {
+			p.twin.mended[n] = true
 		}
 	}
 	return nil
