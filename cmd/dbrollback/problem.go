@@ -190,6 +190,18 @@ func explainDecision(err error) *problem {
 		}
 		return p
 	}
+	var unfit *migrate.UnfitError
+	if errors.As(err, &unfit) {
+		p := &problem{Message: oneLine(unfit.Err.Error()), Exit: exitConflict, Details: []string{"in: " + firstWords(unfit.SQL, 200)},
+			Hint: fmt.Sprintf("rows of now break what was there before migration %d, which is to be made again: delete or change them, then: dbrollback rollback", unfit.Version)}
+		if unfit.Direction == migrate.Up {
+			p.Hint = fmt.Sprintf("rows of now break what migration %d had made: delete or change them, then: dbrollback up", unfit.Version)
+		}
+		if cause := explainServer(unfit.Err); cause != nil {
+			p.Message = cause.Message
+		}
+		return p
+	}
 	var conflict *snapshot.ConflictError
 	if errors.As(err, &conflict) {
 		return &problem{Message: oneLine(conflict.Error()), Exit: exitConflict, Details: conflictLines(conflict.Conflicts),

@@ -114,7 +114,11 @@ func (w *work) repair(ctx context.Context, tx engine.Querier, which func(verify.
 	}
 	want := filter(w.undo.side(false), which)
 	for _, stmt := range slices.Concat(verify.Repair(want, filter(w.undo.among(now, false), which)), w.leftDefaults(filter(now, which))) {
-		if _, err := tx.ExecContext(ctx, stmt); err != nil {
+		_, err := tx.ExecContext(ctx, stmt)
+		if isClass(err, engine.Constraint) {
+			return &UnfitError{Version: w.mig.Version, Direction: w.r.dir, SQL: stmt, Err: err}
+		}
+		if err != nil {
 			return fmt.Errorf("put back what %s of migration %d left out (%s): %w", w.r.dir, w.mig.Version, headline(stmt), err)
 		}
 		w.capturer.Stale()

@@ -3,8 +3,10 @@ package migrate
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/verify"
 )
 
@@ -73,6 +75,26 @@ func (e *StatementError) Error() string {
 }
 
 func (e *StatementError) Unwrap() error { return e.Err }
+
+// UnfitError says that rows of now break what the run that is undone took away, and which therefore cannot be made again.
+type UnfitError struct {
+	Version   int64
+	Direction Direction
+	SQL       string // the statement that makes it again
+	Err       error
+}
+
+func (e *UnfitError) Error() string {
+	return fmt.Sprintf("rows of now break what was there before migration %d (%s): %v", e.Version, headline(e.SQL), e.Err)
+}
+
+func (e *UnfitError) Unwrap() error { return e.Err }
+
+// isClass tells whether a server's answer is of one of some classes.
+func isClass(err error, classes ...engine.Class) bool {
+	e, ok := engine.AsError(err)
+	return ok && slices.Contains(classes, e.Class)
+}
 
 // PartialError says how far a run came before it failed: Applied are done and stay, Failed had no effect
 // (or is left for recover, when Unfinished).

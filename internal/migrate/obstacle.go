@@ -41,6 +41,7 @@ type scout struct {
 	made    map[string]*effects.TableDef  // tables that the Downs make
 	written map[engine.Name]bool          // tables whose rows statements so far may have written
 	any     bool                          // or any table's
+	creates bool                          // an object was made that later statements may name: a type, a function
 	puts    map[int64]map[string]struct{} // tables that a migration's captures go back to
 }
 
@@ -84,6 +85,8 @@ func (m *Migrator) obstacles(ctx context.Context, s *engine.Session, migrations 
 func (c *scout) follow(ctx context.Context, st Statement) {
 	for _, e := range st.Effects {
 		switch {
+		case e.Kind == effects.Create:
+			c.creates = true
 		case e.Kind == effects.CreateTable && e.Define != nil:
 			c.made[strings.ToLower(e.Table.Name)] = e.Define
 		case e.Kind == effects.Opaque:
@@ -133,6 +136,7 @@ func (c *scout) effect(ctx context.Context, mig *Migration, st Statement, e effe
 			return err
 		}
 		switch {
+		case err != nil && c.creates && isClass(err, engine.Syntax): // it names what this rollback makes
 		case err != nil:
 			c.notes = append(c.notes, fmt.Sprintf("%s:%d:%d: whether the rows of %s stand in its way could not be told: %v", mig.File, st.Line, st.Column, t.Name, err))
 		case known && m.Rows > 0:
@@ -179,7 +183,7 @@ func (c *scout) harmless(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if e, ok := engine.AsError(err); ok && (e.Class == engine.ConnectionLost || e.Class == engine.Unreachable) {
+	if isClass(err, engine.ConnectionLost, engine.Unreachable) {
 		return err
 	}
 	return nil
