@@ -277,8 +277,12 @@ func explainStatement(err error) *problem {
 	if !errors.As(err, &statement) {
 		return nil
 	}
-	p := &problem{Message: oneLine(statement.Err.Error()), Exit: exitFailed, Hint: "correct the migration, then: dbrollback up"}
-	if partial := (*migrate.PartialError)(nil); errors.As(err, &partial) && partial.Direction == migrate.Down {
+	p := &problem{Message: oneLine(statement.Err.Error()), Exit: exitFailed, Hint: "correct the file, then run the command again"}
+	switch partial := (*migrate.PartialError)(nil); {
+	case !errors.As(err, &partial):
+	case partial.Direction == migrate.Up:
+		p.Hint = "correct the migration, then: dbrollback up"
+	case partial.Direction == migrate.Down:
 		p.Hint = "correct its Down section, which is read from the file as long as Up stays as it is, then: dbrollback rollback"
 	}
 	for _, known := range []func(error) *problem{explainDecision, explainServer} {
