@@ -125,8 +125,8 @@ func (r *Restorer) since(ctx context.Context, tx engine.Querier, x *restoring, c
 			deleted += fmt.Sprintf(" AND EXISTS (SELECT 1 FROM %s s WHERE s.n = d.n)", s.own(x.companion()))
 		}
 	}
-	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, CASE WHEN %s THEN '%s' ELSE '%s' END FROM %s WHERE %s AND (%s OR NOT (%s) AND %s <> %s)",
-		gone, deletedSince, changedSince, place, all(conditions...), deleted, gone, s.hash(live), s.hash(kept)))
+	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, CASE WHEN %s THEN '%s' ELSE '%s' END FROM %s WHERE %s AND (%s OR NOT (%s) AND %s)",
+		gone, deletedSince, changedSince, place, all(conditions...), deleted, gone, s.differ(live, kept)))
 }
 
 // untouched gives the condition that a statement of the opposite direction did not write the row of an entry d; known is false

@@ -31,6 +31,7 @@ func mysqlFlavour(kind engine.Kind) flavour {
 			return engine.Column{Type: f.Type, Base: f.Type, Portable: true}, nil
 		},
 		text:  mysqlText,
+		apart: mysqlApart,
 		typed: func(c engine.Column) string { return c.Base },
 		from:  func(db *engine.DB, t *engine.Table) string { return db.Quote(t.Name) },
 		size: func(ctx context.Context, q engine.Querier, table string) (int64, error) {

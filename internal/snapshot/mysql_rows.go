@@ -434,7 +434,7 @@ func mysqlReduce(ctx context.Context, c *Capturer, tx engine.Querier, x *capture
 			kept = append(kept, s.image(x.d()+"."+v(i), f))
 			live = append(live, s.image(s.f.value(x.t()+"."+s.q(f.At), f), f))
 		}
-		same = s.hash(kept) + " = " + s.hash(live)
+		same = "NOT (" + s.differ(kept, live) + ")"
 	}
 	queries := []string{
 		fmt.Sprintf("DELETE %[1]s FROM %[2]s AS %[1]s JOIN %[3]s ON %[4]s WHERE %[1]s.op <> 'i' AND %[5]s", x.d(), data, from, on, same),

@@ -235,6 +235,8 @@ func (r *Restorer) backInPlace(ctx context.Context, tx engine.Querier, back []co
 			if _, err := r.stay(ctx, tx, g, empty); err != nil {
 				return err
 			}
+			// What is written between here and the end is looked for, and the proof comes last: no need to go over all rows once more.
+			c.x.anew = !c.fresh && !c.late && len(empty) == len(came) && !r.s.db.Caps.TransactionalDDL && r.alonePut(g, came)
 		}
 		if !c.fresh {
 			for _, i := range empty {

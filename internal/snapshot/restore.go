@@ -84,7 +84,7 @@ type restoring struct {
 	unheld  int64             // of it: rows that the migration inserted and that were changed since, which no captured row stands for
 	wrote   bool              // something of it was put back where it was sealed
 	placed  bool              // all that was gone of it was put back when its place came back
-	anew    bool              // all of it was put back by one rewrite of its table: it is only written again when the proof fails
+	anew    bool              // all of it was put back where its columns were made again: it is only written once more when the proof fails
 	uncount bool              // the rows that this changed are counted with the proof
 	alone   bool              // rows of a table without a key were put into an empty table: whatever stands there is theirs
 	settled bool              // it was put back early, because a constraint needed it

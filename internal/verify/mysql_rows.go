@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/big"
+	"strconv"
 	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
@@ -58,21 +59,31 @@ func (mysql) hashExpr(db *engine.DB, c engine.Column, qualifier string) string {
 	return expr
 }
 
+// mysqlMark is more than the halves of the hashes of all rows that there can be come to.
+const mysqlMark = "1000000000000000000000000000000"
+
 // sum adds up each half of each row's hash; DECIMAL holds the sum of as many 64-bit numbers as there can be
-// rows.
+// rows. Each h is a hash made once more: the servers put its expression wherever it is named. So the rows that have one are counted along with
+// the first half of them, which all together stay below the mark.
 func (mysql) sum(ctx context.Context, q engine.Querier, from string, exprs []string) (Checksum, error) {
 	var c Checksum
 	if len(exprs) == 0 {
 		err := q.QueryRowContext(ctx, "SELECT COUNT(*) FROM "+from).Scan(&c.Rows)
 		return c, err
 	}
-	var hashed int64
 	var high, low string
-	err := q.QueryRowContext(ctx, `SELECT COUNT(*), COUNT(h), COALESCE(SUM(CAST(CONV(LEFT(h, 16), 16, 10) AS UNSIGNED)), 0),
+	err := q.QueryRowContext(ctx, `SELECT COUNT(*), COALESCE(SUM(CAST(CONV(LEFT(h, 16), 16, 10) AS UNSIGNED) + `+mysqlMark+`), 0),
 		COALESCE(SUM(CAST(CONV(SUBSTR(h, 17, 16), 16, 10) AS UNSIGNED)), 0)
-		FROM (SELECT `+mysqlHash(exprs)+` AS h FROM `+from+`) AS hashes`).Scan(&c.Rows, &hashed, &high, &low)
+		FROM (SELECT `+mysqlHash(exprs)+` AS h FROM `+from+`) AS hashes`).Scan(&c.Rows, &high, &low)
 	if err != nil {
 		return c, err
+	}
+	hashed := int64(0)
+	if at := len(high) - len(mysqlMark) + 1; at > 0 {
+		if hashed, err = strconv.ParseInt(high[:at], 10, 64); err != nil {
+			return c, fmt.Errorf("the server's sum %q is no number", high)
+		}
+		high = high[at:]
 	}
 	if hashed != c.Rows { // a text longer than max_allowed_packet
 		return c, fmt.Errorf("the server has no hash for %d rows: raise its max_allowed_packet above the length of the longest row", c.Rows-hashed)

@@ -1,6 +1,7 @@
 package verify_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -138,6 +139,30 @@ func TestMySQLSumOfLongRows(t *testing.T) {
 				t.Errorf("%s and %s have one sum", from, other)
 			}
 			sums[c] = from
+		}
+	})
+}
+
+// TestMySQLSumIsThatOfTheHashes: the sum of a table is that of its rows' hashes, half by half, as captures of older versions have it in their catalog.
+func TestMySQLSumIsThatOfTheHashes(t *testing.T) {
+	t.Parallel()
+	onMySQL(t, func(t *testing.T, dsn string) {
+		testdb.Exec(t, dsn, "CREATE TABLE t (a integer, b varchar(20), c decimal(9,3))", "INSERT INTO t VALUES (1, 'x', 1.5), (NULL, '', 0), (3, NULL, NULL), (3, NULL, NULL)",
+			"INSERT INTO t SELECT a + 7, b, c FROM t", "INSERT INTO t SELECT a + 29, concat(b, 'é'), c - 1 FROM t")
+		db := openDB(t, dsn)
+		exprs := []string{"a", "b", "c"}
+		var high, low uint64
+		hashes := testdb.Query(t, dsn, "SELECT HEX("+verify.RowHash(db, exprs)+") FROM t")
+		for _, h := range hashes {
+			var parts [2]uint64
+			if _, err := fmt.Sscanf(h, "%16X%16X", &parts[0], &parts[1]); err != nil {
+				t.Fatal(err)
+			}
+			high, low = high+parts[0], low+parts[1]
+		}
+		want := verify.Checksum{Rows: 16, Sum: fmt.Sprintf("%016x%016x", high, low)}
+		if got, err := verify.Sum(t.Context(), db, db, "t", exprs); err != nil || got != want || len(hashes) != 16 {
+			t.Errorf("%+v, %v, want %+v", got, err, want)
 		}
 	})
 }
