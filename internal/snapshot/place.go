@@ -563,10 +563,15 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 					}
 					var same []string
 					for i, c := range fk.ParentColumns {
-						if j := slices.IndexFunc(y.Fields, func(f field) bool { return r.s.sameName(f.Name, c) }); j >= 0 {
-							same = append(same, fmt.Sprintf("y.%s = %s", v(j), refs[i]))
-						} else if j := slices.IndexFunc(y.Key, func(f field) bool { return r.s.sameName(f.Name, c) }); j >= 0 {
-							same = append(same, fmt.Sprintf("y.%s = %s", y.old(j), refs[i]))
+						named := func(f field) bool { return r.s.sameName(f.Name, c) }
+						key, value := slices.IndexFunc(y.Key, named), slices.IndexFunc(y.Fields, named)
+						switch {
+						case key >= 0 && (!y.Moved || y.Still): // there is an index on it
+							same = append(same, fmt.Sprintf("y.%s = %s", k(key), refs[i]))
+						case value >= 0:
+							same = append(same, fmt.Sprintf("y.%s = %s", v(value), refs[i]))
+						case key >= 0:
+							same = append(same, fmt.Sprintf("y.%s = %s", y.old(key), refs[i]))
 						}
 					}
 					if len(same) < len(refs) {
