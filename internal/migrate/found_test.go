@@ -235,6 +235,42 @@ func TestUndoneTwice(t *testing.T) {
 	})
 }
 
+// TestColumnMadeAnewBehindAConstraint: what Down captured of a column that Up makes under an old one's name does not go into the old one,
+// when a constraint ahead of that calls for values; the next rollback gives the old one's back.
+func TestColumnMadeAnewBehindAConstraint(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, tee, map[string]string{"00001_change.sql": migration(
+			"CREATE UNIQUE INDEX ti ON t (a);\nALTER TABLE t DROP COLUMN b;\nALTER TABLE t ADD COLUMN b integer DEFAULT 5;",
+			"ALTER TABLE t DROP COLUMN b;\nALTER TABLE t ADD COLUMN b varchar(20);\nDROP INDEX ti;")})
+		for range 3 {
+			f.up()
+			if got := strings.Join(testdb.Query(t, dsn, "SELECT b FROM t ORDER BY id"), " "); got != "5 5 5" {
+				t.Fatalf("up: %s", got)
+			}
+			f.rollback(migrate.RollbackRequest{Steps: 1})
+			if got := f.tee(); got != "2|two|2|b2 5|five|5|b5 8|eight|8|b8" {
+				t.Fatalf("rolled back: %s", got)
+			}
+		}
+	})
+}
+
+// TestParentsBeforeNarrowedColumns: Down's change of a type needs values back early, which point to rows that the migration deleted: those
+// come first.
+func TestParentsBeforeNarrowedColumns(t *testing.T) {
+	t.Parallel()
+	const setup = tee + "CREATE TABLE c (id integer PRIMARY KEY, a integer, pid integer REFERENCES t ON DELETE SET NULL);\nINSERT INTO c VALUES (1, 7, 2), (2, 8, 5), (3, 9, NULL);\n"
+	f := newFixture(t, testdb.Postgres(t), setup, map[string]string{"00001_change.sql": migration(
+		"ALTER TABLE c ALTER COLUMN a TYPE bigint;\nUPDATE c SET a = a + 1;\nDELETE FROM t WHERE id = 2;", "ALTER TABLE c ALTER COLUMN a TYPE integer;")})
+	before := f.dump()
+	for range 2 {
+		f.up()
+		f.rollback(migrate.RollbackRequest{Steps: 1})
+		f.same(before, f.dump(), "after the rollback")
+	}
+}
+
 // TestRebuiltUnderAnotherName: a later migration's Down makes a key anew under a name that the server makes up, and the earlier one
 // is rolled back all the same.
 func TestRebuiltUnderAnotherName(t *testing.T) {

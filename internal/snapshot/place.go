@@ -332,6 +332,9 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 			if err != nil {
 				return err
 			}
+			if r.columnsGo(g, rest) {
+				continue // the values are of a column that is still to be made, under the name of the one that stands there
+			}
 			if len(g.fields) < len(x.Fields) || columnIndex(t, g.name(0)) < 0 || len(rest) > 0 && !r.eases(g, rest[0]) {
 				continue
 			}
@@ -340,6 +343,28 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 		}
 		if len(targets) == 0 {
 			return nil
+		}
+		// Values that point to rows which are not back yet need those first.
+		var first []*restoring
+		for _, g := range targets {
+			first = r.parents(g.x, first, rest)
+		}
+		for _, x := range first { // the nearest first: each goes ahead of those before it
+			t, err := r.inspect(ctx, tx, x.Home)
+			if err != nil {
+				return err
+			}
+			if t == nil || x.Rows == 0 || r.moves(x.Home) || slices.ContainsFunc(targets, func(g *target) bool { return g.x == x }) {
+				continue
+			}
+			g, err := r.aim(x, t, true)
+			if err != nil {
+				return err
+			}
+			if len(g.fields) == len(x.Fields) && !r.columnsGo(g, rest) {
+				g.ahead = true
+				targets, tables = append([]*target{g}, targets...), append(tables, t)
+			}
 		}
 		return r.ready(ctx, tx, distinct(tables), func() error {
 			if err := r.orphans(ctx, tx, targets); err != nil {
@@ -368,6 +393,20 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 			return lift(ctx)
 		})
 	})
+}
+
+// columnsGo tells whether a statement drops a column that values would go back to.
+func (r *Restorer) columnsGo(g *target, rest []effects.Statement) bool {
+	for _, st := range rest {
+		for _, e := range st.Effects {
+			if e.Kind == effects.DropColumn && r.s.sameName(e.Table.Name, g.t.Name.Name) && slices.ContainsFunc(e.Columns, func(n string) bool {
+				return slices.ContainsFunc(g.fields, func(i int) bool { return r.s.sameName(n, r.live(g, i).Name) })
+			}) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // eases tells whether a statement goes better when a capture is back. A change of type wants the values that were captured when the column
