@@ -108,6 +108,29 @@ func (w *work) noted(ctx context.Context, q engine.Querier, op *operation, begun
 	return w.r.m.catalog.rewrite(ctx, q, *op)
 }
 
+// remade lists the columns that the run dropped and made again as something else: what stands in them need not fit what they were.
+func (w *work) remade(ch changes, done int) []verify.Object {
+	var out []verify.Object
+	for _, c := range ch {
+		if c.Before == nil || c.After == nil || c.After.Kind != "column" || c.After.Definition == c.Before.Definition || w.r.m.db.Caps.TransactionalDDL {
+			continue
+		}
+		column := strings.TrimPrefix(c.After.Name, c.After.Table.String()+".")
+		gone, again := false, false
+		for _, st := range w.stmts[:min(done, len(w.stmts))] {
+			for _, e := range st.Effects {
+				if strings.EqualFold(e.Table.Name, c.After.Table.Name) && slices.ContainsFunc(e.Columns, func(n string) bool { return strings.EqualFold(n, column) }) {
+					gone, again = gone || e.Kind == effects.DropColumn, again || gone && e.Kind == effects.AddColumn
+				}
+			}
+		}
+		if again {
+			out = append(out, *c.After)
+		}
+	}
+	return out
+}
+
 // abort takes back the statements that were done: what they made is dropped (with its rows captured), what they
 // destroyed is made again from the definitions and captures of the cut-off run.
 func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, done int, op *operation, begun *opening) error {
@@ -147,7 +170,7 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 		return fmt.Errorf("fingerprint: %w", err)
 	}
 	ch := changed(w.before, now)
-	for _, o := range ch.made() {
+	for _, o := range append(w.remade(ch, done), ch.made()...) {
 		if o.Kind == "table" && w.restorer != nil { // one that lay aside is all that there is of its capture
 			if kept, err := w.restorer.Withdraw(ctx, q, o.Table); err != nil {
 				return err

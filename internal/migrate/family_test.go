@@ -3,6 +3,7 @@ package migrate_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -221,6 +222,32 @@ func TestAbortOfATypeChange(t *testing.T) {
 		c.must("recover --abort")
 		if got := testdb.Query(t, dsn, "SELECT * FROM notes ORDER BY id"); !slices.Equal(got, before) {
 			t.Errorf("rows %v, want %v", got, before)
+		}
+	}, family...)
+}
+
+// TestAbortOfAColumnMadeAgain: a Down that made a column again as another type, with the values that were captured, is taken back: those
+// need not fit the type that it had.
+func TestAbortOfAColumnMadeAgain(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		testdb.Exec(t, dsn, "CREATE TABLE notes (id integer PRIMARY KEY, b varchar(9))", "INSERT INTO notes VALUES (1, 'one'), (2, NULL), (3, '3')")
+		c := newCutter(t, dsn, "-- +goose Up\nALTER TABLE notes DROP COLUMN b;\nALTER TABLE notes ADD COLUMN b integer DEFAULT 5;\n"+
+			"-- +goose Down\nALTER TABLE notes DROP COLUMN b;\nALTER TABLE notes ADD COLUMN b varchar(9);\nUPDATE people SET score = score;\n")
+		before := state(t, dsn)
+		c.must("up")
+		testdb.Exec(t, dsn, "UPDATE notes SET b = 77 WHERE id = 2")
+		written := state(t, dsn)
+		if at, err := c.cutWhere("rollback", beforeIt, func(q string) bool { return strings.HasPrefix(q, "UPDATE people SET score = score") }); err == nil {
+			t.Fatalf("not cut off: %q", at)
+		}
+		c.must("recover --abort")
+		if got := state(t, dsn); got != written {
+			t.Fatalf("taken back:\n%s", testdb.Diff(written, got))
+		}
+		c.must("rollback")
+		if got := state(t, dsn); got != before {
+			t.Errorf("rollback:\n%s", testdb.Diff(before, got))
 		}
 	}, family...)
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -376,7 +377,8 @@ func TestMySQLKept(t *testing.T) {
 					"CREATE TABLE u (n integer); INSERT INTO u VALUES (1), (1); CREATE TABLE keyed (id integer NOT NULL PRIMARY KEY, u integer, FOREIGN KEY (u) REFERENCES keyed (id)); INSERT INTO keyed VALUES (1, 1)")
 				before := b.rows()
 				c := b.up(tc.up)
-				last := c.Captures()[len(c.Captures())-1]
+				captures := slices.DeleteFunc(c.Captures(), func(i snapshot.Info) bool { return i.Kind == snapshot.Rows && i.Rows == 0 }) // keys of rows that give way
+				last := captures[len(captures)-1]
 				if last.Kind != tc.kind {
 					t.Errorf("captured as %s: %+v", last.Kind, last)
 				}
