@@ -54,7 +54,11 @@ func onlyCaptured(statements []Statement) bool {
 func onlyRows(p *Pass) bool {
 	temporary := map[effects.Name]bool{}
 	off := map[string]bool{} // triggers that are switched off for the moment
-	return !p.After.played.defines && !slices.ContainsFunc(p.Migration.Up, func(st Statement) bool {
+	calls := true            // and nothing else that is not understood: what it does is in functions
+	for _, st := range p.Migration.Up {
+		calls = calls && !slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Opaque && callOf(&e) == "" })
+	}
+	return (calls || !p.After.played.defines) && !slices.ContainsFunc(p.Migration.Up, func(st Statement) bool {
 		return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
 			switch e.Kind {
 			case effects.Insert, effects.Upsert, effects.Merge, effects.Replace, effects.Update, effects.Delete, effects.Truncate, effects.Opaque,
