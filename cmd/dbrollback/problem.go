@@ -89,7 +89,7 @@ func explain(ctx context.Context, err error) *problem {
 		return interrupted(err)
 	}
 	p := &problem{Message: oneLine(err.Error()), Exit: exitFailed}
-	for _, known := range []func(error) *problem{explainOwn, explainFolder, explainStatement, explainDecision, explainServer} {
+	for _, known := range []func(error) *problem{explainOwn, explainFolder, explainRepair, explainStatement, explainDecision, explainServer} {
 		if k := known(err); k != nil {
 			p = k
 			break
@@ -190,18 +190,6 @@ func explainDecision(err error) *problem {
 		}
 		return p
 	}
-	var unfit *migrate.UnfitError
-	if errors.As(err, &unfit) {
-		p := &problem{Message: oneLine(unfit.Err.Error()), Exit: exitConflict, Details: []string{"in: " + firstWords(unfit.SQL, 200)},
-			Hint: fmt.Sprintf("rows of now break what was there before migration %d, which is to be made again: delete or change them, then: dbrollback rollback", unfit.Version)}
-		if unfit.Direction == migrate.Up {
-			p.Hint = fmt.Sprintf("rows of now break what migration %d had made: delete or change them, then: dbrollback up", unfit.Version)
-		}
-		if cause := explainServer(unfit.Err); cause != nil {
-			p.Message = cause.Message
-		}
-		return p
-	}
 	var conflict *snapshot.ConflictError
 	if errors.As(err, &conflict) {
 		return &problem{Message: oneLine(conflict.Error()), Exit: exitConflict, Details: conflictLines(conflict.Conflicts),
@@ -289,8 +277,12 @@ func explainStatement(err error) *problem {
 	if !errors.As(err, &statement) {
 		return nil
 	}
-	p := &problem{Message: oneLine(statement.Err.Error()), Exit: exitFailed, Hint: "correct the migration, then: dbrollback up"}
-	if partial := (*migrate.PartialError)(nil); errors.As(err, &partial) && partial.Direction == migrate.Down {
+	p := &problem{Message: oneLine(statement.Err.Error()), Exit: exitFailed, Hint: "correct the file, then run the command again"}
+	switch partial := (*migrate.PartialError)(nil); {
+	case !errors.As(err, &partial):
+	case partial.Direction == migrate.Up:
+		p.Hint = "correct the migration, then: dbrollback up"
+	case partial.Direction == migrate.Down:
 		p.Hint = "correct its Down section, which is read from the file as long as Up stays as it is, then: dbrollback rollback"
 	}
 	for _, known := range []func(error) *problem{explainDecision, explainServer} {
@@ -304,6 +296,23 @@ func explainStatement(err error) *problem {
 		p.Details = append(p.Details, "in: "+s)
 	}
 	return p.at(statement.File, statement.Line, statement.Column)
+}
+
+func explainRepair(err error) *problem {
+	var repair *migrate.RepairError
+	if !errors.As(err, &repair) {
+		return nil
+	}
+	p := &problem{Message: oneLine(repair.Err.Error()), Exit: exitFailed}
+	if cause := explainServer(repair.Err); cause != nil {
+		p = cause
+	}
+	p.Details = append(p.Details, fmt.Sprintf("in what %s of migration %d left out: %s", repair.Direction, repair.Version, firstWords(repair.SQL, 200)))
+	if e, ok := engine.AsError(repair.Err); ok && e.Class == engine.Constraint {
+		p.Exit = exitConflict
+		p.Hint = "rows of now break it: delete or change them, then: dbrollback " + map[migrate.Direction]string{migrate.Up: "up", migrate.Down: "rollback"}[repair.Direction]
+	}
+	return p
 }
 
 // classHints say what to do about a server's error when the server itself does not.

@@ -45,6 +45,7 @@ type Error struct {
 	Message  string
 	Hint     string // what to do, "" when there is nothing to say
 	Taken    bool   // of Constraint: a unique value is there already
+	Missing  bool   // of Syntax: a table, column, view or routine that it names is not there
 	Position int    // characters from the start of the SQL text, counted from 1; 0 when unknown
 	Err      error  // the driver's
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -61,6 +62,7 @@ var mysqlAnswers = map[uint16]mysqlAnswer{
 	3750: {Unknown, hintPrimKey}, 1173: {Unknown, hintPrimKey},
 	1785: {Unknown, "the table is not InnoDB's, and this server keeps such ones out of everything that belongs together: ALTER TABLE … ENGINE = InnoDB, in a migration before this one"},
 	1235: {Unsupported, ""},
+	1356: {Syntax, "a view that it reads is broken: mend that one, or leave it out"},
 	4161: {Syntax, "a type that this server does not know"},
 }
 
@@ -72,11 +74,14 @@ func mysqlError(e *mysql.MySQLError, err error) *Error {
 		switch e.Number {
 		case 1062, 1557, 1586, 1761, 1762:
 			out.Taken = true
+		case 1356:
+			out.Missing = true
 		}
 		return out
 	}
 	switch string(e.SQLState[:2]) {
 	case "42":
+		out.Missing = slices.Contains([]uint16{1054, 1146, 1305}, e.Number)
 		out.Class = Syntax
 	case "22", "23":
 		out.Class = Constraint

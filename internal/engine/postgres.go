@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -213,12 +214,13 @@ func gone(code string) bool {
 }
 
 func (postgres) home(ctx context.Context, q Querier) error {
-	var exists, usable, create bool
+	var exists, usable, create, untouched bool
 	var role, database string
 	err := q.QueryRowContext(ctx, `SELECT n.oid IS NOT NULL, coalesce(has_schema_privilege(n.oid, 'USAGE, CREATE'), false),
-		has_database_privilege(current_database(), 'CREATE'), current_user::text, current_database()::text
+		has_database_privilege(current_database(), 'CREATE'), current_user::text, current_database()::text,
+		coalesce(pg_get_userbyid(n.nspowner) = current_user AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid), false)
 		FROM (VALUES (1)) one LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = $1`, home).
-		Scan(&exists, &usable, &create, &role, &database)
+		Scan(&exists, &usable, &create, &role, &database, &untouched)
 	if err != nil {
 		return fmt.Errorf("look for schema %s: %w", home, err)
 	}
@@ -227,6 +229,8 @@ func (postgres) home(ctx context.Context, q Querier) error {
 	case exists && !usable:
 		return &Error{Class: Privilege, Message: fmt.Sprintf("role %s may not use schema %s", role, home),
 			Hint: fmt.Sprintf("GRANT USAGE, CREATE ON SCHEMA %s TO %s;", home, ident(role))}
+	case untouched: // an administrator made it for us just now
+		return closeHome(ctx, q)
 	case exists:
 		return nil
 	case !create:
@@ -234,9 +238,26 @@ func (postgres) home(ctx context.Context, q Querier) error {
 			Hint: fmt.Sprintf("GRANT CREATE ON DATABASE %s TO %s; or, as an administrator: CREATE SCHEMA %s AUTHORIZATION %s;",
 				ident(database), ident(role), home, ident(role))}
 	}
-	_, err = q.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+home+"; REVOKE ALL ON SCHEMA "+home+" FROM PUBLIC")
+	_, err = q.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+home)
 	if err != nil {
 		return fmt.Errorf("create schema %s: %w", home, err)
+	}
+	return closeHome(ctx, q)
+}
+
+// closeHome takes from everybody but the owner what ALTER DEFAULT PRIVILEGES gave them when our schema was made: the same
+// privileges let them read each table in it, and what is out of reach is not read.
+func closeHome(ctx context.Context, q Querier) error {
+	var revoke string
+	err := q.QueryRowContext(ctx, `SELECT coalesce(string_agg('REVOKE ALL ON SCHEMA '||quote_ident(n.nspname)||' FROM '||
+			CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END||' CASCADE', '; '), '')
+		FROM pg_catalog.pg_namespace n, LATERAL (SELECT DISTINCT grantee FROM aclexplode(n.nspacl)) a
+		WHERE n.nspname = $1 AND a.grantee <> n.nspowner`, home).Scan(&revoke)
+	if err == nil && revoke != "" {
+		_, err = q.ExecContext(ctx, revoke)
+	}
+	if err != nil {
+		return fmt.Errorf("keep others out of schema %s: %w", home, err)
 	}
 	return nil
 }
@@ -288,6 +309,40 @@ func (postgres) inspect(ctx context.Context, q Querier, n Name, shallow bool) (*
 	return r.table(), nil
 }
 
+// Ourselves makes the session act as the role that it had at login, whatever role it took on since.
+func (db *DB) Ourselves(ctx context.Context, q Querier) error {
+	if db.Kind != Postgres {
+		return nil
+	}
+	if _, err := q.ExecContext(ctx, "SET role TO DEFAULT"); err != nil {
+		return fmt.Errorf("take on our own role: %w", err)
+	}
+	return nil
+}
+
+// denied is what the server says of a missing right, in English; in other languages there is no hint.
+var denied = regexp.MustCompile(`^permission denied for (schema|table|sequence|function|database|tablespace|language|view|type) (.+)$`)
+
+// lacking says what to do about a missing right, by the server's message.
+func lacking(message string) string {
+	if m := denied.FindStringSubmatch(message); m != nil {
+		kind, right := strings.ToUpper(m[1]), "ALL"
+		switch kind {
+		case "SCHEMA":
+			right = "USAGE, CREATE"
+		case "TABLESPACE", "DATABASE":
+			right = "CREATE"
+		case "VIEW":
+			kind = "TABLE"
+		}
+		return fmt.Sprintf("as its owner or an administrator: GRANT %s ON %s %s TO the role that this ran as", right, kind, (&DB{Kind: Postgres}).Ident(m[2]))
+	}
+	if strings.HasPrefix(message, "must be owner of ") {
+		return "run migrations as the owner, or GRANT the owner's role to the one of the URL"
+	}
+	return ""
+}
+
 // postgresError classifies a server's answer by its SQLSTATE.
 func postgresError(pg *pgconn.PgError, err error) *Error {
 	e := &Error{Class: Unknown, Message: pg.Message, Hint: pg.Hint, Position: int(pg.Position), Err: err}
@@ -307,6 +362,9 @@ func postgresError(pg *pgconn.PgError, err error) *Error {
 		}
 	case code == "42501":
 		e.Class = Privilege
+		if e.Hint == "" {
+			e.Hint = lacking(pg.Message)
+		}
 	case code == "25006":
 		e.Class = ReadOnly
 		e.Hint = "connect to a writable server (the primary)"
@@ -331,6 +389,7 @@ func postgresError(pg *pgconn.PgError, err error) *Error {
 		e.Taken = code == "23505" || code == "23P01"
 	case strings.HasPrefix(code, "42"):
 		e.Class = Syntax
+		e.Missing = slices.Contains([]string{"42P01", "42703", "42704", "42883"}, code)
 	}
 	e.Message = Redact(e.Message)
 	return e

@@ -95,7 +95,7 @@ func constrains(p *Pass) {
 	default:
 		return
 	}
-	if !p.existing(e.Table) || kind == "primary key" || p.onlyNew(e.Table, columns) {
+	if !p.existing(e.Table) || kind == "primary key" || p.onlyNew(e.Table, columns) || p.Model.object(p.Model.materialized(e.Table)) != nil { // nobody writes to one
 		return
 	}
 	p.Report("the previous release may write what this "+kind+" on "+p.show(e.Table)+" forbids", "")

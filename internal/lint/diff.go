@@ -302,6 +302,10 @@ func (d *differ) column(b *Table, bc, mc, ac *Column, entity string) {
 	if bc.Identity != ac.Identity && !bc.Serial && !ac.Serial {
 		add("identity", onOff(bc.Identity), onOff(ac.Identity), mc != nil && mc.Identity == ac.Identity)
 	}
+	if bc.Serial && ac.Serial && mc != nil && mc.Serial && dialect == effects.Postgres && !d.after.strayed && mc.sequenceType() == ac.sequenceType() && ac.sequenceType() != bc.sequenceType() {
+		name := effects.Name{Schema: b.Name.Schema, Name: serialSequence(b.Name.Name, bc.Name)}
+		add("type of the sequence", bc.sequenceType(), ac.sequenceType(), true, "ALTER SEQUENCE "+d.name(name)+" AS "+bc.sequenceType())
+	}
 	if !sameText(dialect, bc.OnUpdate, ac.OnUpdate) {
 		add("ON UPDATE", bc.OnUpdate, ac.OnUpdate, mc != nil && mc.OnUpdate == ac.OnUpdate)
 	}

@@ -87,6 +87,7 @@ func TestBordersPostgres(t *testing.T) {
 			{"type of this migration", pg, base, "CREATE TYPE x AS ENUM ('a'); DROP TYPE x;", "SELECT 1;", ""},
 		},
 		"BC": {
+			{"unique index on a materialized view", pg, base + "CREATE MATERIALIZED VIEW mv AS SELECT id FROM users;", "CREATE UNIQUE INDEX u ON mv (id);", "SELECT 1;", ""},
 			{"foreign key on a new column", pg, base, "ALTER TABLE posts ADD COLUMN u bigint REFERENCES users (id); ALTER TABLE posts ADD CONSTRAINT f FOREIGN KEY (u) REFERENCES users (id);", "SELECT 1;", ""},
 			{"constraint on a new table", pg, base, "CREATE TABLE n (a int PRIMARY KEY); ALTER TABLE n ADD CONSTRAINT c CHECK (a > 0);", "SELECT 1;", ""},
 			{"default dropped and set", pg, "CREATE TABLE t (id int PRIMARY KEY, a int DEFAULT 1);", "ALTER TABLE t ALTER a DROP DEFAULT; ALTER TABLE t ALTER a SET DEFAULT 2;", "SELECT 1;", ""},
@@ -94,6 +95,8 @@ func TestBordersPostgres(t *testing.T) {
 			{"serial needs no default", pg, base, "ALTER TABLE users ADD COLUMN s serial NOT NULL;", "SELECT 1;", ""},
 		},
 		"LK10": {
+			{"index on a new materialized view", pg, base, "CREATE MATERIALIZED VIEW mv AS SELECT id FROM users; CREATE INDEX ON mv (id);", "SELECT 1;", ""},
+			{"index on a materialized view", pg, base + "CREATE MATERIALIZED VIEW mv AS SELECT id FROM users;", "CREATE INDEX ON mv (id);", "SELECT 1;", "LK101 mv"},
 			{"index on a new table", pg, base, "CREATE TABLE n (a int PRIMARY KEY, b int); CREATE INDEX ON n (b);", "SELECT 1;", ""},
 			{"widening of text", pg, base, "ALTER TABLE users ALTER name TYPE varchar(40);", "SELECT 1;", ""},
 			{"not null that is already", pg, base, "ALTER TABLE users ALTER e SET NOT NULL;", "SELECT 1;", ""},

@@ -43,7 +43,7 @@ func canonical(d effects.Dialect, text string) string {
 // sameText compares two expressions or queries. The server writes them in its own way, and a Down is often copied
 // from what it prints: what may be the same counts as the same.
 func sameText(d effects.Dialect, a, b string) bool {
-	if canonical(d, a) == canonical(d, b) {
+	if a == b || canonical(d, a) == canonical(d, b) {
 		return true
 	}
 	if (a == "") != (b == "") {
@@ -150,6 +150,9 @@ func sameDefault(d effects.Dialect, a, b *Column) bool {
 	if a.Serial || b.Serial {
 		return a.Serial == b.Serial || strings.Contains(strings.ToLower(a.Default+b.Default), "nextval")
 	}
+	if a.Default == b.Default {
+		return true
+	}
 	x, y := value(d, a.Default), value(d, b.Default)
 	if x == y || len(effects.Tokens(d, x)) > 1 && len(effects.Tokens(d, y)) > 1 && sameText(d, a.Default, b.Default) {
 		return true
@@ -166,7 +169,7 @@ var mysqlTypes = map[string]string{"integer": "int", "numeric": "decimal", "dec"
 
 // sameType compares two types as the dialect writes them.
 func sameType(d effects.Dialect, a, b string) bool {
-	return typeName(d, a) == typeName(d, b)
+	return a == b || typeName(d, a) == typeName(d, b)
 }
 
 func typeName(d effects.Dialect, s string) string {
@@ -197,7 +200,7 @@ func typeName(d effects.Dialect, s string) string {
 func (m *Model) sameConstraint(a, b *Constraint) bool {
 	return a.Kind == b.Kind && sameNames(a.Columns, b.Columns, a.Kind) && m.key(a.Parent) == m.key(b.Parent) &&
 		m.parentColumns(a) == m.parentColumns(b) && action(m.dialect, a.OnDelete) == action(m.dialect, b.OnDelete) && action(m.dialect, a.OnUpdate) == action(m.dialect, b.OnUpdate) &&
-		sameText(m.dialect, unqualified(m.dialect, a.Expression), unqualified(m.dialect, b.Expression)) && a.Deferrable == b.Deferrable && a.Deferred == b.Deferred &&
+		(a.Expression == b.Expression || sameText(m.dialect, unqualified(m.dialect, a.Expression), unqualified(m.dialect, b.Expression))) && a.Deferrable == b.Deferrable && a.Deferred == b.Deferred &&
 		a.NullsNotDistinct == b.NullsNotDistinct && a.NotEnforced == b.NotEnforced
 }
 
@@ -283,7 +286,7 @@ func method(s string) string {
 
 func sameTexts(d effects.Dialect, a, b []string) bool {
 	return slices.EqualFunc(a, b, func(x, y string) bool {
-		return strings.EqualFold(x, y) || sameExpression(d, x, y)
+		return x == y || strings.EqualFold(x, y) || sameExpression(d, x, y)
 	})
 }
 

@@ -22,6 +22,8 @@ type Model struct {
 	// mentioned are the words of opaque statements: things so called may exist or not.
 	mentioned map[string]bool
 	played    *played // what a migration does to this layer; nil in the base
+
+	strayed bool // a sequence that cannot be told to be some column's got another type
 }
 
 // objectKey names an object that is no table. Table is set where names are unique within a table only.
@@ -67,7 +69,8 @@ type Table struct {
 // Column is a column of the model.
 type Column struct {
 	effects.ColumnDef
-	Comment string
+	Comment  string
+	Sequence string // of a serial column: the type of its sequence, where that is not the column's
 }
 
 // Constraint is a constraint of the model.

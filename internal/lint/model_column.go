@@ -120,6 +120,9 @@ func (m *Model) alterType(t *Table, c *Column, e *effects.Effect) {
 		return
 	}
 	if d.Type != "" {
+		if c.Serial {
+			c.Sequence = c.sequenceType() // which stays
+		}
 		c.Type = d.Type
 		c.Collation = d.Collation
 		m.rework(t, c.Name)

@@ -45,6 +45,11 @@ func (m *Model) keyOf(o effects.Object, table effects.Name) objectKey {
 	return k
 }
 
+// materialized is the key of a materialized view, which statements name as if it were a table.
+func (m *Model) materialized(n effects.Name) objectKey {
+	return objectKey{kind: "materialized view", name: m.key(n)}
+}
+
 // inSchema: the kinds that lie in a schema.
 func inSchema(kind string) bool {
 	switch kind {
@@ -199,6 +204,7 @@ func (m *Model) alter(e *effects.Effect) {
 		if f := m.findObject(e.Object.Kind, e.Object.Name); f != nil {
 			k = *f
 		} else {
+			m.alterSequence(e)
 			return
 		}
 	}
@@ -249,6 +255,9 @@ func (m *Model) drop(e *effects.Effect) {
 		m.dropConstraint(m.edit(e.Table), e.Object.Name.Name, e)
 		return
 	}
+	if e.Object.Kind == "sequence" && e.Cascade && m.dialect == effects.Postgres {
+		m.dropSequenceUsers(e.Object.Name)
+	}
 	k := m.keyOf(e.Object, e.Table)
 	if m.object(k) == nil {
 		f := m.findObject(e.Object.Kind, e.Object.Name)
@@ -259,6 +268,86 @@ func (m *Model) drop(e *effects.Effect) {
 		k = *f
 	}
 	m.removeObject(k, e)
+}
+
+// dropSequenceUsers: the defaults that take their values from a sequence go with it.
+func (m *Model) dropSequenceUsers(n effects.Name) {
+	for _, t := range m.allTables() {
+		for _, c := range slices.Clone(t.Columns) {
+			if c.Serial && serialSequence(t.Name.Name, c.Name) == n.Name || strings.Contains(c.Default, "nextval") && readsText(m.dialect, c.Default, n.Name) {
+				m.changeColumn(m.edit(t.Name), c.Name, &effects.Effect{Kind: effects.DropDefault})
+			}
+		}
+	}
+}
+
+// serialSequence is the name that PostgreSQL gives to the sequence of a serial column: of the longer one of the two names as much as
+// has to go is cut off.
+func serialSequence(table, column string) string {
+	a, b := len(table), len(column)
+	for a+b > 63-len("__seq") {
+		if a > b {
+			a--
+		} else {
+			b--
+		}
+	}
+	return table[:a] + "_" + column[:b] + "_seq"
+}
+
+// readsText says whether the strings of an expression name a relation: nextval('s'), nextval('public.s'::regclass).
+func readsText(d effects.Dialect, expression, name string) bool {
+	return slices.ContainsFunc(stringsIn(d, expression), func(s string) bool {
+		return strings.Trim(s[strings.LastIndexByte(s, '.')+1:], `"`) == name
+	})
+}
+
+// alterSequence follows ALTER SEQUENCE … AS type of a serial column's sequence.
+func (m *Model) alterSequence(e *effects.Effect) {
+	if e.Object.Kind != "sequence" || m.dialect != effects.Postgres || m.played.current == nil {
+		return
+	}
+	kind := ""
+	tokens := effects.Tokens(m.dialect, m.played.current.SQL)
+	for i := 0; i+1 < len(tokens); i++ {
+		if tokens[i].Kind == effects.Word && tokens[i].Text == "as" {
+			kind = integerType(tokens[i+1].Text)
+		}
+	}
+	if kind == "" {
+		return
+	}
+	for _, t := range m.allTables() {
+		for _, c := range t.Columns {
+			if c.Serial && serialSequence(t.Name.Name, c.Name) == e.Object.Name.Name && (e.Object.Name.Schema == "" || e.Object.Name.Schema == t.Name.Schema) {
+				m.edit(t.Name).column(c.Name).Sequence = kind
+				m.touch(m.childEntity("column", t.Name, c.Name))
+				return
+			}
+		}
+	}
+	m.strayed = true
+}
+
+// sequenceType is the type of a serial column's sequence.
+func (c *Column) sequenceType() string {
+	if c.Sequence != "" {
+		return c.Sequence
+	}
+	return integerType(strings.ToLower(c.Type))
+}
+
+// integerType is the one name of a type of whole numbers.
+func integerType(name string) string {
+	switch name {
+	case "int2":
+		return "smallint"
+	case "int", "int4":
+		return "integer"
+	case "int8":
+		return "bigint"
+	}
+	return name
 }
 
 // arguments counts those of a function: how their types are written is left aside.

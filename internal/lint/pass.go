@@ -184,6 +184,9 @@ func (p *Pass) existing(n effects.Name) bool {
 	if n.Name == "" {
 		return false
 	}
+	if p.Model.objects[p.Model.materialized(n)] != nil {
+		return false
+	}
 	t := p.Model.Table(n)
 	if t == nil {
 		return !p.Model.wasDropped(p.Model.key(n))

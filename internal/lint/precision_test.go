@@ -19,6 +19,19 @@ var right = []struct {
 		"CREATE TABLE t (id int PRIMARY KEY, at timestamp(6) NULL DEFAULT NULL);",
 		"ALTER TABLE t ALTER COLUMN at TYPE timestamptz(6), ALTER COLUMN at SET DEFAULT NULL;",
 		"ALTER TABLE t ALTER COLUMN at TYPE timestamp(6), ALTER COLUMN at SET DEFAULT NULL;"},
+	{"the sequence of a serial column is gone, and its default with it", effects.Postgres,
+		"CREATE TABLE a_table_whose_name_is_rather_long_for_one (id int PRIMARY KEY, and_a_column_just_as_long bigserial, n serial);\n" +
+			"DROP SEQUENCE a_table_whose_name_is_rather_long_and_a_column_just_as_long_seq CASCADE;\nDROP SEQUENCE public.a_table_whose_name_is_rather_long_for_one_n_seq CASCADE;",
+		"DROP TABLE a_table_whose_name_is_rather_long_for_one;",
+		"CREATE TABLE a_table_whose_name_is_rather_long_for_one (id int PRIMARY KEY, and_a_column_just_as_long bigint NOT NULL, n int NOT NULL);"},
+	{"the sequence of a serial column follows it, and comes back", effects.Postgres, "CREATE TABLE t (id serial PRIMARY KEY, n smallserial);",
+		"ALTER SEQUENCE t_id_seq AS bigint;\nALTER TABLE t ALTER COLUMN id TYPE bigint, ALTER COLUMN n TYPE int;",
+		"ALTER TABLE t ALTER COLUMN n TYPE smallint, ALTER COLUMN id TYPE integer;\nALTER SEQUENCE t_id_seq AS integer;"},
+	{"the sequence of a serial column under another name", effects.Postgres, "CREATE TABLE o (id serial PRIMARY KEY);\nALTER TABLE o RENAME TO t;",
+		"ALTER SEQUENCE o_id_seq RENAME TO t_id_seq;\nALTER SEQUENCE t_id_seq AS bigint;\nALTER TABLE t ALTER COLUMN id TYPE bigint;",
+		"ALTER SEQUENCE t_id_seq RENAME TO o_id_seq;\nALTER SEQUENCE o_id_seq AS integer;\nALTER TABLE t ALTER COLUMN id TYPE integer;"},
+	{"triggers that are off while rows are written", effects.Postgres, "CREATE TABLE t (id int PRIMARY KEY, v text);",
+		"ALTER TABLE t DISABLE TRIGGER a, DISABLE TRIGGER b;\nUPDATE t SET v = 'x';\nALTER TABLE t ENABLE TRIGGER a, ENABLE TRIGGER b;", ""},
 	{"partitions go with their table", effects.Postgres, "CREATE TABLE other (id int);",
 		"CREATE TABLE t (d date NOT NULL) PARTITION BY RANGE (d);\nCREATE TABLE t_25 PARTITION OF t FOR VALUES FROM ('2025-01-01') TO ('2026-01-01') PARTITION BY RANGE (d);\n" +
 			"CREATE TABLE t_25_1 PARTITION OF t_25 FOR VALUES FROM ('2025-01-01') TO ('2025-02-01');",
@@ -77,6 +90,10 @@ var right = []struct {
 var amiss = []struct {
 	name, base, up, down, want string
 }{
+	{"the sequence of a serial column", "CREATE TABLE t (id serial PRIMARY KEY);", "ALTER SEQUENCE public.t_id_seq AS bigint;\nALTER TABLE t ALTER COLUMN id TYPE bigint;",
+		"ALTER TABLE t ALTER COLUMN id TYPE integer;", "RV002 Down leaves the type of the sequence of column t.id changed: it was integer, it stays bigint"},
+	{"a trigger that stays off", "CREATE TABLE t (id int PRIMARY KEY, v text);", "ALTER TABLE t DISABLE TRIGGER a;\nUPDATE t SET v = 'x';", "",
+		"RV001 the Down section is empty: this migration cannot be undone"},
 	{"a comma forgotten between two values", "CREATE TYPE e AS ENUM ('a', 'b');",
 		"ALTER TYPE e RENAME TO e_old;\nCREATE TYPE e AS ENUM ('a', 'b', 'c');\nDROP TYPE e_old;",
 		"ALTER TYPE e RENAME TO e_old;\nCREATE TYPE e AS ENUM ('a'\n'b');\nDROP TYPE e_old;",

@@ -3,6 +3,7 @@ package lint
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -52,6 +53,7 @@ func onlyCaptured(statements []Statement) bool {
 // onlyRows says whether Up changes rows and, as far as anybody can tell, nothing else.
 func onlyRows(p *Pass) bool {
 	temporary := map[effects.Name]bool{}
+	off := map[string]bool{} // triggers that are switched off for the moment
 	return !p.After.played.defines && !slices.ContainsFunc(p.Migration.Up, func(st Statement) bool {
 		return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
 			switch e.Kind {
@@ -62,10 +64,26 @@ func onlyRows(p *Pass) bool {
 				temporary[e.Table] = e.Temporary
 			case effects.DropTable:
 				return !temporary[e.Table]
+			case effects.AlterTable:
+				word, trigger := switchesTrigger(&e)
+				trigger += " on " + p.show(e.Table)
+				if word == "disable" || off[trigger] {
+					off[trigger] = word == "disable"
+					return false
+				}
 			}
 			return !e.Temporary && !isRestart(&e)
 		})
-	})
+	}) && !slices.Contains(slices.Collect(maps.Values(off)), true)
+}
+
+// switchesTrigger reads ALTER TABLE … DISABLE TRIGGER name, or ENABLE.
+func switchesTrigger(e *effects.Effect) (word, trigger string) {
+	words := strings.Fields(e.Detail)
+	if len(words) != 3 || !strings.EqualFold(words[1], "trigger") {
+		return "", ""
+	}
+	return strings.ToLower(words[0]), strings.ToLower(words[2])
 }
 
 // inVain says whether all of Up is about tables that the model knows and leaves them as they were: what is to be dropped is not

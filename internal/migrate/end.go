@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -43,6 +44,7 @@ func (w *work) end(ctx context.Context, g ground) error {
 	}
 	if w.undo != nil {
 		want, have := expected(w.undo, w.before, after)
+		maps.DeleteFunc(want, func(key string, _ verify.Object) bool { return w.r.isBroken(key) })
 		if d := material(verify.Diff(want, have)); len(d) > 0 {
 			if dir == Down && !w.r.allowDrift {
 				return &DriftError{Version: w.mig.Version, When: "after", Differences: d}
@@ -115,11 +117,12 @@ func (w *work) repair(ctx context.Context, tx engine.Querier, which func(verify.
 	want := filter(w.undo.side(false), which)
 	for _, stmt := range slices.Concat(verify.Repair(want, filter(w.undo.among(now, false), which)), w.leftDefaults(filter(now, which))) {
 		_, err := tx.ExecContext(ctx, stmt)
-		if isClass(err, engine.Constraint) {
-			return &UnfitError{Version: w.mig.Version, Direction: w.r.dir, SQL: stmt, Err: err}
+		if view, is := w.brokenView(want, stmt, err); is {
+			w.r.postpone(view)
+			continue
 		}
 		if err != nil {
-			return fmt.Errorf("put back what %s of migration %d left out (%s): %w", w.r.dir, w.mig.Version, headline(stmt), err)
+			return &RepairError{Version: w.mig.Version, Direction: w.r.dir, SQL: stmt, Err: err}
 		}
 		w.capturer.Stale()
 	}

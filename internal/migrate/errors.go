@@ -76,19 +76,20 @@ func (e *StatementError) Error() string {
 
 func (e *StatementError) Unwrap() error { return e.Err }
 
-// UnfitError says that rows of now break what the run that is undone took away, and which therefore cannot be made again.
-type UnfitError struct {
+// RepairError says that the server refused to make again what the run that is undone took away, and its undoing left out.
+// Of class Constraint: rows of now break it.
+type RepairError struct {
 	Version   int64
 	Direction Direction
-	SQL       string // the statement that makes it again
+	SQL       string
 	Err       error
 }
 
-func (e *UnfitError) Error() string {
-	return fmt.Sprintf("rows of now break what was there before migration %d (%s): %v", e.Version, headline(e.SQL), e.Err)
+func (e *RepairError) Error() string {
+	return fmt.Sprintf("put back what %s of migration %d left out (%s): %v", e.Direction, e.Version, headline(e.SQL), e.Err)
 }
 
-func (e *UnfitError) Unwrap() error { return e.Err }
+func (e *RepairError) Unwrap() error { return e.Err }
 
 // isClass tells whether a server's answer is of one of some classes.
 func isClass(err error, classes ...engine.Class) bool {

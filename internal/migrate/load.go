@@ -231,7 +231,12 @@ func (s *source) read(ctx context.Context, version int64) (*unparsed, error) {
 // unreadable says why goose cannot take a file apart, and where, when that can be told.
 func (s *source) unreadable(m *Migration, err error) error {
 	if !errors.Is(err, bufio.ErrTooLong) {
-		return &StatementError{File: m.File, Line: 1, Column: 1, Err: err}
+		e := &StatementError{File: m.File, Line: 1, Column: 1, Err: err}
+		if line, why := misplaced(m.Text); why != "" {
+			e.Err = errors.New(why)
+			e.File, e.Line, e.Column = s.place(m.Name, line, 1)
+		}
+		return e
 	}
 	longest, at := 0, 1
 	for n, line := range strings.Split(m.Text, "\n") {
@@ -242,6 +247,51 @@ func (s *source) unreadable(m *Migration, err error) error {
 	e := &StatementError{Err: fmt.Errorf("the line has %d bytes, more than goose reads; break it into several lines", longest)}
 	e.File, e.Line, e.Column = s.place(m.Name, at, 1)
 	return e
+}
+
+// misplaced looks for what goose most often stumbles over: SQL ahead of the first section, or a section whose last statement has no
+// semicolon at its end; why is "" when it is something else.
+func misplaced(text string) (line int, why string) {
+	section, block, open := "", false, 0 // open is the line of a statement that has not ended
+	for n, l := range strings.Split(text, "\n") {
+		l = strings.TrimSpace(l)
+		if rest, ok := strings.CutPrefix(l, "--"); ok || l == "" {
+			switch mark := strings.ToLower(strings.Join(strings.Fields(rest), " ")); mark {
+			case "+goose up", "+goose down":
+				if open > 0 {
+					return open, "the last statement of " + section + " does not end: put a semicolon behind it"
+				}
+				if section == "" && mark == "+goose down" {
+					return n + 1, "the Down section stands first: goose reads -- +goose Up ahead of it"
+				}
+				section = strings.ToUpper(mark[7:8]) + mark[8:]
+			case "+goose statementbegin":
+				block = true
+			case "+goose statementend":
+				block = false
+			}
+			continue
+		}
+		switch {
+		case section == "":
+			return n + 1, "SQL ahead of -- +goose Up: move it behind that line"
+		case block:
+		case strings.HasSuffix(beforeComment(l), ";"):
+			open = 0
+		case open == 0:
+			open = n + 1
+		}
+	}
+	if open > 0 {
+		return open, "the last statement of " + section + " does not end: put a semicolon behind it"
+	}
+	return 0, ""
+}
+
+// beforeComment is a line without the comment at its end, as goose sees it.
+func beforeComment(line string) string {
+	line, _, _ = strings.Cut(line, "--")
+	return strings.TrimSpace(line)
 }
 
 // downMark is the line of a goose file on which its Down section begins.

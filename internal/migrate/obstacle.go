@@ -136,7 +136,7 @@ func (c *scout) effect(ctx context.Context, mig *Migration, st Statement, e effe
 			return err
 		}
 		switch {
-		case err != nil && c.creates && isClass(err, engine.Syntax): // it names what this rollback makes
+		case err != nil && (c.creates || len(c.made) > 0) && isClass(err, engine.Syntax): // it names what this rollback makes
 		case err != nil:
 			c.notes = append(c.notes, fmt.Sprintf("%s:%d:%d: whether the rows of %s stand in its way could not be told: %v", mig.File, st.Line, st.Column, t.Name, err))
 		case known && m.Rows > 0:

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/migrate"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/testdb"
@@ -283,8 +284,8 @@ func TestForgottenConstraintBroken(t *testing.T) {
 		f.up()
 		f.exec("INSERT INTO orders VALUES (20, 99, 1)")
 		_, err := f.open().Rollback(t.Context(), migrate.RollbackRequest{To: 0})
-		var unfit *migrate.UnfitError
-		if !errors.As(err, &unfit) || !strings.Contains(unfit.SQL, "to_people") || unfit.Version != 1 {
+		var repair *migrate.RepairError
+		if e, _ := engine.AsError(err); !errors.As(err, &repair) || !strings.Contains(repair.SQL, "to_people") || e.Class != engine.Constraint {
 			t.Fatalf("the rollback over a row without a parent: %v", err)
 		}
 		f.exec("DELETE FROM orders WHERE id = 20")

@@ -4,23 +4,46 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing/fstest"
 
+	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/verify"
 )
 
+// mostAside is how many trials with captures run at once: what they wait for is the server, which has other processors.
+const mostAside = 2
+
 // captured runs a migration up and rolls it back as `up` and `rollback` would, with captures, on a copy of the trunk
-// that has the rows of the trial, and says what did not come back; "" when everything did.
-func (p *prover) captured(ctx context.Context, m *Migration, t *trial, mo mode) (why string, err error) {
-	err = p.copied(ctx, func(c *trunk) error {
-		why, err = p.runCaptured(ctx, c, m, t, mo)
-		return err
-	})
-	if !p.o.Scratch.Copies() { // the catalog of captures is in it now
-		err = errors.Join(err, p.dropTwin())
+// that has the rows of the trial, and tells say what did not come back; "" when everything did. Where the server copies
+// databases it goes on beside what comes next, until the end of the proof.
+func (p *prover) captured(ctx context.Context, m *Migration, t *trial, mo mode, say func(why string)) error {
+	try := func(c *trunk) error {
+		why, err := p.runCaptured(ctx, c, m, t, mo)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.File, err)
+		}
+		say(why)
+		return nil
 	}
-	return why, err
+	if !p.o.Scratch.Copies() {
+		return errors.Join(p.copied(ctx, try), p.cleanTwin(ctx, m, t.before))
+	}
+	if p.o.AllowExternal || slices.ContainsFunc(slices.Concat(m.Up, m.Down), touchesServer) {
+		return p.copied(ctx, try) // what it does beyond its database is the next one's, too
+	}
+	c, err := p.trunk.copy(ctx)
+	if err != nil {
+		return err
+	}
+	p.aside.Go(func() error { return errors.Join(try(c), c.close()) })
+	return nil
+}
+
+// touchesServer tells of a statement that it may change what databases share.
+func touchesServer(st Statement) bool {
+	return st.Opaque() || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.External || beyond[e.Object.Kind] })
 }
 
 func (p *prover) runCaptured(ctx context.Context, c *trunk, m *Migration, t *trial, mo mode) (string, error) {

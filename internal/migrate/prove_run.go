@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/verify"
@@ -24,15 +26,19 @@ type prover struct {
 	trunk   *trunk
 	twin    twin
 	applied []*Migration // to the trunk
+	current *Migration   // that is judged
 	empty   verify.Fingerprint
 	state   verify.Fingerprint // of all of the trunk as it is; nil when not known
 	watched bool               // there are event triggers
 	failed  []string           // files whose Up did not apply
+	aside   errgroup.Group     // trials with captures, each on a copy of its own, while the next migrations are judged
 	report  *ProofReport
 }
 
 func newProver(o ProveOptions) *prover {
-	return &prover{o: o, dialect: effects.Dialect(o.Scratch.Kind()), report: &ProofReport{Version: 1, Migrations: []*Proof{}}}
+	p := &prover{o: o, dialect: effects.Dialect(o.Scratch.Kind()), report: &ProofReport{Version: 1, Migrations: []*Proof{}}}
+	p.aside.SetLimit(mostAside)
+	return p
 }
 
 func (p *prover) prove(ctx context.Context) (_ *ProofReport, err error) {
@@ -44,7 +50,7 @@ func (p *prover) prove(ctx context.Context) (_ *ProofReport, err error) {
 	if p.trunk, err = newTrunk(ctx, p.o.Scratch, ""); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, p.dropTwin(), p.trunk.close()) }()
+	defer func() { err = errors.Join(err, p.aside.Wait(), p.dropTwin(), p.trunk.close()) }()
 	if err := p.know(ctx); err != nil {
 		return nil, err
 	}
@@ -69,6 +75,9 @@ func (p *prover) prove(ctx context.Context) (_ *ProofReport, err error) {
 			return p.report, err
 		}
 	}
+	if err := p.aside.Wait(); err != nil {
+		return p.report, err
+	}
 	p.report.Seconds = time.Since(start).Seconds()
 	return p.report, nil
 }
@@ -86,6 +95,7 @@ func (p *prover) know(ctx context.Context) error {
 // migration judges one migration and brings the trunk to where its Up leads. The result is nil for one that is
 // only applied, and applies.
 func (p *prover) migration(ctx context.Context, m *Migration) (*Proof, error) {
+	p.current = m
 	proof := &Proof{Version: m.Version, File: m.File, Line: downLine(m), Differences: []verify.Difference{}, Accepted: accepted(m)}
 	if m.DownFile != m.File {
 		proof.DownFile = m.DownFile
@@ -200,15 +210,12 @@ func (p *prover) judgeData(ctx context.Context, m *Migration, t *trial, proof *P
 		proof.WithCapture, proof.CaptureReason = notRestored, "rollback stops where its Down fails"
 		return nil
 	}
-	var err error
-	if proof.CaptureReason, err = p.captured(ctx, m, t, mo); err != nil {
-		return err
-	}
-	proof.WithCapture = Restored
-	if proof.CaptureReason != "" {
-		proof.WithCapture = notRestored
-	}
-	return nil
+	return p.captured(ctx, m, t, mo, func(why string) {
+		proof.WithCapture, proof.CaptureReason = Restored, why
+		if why != "" {
+			proof.WithCapture = notRestored
+		}
+	})
 }
 
 // upFails ends the judgement of a migration that does not apply; those behind it are judged without it.

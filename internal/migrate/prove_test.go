@@ -237,3 +237,24 @@ func TestProveRefuses(t *testing.T) {
 		})
 	}
 }
+
+// An index that a foreign key brought along goes when another one takes its place: a copy of the table made from its definition
+// would keep it.
+func TestProveImplicitIndexes(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		report := prove(t, dsn, migrate.ProveOptions{},
+			migration("CREATE TABLE p (id int PRIMARY KEY);\nCREATE TABLE c (id int PRIMARY KEY, p int NOT NULL, at int);", "DROP TABLE c;\nDROP TABLE p;"),
+			migration("ALTER TABLE c ADD CONSTRAINT c_of_p FOREIGN KEY (p) REFERENCES p (id);\nALTER TABLE c ADD COLUMN e int;", "ALTER TABLE c DROP COLUMN e;\nALTER TABLE nosuch DROP COLUMN e;"),
+			migration("CREATE TABLE other (id int PRIMARY KEY);", "DROP TABLE other;"),
+			migration("CREATE INDEX both_of ON c (p, at);", "DROP INDEX both_of ON c;"),
+			migration("ALTER TABLE c ADD COLUMN f int;", "ALTER TABLE c DROP COLUMN f;"))
+		var got []string
+		for _, p := range report.Migrations {
+			got = append(got, string(p.Verdict))
+		}
+		if want := []string{"ok", "down-fails", "ok", "down-fails", "ok"}; !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}, testdb.OnMySQL, testdb.OnMariaDB)
+}

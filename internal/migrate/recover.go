@@ -98,6 +98,7 @@ func (r *runner) recover(ctx context.Context, c cutOff, abort bool) error {
 		return err
 	}
 	r.finish(w, time.Since(start))
+	r.brokenViews(ctx)
 	return nil
 }
 

@@ -35,6 +35,7 @@ type runner struct {
 	wait            time.Duration                 // for locks, in all; see briefly
 	known           map[int64]bool                // versions that had a record when the run began
 	recorded        *bool                         // there are journals of tables; nil when that was not asked yet
+	broken          []verify.Object               // views for the end of the run; see brokenViews
 	plain           map[engine.Name]*verify.Plain // tables as the last additive migration left them, by the name in its text
 }
 
@@ -230,7 +231,18 @@ func (w *work) inTransaction(ctx context.Context, tx *sql.Tx) error {
 			return err
 		}
 	}
+	if slices.ContainsFunc(w.stmts, switches) {
+		// What follows is ours and goose's, and the next migration begins as this one did.
+		if err := w.r.m.db.Ourselves(ctx, tx); err != nil {
+			return err
+		}
+	}
 	return w.end(ctx, ground{tx: tx})
+}
+
+// switches tells whether a statement may leave the session as another role than it found it.
+func switches(st Statement) bool {
+	return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Session })
 }
 
 // begin looks at what is there before the first statement.

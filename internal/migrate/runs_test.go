@@ -171,8 +171,11 @@ func TestAnotherRoleCannotReadCaptures(t *testing.T) {
 		f := newFixture(t, dsn, people, map[string]string{
 			"00001_a.sql": migration("ALTER TABLE people DROP COLUMN note;", "ALTER TABLE people ADD COLUMN note varchar(200) DEFAULT 'none';"),
 		})
+		role, name := testdb.Role(t, dsn)
+		for _, to := range []string{"PUBLIC", `"` + name + `"`} { // what is made from here on is theirs to read, except ours
+			testdb.Exec(t, dsn, "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO "+to, "ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO "+to)
+		}
 		f.up()
-		role, _ := testdb.Role(t, dsn)
 		for _, q := range []string{"SELECT count(*) FROM dbrollback.state_snapshots", "SELECT count(*) FROM dbrollback.dbrollback_migrations"} {
 			var n int
 			if err := testdb.Open(t, role).QueryRow(q).Scan(&n); err == nil || !strings.Contains(err.Error(), "permission denied") {

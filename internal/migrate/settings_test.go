@@ -47,6 +47,11 @@ func TestServerSettings(t *testing.T) {
 			refused(u.String(), engine.Unsupported, "binlog_format")
 			testdb.Exec(t, s.DSN, "SET GLOBAL read_only = 1")
 			refused(s.DSN, engine.ReadOnly, "read_only")
+			if x.name == "mysql" {
+				testdb.Exec(t, s.DSN, "SET GLOBAL super_read_only = 1")
+				refused(s.DSN, engine.ReadOnly, "read_only")
+				testdb.Exec(t, s.DSN, "SET GLOBAL super_read_only = 0")
+			}
 			testdb.Exec(t, s.DSN, "SET GLOBAL read_only = 0")
 
 			c.must("up")

@@ -152,6 +152,7 @@ func (r *runner) each(ctx context.Context, versions []int64) error {
 		return err
 	}
 	defer back()
+	defer r.brokenViews(ctx)
 	for _, v := range versions {
 		if err := r.migrate(ctx, v); err != nil {
 			r.res.Verified = false

@@ -250,7 +250,13 @@ func (r *Restorer) hold(ctx context.Context, tx engine.Querier, g *target) error
 // from what somebody else writes in between.
 func (r *Restorer) holdRows(ctx context.Context, tx engine.Querier, g *target, rest []effects.Statement) error {
 	c, x := r.capturer, g.x
-	if c == nil || r.s.db.Caps.TransactionalDDL || c.watching == nil || !x.placed || len(x.Key) == 0 || x.Rows == 0 || !r.touchedBy(x.Home, rest) {
+	if c == nil || r.s.db.Caps.TransactionalDDL || c.watching == nil || len(x.Key) == 0 || x.Rows == 0 {
+		return nil
+	}
+	if !x.placed || !r.touchedBy(x.Home, rest) {
+		if x.wrote { // what was sealed on the way here looks otherwise by now
+			x.moving = nil
+		}
 		return nil
 	}
 	m := *x.capture

@@ -196,13 +196,13 @@ func (r *Restorer) updating(g *target, fields []int, conflicts bool, at string) 
 	} else if x.work { // a row that the application put there is not the one that was captured
 		conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s w WHERE w.n = d.n AND w.reason = '%s')", s.own(x.conflicts()), insertedSince))
 	}
-	return s.update(s.f.from(s.db, g.t), "t", r.unstamped(g, sets), r.source(x), all(conditions...))
+	return s.update(s.f.from(s.db, g.t), "t", s.unstamped(g.t, sets), r.source(x), all(conditions...))
 }
 
 // unstamped adds the columns that an UPDATE of others would change by itself, ON UPDATE CURRENT_TIMESTAMP: they stay as they are.
-func (r *Restorer) unstamped(g *target, sets [][2]string) [][2]string {
-	for _, c := range g.t.Columns {
-		name := r.s.q(c.Name)
+func (s *Store) unstamped(t *engine.Table, sets [][2]string) [][2]string {
+	for _, c := range t.Columns {
+		name := s.q(c.Name)
 		if c.OnUpdate && !slices.ContainsFunc(sets, func(set [2]string) bool { return set[0] == name }) {
 			sets = append(sets, [2]string{name, "t." + name})
 		}
@@ -225,11 +225,14 @@ func (r *Restorer) unmove(ctx context.Context, tx engine.Querier, g *target) (in
 		sets = append(sets, [2]string{s.q(now.Name), s.f.back("d."+o(i), f, now)})
 		same = append(same, fmt.Sprintf("d.%s = d.%s", o(i), k(i)))
 	}
-	query := s.update(s.f.from(s.db, g.t), "t", r.unstamped(g, sets), s.own(x.data())+" d", all(s.on(x.capture, g.t, "t", "d", g.name, k), "d.op = 'u'", "NOT ("+all(same...)+")", r.free(x)))
+	query := s.update(s.f.from(s.db, g.t), "t", s.unstamped(g.t, sets), s.own(x.data())+" d", all(s.on(x.capture, g.t, "t", "d", g.name, k), "d.op = 'u'", "NOT ("+all(same...)+")", r.free(x)))
 	if slices.ContainsFunc(columns, func(c engine.Column) bool { return c.Identity == "always" }) { // no need to lock readers out for nothing
 		if some, err := number(ctx, tx, "look for moved keys", fmt.Sprintf("SELECT count(*) FROM %s d WHERE %s", s.own(x.data()), all("d.op = 'u'", "NOT ("+all(same...)+")"))); err != nil || some == 0 {
 			return 0, err
 		}
+	}
+	if err := r.carry(ctx, tx, g, all("d.op = 'u'", "NOT ("+all(same...)+")")); err != nil {
+		return 0, err
 	}
 	again, err := r.giveWay(ctx, tx, g.t, columns)
 	if err != nil {

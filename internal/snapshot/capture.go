@@ -101,6 +101,13 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	if c.track.origin == nil {
 		return run()
 	}
+	c.track.replaced = nil
+	for _, x := range c.replaced() {
+		c.track.replaced = append(c.track.replaced, x.Home)
+	}
+	if err := c.arrivals(ctx, tx, n, st.Effects); err != nil {
+		return err
+	}
 	p, err := c.planned(ctx, look, st, run)
 	if err != nil {
 		return err
@@ -392,7 +399,7 @@ func (c *Capturer) describe(ctx context.Context, tx engine.Querier, n int, a *ac
 		detail: detail{Home: c.track.home(t), Identity: identity(t), At: t.Name, Shape: t, Refill: c.refill},
 		live:   t, events: a.events, reduce: a.reduce, chain: a.chain, named: a.named, parts: a.partitions, trail: a.trail, each: a.each,
 	}
-	x.Info.Table = x.Home.String()
+	x.Info.Table, x.New = x.Home.String(), a.newcomers
 	x.Location = c.s.db.Own(x.data()).String()
 	x.Ops = a.observed() || a.reduce || a.named != nil
 	key := c.key(a)
@@ -574,6 +581,11 @@ func (c *Capturer) settle(ctx context.Context, tx engine.Querier, x *capture) er
 	case x.reduce || x.named != nil && x.named.cascade:
 		if err := c.reduce(ctx, tx, x); err != nil {
 			return err
+		}
+		if x.New { // what became of other rows is told by the capture of the table whose place it has
+			if _, err := exec(ctx, tx, "reduce the capture of "+x.At.String(), "DELETE FROM "+c.s.own(x.data())+" WHERE op <> 'i'"); err != nil {
+				return err
+			}
 		}
 	case x.named != nil:
 	case x.events == (events{}):

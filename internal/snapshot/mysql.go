@@ -51,6 +51,7 @@ func mysqlFlavour(kind engine.Kind) flavour {
 		yes:        "1",
 		lasting:    true,
 		joined:     true,
+		detached:   true,
 		concat:     func(parts []string) string { return "concat(" + list(parts) + ")" },
 		choose: func(ctx context.Context, c *Capturer, tx engine.Querier, p *plan) error {
 			return c.choose(ctx, tx, p, maria)

@@ -23,6 +23,18 @@ type come struct {
 // find it there. rest are the statements still to come: a table that one of them inserts into waits until after that
 // one, because rows that are there already would be in its way.
 func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects.Statement) error {
+	if slices.ContainsFunc(r.statements, switches) {
+		return r.s.pinned(ctx, tx, func() error { return r.place(ctx, tx, rest) })
+	}
+	return r.place(ctx, tx, rest)
+}
+
+// switches tells whether a statement may change who we are: our tables are ours alone.
+func switches(st effects.Statement) bool {
+	return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Session })
+}
+
+func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.Statement) error {
 	if err := r.takeNames(ctx, tx); err != nil {
 		return err
 	}
@@ -80,6 +92,9 @@ func (r *Restorer) Place(ctx context.Context, tx engine.Querier, rest ...effects
 		}
 		if !c.fresh && len(x.Key) == 0 && r.loosened(t.Name, rest) {
 			continue // whole rows go back, and a constraint of Up's stands in their way
+		}
+		if !c.fresh && len(x.Key) == 0 && r.wider(x, t) {
+			continue // whole rows go back, and what stands beside the captured columns would go with those of now
 		}
 		if c.fresh && (r.alien(x, t) || r.renames(x, t, rest)) {
 			continue
@@ -265,6 +280,14 @@ func (r *Restorer) complete(g *target) bool {
 	return len(g.fields) == len(g.x.Fields) && !slices.ContainsFunc(g.fields, func(i int) bool {
 		now := r.live(g, i)
 		return g.x.Fields[i].Seal == "" && !r.made(g.t, &now)
+	})
+}
+
+// wider tells whether a table that was there all along has columns that were not captured and that this run did not make: a
+// statement still to come may read them, or capture them.
+func (r *Restorer) wider(x *restoring, t *engine.Table) bool {
+	return !r.s.db.Caps.TransactionalDDL && slices.ContainsFunc(t.Columns, func(col engine.Column) bool {
+		return !col.Generated && !r.made(t, &col) && !slices.ContainsFunc(x.Fields, func(f field) bool { return r.s.sameName(r.column(t, f.Name), col.Name) })
 	})
 }
 
@@ -551,8 +574,8 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 					}
 					cond := []string{all(same...)}
 					if !y.Whole {
-						cond = append(cond, "y.op = 'u'", fmt.Sprintf("EXISTS (SELECT 1 FROM %s m WHERE %s)", s.db.Quote(parent.Name),
-							s.on(y.capture, parent, "m", "y", func(i int) string { return r.column(parent, y.Key[i].Name) }, k)))
+						cond = append(cond, "y.op = 'u'", fmt.Sprintf("EXISTS (SELECT 1 FROM %s m, %s w WHERE w.n = y.n AND %s)", s.db.Quote(parent.Name), s.endKeys(y.capture),
+							s.on(y.capture, parent, "m", "w", func(i int) string { return r.column(parent, y.Key[i].Name) }, k)))
 					}
 					if y.Ops {
 						cond = append(cond, "y.op <> 'i'")

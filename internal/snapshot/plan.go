@@ -38,6 +38,7 @@ type action struct {
 	twice      bool // the statement does several things to the table
 	each       bool // observed: row by row, because the table has heirs
 	trail      bool // of a table that the migration made: where its rows go
+	newcomers  bool // of such a table, in the place of a captured one: the keys of rows that are put into it
 }
 
 func (a *action) observed() bool { return a.events != (events{}) }

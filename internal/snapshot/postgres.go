@@ -174,7 +174,6 @@ func (d postgresDialect) shapes(ctx context.Context, q engine.Querier) (shapes, 
 
 // pins are the settings that values as text and the visibility of rows depend on.
 var pins = [][2]string{
-	{"role", "none"},        // who we are, whatever role the migration took on
 	{"row_security", "off"}, // fail rather than see a part of the rows
 	{"DateStyle", "ISO, MDY"},
 	{"IntervalStyle", "postgres"},
@@ -190,11 +189,12 @@ func (d postgresDialect) pin(ctx context.Context, q engine.Querier) (func(contex
 	for _, p := range pins {
 		reads = append(reads, "current_setting('"+p[0]+"')")
 	}
-	was := make([]string, len(pins))
-	into := make([]any, len(pins))
+	was, role := make([]string, len(pins)), ""
+	into := make([]any, len(pins), len(pins)+1)
 	for i := range was {
 		into[i] = &was[i]
 	}
+	reads, into = append(reads, "current_setting('role')"), append(into, &role)
 	if err := q.QueryRowContext(ctx, "SELECT "+list(reads)).Scan(into...); err != nil {
 		return nil, fmt.Errorf("read settings: %w", err)
 	}
@@ -216,10 +216,22 @@ func (d postgresDialect) pin(ctx context.Context, q engine.Querier) (func(contex
 		}
 		return nil
 	}
+	if role != "none" { // we work as who we were at login, whatever role the migration took on
+		if _, err := q.ExecContext(ctx, "SET LOCAL role TO DEFAULT"); err != nil {
+			return nil, fmt.Errorf("take on our own role: %w", err)
+		}
+	}
 	if err := set(ctx, func(i int) string { return pins[i][1] }); err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context) error { return set(ctx, func(i int) string { return was[i] }) }, nil
+	return func(ctx context.Context) error {
+		if role != "none" {
+			if _, err := q.ExecContext(ctx, "SELECT set_config('role', $1::text, true)", role); err != nil {
+				return fmt.Errorf("take on the migration's role: %w", err)
+			}
+		}
+		return set(ctx, func(i int) string { return was[i] })
+	}, nil
 }
 
 func postgresSequences(ctx context.Context, q engine.Querier, s *Store, t *engine.Table) ([]sequence, error) {

@@ -104,7 +104,7 @@ func (r *Restorer) renumber(ctx context.Context, tx engine.Querier, g *target, q
 	if i < 0 || r.bare || len(left) > 10_000 {
 		return 0, false, nil
 	}
-	sets := r.unstamped(g, [][2]string{{s.q(r.live(g, g.fields[i]).Name), "0"}})
+	sets := s.unstamped(g.t, [][2]string{{s.q(r.live(g, g.fields[i]).Name), "0"}})
 	on := s.on(x.capture, g.t, "t", "d", g.name, x.goal)
 	if _, err := exec(ctx, tx, "put back values of "+x.Home.String(), "SAVEPOINT dbrollback_renumber"); err != nil {
 		return 0, false, err

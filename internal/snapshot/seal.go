@@ -69,6 +69,9 @@ func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) err
 						return fmt.Errorf("seal the capture of %s: %w", x.Home, err)
 					}
 				}
+				if err := c.come(ctx, tx, x); err != nil {
+					return fmt.Errorf("capture what was inserted into %s: %w", x.Home, err)
+				}
 				if err := c.s.measure(ctx, tx, x); err != nil {
 					return fmt.Errorf("seal the capture of %s: %w", x.Home, err)
 				}

@@ -56,6 +56,7 @@ type flavour struct {
 	overriding string                   // of an INSERT that writes identity columns
 	timestamp  string                   // type of a moment
 	hash       string                   // type of a hash
+	detached   bool                     // shield switches foreign keys off: they carry no changed key on
 	locks      func(strong bool) string // the lock of dialect.lock by its name; "" where nothing is said about it
 	consistent string                   // makes the transaction look at one moment; "" where it does, or cannot
 	// store gives the type a value of the column is kept as, and whether it is kept as text.

@@ -56,6 +56,8 @@ type tracker struct {
 	columns []madeColumn
 	stands  map[string]engine.Name // by the name that a table had: the one that it was given instead
 	began   []engine.Name          // all tables, when the migration began
+	// replaced: what tables were called then that are captured whole; another one may stand in their place by now.
+	replaced []engine.Name
 	// names: by the name that a table had in the beginning, in small letters, and by that of its column: what the column is called
 	// now, be it in a table that was made in the place of the first; "" when it was dropped. What is not there kept its name.
 	names map[string]map[string]string

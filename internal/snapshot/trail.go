@@ -16,7 +16,11 @@ import (
 
 // trails plans to write down which keys a statement moves in a table that the migration made.
 func (p *planner) trails(t *engine.Table, e effects.Effect) {
-	if !p.s.db.Caps.TransactionalDDL || len(t.Keys) == 0 || t.Kind != "table" || len(t.Children) > 0 ||
+	if !p.s.db.Caps.TransactionalDDL {
+		p.arrives(t, e)
+		return
+	}
+	if len(t.Keys) == 0 || t.Kind != "table" || len(t.Children) > 0 ||
 		e.Kind != effects.Update && e.Kind != effects.Upsert && e.Kind != effects.Merge {
 		return
 	}

@@ -1,0 +1,43 @@
+package migrate_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/testdb"
+)
+
+// Rows that the application wrote after a migration that moved keys go on pointing to the rows that they pointed to when these get
+// their keys back, also where each key is then another row's.
+func TestLaterRowsFollowKeys(t *testing.T) {
+	t.Parallel()
+	schema := `CREATE TABLE parents (id integer PRIMARY KEY, name varchar(20) NOT NULL);
+CREATE TABLE kids (id integer PRIMARY KEY, parent_id integer, note varchar(20), FOREIGN KEY (parent_id) REFERENCES parents (id) ON UPDATE CASCADE);
+INSERT INTO parents VALUES (1, 'Ada'), (2, 'Bob'), (3, 'Cid');
+INSERT INTO kids VALUES (10, 1, 'of Ada'), (11, 1, 'of Ada'), (12, 3, 'of Cid'), (13, NULL, 'of none')`
+	for name, up := range map[string]string{
+		"elsewhere":     "UPDATE parents SET id = id + 100;",
+		"one further":   "UPDATE parents SET id = id + 100;\nUPDATE parents SET id = id - 99;",
+		"some of them":  "UPDATE parents SET id = 7 WHERE id = 3;",
+		"by one script": "UPDATE parents SET id = 50 WHERE id = 1;\nUPDATE parents SET id = 1 WHERE id = 2;\nUPDATE parents SET id = 2 WHERE id = 50;",
+	} {
+		t.Run(name, func(t *testing.T) {
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				f := newFixture(t, dsn, schema, map[string]string{"00001_x.sql": migration(up, "SELECT 1;")})
+				f.up()
+				f.exec(`INSERT INTO kids SELECT 20 + p.id, p.id, 'of ` + `' FROM parents p`)
+				f.exec("UPDATE kids SET note = 'new' WHERE id IN (11, 12)")
+				names := "SELECT k.id, p.name, k.note FROM kids k LEFT JOIN parents p ON p.id = k.parent_id ORDER BY p.name, k.id"
+				before := strings.Join(testdb.Query(t, dsn, names), "\n")
+				f.rollback(migrate.RollbackRequest{To: 0})
+				if after := strings.Join(testdb.Query(t, dsn, names), "\n"); after != before {
+					t.Errorf("kids with the names of their parents, before\n%s\nafter\n%s", before, after)
+				}
+				if got := strings.Join(testdb.Query(t, dsn, "SELECT id, name FROM parents ORDER BY id"), " "); !strings.Contains(got, "1") || strings.Index(got, "Ada") > strings.Index(got, "Bob") || strings.Index(got, "Bob") > strings.Index(got, "Cid") {
+					t.Errorf("parents: %s", got)
+				}
+			}, testdb.OnPostgres, testdb.OnMySQL, testdb.OnMariaDB) // embedded SQLite has foreign keys off
+		})
+	}
+}

@@ -1,0 +1,157 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// Rows that the migration itself put into a table that it made in the place of one that was captured are not to stay when that one
+// comes back. Where all is one transaction they are found in the end, by their keys. Where others write between the statements, what is
+// there in the end may be theirs: there each statement that puts rows into such a table says which ones, and so does the rename that
+// gives a table with rows the name of a captured one.
+
+// replaced are the tables in whose place another one may stand by now.
+func (c *Capturer) replaced() []*capture {
+	return slices.DeleteFunc(slices.Clone(c.captures), func(x *capture) bool {
+		return x.Kind != Table && x.Kind != Kept || x.Emptied || x.Ops || len(x.Key) == 0
+	})
+}
+
+// arrives plans to note the keys of rows that a statement puts into a table that the migration made in the place of a captured one.
+func (p *planner) arrives(t *engine.Table, e effects.Effect) {
+	if len(t.Keys) == 0 || t.Kind != "table" && t.Kind != "partitioned" || !slices.ContainsFunc(p.track.replaced, func(n engine.Name) bool { return n == p.track.home(t) }) {
+		return
+	}
+	switch e.Kind {
+	case effects.Insert, effects.Upsert, effects.Replace, effects.Merge:
+	case effects.Update:
+		if len(e.Columns) > 0 && !slices.ContainsFunc(t.Keys[0].Columns, func(k string) bool {
+			return slices.ContainsFunc(e.Columns, func(c string) bool { return p.sameColumn(c, k) })
+		}) {
+			return
+		}
+	default:
+		return
+	}
+	if !slices.ContainsFunc(p.plan.actions, func(a *action) bool { return a.table.Name == t.Name }) {
+		p.plan.actions = append(p.plan.actions, &action{kind: Rows, table: t, events: events{insert: true}, newcomers: true, reason: "made anew"})
+	}
+}
+
+// arrivals notes the keys of the rows of a table that is about to get the name of a captured one, as far as that one had none of them.
+// They are sealed before others know the table by that name.
+func (c *Capturer) arrivals(ctx context.Context, tx engine.Querier, n int, es []effects.Effect) error {
+	if c.s.db.Caps.TransactionalDDL {
+		return nil
+	}
+	for _, e := range es {
+		if e.Kind != effects.RenameTable {
+			continue
+		}
+		t, err := c.named(ctx, e)
+		if err != nil || t == nil {
+			return err
+		}
+		home := engine.Name{Name: e.NewName.Name}
+		if began, ok := c.track.beganAs(home.Name); ok {
+			home = began
+		}
+		for _, x := range slices.Backward(c.replaced()) {
+			if !c.s.sameName(x.Home.Name, home.Name) || !c.knownAlike(x, t) {
+				continue
+			}
+			if err := c.arrive(ctx, tx, n, x, t); err != nil {
+				return fmt.Errorf("capture what was inserted into %s: %w", x.Home, err)
+			}
+			break
+		}
+	}
+	return nil
+}
+
+// named is the table that an effect renames, when the migration made it and its rows have keys.
+func (c *Capturer) named(ctx context.Context, e effects.Effect) (*engine.Table, error) {
+	p := &planner{s: c.s, q: c.s.db, track: c.track, tables: map[engine.Name]*engine.Table{}}
+	t, err := p.inspect(ctx, engine.Name(e.Table))
+	if err != nil || t == nil || t.Kind != "table" && t.Kind != "partitioned" || !c.track.made(t) || len(t.Keys) == 0 {
+		return nil, err
+	}
+	return t, nil
+}
+
+// knownAlike tells whether rows of a table are known by the key of a captured one.
+func (c *Capturer) knownAlike(x *capture, t *engine.Table) bool {
+	if len(t.Keys[0].Columns) != len(x.Key) {
+		return false
+	}
+	for i, f := range x.Key {
+		j := columnIndex(t, f.Name)
+		if j < 0 || !c.s.sameName(t.Keys[0].Columns[i], f.Name) {
+			return false
+		}
+		if decl, text := c.s.f.store(t.Columns[j]); decl != f.Decl || text != f.Text {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *Capturer) arrive(ctx context.Context, tx engine.Querier, n int, x *capture, t *engine.Table) error {
+	y, err := c.prepare(ctx, tx, n, &action{kind: Rows, table: t, reduce: true, keysOnly: true, newcomers: true, reason: "made anew"})
+	if err != nil {
+		return err
+	}
+	var keys, values, mine, theirs, same []string
+	for i, f := range y.Key {
+		keys, values = append(keys, k(i)), append(values, c.s.f.value("t."+c.s.q(f.At), f))
+		mine, theirs = append(mine, "t."+c.s.q(f.At)), append(theirs, "u."+c.s.q(f.At))
+		same = append(same, "u."+c.s.q(f.At)+" = d."+c.s.q(x.Key[i].At))
+	}
+	if x.Kind != Kept { // a kept table has its own columns, and its own index
+		same = []string{c.s.on(x, t, "u", "d", func(i int) string { return y.Key[i].At }, k)}
+	}
+	from := c.s.f.from(c.s.db, t)
+	return c.s.pinned(ctx, tx, func() error {
+		y.Rows, err = exec(ctx, tx, "compare keys", fmt.Sprintf("INSERT INTO %s (op, %s) SELECT 'i', %s FROM %s t WHERE (%s) NOT IN (SELECT %s FROM %s d JOIN %s u ON %s)",
+			c.s.own(y.data()), list(keys), list(values), from, list(mine), list(theirs), c.s.own(x.data()), from, all(same...)))
+		if err != nil {
+			return err
+		}
+		if y.Rows == 0 {
+			return c.s.drop(ctx, tx, "drop an empty capture", c.s.own(y.data()))
+		}
+		y.Home = t.Name // where they stand now
+		if err := c.record(ctx, tx, y); err != nil {
+			return err
+		}
+		if err := c.seal(ctx, tx, len(c.captures)-1, y, nil); err != nil {
+			return err
+		}
+		y.Home, y.Info.Table, y.Identity, y.Seal.After = x.Home, x.Info.Table, identity(&engine.Table{Name: x.Home, Engine: t.Engine}), n-1
+		return c.s.finish(ctx, tx, y)
+	})
+}
+
+// come takes out of the newcomers of a table those that have the key of a row that was captured: they give way to that one.
+func (c *Capturer) come(ctx context.Context, tx engine.Querier, y *capture) error {
+	if !y.New || c.s.db.Caps.TransactionalDDL {
+		return nil
+	}
+	for _, x := range c.replaced() {
+		if x.Home != y.Home || x.Kind == Kept || !slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Name == b.Name && a.Decl == b.Decl }) {
+			continue
+		}
+		var on []string
+		for i := range y.Key {
+			on = append(on, fmt.Sprintf("y.%[1]s = d.%[1]s", k(i)))
+		}
+		if _, err := exec(ctx, tx, "compare keys", fmt.Sprintf("DELETE y FROM %s d JOIN %s y ON %s", c.s.own(x.data()), c.s.own(y.data()), all(on...))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
