@@ -41,3 +41,30 @@ INSERT INTO kids VALUES (10, 1, 'of Ada'), (11, 1, 'of Ada'), (12, 3, 'of Cid'),
 		})
 	}
 }
+
+// Triggers of a table to which foreign keys with actions point get out of the way of rows that come back, and are as before after.
+func TestTriggersBesideActions(t *testing.T) {
+	t.Parallel()
+	for _, action := range []string{"ON UPDATE CASCADE", "ON DELETE SET NULL", "ON DELETE CASCADE"} {
+		t.Run(action, func(t *testing.T) {
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				schema := `CREATE TABLE seen (id integer AUTO_INCREMENT PRIMARY KEY, what varchar(40));
+CREATE TABLE parents (id integer PRIMARY KEY, name varchar(20) NOT NULL);
+CREATE TABLE kids (id integer PRIMARY KEY, parent_id integer, FOREIGN KEY (parent_id) REFERENCES parents (id) ` + action + `);
+INSERT INTO parents VALUES (1, 'Ada'), (2, 'Bob'), (3, 'Cid');
+INSERT INTO kids VALUES (10, 1), (12, 3);
+CREATE TRIGGER added AFTER INSERT ON parents FOR EACH ROW INSERT INTO seen (what) VALUES (concat('added ', NEW.name));
+CREATE TRIGGER changed AFTER UPDATE ON parents FOR EACH ROW INSERT INTO seen (what) VALUES (concat('changed ', OLD.name, ' ', NEW.name))`
+				f := newFixture(t, dsn, schema, map[string]string{"00001_x.sql": migration("UPDATE parents SET name = 'x';\nDELETE FROM parents WHERE id = 2;", "SELECT 1;")})
+				before := f.dump()
+				f.up()
+				f.rollback(migrate.RollbackRequest{To: 0})
+				f.same(before, f.dump(), "after the rollback")
+				f.exec("UPDATE parents SET name = 'Dan' WHERE id = 2")
+				if got := testdb.Query(t, dsn, "SELECT what FROM seen"); len(got) != 1 || got[0] != "changed Bob Dan" {
+					t.Errorf("the triggers saw %q", got)
+				}
+			}, testdb.OnMySQL, testdb.OnMariaDB)
+		})
+	}
+}
