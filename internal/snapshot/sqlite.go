@@ -19,10 +19,11 @@ var sqliteFlavour = flavour{
 	hash:      "blob",
 	locks:     func(bool) string { return "the whole file, against writers" },
 	// A column without a type keeps every value exactly as it comes.
-	store: func(engine.Column) (string, bool) { return "", false },
-	value: func(ref string, _ field) string { return ref },
-	back:  func(ref string, _ field, _ engine.Column) string { return ref },
-	scans: true,
+	store:     func(engine.Column) (string, bool) { return "", false },
+	value:     func(ref string, _ field) string { return ref },
+	back:      func(ref string, _ field, _ engine.Column) string { return ref },
+	scans:     true,
+	unchecked: sqliteUnchecked,
 	column: func(_ context.Context, _ engine.Querier, f field) (engine.Column, error) {
 		return engine.Column{Type: f.Type, Portable: true}, nil
 	},
@@ -195,13 +196,18 @@ func (d sqliteDialect) shield(ctx context.Context, q engine.Querier, tables []*e
 	}, nil
 }
 
+func sqliteUnchecked(ctx context.Context, q engine.Querier) (bool, error) {
+	on, err := number(ctx, q, "read settings", "PRAGMA foreign_keys")
+	return on == 0, err
+}
+
 // broken counts the rows whose foreign keys point nowhere, where the connection checks foreign keys at all.
 func (d sqliteDialect) broken(ctx context.Context, q engine.Querier, tables []*engine.Table) (map[engine.Name]int64, error) {
 	out := map[engine.Name]int64{}
-	on, err := number(ctx, q, "read settings", "PRAGMA foreign_keys")
-	if err != nil || on == 0 {
+	if off, err := sqliteUnchecked(ctx, q); err != nil || off {
 		return out, err
 	}
+	var err error
 	for _, t := range tables {
 		if out[t.Name], err = number(ctx, q, "check foreign keys", "SELECT count(*) FROM pragma_foreign_key_check(?)", t.Name.Name); err != nil {
 			return nil, err
