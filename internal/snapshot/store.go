@@ -52,13 +52,13 @@ type dialect interface {
 
 // flavour is how an engine spells things.
 type flavour struct {
-	number     string                   // column that numbers the rows of a capture
-	overriding string                   // of an INSERT that writes identity columns
-	timestamp  string                   // type of a moment
-	hash       string                   // type of a hash
-	detached   bool                     // shield switches foreign keys off: they carry no changed key on
+	number     string // column that numbers the rows of a capture
+	overriding string // of an INSERT that writes identity columns
+	timestamp  string // type of a moment
+	hash       string // type of a hash
+	detached   bool   // shield switches foreign keys off: they carry no changed key on
 	// unchecked tells whether nobody checks foreign keys, so that rows may always have pointed to rows that are not there; nil: never.
-	unchecked func(ctx context.Context, q engine.Querier) (bool, error)
+	unchecked  func(ctx context.Context, q engine.Querier) (bool, error)
 	locks      func(strong bool) string // the lock of dialect.lock by its name; "" where nothing is said about it
 	consistent string                   // makes the transaction look at one moment; "" where it does, or cannot
 	// store gives the type a value of the column is kept as, and whether it is kept as text.
