@@ -105,9 +105,11 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 				}
 				// Those that may have been so when they were captured come back.
 				excuse := ""
-				if unchecked {
+				switch {
+				case r.capturer == nil: // restore: its tables are as they are, and all migrations applied
+				case unchecked:
 					excuse = "1 = 1"
-				} else if s.f.detached {
+				case s.f.detached:
 					if excuse, err = r.removedBefore(ctx, tx, x, parent, fk, refs); err != nil {
 						return err
 					}
