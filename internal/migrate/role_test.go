@@ -1,6 +1,7 @@
 package migrate_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -72,6 +73,15 @@ func TestRoleOutsideATransaction(t *testing.T) {
 		}
 		f.rollback(migrate.RollbackRequest{To: 0})
 		testdb.SameDump(t, dsn, before)
+	}
+
+	f.files["00001_a.sql"].Data = []byte("-- +goose NO TRANSACTION\n" + migration(take+"\nCREATE INDEX CONCURRENTLY t_m ON t (m);", "SELECT 1;"))
+	var at *migrate.StatementError
+	if _, err := f.open().Up(t.Context(), migrate.UpRequest{To: 1}); !errors.As(err, &at) || at.Line != 4 || strings.Contains(err.Error(), "permission denied") {
+		t.Fatalf("up of an index on a column that is not there: %v", err)
+	}
+	if _, err := f.open().Recover(t.Context(), migrate.RecoverRequest{}); !errors.Is(err, migrate.ErrNothing) {
+		t.Fatalf("recover: %v, want nothing to do", err)
 	}
 
 	f.files["00001_a.sql"].Data = []byte("-- +goose NO TRANSACTION\n" + migration(take+"\nDELETE FROM t WHERE id > 7;\nINSERT INTO who SELECT 'again', current_user FROM late;", take+"\nSELECT 1;"))

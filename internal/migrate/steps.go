@@ -192,6 +192,9 @@ func (w *work) acting(ctx context.Context, q engine.Querier, st Statement, role 
 		}
 	}
 	if err := run(); err != nil {
+		if was != "" { // a transaction that failed takes its role along, and refuses this
+			_ = db.Ourselves(context.WithoutCancel(ctx), q)
+		}
 		return err
 	}
 	if !switches(st) && !st.Opaque() {
