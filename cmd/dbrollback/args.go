@@ -124,6 +124,8 @@ func (a *arrangement) flag(arg string, rest []string) ([]string, error) {
 	return rest, nil
 }
 
+const outputHint = "--output json writes JSON, for every command"
+
 func (a *arrangement) unknownFlag(arg, name string) error {
 	var known []string
 	flags := a.app.Flags
@@ -145,10 +147,16 @@ func (a *arrangement) unknownFlag(arg, name string) error {
 	}
 	if len(owners) > 0 {
 		hint := fmt.Sprintf("it is a flag of %s", strings.Join(owners, ", "))
-		if a.command == nil {
+		switch {
+		case name == "format":
+			hint = outputHint
+		case a.command == nil:
 			hint += ": write it after the command"
 		}
 		return &usageError{message: message, hint: hint}
+	}
+	if name == "json" {
+		return &usageError{message: message, hint: outputHint}
 	}
 	return &usageError{message: message, hint: nearestHint("--"+name, known, "", strings.TrimPrefix(a.helpHint(), "see "))}
 }

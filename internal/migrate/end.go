@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3/database"
@@ -117,6 +118,11 @@ func (w *work) repair(ctx context.Context, tx engine.Querier, which func(verify.
 	want := filter(w.undo.side(false), which)
 	for _, stmt := range slices.Concat(verify.Repair(want, filter(w.undo.among(now, false), which)), w.leftDefaults(filter(now, which))) {
 		_, err := tx.ExecContext(ctx, stmt)
+		if made, err := w.refusedKey(ctx, tx, want, stmt, err); err != nil {
+			return err
+		} else if made {
+			continue
+		}
 		if view, is := w.brokenView(want, stmt, err); is {
 			w.r.postpone(view)
 			continue
@@ -127,6 +133,19 @@ func (w *work) repair(ctx context.Context, tx engine.Querier, which func(verify.
 		w.capturer.Stale()
 	}
 	return nil
+}
+
+// refusedKey makes a foreign key that the server refused because of rows that came back without what they point to, as they were.
+func (w *work) refusedKey(ctx context.Context, tx engine.Querier, want verify.Fingerprint, stmt string, refused error) (bool, error) {
+	if w.restorer == nil || !isClass(refused, engine.Constraint) {
+		return false, nil
+	}
+	for _, o := range want {
+		if o.Kind == "foreign key" && slices.Contains(o.Create, stmt) {
+			return w.restorer.AddKey(ctx, tx, o.Table, strings.TrimPrefix(o.Name, o.Table.String()+"."), stmt)
+		}
+	}
+	return false, nil
 }
 
 // leftDefaults takes off defaults that a column has only because it had to be made again with one: NOT NULL wants a value for

@@ -269,7 +269,7 @@ func (r *Restorer) putAll(ctx context.Context, tx engine.Querier, targets []*tar
 			return err
 		}
 	}
-	if err := lift(ctx); err != nil {
+	if err := lift(ctx, r.strays()); err != nil {
 		return err
 	}
 	for i, g := range targets {

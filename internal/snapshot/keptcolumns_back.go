@@ -162,7 +162,7 @@ func (r *Restorer) exchangeNames(ctx context.Context, tx engine.Querier, x *rest
 						return err
 					}
 				}
-				if err := lift(ctx); err != nil {
+				if err := lift(ctx, nil); err != nil {
 					return err
 				}
 			}

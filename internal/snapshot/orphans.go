@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -40,16 +41,8 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 				if parent == nil || len(x.Key) == 0 || len(fk.Columns) != len(fk.ParentColumns) {
 					continue
 				}
-				var refs []string
-				var kinds []field
-				for _, c := range fk.Columns {
-					i := slices.IndexFunc(x.Fields, func(f field) bool { return r.column(g.t, f.Name) == c })
-					if i < 0 {
-						break
-					}
-					refs, kinds = append(refs, "d."+v(i)), append(kinds, x.Fields[i])
-				}
-				if len(refs) < len(fk.Columns) {
+				refs, kinds := r.references(x, g.t, fk)
+				if refs == nil {
 					continue
 				}
 				conditions := []string{x.inserted(false), r.free(x)}
@@ -110,11 +103,22 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 					}
 					conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM (SELECT d.* FROM %s) y WHERE %s)", r.source(y), all(cond...)))
 				}
-				if unchecked { // they may have been so when they were captured
-					if err := r.astray(ctx, tx, x, fk, all(conditions...)); err != nil {
+				// Those that may have been so when they were captured come back.
+				excuse := ""
+				switch {
+				case r.capturer == nil: // restore: its tables are as they are, and all migrations applied
+				case unchecked:
+					excuse = "1 = 1"
+				case s.f.detached:
+					if excuse, err = r.removedBefore(ctx, tx, x, parent, fk, refs); err != nil {
 						return err
 					}
-					continue
+				}
+				if excuse != "" {
+					if err := r.astray(ctx, tx, g, fk, all(append(slices.Clone(conditions), excuse)...)); err != nil {
+						return err
+					}
+					conditions = append(conditions, "NOT ("+excuse+")")
 				}
 				n, err := r.marked(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", parentGone, r.source(x), all(conditions...)))
 				if err != nil {
@@ -127,15 +131,143 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 	return nil
 }
 
+// references are the columns of a capture, under the alias d, that a foreign key of its table is made of; nil when it has not all of them.
+func (r *Restorer) references(x *restoring, t *engine.Table, fk engine.ForeignKey) (refs []string, kinds []field) {
+	for _, c := range fk.Columns {
+		i := slices.IndexFunc(x.Fields, func(f field) bool { return r.column(t, f.Name) == c })
+		if i < 0 {
+			return nil, nil
+		}
+		refs, kinds = append(refs, "d."+v(i)), append(kinds, x.Fields[i])
+	}
+	return refs, kinds
+}
+
+// AddKey makes a foreign key that the server has refused to make, where all the rows that break it came back and did so when they
+// were captured. It is false when others do.
+func (r *Restorer) AddKey(ctx context.Context, tx engine.Querier, table engine.Name, key, statement string) (bool, error) {
+	s := r.s
+	if !s.f.detached {
+		return false, nil
+	}
+	t, err := r.inspect(ctx, tx, table)
+	if err != nil || t == nil {
+		return false, err
+	}
+	var broken []string // rows that break it, but for those of the captures
+	for _, x := range r.tables() {
+		if x.Home != table || x.Shape == nil || len(x.Key) == 0 {
+			continue
+		}
+		at := slices.IndexFunc(x.Shape.ForeignKeys, func(fk engine.ForeignKey) bool { return fk.Name == key })
+		if at < 0 {
+			continue
+		}
+		fk := x.Shape.ForeignKeys[at]
+		parent, err := r.inspect(ctx, tx, fk.Parent)
+		if err != nil || parent == nil {
+			return false, err
+		}
+		refs, _ := r.references(x, t, fk)
+		if refs == nil {
+			continue
+		}
+		excuse, err := r.removedBefore(ctx, tx, x, parent, fk, refs)
+		if err != nil || excuse == "" {
+			return false, err
+		}
+		if broken == nil {
+			var there []string
+			for i, c := range fk.Columns {
+				broken = append(broken, "t."+s.q(c)+" IS NOT NULL")
+				there = append(there, "p."+s.q(fk.ParentColumns[i])+" = t."+s.q(c))
+			}
+			broken = append(broken, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s p WHERE %s)", s.db.Quote(parent.Name), all(there...)))
+		}
+		name := func(i int) string { return r.column(t, x.Key[i].Name) }
+		broken = append(broken, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s d WHERE %s)", s.own(x.data()), all(s.on(x.capture, t, "t", "d", name, x.old), x.inserted(false), excuse)))
+	}
+	if broken == nil {
+		return false, nil
+	}
+	if n, err := number(ctx, tx, "look for rows without a parent", fmt.Sprintf("SELECT count(*) FROM %s t WHERE %s", s.f.from(s.db, t), all(broken...))); err != nil || n > 0 {
+		return false, err
+	}
+	lift, err := s.d.shield(ctx, tx, nil)
+	if err != nil {
+		return false, err
+	}
+	_, err = exec(ctx, tx, "make foreign key "+key+" of "+table.String(), statement)
+	return err == nil, errors.Join(err, lift(ctx, nil))
+}
+
+// stray is a foreign key of a capture.
+type stray struct{ capture, key string }
+
+// strays gives the number of rows that come back to each table, are not there, and point to rows that are not.
+func (r *Restorer) strays() map[engine.Name]int64 {
+	out := map[engine.Name]int64{}
+	for _, x := range r.captures {
+		for id, n := range r.stray {
+			if id.capture == x.ID {
+				out[x.Home] += n
+			}
+		}
+	}
+	return out
+}
+
+// removedBefore is the condition that a migration which is still applied has removed the parent of a captured row: where foreign keys can be
+// switched off for a statement, that row was without it when it was captured.
+func (r *Restorer) removedBefore(ctx context.Context, tx engine.Querier, x *restoring, parent *engine.Table, fk engine.ForeignKey, refs []string) (string, error) {
+	s, a := r.s, r.s.db.Arg
+	if x.Direction == Manual || x.Direction == Restored {
+		return "", nil
+	}
+	rows, err := s.load(ctx, tx, fmt.Sprintf("migration < %s AND direction = %s AND status = %s AND table_name = %s AND kind IN (%s, %s)", a(1), a(2), a(3), a(4), a(5), a(6)),
+		x.Migration, x.Direction, statusComplete, parent.Name.Name, string(Rows), string(Table))
+	if err != nil {
+		return "", err
+	}
+	var any []string
+	for _, y := range rows {
+		var same []string
+		for i, c := range fk.ParentColumns {
+			if j := slices.IndexFunc(y.Key, func(f field) bool { return s.sameName(f.Name, c) }); j >= 0 {
+				same = append(same, fmt.Sprintf("y.%s = %s", y.old(j), refs[i]))
+			}
+		}
+		if !y.Whole || len(same) < len(refs) {
+			continue
+		}
+		if y.Ops {
+			same = append(same, "y.op <> 'i'")
+		}
+		any = append(any, fmt.Sprintf("EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(same...)))
+	}
+	if len(any) == 0 {
+		return "", nil
+	}
+	return "(" + strings.Join(any, " OR ") + ")", nil
+}
+
 // astray notes that rows come back that point to rows which are not there.
-func (r *Restorer) astray(ctx context.Context, tx engine.Querier, x *restoring, fk engine.ForeignKey, where string) error {
-	about := fmt.Sprintf("come back to %s and point to rows of %s that are not there: this connection does not check foreign keys", x.Home, fk.Parent)
-	if slices.ContainsFunc(r.notes, func(n string) bool { return strings.HasSuffix(n, about) }) {
+func (r *Restorer) astray(ctx context.Context, tx engine.Querier, g *target, fk engine.ForeignKey, where string) error {
+	s, x := r.s, g.x
+	id := stray{x.ID, fk.Name}
+	if _, known := r.stray[id]; known {
 		return nil
 	}
-	n, err := number(ctx, tx, "look for rows without a parent", fmt.Sprintf("SELECT count(*) FROM %s WHERE %s", r.source(x), where))
-	if err == nil && n > 0 {
-		r.notes = append(r.notes, fmt.Sprintf("%d row(s) %s", n, about))
+	gone := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, k))
+	n, err := number(ctx, tx, "look for rows without a parent", fmt.Sprintf("SELECT count(*) FROM %s WHERE %s", r.source(x), all(where, gone)))
+	if err != nil {
+		return err
 	}
-	return err
+	if r.stray == nil {
+		r.stray = map[stray]int64{}
+	}
+	if r.stray[id] = n; n > 0 {
+		r.notes = append(r.notes, fmt.Sprintf("%d row(s) come back to %s and point to rows of %s that are not there, as before", n, x.Home, fk.Parent))
+	}
+	return nil
 }

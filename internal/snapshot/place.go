@@ -261,7 +261,7 @@ func (r *Restorer) backInPlace(ctx context.Context, tx engine.Querier, back []co
 			return err
 		}
 	}
-	return lift(ctx)
+	return lift(ctx, r.strays())
 }
 
 // made tells whether this run made a table, or a column of it, rather than renamed it. Before names matter nothing was renamed.
@@ -390,7 +390,7 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 			if r.capturer != nil {
 				r.settled = r.capturer.statement
 			}
-			return lift(ctx)
+			return lift(ctx, r.strays())
 		})
 	})
 }

@@ -18,7 +18,7 @@ var postgresKeys string
 // shield switches off what would answer to rows that come back: the user's triggers and rules, each of them by name and put
 // back exactly as it was (an owner may do that, a superuser is not needed, and foreign keys stay on). Foreign keys are
 // checked by lift.
-func (d postgresDialect) shield(ctx context.Context, q engine.Querier, tables []*engine.Table) (func(context.Context) error, error) {
+func (d postgresDialect) shield(ctx context.Context, q engine.Querier, tables []*engine.Table) (func(context.Context, map[engine.Name]int64) error, error) {
 	var off, on []string
 	for _, t := range tables {
 		more, back, err := d.silence(ctx, q, t)
@@ -49,7 +49,7 @@ func (d postgresDialect) shield(ctx context.Context, q engine.Querier, tables []
 	if err := run(ctx, "switch triggers off", append(off, "SET CONSTRAINTS ALL DEFERRED")...); err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context) error {
+	return func(ctx context.Context, _ map[engine.Name]int64) error {
 		if err := run(ctx, "check constraints", "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
 			return err
 		}

@@ -197,7 +197,7 @@ func (x *Restoration) write(ctx context.Context, tx engine.Querier, c *Capturer)
 			return err
 		}
 	}
-	if err := lift(ctx); err != nil {
+	if err := lift(ctx, x.r.strays()); err != nil {
 		return err
 	}
 	for _, l := range x.keyed() {

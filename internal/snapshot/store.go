@@ -40,8 +40,9 @@ type dialect interface {
 	lock(ctx context.Context, q engine.Querier, tables []*engine.Table, exclusive bool) error
 	// observe makes the engine record every row that is written to the tables until stop is called.
 	observe(ctx context.Context, q engine.Querier, watched []*capture) (stop func(context.Context) error, err error)
-	// shield lets rows be written without the user's triggers and rules, with foreign keys checked by lift.
-	shield(ctx context.Context, q engine.Querier, tables []*engine.Table) (lift func(context.Context) error, err error)
+	// shield lets rows be written without the user's triggers and rules, with foreign keys checked by lift, which is told how many rows
+	// of each table may point nowhere more than before.
+	shield(ctx context.Context, q engine.Querier, tables []*engine.Table) (lift func(ctx context.Context, stray map[engine.Name]int64) error, err error)
 	// shapes reads the names and identities of all tables and columns of the user.
 	shapes(ctx context.Context, q engine.Querier) (shapes, error)
 	// probe watches all tables of the user, without keeping any row, until the answer is asked for.
