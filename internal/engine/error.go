@@ -56,6 +56,16 @@ func (e *Error) Error() string { return e.Message }
 // Unwrap gives the driver's error.
 func (e *Error) Unwrap() error { return e.Err }
 
+// Answered tells whether err is what a server that is there said against rows or a statement, rather than a lost connection or a lock.
+func Answered(err error) bool {
+	e, ok := AsError(err)
+	if !ok {
+		return false
+	}
+	var pg *pgconn.PgError
+	return e.Class == Constraint || e.Class == Unknown && errors.As(err, &pg)
+}
+
 // AsError finds or makes the *Error of err: whatever a driver returned is classified. It is false when
 // nothing in err's chain comes from a database.
 func AsError(err error) (*Error, bool) {

@@ -320,6 +320,25 @@ func (db *DB) Ourselves(ctx context.Context, q Querier) error {
 	return nil
 }
 
+// Role gives the role that the session acts as, for Act to take on again; "" where sessions have none.
+func (db *DB) Role(ctx context.Context, q Querier) (role string, err error) {
+	if db.Kind != Postgres {
+		return "", nil
+	}
+	if err := q.QueryRowContext(ctx, "SELECT current_setting('role')").Scan(&role); err != nil {
+		return "", fmt.Errorf("read the role: %w", err)
+	}
+	return role, nil
+}
+
+// Act makes the session act as a role that Role gave.
+func (db *DB) Act(ctx context.Context, q Querier, role string) error {
+	if _, err := q.ExecContext(ctx, "SELECT set_config('role', $1::text, false)", role); err != nil {
+		return fmt.Errorf("take on the migration's role: %w", err)
+	}
+	return nil
+}
+
 // denied is what the server says of a missing right, in English; in other languages there is no hint.
 var denied = regexp.MustCompile(`^permission denied for (schema|table|sequence|function|database|tablespace|language|view|type) (.+)$`)
 

@@ -145,6 +145,26 @@ func TestDeferredTriggersAreSeen(t *testing.T) {
 	f.same(before, f.dump(), "after the rollback")
 }
 
+// TestDeferredConstraintIsPlaced: what the server finds only at the commit has a place in a file, too, and had no effect.
+func TestDeferredConstraintIsPlaced(t *testing.T) {
+	t.Parallel()
+	for name, head := range map[string]string{"one transaction": "", "steps": "-- +goose NO TRANSACTION\n"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, testdb.Postgres(t), "CREATE TABLE boss (id integer PRIMARY KEY);\nCREATE TABLE person (id integer PRIMARY KEY, boss integer REFERENCES boss DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO boss VALUES (1);\nINSERT INTO person VALUES (1, 1);",
+				map[string]string{"00001_a.sql": head + migration("UPDATE person SET boss = 2;", "SELECT 1;")})
+			before := f.dump()
+			_, err := f.open().Up(t.Context(), migrate.UpRequest{To: -1})
+			var at *migrate.StatementError
+			e, _ := engine.AsError(err)
+			if !errors.As(err, &at) || at.File != "00001_a.sql" && at.File != "migrations/00001_a.sql" || at.Line < 2 || e.Class != engine.Constraint || !strings.Contains(e.Message, "person_boss_fkey") {
+				t.Fatalf("err = %v", err)
+			}
+			f.same(before, f.dump(), "after the commit was refused")
+		})
+	}
+}
+
 // TestOlderMigrationAfterANewerOne is refused, as goose does: what it would do to a schema that is further on, nobody has tried.
 func TestOlderMigrationAfterANewerOne(t *testing.T) {
 	t.Parallel()

@@ -349,7 +349,11 @@ func (w *work) replay(ctx context.Context, done int) error {
 		if err := w.sets(ctx, st); err != nil {
 			return err
 		}
-		if _, err := w.r.s.ExecContext(ctx, st.SQL); err != nil {
+		err := w.acting(ctx, w.r.s, st, &w.role, func() error {
+			_, err := w.r.s.ExecContext(ctx, st.SQL)
+			return err
+		})
+		if err != nil {
 			return w.failed(st, err)
 		}
 	}

@@ -1,6 +1,8 @@
 package migrate_test
 
 import (
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,6 +40,64 @@ func TestRoleOfAMigration(t *testing.T) {
 		f.rollback(migrate.RollbackRequest{To: 0})
 		testdb.SameDump(t, dsn, before)
 	}
+}
+
+// TestRoleOutsideATransaction: the same holds for a migration that is not one transaction. The role lasts until its end, and no longer; recover takes
+// it on again.
+func TestRoleOutsideATransaction(t *testing.T) {
+	t.Parallel()
+	dsn := testdb.Postgres(t)
+	login, me := testdb.Role(t, dsn)
+	_, owner := testdb.Role(t, dsn)
+	for _, s := range []string{
+		`GRANT "` + owner + `" TO "` + me + `"`, `GRANT CREATE ON SCHEMA public TO "` + me + `", "` + owner + `"`,
+		`CREATE TABLE t (id integer PRIMARY KEY, n integer, v text)`, `INSERT INTO t SELECT g, g, 'v' || g FROM generate_series(1, 9) g`,
+		`ALTER TABLE t OWNER TO "` + owner + `"`, `CREATE TABLE who (step text, name text)`, `ALTER TABLE who OWNER TO "` + owner + `"`,
+		`DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO "` + me + `"', current_database()); END $$`,
+	} {
+		testdb.Exec(t, dsn, s)
+	}
+	take := `SET ROLE "` + owner + `";`
+	f := newFixture(t, login, "", map[string]string{
+		"00001_a.sql": "-- +goose NO TRANSACTION\n" + migration(take+"\nALTER TABLE t DROP COLUMN v;\nCREATE INDEX CONCURRENTLY t_n ON t (n);\nINSERT INTO who VALUES ('kept', current_user);\n"+
+			"RESET ROLE;\nINSERT INTO who VALUES ('reset', current_user);\nSET LOCAL ROLE \""+owner+"\";\nINSERT INTO who VALUES ('local', current_user);\n"+take+"\nDELETE FROM t WHERE id > 7;",
+			take+"\nDROP INDEX CONCURRENTLY t_n;\nALTER TABLE t ADD COLUMN v text;"),
+		"00002_b.sql": migration("INSERT INTO who VALUES ('next', current_user);", "SELECT 1;"),
+	})
+	before := testdb.Dump(t, dsn)
+	for range 2 {
+		f.up()
+		want := []string{"kept|" + owner, "local|" + me, "next|" + me, "reset|" + me}
+		if got := testdb.Query(t, dsn, "SELECT step, name FROM who ORDER BY step"); !slices.Equal(got, want) {
+			t.Fatalf("acted as %v, want %v", got, want)
+		}
+		f.rollback(migrate.RollbackRequest{To: 0})
+		testdb.SameDump(t, dsn, before)
+	}
+
+	f.files["00001_a.sql"].Data = []byte("-- +goose NO TRANSACTION\n" + migration(take+"\nCREATE INDEX CONCURRENTLY t_m ON t (m);", "SELECT 1;"))
+	var at *migrate.StatementError
+	if _, err := f.open().Up(t.Context(), migrate.UpRequest{To: 1}); !errors.As(err, &at) || at.Line != 4 || strings.Contains(err.Error(), "permission denied") {
+		t.Fatalf("up of an index on a column that is not there: %v", err)
+	}
+	if _, err := f.open().Recover(t.Context(), migrate.RecoverRequest{}); !errors.Is(err, migrate.ErrNothing) {
+		t.Fatalf("recover: %v, want nothing to do", err)
+	}
+
+	f.files["00001_a.sql"].Data = []byte("-- +goose NO TRANSACTION\n" + migration(take+"\nDELETE FROM t WHERE id > 7;\nINSERT INTO who SELECT 'again', current_user FROM late;", take+"\nSELECT 1;"))
+	if _, err := f.open().Up(t.Context(), migrate.UpRequest{To: 1}); err == nil {
+		t.Fatal("up found a table that is not there")
+	}
+	testdb.Exec(t, dsn, "CREATE TABLE late AS SELECT 1 AS n", "GRANT ALL ON late TO PUBLIC")
+	if _, err := f.open().Recover(t.Context(), migrate.RecoverRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := testdb.Query(t, dsn, "SELECT name FROM who WHERE step = 'again'"); !slices.Equal(got, []string{owner}) {
+		t.Errorf("recover went on as %v, want %s", got, owner)
+	}
+	f.rollback(migrate.RollbackRequest{To: 0})
+	testdb.Exec(t, dsn, "DROP TABLE late")
+	testdb.SameDump(t, dsn, before)
 }
 
 // TestMissingRightIsNamed: what the server refuses for want of a right says which GRANT helps.

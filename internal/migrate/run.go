@@ -112,8 +112,13 @@ func (r *runner) attempt(ctx context.Context, w *work) (*work, error) {
 		return w, err
 	}
 	if a := w.additive(); a != nil && !journals {
-		err := r.s.Tx(ctx, func(tx *sql.Tx) error { return w.keepingLarge(ctx, tx, func() error { return w.add(ctx, tx, a) }) })
-		if err == nil {
+		ran := false
+		err := r.s.Tx(ctx, func(tx *sql.Tx) error {
+			err := w.keepingLarge(ctx, tx, func() error { return w.add(ctx, tx, a) })
+			ran = err == nil
+			return err
+		})
+		if err = w.committing(ran, len(w.stmts)-1, err); err == nil {
 			return w, nil
 		}
 		r.unknown(w.reach)
@@ -129,9 +134,13 @@ func (r *runner) attempt(ctx context.Context, w *work) (*work, error) {
 		}
 	}
 	r.unknown(w.reach)
-	return &long, r.s.Tx(ctx, func(tx *sql.Tx) error {
-		return long.keepingLarge(ctx, tx, func() error { return long.inTransaction(ctx, tx) })
+	ran := false
+	err = r.s.Tx(ctx, func(tx *sql.Tx) error {
+		err := long.keepingLarge(ctx, tx, func() error { return long.inTransaction(ctx, tx) })
+		ran = err == nil
+		return err
 	})
+	return &long, long.committing(ran, len(w.stmts)-1, err)
 }
 
 // unknown forgets tables that a migration can change otherwise than by adding to them.
@@ -206,6 +215,7 @@ type work struct {
 	back      bool                        // captured rows went back before a crash
 	memo      string                      // of the restorer, as the journal has it
 	settings  func(context.Context) error // sets back what its statements set for their session; nil when none did
+	role      string                      // that its statements have taken on by now, outside one transaction; "" when none did
 }
 
 func action(d Direction) string {
@@ -525,6 +535,18 @@ func (w *work) located(st Statement, err error) error {
 		return err
 	}
 	return &StatementError{File: st.File, Line: st.Line, Column: st.Column, SQL: st.SQL, Err: err}
+}
+
+// committing gives what the server says against a transaction at its end, such as a deferred constraint, the place of the last statement that ran
+// in it. Which of them is to blame the server does not tell.
+func (w *work) committing(ran bool, i int, err error) error {
+	if err == nil || !ran || i < 0 || !engine.Answered(err) {
+		return err
+	}
+	e, _ := engine.AsError(err)
+	at := *e
+	at.Message, at.Position, at.Err = "checked at the commit, after this statement: "+e.Message, 0, err
+	return &StatementError{File: w.stmts[i].File, Line: w.stmts[i].Line, Column: w.stmts[i].Column, Err: &at}
 }
 
 // byteOffset of the n-th character.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -152,8 +153,10 @@ func (w *work) together(ctx context.Context, i int) error {
 			return err
 		}
 	}
+	role, ran := w.role, false
 	err := s.Steady(ctx, func(tx *sql.Tx) error {
-		if err := w.statement(ctx, tx, i); err != nil {
+		err := w.acting(ctx, tx, st, &role, func() error { return w.statement(ctx, tx, i) })
+		if err != nil {
 			return err
 		}
 		if w.r.m.db.Caps.TransactionalDDL {
@@ -161,6 +164,7 @@ func (w *work) together(ctx context.Context, i int) error {
 				return w.located(st, err)
 			}
 		}
+		ran = true
 		if w.restorer == nil {
 			return w.journal(ctx, tx, i+1, stepDone, nil)
 		}
@@ -172,10 +176,44 @@ func (w *work) together(ctx context.Context, i int) error {
 		return w.journal(ctx, tx, i+1, stepDone, note{Memo: now})
 	})
 	if err != nil {
-		return err
+		return w.committing(ran, i, err)
 	}
+	w.role = role
 	return w.place(ctx, ground{s: s}, i+1)
 }
+
+// acting runs a statement as the role that those before it took on, and notes the one that it leaves: what comes between them is written as
+// ourselves, for that role has no right to our tables, nor to goose's.
+func (w *work) acting(ctx context.Context, q engine.Querier, st Statement, role *string, run func() error) error {
+	db, was := w.r.m.db, *role
+	if was != "" {
+		if err := db.Act(ctx, q, was); err != nil {
+			return w.located(st, err)
+		}
+	}
+	if err := run(); err != nil {
+		if was != "" { // a transaction that failed takes its role along, and refuses this
+			_ = db.Ourselves(context.WithoutCancel(ctx), q)
+		}
+		return err
+	}
+	if !switches(st) && !st.Opaque() {
+		if was == "" {
+			return nil
+		}
+		return db.Ourselves(ctx, q)
+	}
+	left, err := db.Role(ctx, q)
+	if err != nil {
+		return err
+	}
+	if !setLocal.MatchString(st.SQL) { // which means nothing outside a transaction
+		*role = left
+	}
+	return db.Ourselves(ctx, q)
+}
+
+var setLocal = regexp.MustCompile(`(?i)^\s*SET\s+LOCAL\b`)
 
 // alone runs a statement that commits by itself. Its row says so before it runs and after; between the two the server
 // knows whether it took effect.
@@ -196,7 +234,8 @@ func (w *work) alone(ctx context.Context, i int) error {
 		if err := m.catalog.write(ctx, s, started); err != nil {
 			return err
 		}
-		if err := w.insist(ctx, text); err != nil {
+		err := w.acting(ctx, s, st, &w.role, func() error { return w.insist(ctx, text) })
+		if err != nil {
 			return w.failed(st, err)
 		}
 		return m.catalog.done(ctx, s, started)

@@ -161,7 +161,14 @@ func (d postgresDialect) columnsBack(ctx context.Context, q engine.Querier, x *c
 	alter := "ALTER TABLE " + s.db.Quote(t.Name)
 	script := []string{"SET CONSTRAINTS ALL IMMEDIATE"}
 	for i, f := range x.Fields {
+		aside, given, err := d.notNulls(ctx, q, t, x.Aside.Names[i], f.Name)
+		if err != nil {
+			return fmt.Errorf("put columns of %s back: %w", x.Home, err)
+		}
 		script = append(script, alter+" DROP COLUMN "+s.q(f.Name), alter+" RENAME COLUMN "+s.q(x.Aside.Names[i])+" TO "+s.q(f.Name))
+		if given != "" && strings.Contains(aside, "_"+strings.TrimSuffix(engine.AsideColumn, "_")) {
+			script = append(script, alter+" RENAME CONSTRAINT "+s.q(aside)+" TO "+s.q(given))
+		}
 	}
 	if x.Aside.Since != "" {
 		script = append(script, alter+" DROP COLUMN "+s.q(x.Aside.Since))
@@ -170,4 +177,13 @@ func (d postgresDialect) columnsBack(ctx context.Context, q engine.Querier, x *c
 		return fmt.Errorf("put columns of %s back: %w", x.Home, err)
 	}
 	return nil
+}
+
+// notNulls gives the names of the NOT NULL constraints of a column that lies aside and of the one that Down has made: since PostgreSQL 18 they
+// have names, and a table that was made again with a column aside names it after that.
+func (d postgresDialect) notNulls(ctx context.Context, q engine.Querier, t *engine.Table, aside, column string) (a, c string, err error) {
+	const name = `coalesce((SELECT c.conname::text FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND c.conkey = ARRAY[a.attnum]
+		WHERE c.contype = 'n' AND c.conrelid = $1::bigint::oid AND NOT a.attisdropped AND a.attname = $%d::text), '')`
+	err = q.QueryRowContext(ctx, fmt.Sprintf("SELECT "+name+", "+name, 2, 3), int64(t.OID), aside, column).Scan(&a, &c)
+	return a, c, err
 }
