@@ -53,6 +53,11 @@ var finds = []found{
 		want: "2|two|2|b2 5|five|5|b5 8|eight|8|b8", reports: "id=1002 changed since restore, id=2 changed since restore",
 	},
 	{
+		name: "key moved in a rebuilt table, and given to another row since: restore", policy: snapshot.Restore,
+		up: rebuilt + "UPDATE t SET id = id + 1000 WHERE id = 2;\n", down: back, writes: "INSERT INTO t (id, name, a) VALUES (2, 'new', 9);\n",
+		want: "2|two|2|b2 5|five|5|b5 8|eight|8|b8", reports: "id=1002 changed since restore, id=2 inserted since restore",
+	},
+	{
 		name: "column dropped; row moved to another key and its own used again", up: "ALTER TABLE t DROP COLUMN b;\n", down: "ALTER TABLE t ADD COLUMN b text;\n",
 		writes: "UPDATE t SET id = 3002 WHERE id = 2;\nINSERT INTO t (id, name, a) VALUES (2, 'new', 9);\nUPDATE t SET a = 6 WHERE id = 5;\n",
 		want:   "2|new|9|- 5|five|6|b5 8|eight|8|b8 3002|two|2|-", reports: "id=2 inserted since keep",
@@ -348,5 +353,27 @@ func TestPublishedTable(t *testing.T) {
 		}
 		f.rollback(migrate.RollbackRequest{Steps: 1})
 		f.same(before, f.dump(), "after the rollback")
+	})
+}
+
+// TestKeyGivenToAnotherRow: a row goes back to the key that the migration has taken from it. Where somebody has made another row of that
+// key since, both stay as they are.
+func TestKeyGivenToAnotherRow(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, tee, map[string]string{"00001_a.sql": migration(rebuilt+"UPDATE t SET id = id + 1000 WHERE id = 2;\nINSERT INTO t VALUES (9, 'made', 0);", back)})
+		f.up()
+		f.exec("INSERT INTO t (id, name, a) VALUES (2, 'new', 9);")
+		before := f.dump()
+		_, err := f.open().Rollback(context.Background(), migrate.RollbackRequest{OnConflict: snapshot.Fail})
+		var conflict *snapshot.ConflictError
+		if !errors.As(err, &conflict) {
+			t.Errorf("fail: %v", err)
+		}
+		f.same(before, f.dump(), "after the refusal")
+		f.rollback(migrate.RollbackRequest{OnConflict: snapshot.Keep})
+		if got, want := f.tee(), "2|new|9|- 5|five|5|b5 8|eight|8|b8 1002|two|2|b2"; got != want {
+			t.Errorf("keep: %s, want %s", got, want)
+		}
 	})
 }

@@ -152,8 +152,9 @@ func (r *Restorer) putGroups(ctx context.Context, tx engine.Querier, g *target, 
 		}
 		note = r.win
 	}
-	if err := note(ctx, tx, x, fmt.Sprintf("SELECT k.n, '%s' FROM (SELECT d.n, %s AS h, row_number() OVER (PARTITION BY %s ORDER BY d.n) AS i FROM %s d WHERE %s) k LEFT JOIN (SELECT %s AS h, count(*) AS q FROM %s t GROUP BY 1) l ON l.h = k.h WHERE k.i > coalesce(l.q, 0)",
-		changedSince, kept, kept, s.own(x.data()), parts.in(parts.kept, "z.own = 0"), live, s.f.from(s.db, g.t))); err != nil {
+	// Of a group that has no row left, all were deleted, or taken to another group: what stands there now counts as inserted.
+	if err := note(ctx, tx, x, fmt.Sprintf("SELECT k.n, CASE WHEN k.g IN (SELECT %s FROM %s t) THEN '%s' ELSE '%s' END FROM (SELECT d.n, %s AS h, %s AS g, row_number() OVER (PARTITION BY %s ORDER BY d.n) AS i FROM %s d WHERE %s) k LEFT JOIN (SELECT %s AS h, count(*) AS q FROM %s t GROUP BY 1) l ON l.h = k.h WHERE k.i > coalesce(l.q, 0)",
+		parts.live, s.f.from(s.db, g.t), changedSince, deletedSince, kept, parts.kept, kept, s.own(x.data()), parts.in(parts.kept, "z.own = 0"), live, s.f.from(s.db, g.t))); err != nil {
 		return err
 	}
 	if err := note(ctx, tx, x, fmt.Sprintf(

@@ -467,8 +467,18 @@ func (r *Restorer) carried(ctx context.Context, tx engine.Querier, targets []*ta
 // never be seen by their captures, so it is captured first.
 func (r *Restorer) early(ctx context.Context, tx engine.Querier, tables []*engine.Table, rest []effects.Statement, write func() error) error {
 	c := r.capturer
-	if c == nil || !r.s.db.Caps.TransactionalDDL || !slices.ContainsFunc(rest, func(st effects.Statement) bool { return st.DestroysData() || st.Opaque() }) {
+	if c == nil || !r.s.db.Caps.TransactionalDDL {
 		return write()
+	}
+	if !slices.ContainsFunc(rest, func(st effects.Statement) bool { return st.DestroysData() || st.Opaque() }) {
+		// A table without a key is captured whole, also by a statement that inserts, or by an up in the end: what has come back would
+		// be among its rows, and what this takes out would not.
+		if c.meta.Direction != "up" && !inserts(rest) {
+			return write()
+		}
+		if tables = slices.DeleteFunc(slices.Clone(tables), func(t *engine.Table) bool { return len(t.Keys) > 0 }); len(tables) == 0 {
+			return write()
+		}
 	}
 	if err := c.origins(ctx, tx); err != nil {
 		return err

@@ -255,6 +255,9 @@ func (r *Restorer) Check(ctx context.Context, tx engine.Querier) error {
 			if err := r.goals(ctx, tx, x, t); err != nil {
 				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
 			}
+			if err := r.occupiedSince(ctx, tx, x, t); err != nil {
+				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
+			}
 		}
 		return nil
 	})

@@ -434,7 +434,8 @@ func (c *Capturer) sealRows(ctx context.Context, tx engine.Querier, index int, x
 			return err
 		}
 	}
-	return nil
+	x.Seal.Vacated, err = c.vacates(ctx, tx, x, t)
+	return err
 }
 
 // ref gives a table as an item of FROM and the name by which the rest of the query knows it: its own where LOCK TABLES wants each

@@ -29,6 +29,13 @@ func (r *Restorer) insertedInto(n engine.Name, rest []effects.Statement) bool {
 	return false
 }
 
+// inserts tells whether a statement still to come inserts rows: triggers may carry them into any table.
+func inserts(rest []effects.Statement) bool {
+	return slices.ContainsFunc(rest, func(st effects.Statement) bool {
+		return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Insert })
+	})
+}
+
 // rekeyed tells whether a statement still to come may move keys of a table: a row put back before it would be moved along, and be
 // missed, and made once more, in the end.
 func (r *Restorer) rekeyed(x *restoring, rest []effects.Statement) bool {

@@ -82,8 +82,8 @@ func (r *Restorer) stay(ctx context.Context, tx engine.Querier, g *target, field
 	for i := range x.Key {
 		columns = append(columns, fmt.Sprintf("s.%s AS p%d", k(i), i+1))
 	}
-	from := fmt.Sprintf("(SELECT %s FROM %s y JOIN %s s ON s.n = y.n WHERE EXISTS (SELECT 1 FROM %s w WHERE w.n = y.n AND w.reason = '%s')) d",
-		list(columns), s.own(x.data()), s.own(x.companion()), s.own(x.conflicts()), changedSince)
+	from := fmt.Sprintf("(SELECT %s FROM %s y JOIN %s s ON s.n = y.n WHERE EXISTS (SELECT 1 FROM %s w WHERE w.n = y.n AND w.reason IN ('%s', '%s'))) d",
+		list(columns), s.own(x.data()), s.own(x.companion()), s.own(x.conflicts()), changedSince, insertedSince)
 	kept, live := r.images(g, fields, false)
 	return exec(ctx, tx, "put back values of "+x.Home.String(), s.update(s.f.from(s.db, g.t), "t", sets, from,
 		all(s.on(x.capture, g.t, "t", "d", g.name, func(i int) string { return "p" + itoa(i+1) }), "("+s.differ(live, kept)+")", strings.TrimSpace(x.inserted(false)))))
