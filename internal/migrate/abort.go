@@ -211,7 +211,7 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 			return err
 		}
 		err := g.rows(ctx, func(tx *sql.Tx) (err error) {
-			w.report, err = restorer.Finish(ctx, tx, w.r.policy, back)
+			w.report, err = restorer.Finish(ctx, tx, w.r.policy, back, nil)
 			return err
 		})
 		if err != nil {

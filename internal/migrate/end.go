@@ -14,6 +14,7 @@ import (
 	"github.com/dbrollback/dbrollback/internal/audit"
 	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/verify"
 )
 
@@ -92,10 +93,13 @@ func (w *work) bringBack(ctx context.Context, g ground) error {
 		return err
 	}
 	err := g.rows(ctx, func(tx *sql.Tx) (err error) {
-		if w.report, err = w.restorer.Finish(ctx, tx, w.r.policy, w.capturer); err != nil || g.tx != nil {
-			return err
-		}
-		return w.journal(ctx, tx, len(w.stmts)+1, stepDone, note{Report: &w.report})
+		w.report, err = w.restorer.Finish(ctx, tx, w.r.policy, w.capturer, func(rep snapshot.Report) error {
+			if g.tx != nil {
+				return nil
+			}
+			return w.journal(ctx, tx, len(w.stmts)+1, stepDone, note{Report: &rep})
+		})
+		return err
 	})
 	if err != nil {
 		return err

@@ -14,20 +14,23 @@ import (
 // application's values that it overwrites are captured through c first.
 //
 // The transaction must be rolled back when it returns an error; *ConflictError under Fail is one.
-func (r *Restorer) Finish(ctx context.Context, tx engine.Querier, p Policy, c *Capturer) (Report, error) {
+//
+// done, unless it is nil, is called with the report when all is written and proven, in the same transaction: where triggers are exchanged for the rows
+// (MySQL, MariaDB) that ends before Finish does, and what done writes is committed with the rows.
+func (r *Restorer) Finish(ctx context.Context, tx engine.Querier, p Policy, c *Capturer, done func(Report) error) (Report, error) {
 	if err := r.Check(ctx, tx); err != nil {
 		return Report{}, err
 	}
 	var rep Report
 	err := r.s.pinned(ctx, tx, func() error {
 		var err error
-		rep, err = r.finish(ctx, tx, p, c)
+		rep, err = r.finish(ctx, tx, p, c, done)
 		return err
 	})
 	return rep, err
 }
 
-func (r *Restorer) finish(ctx context.Context, tx engine.Querier, p Policy, c *Capturer) (Report, error) {
+func (r *Restorer) finish(ctx context.Context, tx engine.Querier, p Policy, c *Capturer, done func(Report) error) (Report, error) {
 	if p == Fail {
 		if err := r.refuse(ctx, tx); err != nil {
 			return Report{}, err
@@ -62,8 +65,10 @@ func (r *Restorer) finish(ctx context.Context, tx engine.Querier, p Policy, c *C
 	}
 	var rep Report
 	err = r.ready(ctx, tx, tables, func() error {
-		rep, err = r.bring(ctx, tx, targets, tables, p, c)
-		return err
+		if rep, err = r.bring(ctx, tx, targets, tables, p, c); err != nil || done == nil {
+			return err
+		}
+		return done(rep)
 	})
 	return rep, err
 }

@@ -213,7 +213,7 @@ func (b *bench) tryBack(direction, script string, p snapshot.Policy) (snapshot.R
 		}
 		return b.end(s, q, func(q engine.Querier) error {
 			if r != nil {
-				if rep, err = r.Finish(ctx, q, p, c); err != nil {
+				if rep, err = r.Finish(ctx, q, p, c, nil); err != nil {
 					return err
 				}
 			}

@@ -324,7 +324,7 @@ func TestMySQLBetween(t *testing.T) {
 				}
 			}
 			return b.end(s, q, func(q engine.Querier) error {
-				rep, err := r.Finish(ctx, q, snapshot.Keep, c)
+				rep, err := r.Finish(ctx, q, snapshot.Keep, c, nil)
 				if got := summary(rep); got != "id=1 changed since keep; id=2 changed since keep; id=4 inserted since keep" {
 					t.Errorf("conflicts: %s", got)
 				}
@@ -448,7 +448,7 @@ func TestMySQLMend(t *testing.T) {
 				waitFor(t, b, "UPDATE `state_snapshots`")
 				b.exec("KILL " + id)
 			}()
-			_, err = r.Finish(ctx, tx, snapshot.Keep, nil)
+			_, err = r.Finish(ctx, tx, snapshot.Keep, nil, nil)
 			<-killed
 			return err
 		})

@@ -197,7 +197,11 @@ func (s *Store) Mend(ctx context.Context, q engine.Querier) error {
 		return fmt.Errorf("read triggers: %w", err)
 	}
 	for _, n := range tables {
-		if err := d.exchange(ctx, &engine.Table{Name: engine.Name{Name: n}}, unquiet); err != nil {
+		t, err := s.db.Inspect(ctx, q, engine.Name{Name: n})
+		if err != nil {
+			return err
+		}
+		if err := d.exchange(ctx, t, unquiet); err != nil {
 			return err
 		}
 	}

@@ -74,7 +74,7 @@ func TestSettle(t *testing.T) {
 			if _, err := q.ExecContext(ctx, "CREATE UNIQUE INDEX i ON t (v)"); err != nil {
 				return err
 			}
-			return b.end(s, q, func(q engine.Querier) error { _, err := r.Finish(ctx, q, snapshot.Fail, nil); return err })
+			return b.end(s, q, func(q engine.Querier) error { _, err := r.Finish(ctx, q, snapshot.Fail, nil, nil); return err })
 		})
 		if err != nil {
 			t.Fatal(err)
