@@ -11,22 +11,30 @@ import (
 	"github.com/dbrollback/dbrollback/internal/testdb"
 )
 
-// TestRoleOfAMigration: a migration that takes on another role, and may leave it on, is captured and comes back all the same: that
-// role has no right to our tables, nor to goose's.
-func TestRoleOfAMigration(t *testing.T) {
-	t.Parallel()
-	dsn := testdb.Postgres(t)
-	login, me := testdb.Role(t, dsn)
-	_, owner := testdb.Role(t, dsn)
+// ownedByAnother makes a table t and another one that belong to a role which a second one, to log in as, may take on.
+func ownedByAnother(t *testing.T, table string) (dsn, login, me, owner string) {
+	t.Helper()
+	dsn = testdb.Postgres(t)
+	login, me = testdb.Role(t, dsn)
+	_, owner = testdb.Role(t, dsn)
+	name, _, _ := strings.Cut(table, " ")
 	for _, s := range []string{
 		`GRANT "` + owner + `" TO "` + me + `"`, `GRANT CREATE ON SCHEMA public TO "` + me + `", "` + owner + `"`,
 		`CREATE TABLE t (id integer PRIMARY KEY, n integer, v text)`, `INSERT INTO t SELECT g, g, 'v' || g FROM generate_series(1, 9) g`,
-		`CREATE TABLE u (id integer PRIMARY KEY)`, `INSERT INTO u VALUES (1), (2)`,
-		`ALTER TABLE t OWNER TO "` + owner + `"`, `ALTER TABLE u OWNER TO "` + owner + `"`,
+		`CREATE TABLE ` + table, `ALTER TABLE t OWNER TO "` + owner + `"`, `ALTER TABLE ` + name + ` OWNER TO "` + owner + `"`,
 		`DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO "` + me + `"', current_database()); END $$`,
 	} {
 		testdb.Exec(t, dsn, s)
 	}
+	return dsn, login, me, owner
+}
+
+// TestRoleOfAMigration: a migration that takes on another role, and may leave it on, is captured and comes back all the same: that
+// role has no right to our tables, nor to goose's.
+func TestRoleOfAMigration(t *testing.T) {
+	t.Parallel()
+	dsn, login, _, owner := ownedByAnother(t, "u (id integer PRIMARY KEY)")
+	testdb.Exec(t, dsn, "INSERT INTO u VALUES (1), (2)")
 	take, leave := `SET ROLE "`+owner+`";`, "RESET ROLE;"
 	f := newFixture(t, login, "", map[string]string{
 		"00001_a.sql": migration(take+"\nALTER TABLE t DROP COLUMN v;\nDELETE FROM t WHERE id > 7;\n"+leave, take+"\nALTER TABLE t ADD COLUMN v text;\n"+leave),
@@ -46,17 +54,7 @@ func TestRoleOfAMigration(t *testing.T) {
 // it on again.
 func TestRoleOutsideATransaction(t *testing.T) {
 	t.Parallel()
-	dsn := testdb.Postgres(t)
-	login, me := testdb.Role(t, dsn)
-	_, owner := testdb.Role(t, dsn)
-	for _, s := range []string{
-		`GRANT "` + owner + `" TO "` + me + `"`, `GRANT CREATE ON SCHEMA public TO "` + me + `", "` + owner + `"`,
-		`CREATE TABLE t (id integer PRIMARY KEY, n integer, v text)`, `INSERT INTO t SELECT g, g, 'v' || g FROM generate_series(1, 9) g`,
-		`ALTER TABLE t OWNER TO "` + owner + `"`, `CREATE TABLE who (step text, name text)`, `ALTER TABLE who OWNER TO "` + owner + `"`,
-		`DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO "` + me + `"', current_database()); END $$`,
-	} {
-		testdb.Exec(t, dsn, s)
-	}
+	dsn, login, me, owner := ownedByAnother(t, "who (step text, name text)")
 	take := `SET ROLE "` + owner + `";`
 	f := newFixture(t, login, "", map[string]string{
 		"00001_a.sql": "-- +goose NO TRANSACTION\n" + migration(take+"\nALTER TABLE t DROP COLUMN v;\nCREATE INDEX CONCURRENTLY t_n ON t (n);\nINSERT INTO who VALUES ('kept', current_user);\n"+
