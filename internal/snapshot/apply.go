@@ -119,7 +119,7 @@ func (r *Restorer) images(g *target, fields []int, cast bool) (kept, live []stri
 		if g.x.onward && !cast && (text != f.Text || bare(decl) != bare(f.Decl)) {
 			// Every captured value is known to fit into the type of now; the other way round that need not be so.
 			as := r.s.kept(now)
-			kept = append(kept, r.s.image(r.s.f.value(r.s.f.back("d."+v(i), f, now), as), as))
+			kept = append(kept, r.s.image(r.s.f.value(r.s.f.back("d."+g.x.v(i), f, now), as), as))
 			live = append(live, r.s.image(r.s.f.value("t."+r.s.q(now.Name), as), as))
 			continue
 		}
@@ -130,7 +130,7 @@ func (r *Restorer) images(g *target, fields []int, cast bool) (kept, live []stri
 				as.Type = r.s.typed(now)
 			}
 		}
-		kept = append(kept, r.s.image("d."+v(i), f))
+		kept = append(kept, r.s.image("d."+g.x.v(i), f))
 		live = append(live, r.s.image(r.s.f.value("t."+r.s.q(now.Name), as), f))
 	}
 	if len(kept) == 0 {
@@ -186,7 +186,7 @@ func (r *Restorer) updating(g *target, fields []int, conflicts bool, at string) 
 	var sets [][2]string
 	for _, i := range fields {
 		now := r.live(g, i)
-		sets = append(sets, [2]string{s.q(now.Name), s.f.back("d."+v(i), x.Fields[i], now)})
+		sets = append(sets, [2]string{s.q(now.Name), s.f.back("d."+x.v(i), x.Fields[i], now)})
 	}
 	kept, live := r.images(g, fields, false)
 	conditions := []string{at, s.on(x.capture, g.t, "t", "d", g.name, x.goal), x.inserted(false), "(" + s.differ(live, kept) + ")"}
@@ -426,7 +426,7 @@ func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target) (in
 	for _, i := range g.fields {
 		now := r.live(g, i)
 		names = append(names, s.q(now.Name))
-		values = append(values, s.f.back("d."+v(i), x.Fields[i], now))
+		values = append(values, s.f.back("d."+x.v(i), x.Fields[i], now))
 	}
 	for _, i := range g.keys {
 		now := r.live(g, i)
@@ -437,7 +437,7 @@ func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target) (in
 	for _, c := range g.retyped {
 		now := r.live(g, c.field)
 		names = append(names, s.q(now.Name))
-		values = append(values, fmt.Sprintf("(SELECT %s FROM %s y WHERE %s)", s.f.back("y."+v(c.as), c.y.Fields[c.as], now), s.own(c.y.data()), c.row(x)))
+		values = append(values, fmt.Sprintf("(SELECT %s FROM %s y WHERE %s)", s.f.back("y."+c.y.v(c.as), c.y.Fields[c.as], now), s.own(c.y.data()), c.row(x)))
 	}
 	missing := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal))
 	conditions := append([]string{x.inserted(false), missing, r.free(x)}, r.known(g)...)
@@ -530,7 +530,7 @@ func (r *Restorer) prove(ctx context.Context, tx engine.Querier, g *target, olde
 	if x.uncount { // its columns were empty
 		var values []string
 		for _, i := range g.fields {
-			values = append(values, "d."+v(i)+" IS NOT NULL")
+			values = append(values, "d."+x.v(i)+" IS NOT NULL")
 		}
 		some = fmt.Sprintf("coalesce(sum(CASE WHEN t.%s IS NOT NULL AND (%s) THEN 1 ELSE 0 END), 0)", s.q(g.name(0)), strings.Join(values, " OR "))
 	}
