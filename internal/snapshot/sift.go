@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
 
@@ -20,6 +21,9 @@ import (
 // statement ran go into a capture of their own, which is returned.
 func (c *Capturer) sift(ctx context.Context, tx engine.Querier, x *capture) (*capture, error) {
 	if x.Kind != Rows || !x.Ops || x.New || x.Moved && !x.Still || x.Rows == 0 || len(x.Key) == 0 || len(x.Fields) < 2 {
+		return nil, nil
+	}
+	if x.Whole && !c.foreseen() {
 		return nil, nil
 	}
 	s := c.s
@@ -88,9 +92,15 @@ func (c *Capturer) sift(ctx context.Context, tx engine.Querier, x *capture) (*ca
 	return c.apart(ctx, tx, x, t, moments)
 }
 
+// foreseen tells whether the rows that the opposite direction may remove are known by the end of this one, as Bystanders asks for them. Where they are not,
+// it takes whole rows to bring them back.
+func (c *Capturer) foreseen() bool {
+	return c.meta.Direction == "up" && c.meta.Opposite != nil && !slices.ContainsFunc(*c.meta.Opposite, effects.Statement.Opaque)
+}
+
 // momentary makes room for what sift finds, where that cannot be done once the transaction has read anything.
 func (c *Capturer) momentary(ctx context.Context, tx engine.Querier, x *capture, t *engine.Table) error {
-	if c.s.db.Caps.TransactionalDDL || x.Kind != Rows || !x.Ops || x.New || len(x.Key) == 0 || len(x.Fields) < 2 || x.named != nil && x.named.op != "u" {
+	if c.s.db.Caps.TransactionalDDL || x.Whole && !c.foreseen() || x.Kind != Rows || !x.Ops || x.New || len(x.Key) == 0 || len(x.Fields) < 2 || x.named != nil && x.named.op != "u" {
 		return nil
 	}
 	var fields []field

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/testdb"
 )
@@ -43,6 +44,7 @@ func TestUsedRows(t *testing.T) {
 					return
 				}
 				b := newBench(t, dsn)
+				b.opposite = &[]effects.Statement{}
 				used := "UPDATE t SET n = n + 1 WHERE id IN (1, 2)"
 				if tc.up != "" && !tc.stamp { // nothing but the application says when
 					used = "UPDATE t SET n = n + 1, at = '2030-01-01' WHERE id IN (1, 2)"
