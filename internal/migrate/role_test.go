@@ -60,8 +60,8 @@ func TestAccountOfAMigration(t *testing.T) {
 	f := newFixture(t, dsn, people+`GRANT ALL ON people, orders TO "`+other+`";`, nil)
 	before := f.dump()
 	for text, want := range map[string]string{
-		`SET SESSION AUTHORIZATION "` + other + `";`:                        "must stay the account",
-		`SET LOCAL SESSION AUTHORIZATION '` + other + `';`:                  "must stay the account",
+		`SET SESSION AUTHORIZATION "` + other + `";`:                         "must stay the account",
+		`SET LOCAL SESSION AUTHORIZATION '` + other + `';`:                   "must stay the account",
 		`SELECT set_config('session_authorization', '` + other + `', true);`: "may not use schema dbrollback",
 	} {
 		f.files["00001_a.sql"] = &fstest.MapFile{Data: []byte(migration(text+"\nUPDATE people SET score = 0;\nDELETE FROM orders;", "SELECT 1;"))}
