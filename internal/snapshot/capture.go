@@ -72,6 +72,9 @@ func (c *Capturer) Captures() []Info {
 	return out
 }
 
+// Accept says whether the author of the next statement accepts that what no capture can hold, as the rows of a virtual table, is lost.
+func (c *Capturer) Accept(loss bool) { c.track.loses = loss }
+
 // Statement runs a statement under the protection of its captures: it locks the tables that the statement can write,
 // captures what the statement is about to destroy or has the engine record it, calls run, and makes sure that
 // nothing else was touched. A statement whose effects cannot be named is rehearsed first. n is the statement's number.
@@ -104,6 +107,11 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	c.track.replaced = nil
 	for _, x := range c.replaced() {
 		c.track.replaced = append(c.track.replaced, x.Home)
+	}
+	if c.s.f.unseen != nil && !c.track.loses {
+		if err := c.s.f.unseen(ctx, tx, c, st); err != nil {
+			return err
+		}
 	}
 	if err := c.arrivals(ctx, tx, n, st.Effects); err != nil {
 		return err

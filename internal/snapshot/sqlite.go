@@ -69,6 +69,8 @@ var sqliteFlavour = flavour{
 	yes:     "1",
 	recent:  sqliteRecent,
 	raise:   sqliteRaise,
+	hidden:  hiddenName,
+	unseen:  fillsVirtual,
 }
 
 // sqliteSequence reads how far AUTOINCREMENT has come for a table.
@@ -154,6 +156,10 @@ func (d sqliteDialect) shapes(ctx context.Context, q engine.Querier) (shapes, er
 // shield drops the triggers of the tables and makes them again from their own text. Foreign keys wait for lift.
 func (d sqliteDialect) shield(ctx context.Context, q engine.Querier, tables []*engine.Table) (func(context.Context, map[engine.Name]int64) error, error) {
 	var again []string
+	indexes, err := d.over(ctx, q, tables)
+	if err != nil {
+		return nil, err
+	}
 	for _, t := range tables {
 		names, texts, err := triggersOf(ctx, q, t, false)
 		if err != nil {
@@ -183,6 +189,9 @@ func (d sqliteDialect) shield(ctx context.Context, q engine.Querier, tables []*e
 			if err := d.last(ctx, q, tables); err != nil {
 				return err
 			}
+		}
+		if err := d.rebuild(ctx, q, indexes); err != nil {
+			return err
 		}
 		after, err := d.broken(ctx, q, tables)
 		if err != nil {
