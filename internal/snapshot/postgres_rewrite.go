@@ -59,7 +59,7 @@ func (d postgresDialect) rewrites(ctx context.Context, q engine.Querier, t *engi
 func (r *Restorer) anew(ctx context.Context, tx engine.Querier, g *target, fields []int) (bool, error) {
 	w, ok := r.s.d.(rewriter)
 	x := g.x
-	if !ok || len(fields) == 0 || x.final != "" || len(g.covered) > 0 || r.capturer != nil && r.bare || !r.rewritable(g) {
+	if !ok || len(fields) == 0 || x.final != "" || len(g.left()) > 0 || r.capturer != nil && r.bare || !r.rewritable(g) {
 		return false, nil
 	}
 	var columns []engine.Column
