@@ -142,7 +142,7 @@ func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 		return &LossError{Object: t.Name.String(), Reason: "it is one of dbrollback's own tables", Hint: "leave it alone"}
 	case p.track.made(t):
 		p.trails(t, e)
-		return nil
+		return p.beyond(ctx, t, e)
 	case t.Kind == "foreign" && e.Kind != effects.DropTable && e.Kind != effects.DropColumn && e.Kind != effects.AlterColumnType:
 		return &LossError{Object: t.Name.String(), Reason: "it is a foreign table, whose rows are in another server",
 			Hint: "write to it outside the migration, or annotate the migration: -- +dbrollback irreversible: <reason>"}
@@ -167,7 +167,10 @@ func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 		}
 		return p.whole(ctx, t, e.Cascade, fmt.Sprintf("%s drops the table", e.Kind))
 	case effects.DropTable:
-		return p.whole(ctx, t, e.Cascade, fmt.Sprintf("%s drops the table", e.Kind))
+		if err := p.whole(ctx, t, e.Cascade, fmt.Sprintf("%s drops the table", e.Kind)); err != nil {
+			return err
+		}
+		return p.unparented(ctx, t)
 	case effects.Truncate:
 		if p.s.f.choose != nil && strings.HasPrefix(e.Detail, "EXCHANGE") {
 			return p.exchange(t)
@@ -178,6 +181,44 @@ func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 		return p.truncate(ctx, t, e.Cascade)
 	}
 	return p.rows(ctx, t, e)
+}
+
+// unparented adds what foreign keys do to other tables when a table is dropped: where the engine deletes its rows first.
+func (p *planner) unparented(ctx context.Context, t *engine.Table) error {
+	if p.seen || p.s.f.unchecked == nil || !p.s.db.Caps.TransactionalDDL || len(t.Referenced) == 0 {
+		return nil
+	}
+	if off, err := p.s.f.unchecked(ctx, p.q); err != nil || off {
+		return err
+	}
+	quiet := *t
+	quiet.Triggers = nil // those of the table itself do not fire
+	_, err := p.cascades(ctx, &quiet, events{remove: true}, nil)
+	return err
+}
+
+// beyond adds what a statement on a table that the migration has made does to others: by its triggers and by foreign keys.
+func (p *planner) beyond(ctx context.Context, t *engine.Table, e effects.Effect) error {
+	if p.seen || !p.s.db.Caps.TransactionalDDL {
+		return nil
+	}
+	var ev events
+	switch e.Kind {
+	case effects.DropTable:
+		return p.unparented(ctx, t)
+	case effects.Insert:
+		ev.insert = true
+	case effects.Update:
+		ev.update = true
+	case effects.Delete:
+		ev.remove = true
+	case effects.Upsert, effects.Replace, effects.Merge:
+		ev = events{true, true, true}
+	default:
+		return nil
+	}
+	_, err := p.cascades(ctx, t, ev, e.Columns)
+	return err
 }
 
 func detailOr(a, b string) string {
