@@ -110,6 +110,11 @@ func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 			return err
 		}
 	}
+	if e.Cascade && e.Kind != effects.Truncate {
+		if err := p.rowTypes(ctx, e); err != nil {
+			return err
+		}
+	}
 	switch e.Kind {
 	case effects.Opaque, effects.External, effects.DropSchema:
 		p.opaque(detailOr(e.Detail, string(e.Kind)))
@@ -181,6 +186,18 @@ func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 		return p.truncate(ctx, t, e.Cascade)
 	}
 	return p.rows(ctx, t, e)
+}
+
+// rowTypes has a DROP … CASCADE rehearsed where columns are of the row type of some table or view: they go along with it.
+func (p *planner) rowTypes(ctx context.Context, e effects.Effect) error {
+	if p.seen || p.s.f.rowTypes == "" {
+		return nil
+	}
+	n, err := number(ctx, p.q, "look for columns of row types", p.s.f.rowTypes)
+	if err == nil && n > 0 {
+		p.opaque(string(e.Kind) + " … CASCADE, beside columns of row types")
+	}
+	return err
 }
 
 // unparented adds what foreign keys do to other tables when a table is dropped: where the engine deletes its rows first.
