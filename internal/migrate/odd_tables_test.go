@@ -42,6 +42,7 @@ var odd = []struct {
 	name, only, setup, up, down string
 	ask                         string // a query whose rows are as they were, too
 	refused                     string // what up says instead
+	keys                        bool   // the connection checks foreign keys
 }{
 	{name: "types of extensions: columns", only: "postgres", setup: extended, up: "ALTER TABLE words DROP COLUMN h;\nUPDATE words SET p = 'x.y', w = upper(w::text);\nALTER TABLE words DROP COLUMN p;\nDELETE FROM words WHERE w = 'TWO';", down: "ALTER TABLE words ADD COLUMN p ltree;\nALTER TABLE words ADD COLUMN h hstore;"},
 	{name: "types of extensions: the table, then the extension", only: "postgres", setup: extended, up: "UPDATE words SET h = h || 'z=>1';\nDROP TABLE words;\nDROP EXTENSION hstore;", down: "CREATE EXTENSION hstore;\nCREATE TABLE words (w citext PRIMARY KEY, h hstore, p ltree, n integer);\nCREATE INDEX words_h ON words USING gin (h);"},
@@ -66,6 +67,20 @@ var odd = []struct {
 	{name: "virtual table: a tree of boxes", only: "sqlite", setup: "CREATE VIRTUAL TABLE r USING rtree(id, x0, x1);\nINSERT INTO r VALUES (1, 0, 1), (2, 5, 6);\n", up: "UPDATE r SET x1 = 9 WHERE id = 1;", down: "SELECT 1;", refused: "r cannot be captured"},
 	{name: "virtual table: made", only: "sqlite", setup: texts, up: filled, down: "DROP TABLE found;", refused: "Down drops found, a virtual table"},
 	{name: "virtual table: made, and said so", only: "sqlite", setup: texts, up: filled, down: "-- +dbrollback no-capture: made from docs\nDROP TABLE found;"},
+	{name: "a parent is rebuilt, and what its DROP deletes of its children comes back", only: "sqlite", keys: true, setup: people, up: "CREATE TABLE n (id integer PRIMARY KEY, name varchar(40) NOT NULL, score integer);\nINSERT INTO n SELECT id, name, score FROM people;\nDROP TABLE people;\nALTER TABLE n RENAME TO people;",
+		down: "CREATE TABLE o (id integer PRIMARY KEY, name varchar(40) NOT NULL, score integer, note varchar(200) DEFAULT 'none');\nINSERT INTO o (id, name, score) SELECT id, name, score FROM people;\nDROP TABLE people;\nALTER TABLE o RENAME TO people;\nCREATE INDEX people_score ON people (score);"},
+	{name: "a parent is dropped", only: "sqlite", keys: true, setup: people, up: "DROP TABLE people;", down: "CREATE TABLE people (id integer PRIMARY KEY, name varchar(40) NOT NULL, score integer, note varchar(200) DEFAULT 'none');\nCREATE INDEX people_score ON people (score);"},
+	{name: "a table that the migration makes has a trigger that writes elsewhere", only: "sqlite", setup: people, up: "CREATE TABLE n (id integer PRIMARY KEY);\n-- +goose StatementBegin\nCREATE TRIGGER n_i AFTER INSERT ON n BEGIN UPDATE people SET score = 0 WHERE id = new.id; END;\n-- +goose StatementEnd\nINSERT INTO n VALUES (1), (2);", down: "DROP TABLE n;"},
+	{name: "a table that the migration makes has a trigger that writes elsewhere", only: "postgres", setup: people, up: "CREATE TABLE n (id integer PRIMARY KEY);\n-- +goose StatementBegin\nCREATE FUNCTION n_i() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN UPDATE people SET score = 0 WHERE id = NEW.id; RETURN NEW; END';\n-- +goose StatementEnd\nCREATE TRIGGER n_i BEFORE INSERT ON n FOR EACH ROW EXECUTE FUNCTION n_i();\nINSERT INTO n VALUES (1), (2);", down: "DROP TABLE n;\nDROP FUNCTION n_i();"},
+	{name: "a parent that the migration makes takes children along", only: "postgres", setup: people, up: "CREATE TABLE n (LIKE people INCLUDING ALL);\nINSERT INTO n SELECT * FROM people;\nDROP TABLE people CASCADE;\nALTER TABLE n RENAME TO people;\nALTER TABLE orders ADD FOREIGN KEY (person_id) REFERENCES people (id) ON DELETE CASCADE ON UPDATE CASCADE;\nDELETE FROM people WHERE id = 1;\nUPDATE people SET id = id + 100 WHERE id = 2;",
+		down: "ALTER TABLE orders DROP CONSTRAINT orders_person_id_fkey;\nDROP TABLE people;\nCREATE TABLE people (id integer PRIMARY KEY, name varchar(40) NOT NULL, score integer, note varchar(200) DEFAULT 'none');\nCREATE INDEX people_score ON people (score);"},
+	{name: "a row type goes with its view, and columns of it", only: "postgres", setup: people + "CREATE VIEW rich AS SELECT id, name FROM people;\nCREATE TABLE holds (id integer PRIMARY KEY, r rich, s rich[]);\nINSERT INTO holds SELECT id, r, ARRAY[r, NULL] FROM rich r;\n", up: "DROP VIEW rich CASCADE;", down: "CREATE VIEW rich AS SELECT id, name FROM people;\nALTER TABLE holds ADD COLUMN r rich;\nALTER TABLE holds ADD COLUMN s rich[];"},
+	{name: "a row type goes with a view that a column takes along", only: "postgres", setup: people + "CREATE VIEW rich AS SELECT id, score FROM people;\nCREATE TABLE holds (id integer PRIMARY KEY, r rich);\nINSERT INTO holds SELECT id, r FROM rich r;\n", up: "ALTER TABLE people DROP COLUMN score CASCADE;", down: "ALTER TABLE people ADD COLUMN score integer;\nCREATE VIEW rich AS SELECT id, score FROM people;\nALTER TABLE holds ADD COLUMN r rich;"},
+	{name: "a row type goes with its table, and columns of it", only: "postgres", setup: people + "CREATE TABLE holds (id integer PRIMARY KEY, r orders);\nINSERT INTO holds SELECT id, o FROM orders o;\n", up: "DROP TABLE orders CASCADE;", down: "CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2));\nALTER TABLE holds ADD COLUMN r orders;"},
+	{name: "a typed table loses what its type does", only: "postgres", setup: "CREATE TYPE pair AS (id integer, a text, b text);\nCREATE TABLE holds OF pair (PRIMARY KEY (id));\nINSERT INTO holds VALUES (1, 'a', 'b'), (2, NULL, 'c');\n", up: "ALTER TYPE pair DROP ATTRIBUTE b CASCADE;", down: "ALTER TYPE pair ADD ATTRIBUTE b text CASCADE;"},
+	{name: "everything of an owner goes", only: "postgres", setup: people + "CREATE TABLE others (id integer PRIMARY KEY, v text);\nINSERT INTO others VALUES (1, 'x');\nALTER TABLE others OWNER TO @role;\nGRANT CREATE ON SCHEMA public TO @role;\n", up: "DROP OWNED BY @role;", down: "CREATE TABLE others (id integer PRIMARY KEY, v text);"},
+	{name: "rows give way to others of their unique values, with their children", only: "sqlite", keys: true, setup: "CREATE TABLE par (id integer PRIMARY KEY, u integer UNIQUE ON CONFLICT REPLACE);\nCREATE TABLE chi (id integer PRIMARY KEY, par integer REFERENCES par ON DELETE CASCADE);\nINSERT INTO par VALUES (1, 1), (2, 2);\nINSERT INTO chi VALUES (5, 1), (6, 2);\n", up: "INSERT INTO par VALUES (9, 1);", down: "DELETE FROM par WHERE id = 9;"},
+	{name: "rows are replaced, with their children", only: "sqlite", keys: true, setup: people, up: "INSERT OR REPLACE INTO people VALUES (1, 'New', 1, 'n');", down: "SELECT 1;"},
 	{name: "another file", only: "sqlite", setup: people, up: "ATTACH DATABASE ':memory:' AS other;\nCREATE TABLE other.people (id integer);\nDELETE FROM people;", down: "SELECT 1;", refused: "ATTACH"},
 	{name: "names that references keep", only: "sqlite", setup: people + "CREATE VIEW rich AS SELECT id FROM people;\nCREATE TRIGGER later AFTER DELETE ON orders BEGIN UPDATE people SET score = 0; END;\n", up: "PRAGMA legacy_alter_table = ON;\nALTER TABLE people RENAME TO persons;\nUPDATE persons SET score = 1;", down: "PRAGMA legacy_alter_table = ON;\nALTER TABLE persons RENAME TO people;"},
 	{name: "a rebuild under names that references keep", only: "sqlite", setup: people + "CREATE VIEW rich AS SELECT id FROM people;\n", up: "PRAGMA legacy_alter_table = ON;\nALTER TABLE people RENAME TO old;\nCREATE TABLE people (id integer PRIMARY KEY, name varchar(40) NOT NULL, score integer);\nINSERT INTO people SELECT id, name, score FROM old;\nDROP TABLE old;\nPRAGMA legacy_alter_table = OFF;",
@@ -87,7 +102,15 @@ func TestOddTables(t *testing.T) {
 				if strings.Contains(setup, "@space") {
 					setup = strings.ReplaceAll(setup, "@space", testdb.Tablespace(t, dsn))
 				}
-				f := newFixture(t, dsn, setup, map[string]string{"00001_a.sql": migration(c.up, c.down)})
+				up, down := c.up, c.down
+				if strings.Contains(setup, "@role") {
+					_, role := testdb.Role(t, dsn)
+					setup, up = strings.ReplaceAll(setup, "@role", role), strings.ReplaceAll(up, "@role", role)
+				}
+				if c.keys {
+					dsn += "?_pragma=foreign_keys(1)"
+				}
+				f := newFixture(t, dsn, setup, map[string]string{"00001_a.sql": migration(up, down)})
 				ask := func() string {
 					if c.ask == "" {
 						return ""

@@ -367,6 +367,9 @@ func (w *work) captured(ctx context.Context, g ground, i int, run func(text stri
 		return err
 	}
 	if w.restorer != nil && w.atomic() {
+		if err := w.restorer.Outstanding(ctx, q, st.Statement); err != nil {
+			return w.located(st, err)
+		}
 		instead, err := w.restorer.Instead(ctx, q, st.Statement, func() error { return run(text) })
 		if err != nil {
 			return err

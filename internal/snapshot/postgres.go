@@ -13,7 +13,11 @@ import (
 
 type postgresDialect struct{ s *Store }
 
+//go:embed postgres_row_types.sql
+var postgresRowTypes string
+
 var postgresFlavour = flavour{
+	rowTypes:   postgresRowTypes,
 	number:     "n bigint GENERATED ALWAYS AS IDENTITY",
 	overriding: "OVERRIDING SYSTEM VALUE",
 	timestamp:  "timestamptz",

@@ -122,6 +122,8 @@ type flavour struct {
 	ready func(ctx context.Context, s *Store, q engine.Querier, tables []*engine.Table, old []sequence) (done func(ctx context.Context, failed error) error, err error)
 	// reached lists the tables that the triggers of a table may write; nil: a rehearsal shows it.
 	reached func(ctx context.Context, p *planner, t *engine.Table, ev events) (tables []engine.Name, rewrites bool, err error)
+	// rowTypes counts what is of the row type of a table or view; "": nothing can be.
+	rowTypes string
 	// hidden refuses what a temporary table of the same name stands in the way of; nil: tables are known by more than their names.
 	hidden func(ctx context.Context, q engine.Querier, e effects.Effect) error
 	// unseen refuses a statement that writes where neither its text nor a rehearsal shows it; nil: there is no such place.
