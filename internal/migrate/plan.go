@@ -213,6 +213,9 @@ func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migrat
 				if err := m.publications(ctx, q, st, &step); err != nil {
 					return nil, err
 				}
+				if err := m.virtualTables(ctx, q, mig, st, pm, future); err != nil {
+					return nil, err
+				}
 			}
 			if err := m.mustCopy(ctx, mig, dir, i, pm, &step); err != nil {
 				return nil, err
@@ -291,7 +294,11 @@ func (m *Migrator) needs(ctx context.Context, q engine.Querier, mig *Migration, 
 	var loss *snapshot.LossError
 	switch {
 	case errors.As(err, &loss):
-		pm.Reasons = append(pm.Reasons, Refusal{File: st.File, Line: st.Line, Column: st.Column, Message: loss.Error(), Hint: "accept the loss in the migration: -- +dbrollback no-capture: <reason>"})
+		hint := "accept the loss in the migration: -- +dbrollback no-capture: <reason>"
+		if loss.Hint != "" {
+			hint = loss.Hint
+		}
+		pm.Reasons = append(pm.Reasons, Refusal{File: st.File, Line: st.Line, Column: st.Column, Message: loss.Error(), Hint: hint})
 		return false, nil
 	case err != nil:
 		return false, (&work{mig: mig}).located(st, err)
@@ -397,6 +404,10 @@ func (m *Migrator) refusals(mig *Migration, dir Direction) []Refusal {
 				switch e.Kind {
 				case effects.Truncate:
 					hint = "move files outside of migrations; to empty the table, or a partition, TRUNCATE it"
+				case effects.Session:
+					hint = "SET ROLE does the same for what the migration makes, and its captures stay closed"
+				case effects.External:
+					hint = "bring the rows into this database before the migration, or migrate the other file on its own"
 				case effects.DetachPartition:
 					hint = "exchange it WITH VALIDATION, which is what happens when nothing is said"
 				}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/migrate"
@@ -48,6 +49,31 @@ func TestRoleOfAMigration(t *testing.T) {
 		f.rollback(migrate.RollbackRequest{To: 0})
 		testdb.SameDump(t, dsn, before)
 	}
+}
+
+// TestAccountOfAMigration: what takes on another account altogether would keep it, and the captures would be that account's: it is refused, and
+// where nobody sees it coming, the transaction has no effect.
+func TestAccountOfAMigration(t *testing.T) {
+	t.Parallel()
+	dsn := testdb.Postgres(t)
+	_, other := testdb.Role(t, dsn)
+	f := newFixture(t, dsn, people+`GRANT ALL ON people, orders TO "`+other+`";`, nil)
+	before := f.dump()
+	for text, want := range map[string]string{
+		`SET SESSION AUTHORIZATION "` + other + `";`:                         "must stay the account",
+		`SET LOCAL SESSION AUTHORIZATION '` + other + `';`:                   "must stay the account",
+		`SELECT set_config('session_authorization', '` + other + `', true);`: "may not use schema dbrollback",
+	} {
+		f.files["00001_a.sql"] = &fstest.MapFile{Data: []byte(migration(text+"\nUPDATE people SET score = 0;\nDELETE FROM orders;", "SELECT 1;"))}
+		if _, err := f.open().Up(t.Context(), migrate.UpRequest{To: -1}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+		f.same(before, f.dump(), text)
+	}
+	f.files["00001_a.sql"] = &fstest.MapFile{Data: []byte(migration("SET SESSION AUTHORIZATION DEFAULT;\nUPDATE people SET score = 0;\nRESET SESSION AUTHORIZATION;\nDELETE FROM orders;", "SELECT 1;"))}
+	f.up()
+	f.rollback(migrate.RollbackRequest{Steps: 1})
+	f.same(before, f.dump(), "after the rollback")
 }
 
 // TestRoleOutsideATransaction: the same holds for a migration that is not one transaction. The role lasts until its end, and no longer; recover takes

@@ -162,7 +162,7 @@ func (r *Restorer) images(g *target, fields []int, cast bool) (kept, live []stri
 		if g.x.onward && !cast && (text != f.Text || bare(decl) != bare(f.Decl)) {
 			// Every captured value is known to fit into the type of now; the other way round that need not be so.
 			as := r.s.kept(now)
-			kept = append(kept, r.s.image(r.s.f.value(r.s.f.back("d."+v(i), f, now), as), as))
+			kept = append(kept, r.s.image(r.s.f.value(r.s.f.back("d."+g.x.v(i), f, now), as), as))
 			live = append(live, r.s.image(r.s.f.value("t."+r.s.q(now.Name), as), as))
 			continue
 		}
@@ -173,7 +173,7 @@ func (r *Restorer) images(g *target, fields []int, cast bool) (kept, live []stri
 				as.Type = r.s.typed(now)
 			}
 		}
-		kept = append(kept, r.s.image("d."+v(i), f))
+		kept = append(kept, r.s.image("d."+g.x.v(i), f))
 		live = append(live, r.s.image(r.s.f.value("t."+r.s.q(now.Name), as), f))
 	}
 	if len(kept) == 0 {
@@ -229,7 +229,7 @@ func (r *Restorer) updating(g *target, fields []int, conflicts bool, at string) 
 	var sets [][2]string
 	for _, i := range fields {
 		now := r.live(g, i)
-		value := s.f.back("d."+v(i), x.Fields[i], now)
+		value := s.f.back("d."+x.v(i), x.Fields[i], now)
 		if older := g.partly[i]; len(older) > 0 {
 			value = fmt.Sprintf("CASE WHEN %s THEN %s ELSE t.%s END", all(r.inNone(g, older)...), value, s.q(now.Name))
 		}
@@ -473,7 +473,7 @@ func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target) (in
 	for _, i := range g.fields {
 		now := r.live(g, i)
 		names = append(names, s.q(now.Name))
-		values = append(values, s.f.back("d."+v(i), x.Fields[i], now))
+		values = append(values, s.f.back("d."+x.v(i), x.Fields[i], now))
 	}
 	for _, i := range g.keys {
 		now := r.live(g, i)
@@ -484,7 +484,7 @@ func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target) (in
 	for _, c := range g.retyped {
 		now := r.live(g, c.field)
 		names = append(names, s.q(now.Name))
-		values = append(values, fmt.Sprintf("(SELECT %s FROM %s y WHERE %s)", s.f.back("y."+v(c.as), c.y.Fields[c.as], now), s.own(c.y.data()), c.row(x)))
+		values = append(values, fmt.Sprintf("(SELECT %s FROM %s y WHERE %s)", s.f.back("y."+c.y.v(c.as), c.y.Fields[c.as], now), s.own(c.y.data()), c.row(x)))
 	}
 	missing := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal))
 	conditions := append([]string{x.inserted(false), missing, r.free(x)}, r.known(g)...)
@@ -587,7 +587,7 @@ func (r *Restorer) prove(ctx context.Context, tx engine.Querier, g *target, olde
 	if x.uncount { // its columns were empty
 		var values []string
 		for _, i := range g.fields {
-			values = append(values, "d."+v(i)+" IS NOT NULL")
+			values = append(values, "d."+x.v(i)+" IS NOT NULL")
 		}
 		some = fmt.Sprintf("coalesce(sum(CASE WHEN t.%s IS NOT NULL AND (%s) THEN 1 ELSE 0 END), 0)", s.q(g.name(0)), strings.Join(values, " OR "))
 	}

@@ -105,6 +105,11 @@ func (p *planner) inspect(ctx context.Context, n engine.Name) (*engine.Table, er
 
 func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 	table := engine.Name{Schema: e.Table.Schema, Name: e.Table.Name}
+	if p.s.f.hidden != nil {
+		if err := p.s.f.hidden(ctx, p.q, e); err != nil {
+			return err
+		}
+	}
 	switch e.Kind {
 	case effects.Opaque, effects.External, effects.DropSchema:
 		p.opaque(detailOr(e.Detail, string(e.Kind)))
@@ -143,8 +148,12 @@ func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 			Hint: "write to it outside the migration, or annotate the migration: -- +dbrollback irreversible: <reason>"}
 	case t.Kind == "foreign" || t.Kind == "materialized view":
 		return nil // only a definition is lost
-	case t.Kind == "view" || t.Kind == "virtual":
-		p.opaque(fmt.Sprintf("%s is a %s", t.Name, map[string]string{"view": "view", "virtual": "virtual table"}[t.Kind]))
+	case t.Kind == "virtual" && p.track.accepts():
+		return nil
+	case t.Kind == "virtual":
+		return virtualLoss(ctx, p.q, p.s, t, e.Kind)
+	case t.Kind == "view":
+		p.opaque(fmt.Sprintf("%s is a view", t.Name))
 		return nil
 	}
 	switch e.Kind {

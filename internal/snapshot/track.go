@@ -62,7 +62,10 @@ type tracker struct {
 	// now, be it in a table that was made in the place of the first; "" when it was dropped. What is not there kept its name.
 	names map[string]map[string]string
 	given map[string]bool // "table.column", in small letters: names of now that a column was given by a rename
+	loses bool            // the author accepts that what no capture can hold is lost
 }
+
+func (t *tracker) accepts() bool { return t != nil && t.loses }
 
 type madeColumn struct {
 	table  engine.Name
