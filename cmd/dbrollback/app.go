@@ -124,7 +124,7 @@ func globalFlags() []cli.Flag {
 		&cli.StringFlag{Name: "config", Usage: "configuration `FILE` (default dbrollback.yml, when there is one)"},
 		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FORMAT` of the result on stdout: text or json (default text)"},
 		&cli.StringFlag{Name: "lock-timeout", Usage: "longest wait for one lock, and for another run to end (default 5s)"},
-		&cli.StringFlag{Name: "statement-timeout", Usage: "longest run of one statement (default 0, no limit)"},
+		&cli.StringFlag{Name: "statement-timeout", Usage: "longest run of one statement (default 0, no limit; verify: 60s)"},
 		&cli.StringFlag{Name: "metrics-file", Usage: "`FILE` for metrics of the run, in the OpenMetrics format; written in one step at its end"},
 		&cli.StringFlag{Name: "catalog", Usage: "`NAME` of the catalog table (default state_snapshots)"},
 		&cli.StringFlag{Name: "version-table", Usage: "`NAME` of goose's version table (default goose_db_version)"},

@@ -121,6 +121,9 @@ func partly(p *problem, err error) *problem {
 	if partial.Unfinished {
 		p.Details = append(p.Details, fmt.Sprintf("migration %d ran in part: statements that were done are recorded", partial.Failed))
 		p.Hint = "dbrollback recover finishes it, dbrollback recover --abort undoes it"
+		if e, ok := engine.AsError(err); ok && e.Class == engine.Privilege && e.Hint != "" {
+			p.Hint = e.Hint + "; then: " + p.Hint
+		}
 		var drift *migrate.DriftError
 		if errors.As(err, &drift) && drift.When == "after" { // all of it ran, and the rows are back
 			p.Hint = "accept what differs with: dbrollback recover --allow-drift; or make it as it was by hand, then: dbrollback recover"

@@ -27,6 +27,7 @@ type settings struct {
 	VersionTable     string
 	LockTimeout      time.Duration
 	StatementTimeout time.Duration
+	StatementSet     bool // somebody named it, be it 0
 	MaxLock          time.Duration
 	Keep             time.Duration
 	KeepCount        int
@@ -131,6 +132,7 @@ func (r *resolver) durations(s *settings) error {
 		}
 		*d.into = v
 	}
+	s.StatementSet = r.text("statement-timeout", "") != ""
 	if s.LockTimeout == 0 {
 		return &usageError{message: "--lock-timeout 0 would wait for ever, and everybody else behind it", hint: "--lock-timeout 30s"}
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -30,6 +31,10 @@ type verifyOptions struct {
 	AllowExternal bool
 	Proves        []string // options that only the proof of migrations has, as given
 }
+
+// verifyTimeout is how long one statement of a migration may take on a scratch database, where nothing is large, unless
+// --statement-timeout says otherwise.
+const verifyTimeout = time.Minute
 
 // mostRows is how many generated rows a table gets at most: beyond it nothing more shows, and everything is slow.
 const mostRows = 1000
@@ -61,6 +66,8 @@ in the configured one. What differs afterwards, objects and rows, is reported; P
 
 --target compares the configured database with what was recorded when migrations ran on it, and --snapshots
 recomputes the checksum of every capture in it; both only read.
+
+A statement that does not end within --statement-timeout (here 60s unless it is set, 0 for no limit) is stopped, and fails.
 
 Exit code 3 when something is found.`,
 		Flags: []cli.Flag{
@@ -151,7 +158,10 @@ func runProve(ctx context.Context, s *session, o verifyOptions) error {
 	if err != nil {
 		return err
 	}
-	prove := migrate.ProveOptions{Files: files, Dir: s.Dir, Rows: o.Rows, AllowExternal: o.AllowExternal}
+	prove := migrate.ProveOptions{Files: files, Dir: s.Dir, Rows: o.Rows, AllowExternal: o.AllowExternal, StatementTimeout: verifyTimeout}
+	if s.StatementSet {
+		prove.StatementTimeout = s.StatementTimeout
+	}
 	if o.Since != "" {
 		added, err := addedSince(ctx, s.Dir, o.Since)
 		if err != nil {

@@ -113,11 +113,11 @@ func (p *mysqlParser) column(name string) (ColumnDef, []Span) {
 			constraint = p.identifier()
 		}
 		text, ok := p.columnOption(&col, constraint)
-		if !ok {
-			if from != p.i {
-				p.reject()
-			}
+		if !ok && from == p.i {
 			break
+		}
+		if !ok || from == p.i { // CHARACTER, and no SET: it would be read for ever
+			p.reject()
 		}
 		if text != "" {
 			spans = append(spans, Span{Start: p.tokens[from].start - p.base, End: p.tokens[p.i-1].end - p.base, Column: name, Text: text})

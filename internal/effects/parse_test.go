@@ -25,6 +25,17 @@ func TestParseRefusesWhatIsNoText(t *testing.T) {
 	}
 }
 
+// Half an option of a column leaves the statement opaque; one that is read for ever hangs whoever looks at the file.
+func TestParseHalfAnOption(t *testing.T) {
+	for _, d := range []Dialect{MySQL, MariaDB} {
+		for _, text := range []string{"CREATE TABLE t (a text CHARACTER utf8mb4, b int)", "ALTER TABLE t MODIFY a varchar(9) NOT NULL CHARACTER utf8mb4", "ALTER TABLE t ADD a text COLLATE"} {
+			if got, err := Parse(d, text); err != nil || len(got) != 1 || !got[0].Opaque() || got[0].ParseError == "" {
+				t.Errorf("%s %q: %+v, %v", d, text, got, err)
+			}
+		}
+	}
+}
+
 func TestParseOfNothing(t *testing.T) {
 	for _, d := range []Dialect{Postgres, SQLite, MySQL, MariaDB} {
 		for _, text := range []string{"", " \n", ";", "-- x", "/* x */ ; ;"} {

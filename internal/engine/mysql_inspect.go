@@ -152,30 +152,63 @@ func mysqlKeys(ctx context.Context, q Querier, t *Table, database string) error 
 
 var mysqlPlain = regexp.MustCompile(`^[A-Za-z0-9_]+$`)
 
-// foreignKeys asks MariaDB first whether there are any: its information_schema opens every table of the server to tell
-// which.
+// foreignKeys asks MariaDB first which tables have any: its information_schema opens every table of the server to tell, unless it is asked
+// about one.
 func (d mysqlDialect) foreignKeys(ctx context.Context, q Querier, t *Table, database string) error {
-	if d.maria && mysqlPlain.MatchString(database+t.Name.Name) { // others are spelt in another way there
-		var n int
-		name := database + "/" + t.Name.Name
-		err := q.QueryRowContext(ctx, "SELECT count(*) FROM information_schema.innodb_sys_foreign WHERE for_name = ? OR ref_name = ?", name, name).Scan(&n)
-		if err == nil && n == 0 { // an error: it takes the right PROCESS
+	if d.maria {
+		if holders, ok := MariaDBForeign(ctx, q, database, t.Name.Name, true); ok {
+			for _, h := range holders {
+				if err := mysqlForeignKeys(ctx, q, t, `k.table_schema = ? AND k.table_name = ? AND r.constraint_schema = k.table_schema
+					AND r.constraint_schema = ? AND r.table_name = ? AND (k.table_schema = ? AND k.table_name = ? OR k.referenced_table_schema = ? AND k.referenced_table_name = ?)`,
+					h.Schema, h.Name, h.Schema, h.Name, database, t.Name.Name, database, t.Name.Name); err != nil {
+					return err
+				}
+			}
 			return nil
 		}
 	}
-	return mysqlForeignKeys(ctx, q, t, database)
+	// The second half of the condition is on the parent; both are one scan of the server's dictionary.
+	return mysqlForeignKeys(ctx, q, t, "(k.table_schema = ? AND k.table_name = ? OR k.referenced_table_schema = ? AND k.referenced_table_name = ?)",
+		database, t.Name.Name, database, t.Name.Name)
 }
 
-func mysqlForeignKeys(ctx context.Context, q Querier, t *Table, database string) error {
-	// The second half of the condition is on the parent; both are one scan of the server's dictionary.
+// MariaDBForeign gives the tables with foreign keys that point to a table, and the table itself when own is set and it has some, from a small
+// table of InnoDB's; false where that does not tell: it takes the right PROCESS, and names with other signs are spelt in another way there.
+func MariaDBForeign(ctx context.Context, q Querier, database, table string, own bool) ([]Name, bool) {
+	if !mysqlPlain.MatchString(database + table) {
+		return nil, false
+	}
+	name := database + "/" + table
+	rows, err := q.QueryContext(ctx, "SELECT DISTINCT for_name FROM information_schema.innodb_sys_foreign WHERE ref_name = ? OR for_name = ? AND ? ORDER BY for_name", name, name, own)
+	if err != nil {
+		return nil, false
+	}
+	defer rows.Close()
+	var out []Name
+	for rows.Next() {
+		var holder string
+		if err := rows.Scan(&holder); err != nil {
+			return nil, false
+		}
+		schema, name, _ := strings.Cut(holder, "/")
+		if !mysqlPlain.MatchString(schema) || !mysqlPlain.MatchString(name) {
+			return nil, false
+		}
+		out = append(out, Name{Schema: schema, Name: name})
+	}
+	return out, rows.Err() == nil
+}
+
+// mysqlForeignKeys adds the foreign keys of and to a table that fulfil a condition.
+func mysqlForeignKeys(ctx context.Context, q Querier, t *Table, where string, args ...any) error {
 	rows, err := q.QueryContext(ctx, `SELECT k.constraint_name, k.table_schema, k.table_name, k.column_name,
 			k.referenced_table_schema, k.referenced_table_name, k.referenced_column_name, r.delete_rule, r.update_rule, database()
 		FROM information_schema.key_column_usage k
 		JOIN information_schema.referential_constraints r
 			ON r.constraint_schema = k.constraint_schema AND r.constraint_name = k.constraint_name AND r.table_name = k.table_name
 		WHERE k.referenced_table_name IS NOT NULL
-			AND (k.table_schema = ? AND k.table_name = ? OR k.referenced_table_schema = ? AND k.referenced_table_name = ?)
-		ORDER BY k.table_schema, k.table_name, k.constraint_name, k.ordinal_position`, database, t.Name.Name, database, t.Name.Name)
+			AND `+where+`
+		ORDER BY k.table_schema, k.table_name, k.constraint_name, k.ordinal_position`, args...)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ func (d sqliteDialect) inspect(ctx context.Context, q Querier, n Name, shallow b
 	var kind string
 	var withoutRowID bool
 	// A temporary table hides one of the same name, unless main is asked for.
-	err := q.QueryRowContext(ctx, `SELECT CASE schema WHEN 'main' THEN '' ELSE schema END, name, type, wr FROM pragma_table_list
+	err := q.QueryRowContext(ctx, `SELECT CASE schema WHEN 'main' THEN '' ELSE schema END, name, type, wr FROM pragma_table_list(?1)
 		WHERE name = ?1 COLLATE NOCASE AND schema IN ('main', 'temp') AND (?2 = '' OR schema = ?2 COLLATE NOCASE)
 		  AND name NOT LIKE 'sqlite\_%' ESCAPE '\'
 		ORDER BY schema = 'temp' DESC LIMIT 1`, n.Name, n.Schema).Scan(&t.Name.Schema, &t.Name.Name, &kind, &withoutRowID)
@@ -166,13 +166,19 @@ func sqliteKeys(ctx context.Context, q Querier, t *Table) error {
 }
 
 func sqliteForeignKeys(ctx context.Context, q Querier, t *Table) error {
+	// Only a table whose text has this one's name can refer to it: to ask each for its keys grows with the schema. A name that is
+	// written in another way within quotes is looked for in all of them.
+	written := t.Name.Name
+	if strings.ContainsAny(written, "\"`]'") {
+		written = ""
+	}
 	// A parent's columns may be left out: then they are its primary key.
 	rows, err := q.QueryContext(ctx, `SELECT m.name, f.id, f."table", f."from",
 			coalesce(f."to", (SELECT p.name FROM pragma_table_xinfo(f."table", ?2) p WHERE p.pk = f.seq + 1), ''), f.on_update, f.on_delete,
 			m.name = ?1 COLLATE NOCASE, f."table" = ?1 COLLATE NOCASE, m.sql
-		FROM pragma_table_list l JOIN `+sqliteSchema(t.Name)+`.sqlite_schema m ON m.type = 'table' AND m.name = l.name, pragma_foreign_key_list(m.name, ?2) f
-		WHERE l.schema = ?2 AND l.type = 'table' AND (m.name = ?1 COLLATE NOCASE OR f."table" = ?1 COLLATE NOCASE)
-		ORDER BY m.name, f.id, f.seq`, t.Name.Name, sqliteSchema(t.Name))
+		FROM `+sqliteSchema(t.Name)+`.sqlite_schema m, pragma_foreign_key_list(m.name, ?2) f
+		WHERE m.type = 'table' AND (m.name = ?1 COLLATE NOCASE OR instr(lower(m.sql), lower(?3)) > 0) AND (m.name = ?1 COLLATE NOCASE OR f."table" = ?1 COLLATE NOCASE)
+		ORDER BY m.name, f.id, f.seq`, t.Name.Name, sqliteSchema(t.Name), written)
 	if err != nil {
 		return err
 	}

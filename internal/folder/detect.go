@@ -88,9 +88,10 @@ func (r *reader) signOf(e fs.DirEntry, read *shelf) (Format, error) {
 	case !numbered.MatchString(name) && !migratePat.MatchString(name):
 		return "", nil
 	}
-	if info, err := e.Info(); err == nil && info.Size() > Largest {
-		_, err := r.read(name)
-		return "", err
+	if info, err := e.Info(); err == nil && (info.Size() > Largest || !info.Mode().IsRegular()) {
+		if _, err := r.read(name); err != nil {
+			return "", err
+		}
 	}
 	b, err := fs.ReadFile(r.files, name)
 	if err != nil {

@@ -256,6 +256,9 @@ func (r *reader) read(name string) (string, error) {
 	if err == nil && info.Size() > Largest {
 		return "", &FileError{File: r.path(name), Line: 1, Column: 1, Message: fmt.Sprintf("%d MB: a migration has at most %d", info.Size()>>20, Largest>>20), Hint: "load bulk data outside of migrations"}
 	}
+	if err == nil && !info.Mode().IsRegular() && !info.IsDir() { // whoever opens a pipe waits for its other end
+		return "", &FileError{File: r.path(name), Line: 1, Column: 1, Message: "it is no file but a pipe, a socket or a device", Hint: "put a file in its place"}
+	}
 	b, err := fs.ReadFile(r.files, name)
 	if err != nil {
 		return "", unreadable(r.path(name), err)

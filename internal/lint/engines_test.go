@@ -62,6 +62,8 @@ func TestRulesSQLite(t *testing.T) {
 		},
 		"RV01": {
 			{"pragma", sqlite, base, "PRAGMA foreign_keys = OFF;", "SELECT 1;", "RV011 foreign_keys"},
+			{"pragma before a table goes", sqlite, base, "PRAGMA foreign_keys = OFF;" + rebuild, "SELECT 1;", "RV011 DROP TABLE users deletes the rows of posts"},
+			{"pragma that is rejected", sqlite, base, "PRAGMA synchronous = OFF;", "SELECT 1;", "RV011 rejects"},
 			{"pragma that works", sqlite, base, "PRAGMA user_version = 3;", "SELECT 1;", ""},
 			{"random", sqlite, base, "UPDATE users SET age = random() WHERE age = 0;", "SELECT 1;", "RV012 random()"},
 			{"a row has a rowid", sqlite, base, "DELETE FROM log WHERE at = '';", "SELECT 1;", ""},

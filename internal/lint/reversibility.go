@@ -405,12 +405,13 @@ func changesUnkeyed(p *Pass) {
 func rowID(d effects.Dialect, t *Table) bool { return d == effects.SQLite && !t.NoRowID }
 
 // deadPragmas have no effect inside a transaction.
-var deadPragmas = []string{"foreign_keys", "journal_mode", "synchronous", "auto_vacuum", "page_size", "encoding", "wal_checkpoint"}
+var deadPragmas = []string{"foreign_keys", "journal_mode", "auto_vacuum", "page_size", "encoding", "wal_checkpoint"}
 
+// notAtomic warns: such a migration may well be right, and undone. It is an error where the engine rejects it.
 func notAtomic(p *Pass) {
 	if p.Engine == effects.SQLite {
-		p.pragmas("up", p.Migration.Up)
-		p.pragmas("down", p.Migration.Down)
+		p.pragmas("up", p.Migration.Up, p.Before)
+		p.pragmas("down", p.Migration.Down, p.After)
 		return
 	}
 	commits := 0
@@ -426,7 +427,8 @@ func notAtomic(p *Pass) {
 	}
 }
 
-func (p *Pass) pragmas(section string, statements []Statement) {
+// pragmas looks at the statements of a section; m is the schema before them.
+func (p *Pass) pragmas(section string, statements []Statement, m *Model) {
 	if !p.Migration.Transactional {
 		return
 	}
@@ -439,10 +441,39 @@ func (p *Pass) pragmas(section string, statements []Statement) {
 		if set == "." && len(tokens) > 5 {
 			name, set = tokens[3].Text, tokens[4].Text
 		}
-		if slices.Contains(deadPragmas, name) && (set == "=" || set == "(") {
-			p.reportAt(section, &statements[i], "PRAGMA "+name+" has no effect inside a transaction", "-- +goose NO TRANSACTION")
+		switch {
+		case set != "=" && set != "(":
+		case name == "synchronous":
+			n := len(p.out)
+			p.reportAt(section, &statements[i], "SQLite rejects PRAGMA synchronous inside a transaction", "-- +goose NO TRANSACTION")
+			for ; n < len(p.out); n++ {
+				p.out[n].Severity = Error
+			}
+		case slices.Contains(deadPragmas, name):
+			what := "PRAGMA " + name + " has no effect inside a transaction"
+			if name == "foreign_keys" {
+				what += p.enforced(statements[i:], m)
+			}
+			p.reportAt(section, &statements[i], what, "-- +goose NO TRANSACTION")
 		}
 	}
+}
+
+// enforced says what happens to rows when foreign keys are not switched off after all.
+func (p *Pass) enforced(statements []Statement, m *Model) string {
+	defer func(was *Model) { p.Model = was }(p.Model)
+	p.Model = m.fork() // a table that is there already is not of this migration
+	for i := range statements {
+		for _, e := range statements[i].Effects {
+			if e.Kind != effects.DropTable {
+				continue
+			}
+			if to := p.deleteReaches(e.Table); to != "" {
+				return ": on a connection that enforces foreign keys, DROP TABLE " + p.show(e.Table) + " deletes the rows of " + to
+			}
+		}
+	}
+	return ""
 }
 
 // commitsByItself: what ends a transaction of MySQL.

@@ -76,7 +76,7 @@ var Rules = []Rule{
 	{Code: "RV008", Severity: Warning, Engines: "PMS", Title: "Down runs in an order that fails", migration: wrongOrder},
 	{Code: "RV009", Severity: Error, Engines: "PM", Title: "an effect outside the database", effect: leavesDatabase, down: true},
 	{Code: "RV010", Severity: Warning, Engines: "PMS", Title: "a data change on a table without a key", effect: changesUnkeyed},
-	{Code: "RV011", Severity: Error, Engines: "MS", Title: "a migration that cannot be all or nothing", migration: notAtomic},
+	{Code: "RV011", Severity: Warning, Engines: "MS", Title: "a migration that cannot be all or nothing", migration: notAtomic},
 	{Code: "RV012", Severity: Warning, Engines: "PMS", Title: "data that comes out different each time", effect: notDeterministic},
 	{Code: "RV013", Severity: Error, Engines: "PMS", Title: "an annotation that means nothing", migration: badAnnotations},
 	{Code: "SF001", Severity: Error, Engines: "PMS", Title: "a secret in the text", effect: writesSecret, down: true},

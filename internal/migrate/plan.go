@@ -496,7 +496,37 @@ func (m *Migrator) check(ctx context.Context, s *engine.Session, dir Direction, 
 	if len(out) > 0 {
 		return &RefusedError{Reasons: out}
 	}
+	if dir == Up {
+		return m.remakes(ctx, s, p, versions)
+	}
 	return nil
+}
+
+// remakes refuses an up whose rollback this account could not carry out: it would find that out when its Down has run.
+func (m *Migrator) remakes(ctx context.Context, s *engine.Session, p *Plan, versions []int64) error {
+	var tables []engine.Name
+	var objects []engine.Object
+	for i, pm := range p.Migrations {
+		for _, step := range pm.Steps {
+			for _, n := range step.Captures {
+				if slices.Contains([]snapshot.Kind{snapshot.Rows, snapshot.Columns, snapshot.Table}, n.Kind) && !slices.Contains(tables, n.Name) {
+					tables = append(tables, n.Name)
+				}
+			}
+		}
+		mig, err := m.src.load(ctx, versions[i])
+		if err != nil {
+			return err
+		}
+		for _, st := range mig.statements(Up) {
+			for _, e := range st.Effects {
+				if e.Kind == effects.Drop {
+					objects = append(objects, engine.Object{Kind: e.Object.Kind, Name: e.Object.Name.Name})
+				}
+			}
+		}
+	}
+	return m.db.Remakes(ctx, s, tables, objects)
 }
 
 // fatal reasons cannot be accepted: the migration would not run.

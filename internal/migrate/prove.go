@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io/fs"
+	"time"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/verify"
@@ -85,6 +86,7 @@ type ProofError struct {
 	Statement string `json:"statement,omitempty"`
 
 	definite bool // it has nothing to do with the transaction that it was tried in
+	endless  bool // it was stopped because it did not end
 }
 
 // DataLoss is what Down alone did to the rows of one table, or to the values of one column.
@@ -136,6 +138,9 @@ type ProveOptions struct {
 	Rows          int                     // generated rows a table; 0: none
 	AllowExternal bool                    // run statements that reach beyond the scratch database
 	Events        func(ProofEvent)        // may be nil
+
+	// StatementTimeout is the longest run of one statement of a migration, 0 for none. One that does not end fails.
+	StatementTimeout time.Duration
 }
 
 // Prove runs each migration up, down and up again in scratch databases, and says what its Down gives back. A

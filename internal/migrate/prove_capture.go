@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"testing/fstest"
+	"time"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
@@ -66,14 +67,16 @@ func (p *prover) runCaptured(ctx context.Context, c *trunk, m *Migration, t *tri
 	if err != nil {
 		return "", err
 	}
+	bounded, cancel := p.bounded(ctx, m)
+	defer cancel()
 	migrator, err := p.only(ctx, m, c.db)
 	if err != nil {
 		return "", err
 	}
-	if _, err := migrator.Up(ctx, UpRequest{To: m.Version, AllowIrreversible: true}); err != nil {
+	if _, err := migrator.Up(bounded, UpRequest{To: m.Version, AllowIrreversible: true}); err != nil {
 		return p.hindered(ctx, "up", err)
 	}
-	if _, err := migrator.Rollback(ctx, RollbackRequest{To: -1, Steps: 1}); err != nil {
+	if _, err := migrator.Rollback(bounded, RollbackRequest{To: -1, Steps: 1}); err != nil {
 		return p.hindered(ctx, "rollback", err)
 	}
 	f, err := c.take(ctx, t.reach)
@@ -98,6 +101,14 @@ func (p *prover) runCaptured(ctx context.Context, c *trunk, m *Migration, t *tri
 	return fmt.Sprintf("%d of %d values of %s are not back", l.Lost, l.Of, l.Table), nil
 }
 
+// bounded is how long a run with captures may take: as long as its statements, and some time for what is done between them.
+func (p *prover) bounded(ctx context.Context, m *Migration) (context.Context, context.CancelFunc) {
+	if p.o.StatementTimeout <= 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, p.o.StatementTimeout*time.Duration(len(m.Up)+len(m.Down)+1))
+}
+
 // only opens a migrator that knows one migration.
 func (p *prover) only(ctx context.Context, m *Migration, db *engine.DB) (*Migrator, error) {
 	return Open(ctx, Options{DB: db, Files: fstest.MapFS{m.Name: {Data: []byte(m.Text)}}, Dir: p.o.Dir, User: "verify"})
@@ -107,6 +118,9 @@ func (p *prover) only(ctx context.Context, m *Migration, db *engine.DB) (*Migrat
 func (p *prover) hindered(ctx context.Context, what string, err error) (string, error) {
 	if e, ok := engine.AsError(err); ctx.Err() != nil || ok && (e.Class == engine.ConnectionLost || e.Class == engine.DiskFull) {
 		return "", err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return what + " does not end within --statement-timeout", nil
 	}
 	var refused *RefusedError
 	if errors.As(err, &refused) && len(refused.Reasons) > 0 {

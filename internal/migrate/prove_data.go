@@ -130,6 +130,7 @@ type mode struct {
 // rowsTrial is what one up and down showed about rows.
 type rowsTrial struct {
 	data  []DataLoss
+	up    *ProofError // Up does not go with the rows; then nothing else is known
 	down  *ProofError // Down fails on rows, though not without
 	notes []string
 	mode  mode
@@ -142,6 +143,7 @@ func (p *prover) data(ctx context.Context, m *Migration, t *trial) (*rowsTrial, 
 		return nil, nil
 	}
 	var out, failing *rowsTrial
+	var endless *ProofError // of Up
 	var targets []engine.Name
 	modes := []mode{{rows: p.o.Rows}, {rows: p.o.Rows, tame: true}, {rows: p.o.Rows, tame: true, skip: []engine.Name{}}, {}}
 	if p.o.Rows == 0 {
@@ -150,6 +152,9 @@ func (p *prover) data(ctx context.Context, m *Migration, t *trial) (*rowsTrial, 
 	for i, mo := range modes {
 		if failing != nil && i > 1 {
 			break // neither went
+		}
+		if endless != nil && mo.rows > 0 {
+			continue // to wait again would tell no more
 		}
 		if mo.skip != nil {
 			mo.skip = targets
@@ -161,18 +166,20 @@ func (p *prover) data(ctx context.Context, m *Migration, t *trial) (*rowsTrial, 
 				return err
 			}
 			targets = writtenBy(ctx, db, q, m)
-			out, err = p.withRows(ctx, s, db, q, m, names, mo)
+			if out, err = p.withRows(ctx, s, db, q, m, names, mo); out != nil && out.up != nil {
+				if out.up.endless {
+					endless = out.up
+				}
+				out = nil
+			}
 			return err
 		}
 		if p.rehearsable(m) {
 			if err := p.rehearse(ctx, once); err != nil {
 				return nil, err
 			}
-			if out != nil && out.down == nil {
-				return out, nil
-			}
 		}
-		if !p.rehearsable(m) || out != nil { // a Down that fails must fail with commits, too
+		if !p.rehearsable(m) || out != nil && out.down != nil && !out.down.endless { // a Down that fails must fail with commits, too
 			if err := p.onCopy(ctx, func(s stage) error {
 				_, q := s.session()
 				if _, err := q.ExecContext(ctx, "BEGIN"); err != nil {
@@ -183,7 +190,11 @@ func (p *prover) data(ctx context.Context, m *Migration, t *trial) (*rowsTrial, 
 				return nil, err
 			}
 		}
-		if out != nil && out.down == nil {
+		if out != nil && (out.down == nil || out.down.endless) {
+			if endless != nil {
+				p.o.Events(ProofEvent{Text: endless.onRows()})
+				out.notes = append(out.notes, endless.onRows())
+			}
 			return out, nil
 		}
 		if out != nil {
@@ -194,7 +205,15 @@ func (p *prover) data(ctx context.Context, m *Migration, t *trial) (*rowsTrial, 
 	if failing != nil {
 		return failing, nil
 	}
+	if endless != nil {
+		return &rowsTrial{notes: []string{endless.onRows()}}, nil
+	}
 	return &rowsTrial{notes: []string{"Up fails with the rows that there are: nothing is known about its data"}}, nil
+}
+
+// onRows is the note about a statement of Up that ends, but not on generated rows.
+func (e *ProofError) onRows() string {
+	return fmt.Sprintf("%s:%d:%d: with rows in the tables %s; what becomes of rows was tried without generated ones (%s)", e.File, e.Line, e.Column, e.Message, e.Hint)
 }
 
 // writtenBy lists the tables that Up itself changes rows of.
@@ -213,7 +232,7 @@ func writtenBy(ctx context.Context, db *engine.DB, q engine.Querier, m *Migratio
 	return out
 }
 
-// withRows fills the tables and goes up and down. The result is nil when Up does not go with the rows.
+// withRows fills the tables and goes up and down.
 func (p *prover) withRows(ctx context.Context, s stage, db *engine.DB, q engine.Querier, m *Migration, names []engine.Name, mo mode) (*rowsTrial, error) {
 	out := &rowsTrial{mode: mo}
 	made := &verify.Population{}
@@ -232,10 +251,8 @@ func (p *prover) withRows(ctx context.Context, s stage, db *engine.DB, q engine.
 	if err != nil {
 		return nil, err
 	}
-	if failed, err := p.outcome(ctx, s.run(ctx, m, Up)); err != nil {
-		return nil, err
-	} else if failed != nil {
-		return nil, nil
+	if out.up, err = p.outcome(ctx, s.run(ctx, m, Up)); err != nil || out.up != nil {
+		return out, err
 	}
 	if out.down, err = p.outcome(ctx, s.run(ctx, m, Down)); err != nil || out.down != nil {
 		return out, err

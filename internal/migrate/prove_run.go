@@ -47,7 +47,7 @@ func (p *prover) prove(ctx context.Context) (_ *ProofReport, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.trunk, err = newTrunk(ctx, p.o.Scratch, ""); err != nil {
+	if p.trunk, err = newTrunk(ctx, p.o.Scratch, p.o.StatementTimeout, ""); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, p.aside.Wait(), p.dropTwin(), p.trunk.close()) }()
@@ -136,7 +136,9 @@ func (p *prover) judge(ctx context.Context, m *Migration, proof *Proof) error {
 	if err != nil {
 		return err
 	}
-	p.twin.steps = []step{{t.after, m, Down}}
+	if p.twin.steps = nil; t.down == nil {
+		p.twin.steps = []step{{t.after, m, Down}}
+	}
 	t.verdict(proof)
 	why := p.refused(m, Down)
 	if why != nil && proof.Verdict != ProofUpFails {
@@ -209,6 +211,9 @@ func (p *prover) judgeData(ctx context.Context, m *Migration, t *trial, proof *P
 	case proof.Verdict == ProofDownFails:
 		proof.WithCapture, proof.CaptureReason = notRestored, "rollback stops where its Down fails"
 		return nil
+	case proof.Verdict == ProofData && proof.Error != nil && proof.Error.endless:
+		proof.WithCapture, proof.CaptureReason = notRestored, "rollback does not get beyond this statement of its Down either"
+		return nil
 	}
 	return p.captured(ctx, m, t, mo, func(why string) {
 		proof.WithCapture, proof.CaptureReason = Restored, why
@@ -252,6 +257,9 @@ func (p *prover) outcome(ctx context.Context, err error) (*ProofError, error) {
 			return nil, err
 		}
 		out.Message, out.Hint = e.Message, cmp.Or(lacking(e), e.Hint)
+		if e.Class == engine.StatementTimeout {
+			out.endless, out.definite = true, true // it would not end with commits either
+		}
 	}
 	out.Message = scratchNames.ReplaceAllString(out.Message, "")
 	return out, nil

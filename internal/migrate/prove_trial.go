@@ -145,18 +145,18 @@ func (p *prover) rehearse(ctx context.Context, f func(stage) error) (err error) 
 		return err
 	}
 	defer func() {
-		_, rerr := p.trunk.s.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-		err = errors.Join(err, rerr, p.trunk.renew(context.WithoutCancel(ctx)))
+		// SQLite has rolled back by itself when a statement was stopped, or said so (ON CONFLICT ROLLBACK).
+		_, _ = p.trunk.s.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		err = errors.Join(err, p.trunk.renew(context.WithoutCancel(ctx)))
 	}()
 	return f(rehearsal{p.trunk})
 }
 
 func (r rehearsal) run(ctx context.Context, m *Migration, d Direction) error {
-	s := r.t.s
-	if err := execute(ctx, s, m, m.statements(d)); err != nil {
+	stmts := m.statements(d)
+	if err := r.t.execute(ctx, stmts); err != nil {
 		return err
 	}
-	stmts := m.statements(d)
 	if err := r.settle(ctx); err != nil {
 		if len(stmts) == 0 {
 			return err

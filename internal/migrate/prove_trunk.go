@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/verify"
@@ -12,18 +13,19 @@ import (
 // trunk is a scratch database and the one session that works on it.
 type trunk struct {
 	scratch *engine.Scratch
+	limit   time.Duration // of one statement of a migration, 0 for none
 	name    string
 	db      *engine.DB
 	s       *engine.Session
 }
 
 // newTrunk makes a scratch database, empty or a copy of another to which nobody may be connected.
-func newTrunk(ctx context.Context, scratch *engine.Scratch, from string) (*trunk, error) {
+func newTrunk(ctx context.Context, scratch *engine.Scratch, limit time.Duration, from string) (*trunk, error) {
 	name, err := scratch.Create(ctx, from)
 	if err != nil {
 		return nil, err
 	}
-	t := &trunk{scratch: scratch, name: name}
+	t := &trunk{scratch: scratch, limit: limit, name: name}
 	if err := t.open(ctx); err != nil {
 		return nil, errors.Join(err, t.close())
 	}
@@ -72,7 +74,7 @@ func (t *trunk) copy(ctx context.Context) (*trunk, error) {
 	if err := t.leave(); err != nil {
 		return nil, err
 	}
-	c, err := newTrunk(ctx, t.scratch, t.name)
+	c, err := newTrunk(ctx, t.scratch, t.limit, t.name)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +96,7 @@ func (t *trunk) run(ctx context.Context, m *Migration, d Direction) error {
 			return fmt.Errorf("begin: %w", err)
 		}
 	}
-	err := execute(ctx, t.s, m, stmts)
+	err := t.execute(ctx, stmts)
 	if err == nil && m.Transactional {
 		if _, cerr := t.s.ExecContext(ctx, "COMMIT"); cerr != nil {
 			err = cerr
@@ -125,13 +127,31 @@ func (t *trunk) transaction(ctx context.Context, f func() error) error {
 }
 
 // execute runs statements; the error is a *StatementError.
-func execute(ctx context.Context, q engine.Querier, m *Migration, stmts []Statement) error {
+func (t *trunk) execute(ctx context.Context, stmts []Statement) error {
 	for _, st := range stmts {
-		if _, err := q.ExecContext(ctx, st.SQL); err != nil {
+		if err := t.one(ctx, st); err != nil {
 			return placed(st, err)
 		}
 	}
 	return nil
+}
+
+// one runs a statement, as long as it may take. It is stopped from here, not by a setting of the server: what a migration sets
+// itself, and what the setting does not cover (DDL and routines on MySQL, everything on SQLite), would get round that.
+func (t *trunk) one(ctx context.Context, st Statement) error {
+	if t.limit <= 0 {
+		_, err := t.s.ExecContext(ctx, st.SQL)
+		return err
+	}
+	bounded, cancel := context.WithTimeout(ctx, t.limit)
+	defer cancel()
+	_, err := t.s.ExecContext(bounded, st.SQL)
+	if ctx.Err() != nil || bounded.Err() == nil {
+		return err
+	}
+	// It may seem to have ended well: a SLEEP that is interrupted does.
+	return &engine.Error{Class: engine.StatementTimeout, Err: err, Message: fmt.Sprintf("the statement did not end within %s on a scratch database", t.limit),
+		Hint: "see whether it ends at all; if it only takes longer: --statement-timeout " + (10 * t.limit).String()}
 }
 
 // renew makes the session as good as new: what a migration set on it must not reach the next one.

@@ -228,7 +228,7 @@ func (p *prover) newTwin(ctx context.Context) (err error) {
 	if err := p.dropTwin(); err != nil {
 		return err
 	}
-	if p.twin.t, err = newTrunk(ctx, p.o.Scratch, ""); err != nil {
+	if p.twin.t, err = newTrunk(ctx, p.o.Scratch, p.o.StatementTimeout, ""); err != nil {
 		return err
 	}
 	p.twin.mended = map[string]bool{}

@@ -155,7 +155,9 @@ func (r *runner) finish(w *work, took time.Duration) {
 	mr := MigrationResult{Version: w.mig.Version, File: w.mig.File, Seconds: took.Seconds()}
 	for _, c := range w.captures {
 		mr.Captures++
-		mr.Rows += c.Rows
+		if !c.Part {
+			mr.Rows += c.Rows
+		}
 		mr.Snapshot = c.Snapshot
 	}
 	r.at, r.res.To = w.to, w.to
@@ -409,6 +411,9 @@ func (w *work) captured(ctx context.Context, g ground, i int, run func(text stri
 		return w.located(st, err)
 	}
 	for _, c := range w.capturer.Captures()[had:] {
+		if c.Part {
+			continue
+		}
 		m.o.Events(Event{Kind: CaptureDone, Version: w.mig.Version, File: w.mig.File, Statement: i + 1, Text: st.SQL, Table: c.Table, Rows: c.Rows, Bytes: c.Bytes, Elapsed: time.Since(start)})
 	}
 	return nil

@@ -86,6 +86,7 @@ type Info struct {
 	Status     string     `json:"status"` // capturing | complete | restored | expired | void
 	CreatedBy  string     `json:"created_by"`
 	ExpiresAt  *time.Time `json:"expires_at"`
+	Part       bool       `json:"part,omitempty"` // it has other columns of the rows that another capture of the statement has
 }
 
 // Snapshot is the captures taken at one moment.

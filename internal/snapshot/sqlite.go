@@ -67,6 +67,7 @@ var sqliteFlavour = flavour{
 	skip:    " ON CONFLICT DO NOTHING",
 	nothing: " WHERE 1 = 0",
 	yes:     "1",
+	recent:  sqliteRecent,
 	raise:   sqliteRaise,
 	hidden:  hiddenName,
 	unseen:  fillsVirtual,
@@ -262,4 +263,14 @@ func triggersOf(ctx context.Context, q engine.Querier, t *engine.Table, journal 
 		names, texts = append(names, name), append(texts, text)
 	}
 	return names, texts, rows.Err()
+}
+
+// sqliteRecent: a moment is a text, or a number of seconds or milliseconds since 1970; the type of the column need not say that it is one.
+func sqliteRecent(ref string, c engine.Column, whole bool) string {
+	name := strings.ToLower(c.Type)
+	if !whole && !strings.Contains(name, "date") && !strings.Contains(name, "time") {
+		return ""
+	}
+	return fmt.Sprintf("CASE typeof(%[1]s) WHEN 'text' THEN abs(julianday(%[1]s) - julianday('now')) <= 1 WHEN 'blob' THEN 0"+
+		" ELSE abs(%[1]s - unixepoch()) <= 86400 OR abs(%[1]s / 1000 - unixepoch()) <= 86400 END", ref)
 }
