@@ -3,6 +3,7 @@ package migrate_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,6 +44,8 @@ var odd = []struct {
 	ask                         string // a query whose rows are as they were, too
 	refused                     string // what up says instead
 	keys                        bool   // the connection checks foreign keys
+	head                        string // of the file
+	after                       string // a query whose rows up leaves as they were
 }{
 	{name: "types of extensions: columns", only: "postgres", setup: extended, up: "ALTER TABLE words DROP COLUMN h;\nUPDATE words SET p = 'x.y', w = upper(w::text);\nALTER TABLE words DROP COLUMN p;\nDELETE FROM words WHERE w = 'TWO';", down: "ALTER TABLE words ADD COLUMN p ltree;\nALTER TABLE words ADD COLUMN h hstore;"},
 	{name: "types of extensions: the table, then the extension", only: "postgres", setup: extended, up: "UPDATE words SET h = h || 'z=>1';\nDROP TABLE words;\nDROP EXTENSION hstore;", down: "CREATE EXTENSION hstore;\nCREATE TABLE words (w citext PRIMARY KEY, h hstore, p ltree, n integer);\nCREATE INDEX words_h ON words USING gin (h);"},
@@ -81,6 +84,10 @@ var odd = []struct {
 	{name: "everything of an owner goes", only: "postgres", setup: people + "CREATE TABLE others (id integer PRIMARY KEY, v text);\nINSERT INTO others VALUES (1, 'x');\nALTER TABLE others OWNER TO @role;\nGRANT CREATE ON SCHEMA public TO @role;\n", up: "DROP OWNED BY @role;", down: "CREATE TABLE others (id integer PRIMARY KEY, v text);"},
 	{name: "rows give way to others of their unique values, with their children", only: "sqlite", keys: true, setup: "CREATE TABLE par (id integer PRIMARY KEY, u integer UNIQUE ON CONFLICT REPLACE);\nCREATE TABLE chi (id integer PRIMARY KEY, par integer REFERENCES par ON DELETE CASCADE);\nINSERT INTO par VALUES (1, 1), (2, 2);\nINSERT INTO chi VALUES (5, 1), (6, 2);\n", up: "INSERT INTO par VALUES (9, 1);", down: "DELETE FROM par WHERE id = 9;"},
 	{name: "rows are replaced, with their children", only: "sqlite", keys: true, setup: people, up: "INSERT OR REPLACE INTO people VALUES (1, 'New', 1, 'n');", down: "SELECT 1;"},
+	{name: "a rebuild in steps", setup: people, head: "-- +goose NO TRANSACTION\n", up: "CREATE TABLE n (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total integer);\nINSERT INTO n SELECT id, person_id, round(total) + 1 FROM orders WHERE id <> 13;\nDROP TABLE orders;\nALTER TABLE n RENAME TO orders;",
+		down: "CREATE TABLE o (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2));\nINSERT INTO o SELECT * FROM orders;\nDROP TABLE orders;\nALTER TABLE o RENAME TO orders;"},
+	{name: "a parent is rebuilt in steps, with its keys off", only: "sqlite", keys: true, setup: people, head: "-- +goose NO TRANSACTION\n", up: "PRAGMA foreign_keys = OFF;\nCREATE TABLE n (id integer PRIMARY KEY, name varchar(40) NOT NULL, score integer);\nINSERT INTO n SELECT id, upper(name), score FROM people;\nDROP TABLE people;\nALTER TABLE n RENAME TO people;\nPRAGMA foreign_keys = ON;",
+		down: "PRAGMA foreign_keys = OFF;\nCREATE TABLE o (id integer PRIMARY KEY, name varchar(40) NOT NULL, score integer, note varchar(200) DEFAULT 'none');\nINSERT INTO o (id, name, score) SELECT id, name, score FROM people;\nDROP TABLE people;\nALTER TABLE o RENAME TO people;\nCREATE INDEX people_score ON people (score);\nPRAGMA foreign_keys = ON;", after: "SELECT count(*) FROM orders"},
 	{name: "another file", only: "sqlite", setup: people, up: "ATTACH DATABASE ':memory:' AS other;\nCREATE TABLE other.people (id integer);\nDELETE FROM people;", down: "SELECT 1;", refused: "ATTACH"},
 	{name: "names that references keep", only: "sqlite", setup: people + "CREATE VIEW rich AS SELECT id FROM people;\nCREATE TRIGGER later AFTER DELETE ON orders BEGIN UPDATE people SET score = 0; END;\n", up: "PRAGMA legacy_alter_table = ON;\nALTER TABLE people RENAME TO persons;\nUPDATE persons SET score = 1;", down: "PRAGMA legacy_alter_table = ON;\nALTER TABLE persons RENAME TO people;"},
 	{name: "a rebuild under names that references keep", only: "sqlite", setup: people + "CREATE VIEW rich AS SELECT id FROM people;\n", up: "PRAGMA legacy_alter_table = ON;\nALTER TABLE people RENAME TO old;\nCREATE TABLE people (id integer PRIMARY KEY, name varchar(40) NOT NULL, score integer);\nINSERT INTO people SELECT id, name, score FROM old;\nDROP TABLE old;\nPRAGMA legacy_alter_table = OFF;",
@@ -110,7 +117,7 @@ func TestOddTables(t *testing.T) {
 				if c.keys {
 					dsn += "?_pragma=foreign_keys(1)"
 				}
-				f := newFixture(t, dsn, setup, map[string]string{"00001_a.sql": migration(up, down)})
+				f := newFixture(t, dsn, setup, map[string]string{"00001_a.sql": c.head + migration(up, down)})
 				ask := func() string {
 					if c.ask == "" {
 						return ""
@@ -118,6 +125,10 @@ func TestOddTables(t *testing.T) {
 					return strings.Join(testdb.Query(t, dsn, c.ask), "\n")
 				}
 				before, asked := f.dump(), ask()
+				var left []string
+				if c.after != "" {
+					left = testdb.Query(t, dsn, c.after)
+				}
 				if c.refused != "" {
 					_, err := f.open().Up(context.Background(), migrate.UpRequest{To: -1})
 					var refused *migrate.RefusedError
@@ -129,6 +140,11 @@ func TestOddTables(t *testing.T) {
 					return
 				}
 				f.up()
+				if c.after != "" {
+					if now := testdb.Query(t, dsn, c.after); !slices.Equal(left, now) {
+						t.Errorf("%s: %v after up, was %v", c.after, now, left)
+					}
+				}
 				after := f.dump()
 				if after == before {
 					t.Fatal("the migration did nothing")
@@ -145,4 +161,28 @@ func TestOddTables(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestKeysStayOffAfterACrash: a rebuild that had switched the checks of foreign keys off goes on without them, in another session: with them its DROP TABLE
+// would delete the children.
+func TestKeysStayOffAfterACrash(t *testing.T) {
+	t.Parallel()
+	dsn := testdb.SQLite(t) + "?_pragma=foreign_keys(1)"
+	f := newFixture(t, dsn, people, map[string]string{"00001_a.sql": "-- +goose NO TRANSACTION\n" + migration(
+		"PRAGMA foreign_keys = OFF;\nCREATE TABLE n (id integer PRIMARY KEY, name varchar(40) NOT NULL, score integer);\nINSERT INTO n SELECT id, name, score FROM people WHERE id IN (SELECT id FROM late);\nDROP TABLE people;\nALTER TABLE n RENAME TO people;\nPRAGMA foreign_keys = ON;",
+		"PRAGMA foreign_keys = OFF;\nCREATE TABLE o (id integer PRIMARY KEY, name varchar(40) NOT NULL, score integer, note varchar(200) DEFAULT 'none');\nINSERT INTO o (id, name, score) SELECT id, name, score FROM people;\nDROP TABLE people;\nALTER TABLE o RENAME TO people;\nCREATE INDEX people_score ON people (score);\nPRAGMA foreign_keys = ON;")})
+	before, orders := f.dump(), testdb.Query(t, dsn, "SELECT * FROM orders ORDER BY id")
+	if _, err := f.open().Up(t.Context(), migrate.UpRequest{To: -1}); err == nil {
+		t.Fatal("up found a table that is not there")
+	}
+	testdb.Exec(t, dsn, "CREATE TABLE late AS SELECT id FROM people")
+	if _, err := f.open().Recover(t.Context(), migrate.RecoverRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := testdb.Query(t, dsn, "SELECT * FROM orders ORDER BY id"); !slices.Equal(got, orders) {
+		t.Errorf("orders %v, were %v", got, orders)
+	}
+	f.rollback(migrate.RollbackRequest{Steps: 1})
+	testdb.Exec(t, dsn, "DROP TABLE late")
+	f.same(before, f.dump(), "after the rollback")
 }
