@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -152,21 +153,43 @@ func mysqlKeys(ctx context.Context, q Querier, t *Table, database string) error 
 
 var mysqlPlain = regexp.MustCompile(`^[A-Za-z0-9_]+$`)
 
-// foreignKeys asks MariaDB first whether there are any: its information_schema opens every table of the server to tell
-// which.
+// foreignKeys asks MariaDB first which tables have any: its information_schema opens every table of the server, unless a table is
+// named. It takes the right PROCESS.
 func (d mysqlDialect) foreignKeys(ctx context.Context, q Querier, t *Table, database string) error {
-	if d.maria && mysqlPlain.MatchString(database+t.Name.Name) { // others are spelt in another way there
-		var n int
-		name := database + "/" + t.Name.Name
-		err := q.QueryRowContext(ctx, "SELECT count(*) FROM information_schema.innodb_sys_foreign WHERE for_name = ? OR ref_name = ?", name, name).Scan(&n)
-		if err == nil && n == 0 { // an error: it takes the right PROCESS
-			return nil
+	if !d.maria || !mysqlPlain.MatchString(database+t.Name.Name) { // others are spelt in another way there
+		return mysqlForeignKeys(ctx, q, t, database, Name{})
+	}
+	name := database + "/" + t.Name.Name
+	found, err := Texts(ctx, q, "SELECT DISTINCT for_name FROM information_schema.innodb_sys_foreign WHERE for_name = ? OR ref_name = ?", name, name)
+	if err != nil {
+		return mysqlForeignKeys(ctx, q, t, database, Name{})
+	}
+	of := make([]Name, len(found))
+	for i, f := range found {
+		schema, table, ok := strings.Cut(f, "/")
+		if !ok || !mysqlPlain.MatchString(schema+table) {
+			return mysqlForeignKeys(ctx, q, t, database, Name{})
+		}
+		of[i] = Name{Schema: schema, Name: table}
+	}
+	slices.SortFunc(of, func(a, b Name) int {
+		return cmp.Or(strings.Compare(a.Schema, b.Schema), strings.Compare(a.Name, b.Name))
+	})
+	for _, n := range of {
+		if err := mysqlForeignKeys(ctx, q, t, database, n); err != nil {
+			return err
 		}
 	}
-	return mysqlForeignKeys(ctx, q, t, database)
+	return nil
 }
 
-func mysqlForeignKeys(ctx context.Context, q Querier, t *Table, database string) error {
+// mysqlForeignKeys reads those from and to a table, of all tables or of one.
+func mysqlForeignKeys(ctx context.Context, q Querier, t *Table, database string, of Name) error {
+	only, args := "", []any{database, t.Name.Name, database, t.Name.Name}
+	if of.Name != "" {
+		only = "AND k.table_schema = ? AND k.table_name = ? AND r.constraint_schema = ? AND r.table_name = ?"
+		args = append(args, of.Schema, of.Name, of.Schema, of.Name)
+	}
 	// The second half of the condition is on the parent; both are one scan of the server's dictionary.
 	rows, err := q.QueryContext(ctx, `SELECT k.constraint_name, k.table_schema, k.table_name, k.column_name,
 			k.referenced_table_schema, k.referenced_table_name, k.referenced_column_name, r.delete_rule, r.update_rule, database()
@@ -174,8 +197,8 @@ func mysqlForeignKeys(ctx context.Context, q Querier, t *Table, database string)
 		JOIN information_schema.referential_constraints r
 			ON r.constraint_schema = k.constraint_schema AND r.constraint_name = k.constraint_name AND r.table_name = k.table_name
 		WHERE k.referenced_table_name IS NOT NULL
-			AND (k.table_schema = ? AND k.table_name = ? OR k.referenced_table_schema = ? AND k.referenced_table_name = ?)
-		ORDER BY k.table_schema, k.table_name, k.constraint_name, k.ordinal_position`, database, t.Name.Name, database, t.Name.Name)
+			AND (k.table_schema = ? AND k.table_name = ? OR k.referenced_table_schema = ? AND k.referenced_table_name = ?) `+only+`
+		ORDER BY k.table_schema, k.table_name, k.constraint_name, k.ordinal_position`, args...)
 	if err != nil {
 		return err
 	}
