@@ -1,6 +1,6 @@
 #!/bin/bash
 # install-test-servers.sh [SERVER...] brings the database servers, and the browser, that the tests start, where they are missing:
-#   postgres mariadb mysql chromium what `make test` needs (all of them when none is named)
+#   postgres pgbouncer mariadb mysql chromium  what `make test` needs (all of them when none is named)
 #   postgres-16 -17 -18 mariadb-11  what `make test-matrix` needs besides; prints the directory of the programs
 # A server that an environment variable names, or a Docker engine, replaces an installed one. Nothing is
 # started, and packages of another suite go to the test cache, not to the system.
@@ -91,6 +91,12 @@ bring() {
 		docker_answers && return
 		apt_install PostgreSQL postgresql-15 postgresql
 		;;
+	pgbouncer)
+		if command -v pgbouncer >/dev/null || any /usr/sbin/pgbouncer; then
+			return
+		fi
+		apt_install PgBouncer pgbouncer
+		;;
 	mariadb)
 		if [ -n "${DBROLLBACK_TEST_MARIADB:-}${DBROLLBACK_TEST_MARIADB_BIN:-}" ] || command -v mariadbd >/dev/null || any /usr/sbin/mariadbd; then
 			return
@@ -129,5 +135,5 @@ bring() {
 	esac
 }
 
-[ $# -gt 0 ] || set -- postgres mariadb mysql chromium
+[ $# -gt 0 ] || set -- postgres pgbouncer mariadb mysql chromium
 for server in "$@"; do bring "$server"; done

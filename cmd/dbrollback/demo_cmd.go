@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -223,6 +224,9 @@ func (d *demo) end(p demoProof) {
 	d.say("   dbrollback log               who ran what")
 	d.say("   dbrollback snapshot list     what was captured")
 	d.say("   dbrollback up                the bad release once more; dbrollback rollback takes it back again")
+	if _, err := exec.LookPath("dbrollback"); err != nil {
+		d.say("\n   To have the program: go install ./cmd/dbrollback puts it into $(go env GOPATH)/bin")
+	}
 	d.say("\nOn a database of your own: dbrollback init")
 }
 

@@ -67,11 +67,13 @@ func TestProgress(t *testing.T) {
 	p.event(migrate.Event{Kind: migrate.MigrationStart, Direction: migrate.Up, File: "2_x.sql"})
 	p.event(migrate.Event{Kind: migrate.CaptureStart, Table: "users", Estimate: 2_000_000})
 	p.event(migrate.Event{Kind: migrate.CaptureDone, Table: "users", Rows: 2_000_000, Bytes: 90_000_000, Elapsed: 4 * time.Second})
+	p.event(migrate.Event{Kind: migrate.CaptureDone, Text: "DELETE FROM orders", Table: "orders", Rows: 12_000, Bytes: 90_000, Elapsed: 4 * time.Second})
 	p.event(migrate.Event{Kind: migrate.WarningEvent, Text: "careful"})
 	p.end()
 	want := `up 2_x.sql
   capturing users (about 2,000,000 rows)
   captured users: 2,000,000 rows, 90.0 MB in 4s (500,000 rows/s)
+  captured orders: 12,000 rows, 90.0 kB, with the statement itself in 4s (3,000 rows/s)
 warning: careful
 `
 	if shown.String() != want {

@@ -82,7 +82,10 @@ func moved(e migrate.Event) string {
 	if e.Bytes > 0 {
 		text += ", " + size(e.Bytes)
 	}
-	if e.Elapsed > 0 {
+	switch {
+	case e.Elapsed > 0 && e.Kind == migrate.CaptureDone && e.Text != "": // what is captured while the statement runs takes no time of its own
+		text += ", with the statement itself in " + seconds(e.Elapsed.Seconds())
+	case e.Elapsed > 0:
 		text += " in " + seconds(e.Elapsed.Seconds())
 	}
 	if e.Elapsed >= time.Second && e.Rows > 0 {

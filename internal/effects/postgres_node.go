@@ -66,6 +66,9 @@ func (s *pgStatement) setting(v *pg.VariableSetStmt) {
 	if v.Name != "" {
 		e.Object = Object{Kind: "setting", Name: Name{Name: v.Name}}
 	}
+	if v.Name == "session_authorization" && (v.Kind == pg.VariableSetKind_VAR_SET_VALUE || v.Kind == pg.VariableSetKind_VAR_SET_CURRENT) {
+		e.Refused = "a migration must stay the account that it began as: " + firstWords(s.src)
+	}
 	s.add(e)
 }
 

@@ -177,6 +177,7 @@ func (p *sqliteParser) upkeep() {
 			p.expression()
 		}
 		e.Kind, e.Detail = External, "ATTACH DATABASE" // its key is a secret
+		e.Refused = "ATTACH DATABASE: what is written into another file can neither be captured nor taken back"
 	case "DETACH":
 		p.accept("DATABASE")
 		p.expression()

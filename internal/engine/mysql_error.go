@@ -38,7 +38,7 @@ var mysqlAnswers = map[uint16]mysqlAnswer{
 	1969: {StatementTimeout, "raise --statement-timeout"},
 	1317: {Cancelled, ""},
 
-	1044: {Privilege, "GRANT the right on this database to the account: CREATE, DROP, ALTER, INDEX, SELECT, INSERT, UPDATE, DELETE, LOCK TABLES and TRIGGER are used"},
+	1044: {Privilege, "GRANT the right on this database to the account: CREATE, DROP, ALTER, INDEX, SELECT, INSERT, UPDATE, DELETE, LOCK TABLES and TRIGGER are used, and EVENT, CREATE ROUTINE or CREATE VIEW by a migration that makes such things"},
 	1142: {Privilege, hintGrant}, 1143: {Privilege, hintGrant}, 1227: {Privilege, hintGrant}, 1370: {Privilege, hintGrant}, 1410: {Privilege, hintGrant},
 	1419: {Privilege, hintFunction}, 1418: {Privilege, hintFunction},
 	1345: {Privilege, "GRANT SHOW VIEW on the database to this account"},

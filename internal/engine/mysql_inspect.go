@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -153,51 +152,62 @@ func mysqlKeys(ctx context.Context, q Querier, t *Table, database string) error 
 
 var mysqlPlain = regexp.MustCompile(`^[A-Za-z0-9_]+$`)
 
-// foreignKeys asks MariaDB first which tables have any: its information_schema opens every table of the server, unless a table is
-// named. It takes the right PROCESS.
+// foreignKeys asks MariaDB first which tables have any: its information_schema opens every table of the server to tell, unless it is asked
+// about one.
 func (d mysqlDialect) foreignKeys(ctx context.Context, q Querier, t *Table, database string) error {
-	if !d.maria || !mysqlPlain.MatchString(database+t.Name.Name) { // others are spelt in another way there
-		return mysqlForeignKeys(ctx, q, t, database, Name{})
-	}
-	name := database + "/" + t.Name.Name
-	found, err := Texts(ctx, q, "SELECT DISTINCT for_name FROM information_schema.innodb_sys_foreign WHERE for_name = ? OR ref_name = ?", name, name)
-	if err != nil {
-		return mysqlForeignKeys(ctx, q, t, database, Name{})
-	}
-	of := make([]Name, len(found))
-	for i, f := range found {
-		schema, table, ok := strings.Cut(f, "/")
-		if !ok || !mysqlPlain.MatchString(schema+table) {
-			return mysqlForeignKeys(ctx, q, t, database, Name{})
+	if d.maria {
+		if holders, ok := MariaDBForeign(ctx, q, database, t.Name.Name, true); ok {
+			for _, h := range holders {
+				if err := mysqlForeignKeys(ctx, q, t, `k.table_schema = ? AND k.table_name = ? AND r.constraint_schema = k.table_schema
+					AND r.constraint_schema = ? AND r.table_name = ? AND (k.table_schema = ? AND k.table_name = ? OR k.referenced_table_schema = ? AND k.referenced_table_name = ?)`,
+					h.Schema, h.Name, h.Schema, h.Name, database, t.Name.Name, database, t.Name.Name); err != nil {
+					return err
+				}
+			}
+			return nil
 		}
-		of[i] = Name{Schema: schema, Name: table}
-	}
-	slices.SortFunc(of, func(a, b Name) int {
-		return cmp.Or(strings.Compare(a.Schema, b.Schema), strings.Compare(a.Name, b.Name))
-	})
-	for _, n := range of {
-		if err := mysqlForeignKeys(ctx, q, t, database, n); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// mysqlForeignKeys reads those from and to a table, of all tables or of one.
-func mysqlForeignKeys(ctx context.Context, q Querier, t *Table, database string, of Name) error {
-	only, args := "", []any{database, t.Name.Name, database, t.Name.Name}
-	if of.Name != "" {
-		only = "AND k.table_schema = ? AND k.table_name = ? AND r.constraint_schema = ? AND r.table_name = ?"
-		args = append(args, of.Schema, of.Name, of.Schema, of.Name)
 	}
 	// The second half of the condition is on the parent; both are one scan of the server's dictionary.
+	return mysqlForeignKeys(ctx, q, t, "(k.table_schema = ? AND k.table_name = ? OR k.referenced_table_schema = ? AND k.referenced_table_name = ?)",
+		database, t.Name.Name, database, t.Name.Name)
+}
+
+// MariaDBForeign gives the tables with foreign keys that point to a table, and the table itself when own is set and it has some, from a small
+// table of InnoDB's; false where that does not tell: it takes the right PROCESS, and names with other signs are spelt in another way there.
+func MariaDBForeign(ctx context.Context, q Querier, database, table string, own bool) ([]Name, bool) {
+	if !mysqlPlain.MatchString(database + table) {
+		return nil, false
+	}
+	name := database + "/" + table
+	rows, err := q.QueryContext(ctx, "SELECT DISTINCT for_name FROM information_schema.innodb_sys_foreign WHERE ref_name = ? OR for_name = ? AND ? ORDER BY for_name", name, name, own)
+	if err != nil {
+		return nil, false
+	}
+	defer rows.Close()
+	var out []Name
+	for rows.Next() {
+		var holder string
+		if err := rows.Scan(&holder); err != nil {
+			return nil, false
+		}
+		schema, name, _ := strings.Cut(holder, "/")
+		if !mysqlPlain.MatchString(schema) || !mysqlPlain.MatchString(name) {
+			return nil, false
+		}
+		out = append(out, Name{Schema: schema, Name: name})
+	}
+	return out, rows.Err() == nil
+}
+
+// mysqlForeignKeys adds the foreign keys of and to a table that fulfil a condition.
+func mysqlForeignKeys(ctx context.Context, q Querier, t *Table, where string, args ...any) error {
 	rows, err := q.QueryContext(ctx, `SELECT k.constraint_name, k.table_schema, k.table_name, k.column_name,
 			k.referenced_table_schema, k.referenced_table_name, k.referenced_column_name, r.delete_rule, r.update_rule, database()
 		FROM information_schema.key_column_usage k
 		JOIN information_schema.referential_constraints r
 			ON r.constraint_schema = k.constraint_schema AND r.constraint_name = k.constraint_name AND r.table_name = k.table_name
 		WHERE k.referenced_table_name IS NOT NULL
-			AND (k.table_schema = ? AND k.table_name = ? OR k.referenced_table_schema = ? AND k.referenced_table_name = ?) `+only+`
+			AND `+where+`
 		ORDER BY k.table_schema, k.table_name, k.constraint_name, k.ordinal_position`, args...)
 	if err != nil {
 		return err

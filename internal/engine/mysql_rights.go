@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"regexp"
 	"slices"
@@ -16,15 +15,10 @@ var mysqlNeeded = []string{"SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DR
 // rights refuses an account that lacks one of them, ahead of everything else.
 func (d mysqlDialect) rights(ctx context.Context, q Querier) error {
 	var database string
-	var roles sql.NullString
-	if err := q.QueryRowContext(ctx, "SELECT database(), current_role()").Scan(&database, &roles); err != nil {
+	if err := q.QueryRowContext(ctx, "SELECT database()").Scan(&database); err != nil {
 		return err
 	}
-	show := "SHOW GRANTS"
-	if !d.maria && roles.String != "" && roles.String != "NONE" { // MariaDB shows those of the role as well
-		show += " FOR CURRENT_USER() USING " + roles.String
-	}
-	grants, err := Texts(ctx, q, show)
+	grants, err := d.grants(ctx, q)
 	if err != nil {
 		return err
 	}

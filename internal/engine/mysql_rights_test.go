@@ -69,6 +69,55 @@ func TestMySQLRights(t *testing.T) {
 	})
 }
 
+// Whoever makes a trigger or a view of somebody else's again needs a right for it: that is asked for ahead.
+func TestMySQLRemakes(t *testing.T) {
+	onMySQL(t, func(t *testing.T, dsn string) {
+		name, own := account(t, dsn)
+		testdb.Exec(t, dsn, "CREATE TABLE orders (id integer PRIMARY KEY, n integer)", "CREATE TABLE plain (id integer)", "CREATE VIEW ids AS SELECT id FROM orders", "GRANT ALL ON "+dsn[strings.LastIndexByte(dsn, '/')+1:]+".* TO "+name)
+		remakes := func(tables []engine.Name, objects ...engine.Object) error {
+			db := open(t, own, engine.Options{})
+			return db.Remakes(t.Context(), db, tables, objects)
+		}
+		orders, view := []engine.Name{{Name: "orders"}}, engine.Object{Kind: "view", Name: "ids"}
+		if err := remakes(orders); err != nil {
+			t.Error(err)
+		}
+		testdb.Exec(t, dsn, "CREATE TRIGGER stamp BEFORE INSERT ON orders FOR EACH ROW SET NEW.n = 9")
+		maria := strings.HasPrefix(dsn, "mariadb")
+		for _, err := range []error{remakes(orders), remakes(nil, view)} {
+			e := classified(t, err, engine.Privilege)
+			if right := map[bool]string{true: "GRANT SET USER ON *.*", false: "GRANT SET_ANY_DEFINER ON *.*"}[maria]; !strings.HasPrefix(e.Hint, right) || !strings.Contains(e.Message, " could not make ") {
+				t.Errorf("%s / %s", e.Message, e.Hint)
+			}
+		}
+		if err := remakes([]engine.Name{{Name: "plain"}}, engine.Object{Kind: "view", Name: "none"}, engine.Object{Kind: "index", Name: "ids"}); err != nil {
+			t.Error(err)
+		}
+		testdb.Exec(t, dsn, "GRANT "+map[bool]string{true: "SET USER", false: "SET_ANY_DEFINER"}[maria]+" ON *.* TO "+name)
+		if err := remakes(nil, view); err != nil {
+			t.Error(err)
+		}
+		// The other right that a trigger takes is the server's to want.
+		var wants bool
+		if got := testdb.Query(t, dsn, "SELECT @@log_bin AND NOT @@log_bin_trust_function_creators"); got[0] == "1" {
+			wants = true
+		}
+		err := remakes(orders)
+		if !wants && err != nil {
+			t.Error(err)
+		}
+		if wants {
+			if e := classified(t, err, engine.Privilege); !strings.Contains(e.Hint, "log_bin_trust_function_creators") {
+				t.Errorf("%s / %s", e.Message, e.Hint)
+			}
+		}
+		testdb.Exec(t, dsn, "GRANT SUPER ON *.* TO "+name)
+		if err := remakes(orders, view); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestMySQLReadOnlyServer(t *testing.T) {
 	t.Parallel()
 	s := testdb.PrivateMariaDB(t, "read-only=1")

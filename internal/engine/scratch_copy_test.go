@@ -29,6 +29,11 @@ func TestCopyOf(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			if !connected && kind.Kind == engine.Postgres { // what has filled it may still be closing its connection
+				for beside := testdb.Postgres(t); testdb.Query(t, beside, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND datname = $1", kind.Database)[0] != "0"; {
+					t.Log("somebody is still connected")
+				}
+			}
 			s, err := engine.NewScratchBeside(t.Context(), dsn, nil)
 			if err != nil {
 				t.Fatal(err)

@@ -177,6 +177,7 @@ func sqliteError(e *sqlite.Error, err error) *Error {
 		out.Hint = "the file is not an SQLite database, or it is encrypted"
 	case sqlite3.SQLITE_FULL:
 		out.Class = DiskFull
+		out.Hint = "make room, then run the same command again"
 	case sqlite3.SQLITE_CONSTRAINT:
 		out.Class = Constraint
 		out.Taken = slices.Contains([]int{sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_ROWID}, e.Code())

@@ -52,7 +52,7 @@ type Event struct {
 	Direction Direction
 	Statement int    // 1-based
 	Of        int    // statements in this migration
-	Text      string // first words of the statement, or a note
+	Text      string // first words of the statement, or a note; of CaptureDone: the statement that Elapsed includes, "" for none
 	Table     string
 	Rows      int64 // rows captured or restored; while under way: so far, -1 unknown
 	Bytes     int64

@@ -12,6 +12,8 @@ var mysqlPairs = []pair{
 	{name: "type change", engines: "mysql mariadb", up: "ALTER TABLE orders MODIFY total integer;", down: "ALTER TABLE orders MODIFY total numeric(10,2);"},
 	{name: "change and rename", engines: "mysql mariadb", up: "ALTER TABLE orders CHANGE total amount bigint;", down: "ALTER TABLE orders CHANGE amount total numeric(10,2);"},
 	{name: "convert to another character set", engines: "mysql mariadb", up: "ALTER TABLE people CONVERT TO CHARACTER SET latin1;", down: "ALTER TABLE people CONVERT TO CHARACTER SET utf8mb4;"},
+	{name: "NULL for a while", engines: "mysql mariadb", up: "ALTER TABLE people MODIFY name varchar(40) NULL;\nUPDATE people SET name = NULL WHERE id < 3;\nALTER TABLE people CONVERT TO CHARACTER SET latin1;",
+		down: "ALTER TABLE people CONVERT TO CHARACTER SET utf8mb4;\nUPDATE people SET name = '-' WHERE name IS NULL;\nALTER TABLE people MODIFY name varchar(40) NOT NULL;"},
 	{name: "delete cascades", engines: "mysql mariadb", up: "DELETE FROM people WHERE id < 3;", down: "SELECT 1;"},
 	{name: "delete from two tables", engines: "mysql mariadb", up: "DELETE o, p FROM orders o JOIN people p ON p.id = o.person_id WHERE p.id = 2;", down: "SELECT 1;"},
 	{name: "update of a join", engines: "mysql mariadb", up: "UPDATE orders o JOIN people p ON p.id = o.person_id SET o.total = 1, p.score = 2 WHERE p.id < 3;", down: "SELECT 1;"},

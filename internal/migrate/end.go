@@ -120,7 +120,13 @@ func (w *work) repair(ctx context.Context, tx engine.Querier, which func(verify.
 		return fmt.Errorf("fingerprint: %w", err)
 	}
 	want := filter(w.undo.side(false), which)
-	for _, stmt := range slices.Concat(verify.Repair(want, filter(w.undo.among(now, false), which)), w.leftDefaults(filter(now, which))) {
+	have := filter(w.undo.among(now, false), which)
+	for key, o := range verify.InTheWay(want, now) {
+		if _, before := w.before[key]; !before { // this run has made it
+			have[key] = o
+		}
+	}
+	for _, stmt := range slices.Concat(verify.Repair(want, have), w.leftDefaults(filter(now, which))) {
 		_, err := tx.ExecContext(ctx, stmt)
 		if made, err := w.refusedKey(ctx, tx, want, stmt, err); err != nil {
 			return err

@@ -216,3 +216,39 @@ func TestDiskFullOnPostgres(t *testing.T) {
 		t.Errorf("%s before, %s after the restore", before, after)
 	}
 }
+
+// TestDiskFullOnSQLite: a file that cannot grow ends the run in one clear line, and leaves everything as it was.
+func TestDiskFullOnSQLite(t *testing.T) {
+	t.Parallel()
+	dsn := testdb.SQLite(t)
+	files := map[string]string{"00001_a.sql": migration("UPDATE big SET v = v || 'x';\nALTER TABLE big DROP COLUMN w;", "ALTER TABLE big ADD COLUMN w text;")}
+	f := newFixture(t, dsn, "CREATE TABLE big (id integer PRIMARY KEY, v text, w text);\nINSERT INTO big WITH RECURSIVE g(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM g WHERE i < 2000) SELECT i, 'a value that is long ' || i, 'another one ' || i FROM g;\n", files)
+	full := func(verb string, run func(m *migrate.Migrator) error) {
+		t.Helper()
+		was := f.dump()
+		testdb.Exec(t, dsn, "VACUUM")
+		pages := testdb.Query(t, dsn, "PRAGMA page_count")[0]
+		sep := "?"
+		if strings.Contains(dsn, "?") {
+			sep = "&"
+		}
+		tight := newFixture(t, dsn+sep+"_pragma=max_page_count("+pages+")", "", files)
+		err := run(tight.open())
+		if e, ok := engine.AsError(err); !ok || e.Class != engine.DiskFull || e.Hint == "" {
+			t.Errorf("%s: err = %v, want disk full with a hint", verb, err)
+		}
+		f.same(was, f.dump(), verb+" on a full disk")
+	}
+	before := f.dump()
+	full("up", func(m *migrate.Migrator) error {
+		_, err := m.Up(t.Context(), migrate.UpRequest{To: -1})
+		return err
+	})
+	f.up()
+	full("rollback", func(m *migrate.Migrator) error {
+		_, err := m.Rollback(t.Context(), migrate.RollbackRequest{To: 0})
+		return err
+	})
+	f.rollback(migrate.RollbackRequest{To: 0})
+	f.same(before, f.dump(), "with room again")
+}

@@ -213,6 +213,9 @@ func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migrat
 				if err := m.publications(ctx, q, st, &step); err != nil {
 					return nil, err
 				}
+				if err := m.virtualTables(ctx, q, mig, st, pm, future); err != nil {
+					return nil, err
+				}
 			}
 			if err := m.mustCopy(ctx, mig, dir, i, pm, &step); err != nil {
 				return nil, err
@@ -291,7 +294,11 @@ func (m *Migrator) needs(ctx context.Context, q engine.Querier, mig *Migration, 
 	var loss *snapshot.LossError
 	switch {
 	case errors.As(err, &loss):
-		pm.Reasons = append(pm.Reasons, Refusal{File: st.File, Line: st.Line, Column: st.Column, Message: loss.Error(), Hint: "accept the loss in the migration: -- +dbrollback no-capture: <reason>"})
+		hint := "accept the loss in the migration: -- +dbrollback no-capture: <reason>"
+		if loss.Hint != "" {
+			hint = loss.Hint
+		}
+		pm.Reasons = append(pm.Reasons, Refusal{File: st.File, Line: st.Line, Column: st.Column, Message: loss.Error(), Hint: hint})
 		return false, nil
 	case err != nil:
 		return false, (&work{mig: mig}).located(st, err)
@@ -397,6 +404,10 @@ func (m *Migrator) refusals(mig *Migration, dir Direction) []Refusal {
 				switch e.Kind {
 				case effects.Truncate:
 					hint = "move files outside of migrations; to empty the table, or a partition, TRUNCATE it"
+				case effects.Session:
+					hint = "SET ROLE does the same for what the migration makes, and its captures stay closed"
+				case effects.External:
+					hint = "bring the rows into this database before the migration, or migrate the other file on its own"
 				case effects.DetachPartition:
 					hint = "exchange it WITH VALIDATION, which is what happens when nothing is said"
 				}
@@ -485,7 +496,37 @@ func (m *Migrator) check(ctx context.Context, s *engine.Session, dir Direction, 
 	if len(out) > 0 {
 		return &RefusedError{Reasons: out}
 	}
+	if dir == Up {
+		return m.remakes(ctx, s, p, versions)
+	}
 	return nil
+}
+
+// remakes refuses an up whose rollback this account could not carry out: it would find that out when its Down has run.
+func (m *Migrator) remakes(ctx context.Context, s *engine.Session, p *Plan, versions []int64) error {
+	var tables []engine.Name
+	var objects []engine.Object
+	for i, pm := range p.Migrations {
+		for _, step := range pm.Steps {
+			for _, n := range step.Captures {
+				if slices.Contains([]snapshot.Kind{snapshot.Rows, snapshot.Columns, snapshot.Table}, n.Kind) && !slices.Contains(tables, n.Name) {
+					tables = append(tables, n.Name)
+				}
+			}
+		}
+		mig, err := m.src.load(ctx, versions[i])
+		if err != nil {
+			return err
+		}
+		for _, st := range mig.statements(Up) {
+			for _, e := range st.Effects {
+				if e.Kind == effects.Drop {
+					objects = append(objects, engine.Object{Kind: e.Object.Kind, Name: e.Object.Name.Name})
+				}
+			}
+		}
+	}
+	return m.db.Remakes(ctx, s, tables, objects)
 }
 
 // fatal reasons cannot be accepted: the migration would not run.

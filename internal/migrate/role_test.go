@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/migrate"
@@ -48,6 +49,31 @@ func TestRoleOfAMigration(t *testing.T) {
 		f.rollback(migrate.RollbackRequest{To: 0})
 		testdb.SameDump(t, dsn, before)
 	}
+}
+
+// TestAccountOfAMigration: what takes on another account altogether would keep it, and the captures would be that account's: it is refused, and
+// where nobody sees it coming, the transaction has no effect.
+func TestAccountOfAMigration(t *testing.T) {
+	t.Parallel()
+	dsn := testdb.Postgres(t)
+	_, other := testdb.Role(t, dsn)
+	f := newFixture(t, dsn, people+`GRANT ALL ON people, orders TO "`+other+`";`, nil)
+	before := f.dump()
+	for text, want := range map[string]string{
+		`SET SESSION AUTHORIZATION "` + other + `";`:                         "must stay the account",
+		`SET LOCAL SESSION AUTHORIZATION '` + other + `';`:                   "must stay the account",
+		`SELECT set_config('session_authorization', '` + other + `', true);`: "may not use schema dbrollback",
+	} {
+		f.files["00001_a.sql"] = &fstest.MapFile{Data: []byte(migration(text+"\nUPDATE people SET score = 0;\nDELETE FROM orders;", "SELECT 1;"))}
+		if _, err := f.open().Up(t.Context(), migrate.UpRequest{To: -1}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+		f.same(before, f.dump(), text)
+	}
+	f.files["00001_a.sql"] = &fstest.MapFile{Data: []byte(migration("SET SESSION AUTHORIZATION DEFAULT;\nUPDATE people SET score = 0;\nRESET SESSION AUTHORIZATION;\nDELETE FROM orders;", "SELECT 1;"))}
+	f.up()
+	f.rollback(migrate.RollbackRequest{Steps: 1})
+	f.same(before, f.dump(), "after the rollback")
 }
 
 // TestRoleOutsideATransaction: the same holds for a migration that is not one transaction. The role lasts until its end, and no longer; recover takes
@@ -121,4 +147,37 @@ func TestMissingRightIsNamed(t *testing.T) {
 	if e := up(); !strings.Contains(e.Hint, "owner") {
 		t.Errorf("%s\nhint: %s", e.Message, e.Hint)
 	}
+}
+
+// TestOwnerWithoutPower: on managed services nobody is a superuser. The owner of a table with triggers, also such that always fire, and with
+// row-level security forced on himself gets its rows back without a trigger firing; what he may not see he does not capture.
+func TestOwnerWithoutPower(t *testing.T) {
+	t.Parallel()
+	dsn := testdb.Postgres(t)
+	login, me := testdb.Role(t, dsn)
+	testdb.Exec(t, dsn, `GRANT CREATE ON SCHEMA public TO "`+me+`"`, `DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO "`+me+`"', current_database()); END $$`)
+	f := newFixture(t, login, people+`CREATE TABLE seen (id serial PRIMARY KEY, what text);
+CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO seen (what) VALUES (TG_OP || TG_NAME); NEW.note := upper(NEW.note); RETURN NEW; END';
+CREATE TRIGGER always BEFORE INSERT OR UPDATE ON people FOR EACH ROW EXECUTE FUNCTION see();
+ALTER TABLE people ENABLE ALWAYS TRIGGER always;
+CREATE TRIGGER off BEFORE UPDATE ON people FOR EACH ROW EXECUTE FUNCTION see();
+ALTER TABLE people DISABLE TRIGGER off;
+CREATE TABLE mine (id integer PRIMARY KEY, v text);
+INSERT INTO mine VALUES (1, 'a'), (2, 'b');
+ALTER TABLE mine ENABLE ROW LEVEL SECURITY;
+ALTER TABLE mine FORCE ROW LEVEL SECURITY;
+CREATE POLICY few ON mine USING (id = 1);
+`, map[string]string{"00001_a.sql": migration("UPDATE people SET score = 0, note = 'new';\nDELETE FROM orders WHERE id = 10;\nDELETE FROM people WHERE id = 4;", "SELECT 1;")})
+	before := testdb.Dump(t, dsn)
+	for range 2 {
+		f.up()
+		f.rollback(migrate.RollbackRequest{Steps: 1})
+		testdb.SameDump(t, dsn, before)
+	}
+	f.files["00002_b.sql"] = &fstest.MapFile{Data: []byte(migration("DELETE FROM mine;", "SELECT 1;"))}
+	delete(f.files, "00001_a.sql")
+	if _, err := f.open().Up(t.Context(), migrate.UpRequest{To: -1}); err == nil || !strings.Contains(err.Error(), "row-level security") {
+		t.Errorf("hidden rows: %v", err)
+	}
+	testdb.SameDump(t, dsn, before)
 }

@@ -155,7 +155,9 @@ func (r *runner) finish(w *work, took time.Duration) {
 	mr := MigrationResult{Version: w.mig.Version, File: w.mig.File, Seconds: took.Seconds()}
 	for _, c := range w.captures {
 		mr.Captures++
-		mr.Rows += c.Rows
+		if !c.Part {
+			mr.Rows += c.Rows
+		}
 		mr.Snapshot = c.Snapshot
 	}
 	r.at, r.res.To = w.to, w.to
@@ -365,6 +367,9 @@ func (w *work) captured(ctx context.Context, g ground, i int, run func(text stri
 		return err
 	}
 	if w.restorer != nil && w.atomic() {
+		if err := w.restorer.Outstanding(ctx, q, st.Statement); err != nil {
+			return w.located(st, err)
+		}
 		instead, err := w.restorer.Instead(ctx, q, st.Statement, func() error { return run(text) })
 		if err != nil {
 			return err
@@ -393,6 +398,7 @@ func (w *work) captured(ctx context.Context, g ground, i int, run func(text stri
 	start := time.Now()
 	had := len(w.capturer.Captures())
 	w.capturer.Ahead(st.Effects, w.watch)
+	w.capturer.Accept(w.mig.acceptedLoss() || w.mig.noCapture(w.r.dir, st))
 	if err := w.capturer.Statement(ctx, q, i+1, capture, func() error {
 		if instead := w.capturer.Instead(); instead != "" {
 			return run(instead)
@@ -405,7 +411,10 @@ func (w *work) captured(ctx context.Context, g ground, i int, run func(text stri
 		return w.located(st, err)
 	}
 	for _, c := range w.capturer.Captures()[had:] {
-		m.o.Events(Event{Kind: CaptureDone, Version: w.mig.Version, File: w.mig.File, Statement: i + 1, Table: c.Table, Rows: c.Rows, Bytes: c.Bytes, Elapsed: time.Since(start)})
+		if c.Part {
+			continue
+		}
+		m.o.Events(Event{Kind: CaptureDone, Version: w.mig.Version, File: w.mig.File, Statement: i + 1, Text: st.SQL, Table: c.Table, Rows: c.Rows, Bytes: c.Bytes, Elapsed: time.Since(start)})
 	}
 	return nil
 }

@@ -199,30 +199,6 @@ func TestAnotherRoleCannotReadCaptures(t *testing.T) {
 	}, testdb.OnPostgres)
 }
 
-// TestDiskFull: a capture that finds no room fails the run, and nothing is lost.
-func TestDiskFull(t *testing.T) {
-	t.Parallel()
-	dsn := testdb.SQLite(t)
-	fill(t, dsn)
-	f := newFixture(t, dsn, "", map[string]string{"00001_a.sql": migration("UPDATE people SET note = 'x';", "SELECT 1;")})
-	before := f.dump()
-	pages := testdb.Query(t, dsn, "PRAGMA page_count")[0]
-	db, err := engine.Open(t.Context(), dsn+"?_pragma=max_page_count("+pages+")", engine.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
-	m, err := migrate.Open(t.Context(), migrate.Options{DB: db, Files: f.files, Dir: "migrations"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = m.Up(t.Context(), migrate.UpRequest{To: -1})
-	if e, ok := engine.AsError(err); !ok || e.Class != engine.DiskFull {
-		t.Errorf("err = %v, want disk full", err)
-	}
-	f.same(before, f.dump(), "after a full disk")
-}
-
 // fill makes the tables of people with 2,000 rows each.
 func fill(t *testing.T, dsn string) {
 	t.Helper()

@@ -71,6 +71,17 @@ func (w *work) journalled(ctx context.Context) error {
 
 // steps runs the statements from the i-th on, and ends the migration.
 func (w *work) steps(ctx context.Context, i int) error {
+	for _, st := range w.stmts[:i] { // of a run that was cut off: the setting went with its session
+		if !switchesKeys(st) {
+			continue
+		}
+		if err := w.sets(ctx, st); err != nil {
+			return err
+		}
+		if _, err := w.r.s.ExecContext(ctx, st.SQL); err != nil {
+			return w.stopped(ctx, i, w.failed(st, err))
+		}
+	}
 	for ; i < len(w.stmts); i++ {
 		run := w.together
 		apart, err := w.untaken(ctx, w.r.s, w.stmts[i])
@@ -94,7 +105,15 @@ func (w *work) steps(ctx context.Context, i int) error {
 // commits tells whether a statement commits by itself: it cannot be in one transaction with its row in the journal. What is
 // opaque (a procedure) may: it begins in one, and is looked at like the others after a crash.
 func (w *work) commits(st Statement) bool {
-	return st.Autocommit || st.ImplicitCommit && !st.Opaque() && !w.r.m.db.Caps.TransactionalDDL
+	return st.Autocommit || switchesKeys(st) || st.ImplicitCommit && !st.Opaque() && !w.r.m.db.Caps.TransactionalDDL
+}
+
+// switchesKeys tells whether a statement switches SQLite's checks of foreign keys on or off, which means nothing inside a transaction. With them on
+// the DROP TABLE of a rebuild deletes what refers to the table.
+func switchesKeys(st Statement) bool {
+	return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+		return e.Kind == effects.Session && e.Object.Kind == "setting" && e.Object.Name.Name == "foreign_keys"
+	})
 }
 
 // untaken tells whether a statement writes rows of a table that takes nothing back.

@@ -66,6 +66,8 @@ type Conflict struct {
 	Columns  []string `json:"columns,omitempty"`
 	Reason   string   `json:"reason"`   // "changed since", "deleted since", "inserted since", "unique value taken", "parent deleted"
 	Resolved Policy   `json:"resolved"` // what was done
+	// Stamp: it is about nothing but when the row was written last. All other values of the row that the migration changed came back.
+	Stamp bool `json:"stamp,omitempty"`
 }
 
 // Info is one capture as the catalog lists it.
@@ -86,6 +88,7 @@ type Info struct {
 	Status     string     `json:"status"` // capturing | complete | restored | expired | void
 	CreatedBy  string     `json:"created_by"`
 	ExpiresAt  *time.Time `json:"expires_at"`
+	Part       bool       `json:"part,omitempty"` // it has other columns of the rows that another capture of the statement has
 }
 
 // Snapshot is the captures taken at one moment.

@@ -20,6 +20,8 @@ type target struct {
 	// this one holds of it never stands there, not even for a moment. It may break a constraint that is back already.
 	covered []*restoring
 	covers  []*target // the other way round, newest first
+	// Some fields that were NULL when they were captured are in older captures as well, and their columns may not be NULL: likewise.
+	partly  map[int][]*restoring
 	retyped []retyped // fields that are left to older captures
 	ahead   bool      // statements are still to come
 }
@@ -28,25 +30,66 @@ type target struct {
 func cover(targets []*target) {
 	for i, g := range targets {
 		for _, older := range targets[i+1:] {
-			if older.x.Home == g.x.Home && older.x.Rows > 0 && len(g.x.Key) > 0 && sameKey(g.x, older.x) && (!g.x.Moved || g.x.Still) && (!older.x.Moved || older.x.Still) && g.x.final == "" && older.x.final == "" && g.holds(older) {
+			if older.x.Home != g.x.Home || older.x.Rows == 0 || len(g.x.Key) == 0 || !sameKey(g.x, older.x) || g.x.Moved && !g.x.Still || older.x.Moved && !older.x.Still || g.x.final != "" || older.x.final != "" {
+				continue
+			}
+			if g.holds(older) {
 				g.covered = append(g.covered, older.x)
 				older.covers = append(older.covers, g)
+				continue
+			}
+			for _, i := range g.fields {
+				if g.nullNoMore(i) && older.writes(g.x.Fields[i].Name) {
+					if g.partly == nil {
+						g.partly = map[int][]*restoring{}
+					}
+					g.partly[i] = append(g.partly[i], older.x)
+				}
 			}
 		}
 	}
 }
 
+// writes tells whether the column of that name, as it was called in the beginning, is among those that a target writes.
+func (g *target) writes(name string) bool {
+	return slices.ContainsFunc(g.fields, func(i int) bool { return g.x.Fields[i].Name == name })
+}
+
+// nullNoMore tells whether a field could be NULL when it was captured, and its column may not be now.
+func (g *target) nullNoMore(i int) bool {
+	f := g.x.Fields[i]
+	now := slices.IndexFunc(g.t.Columns, func(c engine.Column) bool { return c.Name == f.Name })
+	return now >= 0 && g.t.Columns[now].NotNull && g.x.Shape != nil &&
+		slices.ContainsFunc(g.x.Shape.Columns, func(c engine.Column) bool { return c.Name == f.At && !c.NotNull })
+}
+
+// left are the captures that fields of some entries are left to.
+func (g *target) left() []*restoring {
+	out := slices.Clone(g.covered)
+	for _, list := range g.partly {
+		for _, y := range list {
+			if !slices.Contains(out, y) {
+				out = append(out, y)
+			}
+		}
+	}
+	return out
+}
+
 // holds tells whether another target writes all columns that g writes.
 func (g *target) holds(other *target) bool {
 	return !slices.ContainsFunc(g.fields, func(i int) bool {
-		return !slices.ContainsFunc(other.fields, func(j int) bool { return other.x.Fields[j].Name == g.x.Fields[i].Name })
+		return !other.writes(g.x.Fields[i].Name)
 	})
 }
 
 // uncovered gives the conditions that an entry is in none of the captures that cover it.
-func (r *Restorer) uncovered(g *target) []string {
+func (r *Restorer) uncovered(g *target) []string { return r.inNone(g, g.covered) }
+
+// inNone gives the conditions that an entry is in none of some captures that have its key.
+func (r *Restorer) inNone(g *target, captures []*restoring) []string {
 	var out []string
-	for _, y := range g.covered {
+	for _, y := range captures {
 		on := []string{}
 		for i := range g.x.Key {
 			on = append(on, fmt.Sprintf("y.%s = d.%s", k(i), k(i)))
@@ -119,7 +162,7 @@ func (r *Restorer) images(g *target, fields []int, cast bool) (kept, live []stri
 		if g.x.onward && !cast && (text != f.Text || bare(decl) != bare(f.Decl)) {
 			// Every captured value is known to fit into the type of now; the other way round that need not be so.
 			as := r.s.kept(now)
-			kept = append(kept, r.s.image(r.s.f.value(r.s.f.back("d."+v(i), f, now), as), as))
+			kept = append(kept, r.s.image(r.s.f.value(r.s.f.back("d."+g.x.v(i), f, now), as), as))
 			live = append(live, r.s.image(r.s.f.value("t."+r.s.q(now.Name), as), as))
 			continue
 		}
@@ -130,7 +173,7 @@ func (r *Restorer) images(g *target, fields []int, cast bool) (kept, live []stri
 				as.Type = r.s.typed(now)
 			}
 		}
-		kept = append(kept, r.s.image("d."+v(i), f))
+		kept = append(kept, r.s.image("d."+g.x.v(i), f))
 		live = append(live, r.s.image(r.s.f.value("t."+r.s.q(now.Name), as), f))
 	}
 	if len(kept) == 0 {
@@ -186,7 +229,11 @@ func (r *Restorer) updating(g *target, fields []int, conflicts bool, at string) 
 	var sets [][2]string
 	for _, i := range fields {
 		now := r.live(g, i)
-		sets = append(sets, [2]string{s.q(now.Name), s.f.back("d."+v(i), x.Fields[i], now)})
+		value := s.f.back("d."+x.v(i), x.Fields[i], now)
+		if older := g.partly[i]; len(older) > 0 {
+			value = fmt.Sprintf("CASE WHEN %s THEN %s ELSE t.%s END", all(r.inNone(g, older)...), value, s.q(now.Name))
+		}
+		sets = append(sets, [2]string{s.q(now.Name), value})
 	}
 	kept, live := r.images(g, fields, false)
 	conditions := []string{at, s.on(x.capture, g.t, "t", "d", g.name, x.goal), x.inserted(false), "(" + s.differ(live, kept) + ")"}
@@ -426,7 +473,7 @@ func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target) (in
 	for _, i := range g.fields {
 		now := r.live(g, i)
 		names = append(names, s.q(now.Name))
-		values = append(values, s.f.back("d."+v(i), x.Fields[i], now))
+		values = append(values, s.f.back("d."+x.v(i), x.Fields[i], now))
 	}
 	for _, i := range g.keys {
 		now := r.live(g, i)
@@ -437,17 +484,27 @@ func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target) (in
 	for _, c := range g.retyped {
 		now := r.live(g, c.field)
 		names = append(names, s.q(now.Name))
-		values = append(values, fmt.Sprintf("(SELECT %s FROM %s y WHERE %s)", s.f.back("y."+v(c.as), c.y.Fields[c.as], now), s.own(c.y.data()), c.row(x)))
+		values = append(values, fmt.Sprintf("(SELECT %s FROM %s y WHERE %s)", s.f.back("y."+c.y.v(c.as), c.y.Fields[c.as], now), s.own(c.y.data()), c.row(x)))
 	}
 	missing := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal))
 	conditions := append([]string{x.inserted(false), missing, r.free(x)}, r.known(g)...)
 	query := fmt.Sprintf("INSERT INTO %s (%s) %s SELECT %s FROM %s WHERE %s", s.db.Quote(g.t.Name), list(names), s.f.overriding, list(values),
 		r.source(x), all(conditions...))
+	var n int64
+	err := r.returned(ctx, tx, g, all(conditions...), func() (err error) {
+		n, err = r.insertFree(ctx, tx, g, query, conditions)
+		return err
+	})
+	return n, err
+}
+
+// insertFree runs what insert has put together: rows with a unique value that was taken meanwhile stay out.
+func (r *Restorer) insertFree(ctx context.Context, tx engine.Querier, g *target, query string, conditions []string) (int64, error) {
+	s, x := r.s, g.x
 	n, err := r.attempt(ctx, tx, "put back rows of "+x.Home.String(), query+" ORDER BY d.n")
 	if err == nil || !taken(err) {
 		return n, err
 	}
-	// A unique value of some row was taken meanwhile: that row stays out, the others come back.
 	if s.f.skip == "" {
 		return r.insertEach(ctx, tx, g, query)
 	}
@@ -530,7 +587,7 @@ func (r *Restorer) prove(ctx context.Context, tx engine.Querier, g *target, olde
 	if x.uncount { // its columns were empty
 		var values []string
 		for _, i := range g.fields {
-			values = append(values, "d."+v(i)+" IS NOT NULL")
+			values = append(values, "d."+x.v(i)+" IS NOT NULL")
 		}
 		some = fmt.Sprintf("coalesce(sum(CASE WHEN t.%s IS NOT NULL AND (%s) THEN 1 ELSE 0 END), 0)", s.q(g.name(0)), strings.Join(values, " OR "))
 	}

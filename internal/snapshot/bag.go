@@ -88,7 +88,7 @@ func (r *Restorer) sealed(g *target) (kept, live []string) {
 		if f.Seal == "" {
 			continue
 		}
-		kept = append(kept, r.s.image("d."+v(i), f))
+		kept = append(kept, r.s.image("d."+g.x.v(i), f))
 		live = append(live, r.column(g.t, f.Name))
 	}
 	live = r.s.images(live, g.t, "t")
@@ -341,7 +341,7 @@ func (r *Restorer) exchange(ctx context.Context, tx engine.Querier, g *target, e
 	for _, i := range g.fields {
 		now := r.live(g, i)
 		names = append(names, s.q(now.Name))
-		values = append(values, s.f.back("d."+v(i), x.Fields[i], now))
+		values = append(values, s.f.back("d."+x.v(i), x.Fields[i], now))
 	}
 	inserted, err := exec(ctx, tx, "put back "+x.Home.String(), fmt.Sprintf(
 		"INSERT INTO %s (%s) %s SELECT %s FROM (SELECT d.*, %s AS h, row_number() OVER (PARTITION BY %s ORDER BY d.n) AS i FROM %s d WHERE %s) d LEFT JOIN (SELECT o.h, count(*) AS q FROM %s o GROUP BY o.h) l ON l.h = d.h WHERE d.i > coalesce(l.q, 0) ORDER BY d.n",

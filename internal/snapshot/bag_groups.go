@@ -85,7 +85,7 @@ func (c *Capturer) grouped(ctx context.Context, tx engine.Querier, x *capture) (
 	var kept []string
 	for _, n := range x.Seal.Group {
 		i := slices.IndexFunc(x.Fields, func(f field) bool { return f.Seal == n })
-		kept = append(kept, s.image("d."+v(i), x.Fields[i]))
+		kept = append(kept, s.image("d."+x.v(i), x.Fields[i]))
 	}
 	var more, fewer int64
 	err := tx.QueryRowContext(ctx, fmt.Sprintf("SELECT count(CASE WHEN u.q > 0 THEN 1 END), count(CASE WHEN u.q < 0 THEN 1 END) FROM (SELECT b.g, sum(b.q) AS q FROM (SELECT c.g, c.q FROM %s c UNION ALL SELECT %s, -1 FROM %s d) b GROUP BY b.g) u",
@@ -120,7 +120,7 @@ func (r *Restorer) split(ctx context.Context, tx engine.Querier, g *target, kept
 		if i < 0 || !slices.Contains(g.fields, i) || !s.unread(x.Fields[i], r.live(g, i)) || written[strings.ToLower(n)] || written[strings.ToLower(x.Fields[i].Name)] {
 			return nil, nil
 		}
-		kept, live = append(kept, s.image("d."+v(i), x.Fields[i])), append(live, r.live(g, i).Name)
+		kept, live = append(kept, s.image("d."+x.v(i), x.Fields[i])), append(live, r.live(g, i).Name)
 	}
 	p := &groups{table: s.own("dbrollback_group_" + compact(x.ID)), kept: s.hash(kept), live: s.hash(s.images(live, g.t, "t"))}
 	if err := s.make(ctx, tx, "compare", p.table, []string{"g " + s.f.hash, "own integer NOT NULL"}, "g"); err != nil {

@@ -187,7 +187,7 @@ func (c *Capturer) held(b *bystander) bool {
 		}
 		return !slices.ContainsFunc(b.columns, func(n string) bool {
 			num := columnIdentity(b.table, b.table.Columns[columnIndex(b.table, n)])
-			return !slices.ContainsFunc(x.Fields, func(f field) bool { return f.Num == num })
+			return !slices.ContainsFunc(c.with(x), func(f field) bool { return f.Num == num })
 		})
 	})
 }
@@ -355,7 +355,7 @@ func (c *Capturer) hasAll(ctx context.Context, tx engine.Querier, b *bystander) 
 	}
 	for _, y := range c.captures {
 		if y.Identity != x.Identity || y.Kind == Definition || y.Kind == Kept || len(y.Key) == 0 || y.Moved && !y.Still || slices.ContainsFunc(x.Fields, func(f field) bool {
-			return !slices.ContainsFunc(y.Fields, func(g field) bool { return g.Num == f.Num })
+			return !slices.ContainsFunc(c.with(y), func(g field) bool { return g.Num == f.Num })
 		}) {
 			continue
 		}
@@ -382,7 +382,7 @@ func (c *Capturer) uncaptured(b *bystander, ref string) []string {
 		}
 		conditions := []string{s.on(y, b.table, ref, "d", func(i int) string { return c.nameNow(y, b.table, y.Key[i]) }, k)}
 		if slices.ContainsFunc(x.Fields, func(f field) bool {
-			return !slices.ContainsFunc(y.Fields, func(g field) bool { return g.Num == f.Num })
+			return !slices.ContainsFunc(c.with(y), func(g field) bool { return g.Num == f.Num })
 		}) {
 			if !y.Ops {
 				continue

@@ -72,6 +72,9 @@ func (c *Capturer) Captures() []Info {
 	return out
 }
 
+// Accept says whether the author of the next statement accepts that what no capture can hold, as the rows of a virtual table, is lost.
+func (c *Capturer) Accept(loss bool) { c.track.loses = loss }
+
 // Statement runs a statement under the protection of its captures: it locks the tables that the statement can write,
 // captures what the statement is about to destroy or has the engine record it, calls run, and makes sure that
 // nothing else was touched. A statement whose effects cannot be named is rehearsed first. n is the statement's number.
@@ -104,6 +107,11 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	c.track.replaced = nil
 	for _, x := range c.replaced() {
 		c.track.replaced = append(c.track.replaced, x.Home)
+	}
+	if c.s.f.unseen != nil && !c.track.loses {
+		if err := c.s.f.unseen(ctx, tx, c, st); err != nil {
+			return err
+		}
 	}
 	if err := c.arrivals(ctx, tx, n, st.Effects); err != nil {
 		return err
@@ -320,7 +328,7 @@ func (c *Capturer) guarded(ctx context.Context, tx engine.Querier, n int, p *pla
 		if err := check(ctx); err != nil {
 			return err
 		}
-		if err := c.keep(ctx, tx, made); err != nil {
+		if made, err = c.keep(ctx, tx, made); err != nil {
 			return err
 		}
 		return c.after(ctx, tx, p, made)
@@ -330,9 +338,16 @@ func (c *Capturer) guarded(ctx context.Context, tx engine.Querier, n int, p *pla
 // start makes room for a capture and copies what is not watched.
 func (c *Capturer) start(ctx context.Context, tx engine.Querier, n int, a *action) (*capture, error) {
 	if a.observed() || a.named != nil {
-		return c.prepare(ctx, tx, n, a)
+		x, err := c.prepare(ctx, tx, n, a)
+		if err != nil {
+			return nil, err
+		}
+		return x, c.momentary(ctx, tx, x, a.table)
 	}
 	x, err := c.describe(ctx, tx, n, a)
+	if err == nil {
+		err = c.momentary(ctx, tx, x, a.table)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -453,14 +468,12 @@ func (s *Store) read(x *capture) []string {
 	return values
 }
 
-// keep enters captures into the catalog; those that turned out empty are dropped again.
-func (c *Capturer) keep(ctx context.Context, tx engine.Querier, made []*capture) error {
-	if len(made) == 0 {
-		return nil
-	}
+// keep enters captures into the catalog; those that turned out empty are dropped again. It returns what became of them.
+func (c *Capturer) keep(ctx context.Context, tx engine.Querier, made []*capture) ([]*capture, error) {
+	var kept []*capture
 	for _, x := range made {
 		if err := c.settle(ctx, tx, x); err != nil {
-			return err
+			return nil, err
 		}
 		if x.trail && x.Rows > 0 && !x.Still {
 			c.trails = append(c.trails, x)
@@ -468,15 +481,25 @@ func (c *Capturer) keep(ctx context.Context, tx engine.Querier, made []*capture)
 		}
 		if x.trail || x.Rows == 0 && x.Kind == Rows && len(x.Key) > 0 {
 			if err := c.s.drop(ctx, tx, "drop an empty capture", c.s.own(x.data())); err != nil {
-				return err
+				return nil, err
 			}
 			continue
 		}
-		if err := c.record(ctx, tx, x); err != nil {
-			return err
+		moments, err := c.sift(ctx, tx, x)
+		if err != nil {
+			return nil, err
+		}
+		for _, x := range []*capture{x, moments} {
+			if x == nil {
+				continue
+			}
+			if err := c.record(ctx, tx, x); err != nil {
+				return nil, err
+			}
+			kept = append(kept, x)
 		}
 	}
-	return nil
+	return kept, nil
 }
 
 // record numbers a capture and writes its row.
@@ -518,6 +541,9 @@ func (c *Capturer) settle(ctx context.Context, tx engine.Querier, x *capture) er
 		x.Still = moved == 0
 	}
 	rows, err := number(ctx, tx, "count captured rows", "SELECT count(*) FROM "+c.s.own(x.data()))
+	if err != nil {
+		return err
+	}
 	x.Rows = rows
-	return err
+	return nil
 }

@@ -225,11 +225,11 @@ func (s *Store) facing(a, b *capture, live *engine.Table) (*compared, string) {
 				continue
 			}
 			c.columns = append(c.columns, f.Name)
-			c.was, c.is = append(c.was, s.shown("d."+v(i), f)), append(c.is, s.shown("t."+v(j), b.Fields[j]))
+			c.was, c.is = append(c.was, s.shown("d."+a.v(i), f)), append(c.is, s.shown("t."+b.v(j), b.Fields[j]))
 			if b.Fields[j].Decl == f.Decl {
-				was, is = append(was, s.image("d."+v(i), f)), append(is, s.image("t."+v(j), b.Fields[j]))
+				was, is = append(was, s.image("d."+a.v(i), f)), append(is, s.image("t."+b.v(j), b.Fields[j]))
 			} else {
-				was, is = append(was, s.shown("d."+v(i), f)), append(is, s.shown("t."+v(j), b.Fields[j]))
+				was, is = append(was, s.shown("d."+a.v(i), f)), append(is, s.shown("t."+b.v(j), b.Fields[j]))
 			}
 		}
 		if len(a.Key) > 0 && slices.EqualFunc(a.Key, b.Key, func(x, y field) bool { return x.Name == y.Name }) {
@@ -253,11 +253,11 @@ func (s *Store) facing(a, b *capture, live *engine.Table) (*compared, string) {
 			}
 			now := live.Columns[j]
 			c.columns = append(c.columns, name)
-			c.was, c.is = append(c.was, s.shown("d."+v(i), f)), append(c.is, s.standing("t."+s.q(name), now))
+			c.was, c.is = append(c.was, s.shown("d."+a.v(i), f)), append(c.is, s.standing("t."+s.q(name), now))
 			if decl, text := s.f.store(now); text == f.Text && bare(decl) == bare(f.Decl) {
-				was, is = append(was, s.image("d."+v(i), f)), append(is, s.image(s.f.value("t."+s.q(name), s.kept(now)), s.kept(now)))
+				was, is = append(was, s.image("d."+a.v(i), f)), append(is, s.image(s.f.value("t."+s.q(name), s.kept(now)), s.kept(now)))
 			} else {
-				was, is = append(was, s.shown("d."+v(i), f)), append(is, s.standing("t."+s.q(name), now))
+				was, is = append(was, s.shown("d."+a.v(i), f)), append(is, s.standing("t."+s.q(name), now))
 			}
 		}
 		var key []string

@@ -123,7 +123,7 @@ func (x *Restoration) fit(l *lot) verify.Fit {
 		f.Key = append(f.Key, c.Name)
 	}
 	for i, c := range l.x.Fields {
-		kept := verify.Captured{Name: c.Name, Type: c.Type, Num: c.Num, Decl: c.Decl, Ref: "d." + v(i), Asked: x.asked(l, c)}
+		kept := verify.Captured{Name: c.Name, Type: c.Type, Num: c.Num, Decl: c.Decl, Ref: "d." + l.x.v(i), Asked: x.asked(l, c)}
 		if j := columnIndex(l.live, x.r.column(l.live, c.Name)); j >= 0 && s.typed(l.live.Columns[j]) == c.Type {
 			kept.Type = l.live.Columns[j].Type
 		}
@@ -154,7 +154,7 @@ func (x *Restoration) picked(l *lot) string {
 	const number = "dbrollback n"
 	columns := []string{"d.n AS " + x.s.q(number)}
 	for i, f := range l.x.Fields {
-		columns = append(columns, "d."+v(i)+" AS "+x.s.q(f.Name))
+		columns = append(columns, "d."+l.x.v(i)+" AS "+x.s.q(f.Name))
 	}
 	for i, f := range l.x.Key {
 		if !slices.ContainsFunc(l.x.Fields, func(o field) bool { return o.Name == f.Name }) {
@@ -365,7 +365,7 @@ func (x *Restoration) wouldBe(l *lot) (from, inserted string) {
 		value := "t." + s.q(c.Name)
 		for _, i := range g.fields {
 			if x.r.column(l.live, l.w.Fields[i].Name) == c.Name {
-				value = s.as(s.f.back("d."+v(i), l.w.Fields[i], c), c)
+				value = s.as(s.f.back("d."+l.w.v(i), l.w.Fields[i], c), c)
 			}
 		}
 		columns = append(columns, value+" AS "+s.q(c.Name))

@@ -253,7 +253,7 @@ func (r *Restorer) putAll(ctx context.Context, tx engine.Querier, targets []*tar
 				return err
 			}
 			if len(older(i)) > 0 {
-				if err := r.prove(ctx, tx, g, g.covered); err != nil {
+				if err := r.prove(ctx, tx, g, g.left()); err != nil {
 					return err
 				}
 			}
@@ -571,6 +571,11 @@ func (r *Restorer) conflictsOf(ctx context.Context, tx engine.Querier, x *restor
 	}
 	s := r.s
 	where = all(where, fmt.Sprintf("w.reason NOT IN ('%s', '%s', '%s')", letBe, letBeGone, computedSince))
+	for _, y := range r.captures {
+		if y.ID == x.Of && y.work { // one conflict a row
+			where = all(where, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s z WHERE z.n = w.n)", s.own(y.conflicts())))
+		}
+	}
 	total, err := number(ctx, tx, "count conflicts", fmt.Sprintf("SELECT count(DISTINCT n) FROM %s w WHERE %s", s.own(x.conflicts()), where))
 	if err != nil || total == 0 {
 		return nil, 0, err
@@ -583,7 +588,7 @@ func (r *Restorer) conflictsOf(ctx context.Context, tx engine.Querier, x *restor
 	defer rows.Close()
 	var out []Conflict
 	for rows.Next() {
-		c := Conflict{Table: x.Home.String(), Columns: x.Columns, Resolved: resolved}
+		c := Conflict{Table: x.Home.String(), Columns: x.Columns, Resolved: resolved, Stamp: x.Of != ""}
 		var key *string
 		if err := rows.Scan(&key, &c.Reason); err != nil {
 			return nil, 0, fmt.Errorf("list conflicts: %w", err)

@@ -23,6 +23,7 @@ func (s *Store) fold(ctx context.Context, tx engine.Querier, r *Restorer, h *hel
 		f.Moved = f.Moved || x.Moved
 		for _, c := range x.Fields { // the oldest form of a column is the one that counts
 			if !slices.ContainsFunc(f.Fields, func(o field) bool { return o.Name == c.Name }) {
+				c.Slot = ""
 				f.Fields, f.Columns = append(f.Fields, c), append(f.Columns, c.Name)
 			}
 		}
@@ -133,7 +134,7 @@ func (w *folding) add(ctx context.Context, tx engine.Querier, step int, x *resto
 		names = append(names, v(i))
 		j := slices.IndexFunc(x.Fields, func(o field) bool { return o.Name == c.Name })
 		if j >= 0 {
-			kept := "d." + v(j)
+			kept := "d." + x.v(j)
 			if from := x.Fields[j]; from.Decl != c.Decl || from.Text != c.Text {
 				kept = s.f.back(kept, from, engine.Column{Type: c.Decl, Base: c.Decl, Portable: true})
 			}

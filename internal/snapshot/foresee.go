@@ -99,7 +99,7 @@ func (x *Restoration) taken(ctx context.Context, tx engine.Querier, l *lot) erro
 			if i < 0 {
 				break
 			}
-			on = append(on, s.f.match("t."+s.q(c), "d."+v(g.fields[i]), w.Fields[g.fields[i]], l.live.Columns[columnIndex(l.live, c)]), "t."+s.q(c)+" IS NOT NULL")
+			on = append(on, s.f.match("t."+s.q(c), "d."+w.v(g.fields[i]), w.Fields[g.fields[i]], l.live.Columns[columnIndex(l.live, c)]), "t."+s.q(c)+" IS NOT NULL")
 		}
 		if len(on) < 2*len(key.Columns) {
 			continue
@@ -199,7 +199,7 @@ func (x *Restoration) stays(l *lot, child *engine.Table, fk engine.ForeignKey) [
 				}
 				now := child.Columns[columnIndex(child, c)]
 				parent := l.live.Columns[columnIndex(l.live, fk.ParentColumns[i])]
-				kept := s.f.back("e."+v(f), o.w.Fields[f], now)
+				kept := s.f.back("e."+o.w.v(f), o.w.Fields[f], now)
 				change = append(change, fmt.Sprintf("d.op = 'u' AND (%s IS NULL OR %s <> t.%s)", kept, kept, s.q(parent.Name)))
 			}
 		}
@@ -327,7 +327,7 @@ func (x *Restoration) samples(ctx context.Context, tx engine.Querier, l *lot) ([
 			for _, i := range g.fields {
 				now := x.r.live(g, i)
 				names = append(names, now.Name)
-				columns = append(columns, s.standing("t."+s.q(now.Name), now), s.shown("d."+v(i), w.Fields[i]))
+				columns = append(columns, s.standing("t."+s.q(now.Name), now), s.shown("d."+w.v(i), w.Fields[i]))
 			}
 		}
 		err := s.changes(ctx, tx, fmt.Sprintf("SELECT %s FROM %s d LEFT JOIN %s t ON %s WHERE %s ORDER BY d.n LIMIT %d", list(columns), s.own(w.data()), s.f.from(s.db, l.live),

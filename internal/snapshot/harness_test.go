@@ -18,11 +18,12 @@ import (
 
 // bench runs migrations the way the conductor does, on one database.
 type bench struct {
-	t     testing.TB
-	dsn   string
-	db    *engine.DB
-	store *snapshot.Store
-	watch snapshot.Watch
+	t        testing.TB
+	dsn      string
+	db       *engine.DB
+	store    *snapshot.Store
+	watch    snapshot.Watch
+	opposite *[]effects.Statement // what Down will run, where that is known
 	// declared are the effects of what is opaque, as a migration declares them.
 	declared []effects.Effect
 }
@@ -141,7 +142,7 @@ func (b *bench) tryUp(script string) (*snapshot.Capturer, error) {
 
 func (b *bench) forward(direction string, migration int64, script string) (*snapshot.Capturer, error) {
 	ctx := context.Background()
-	c := b.store.Begin(snapshot.Meta{Run: "test", Direction: direction, CreatedBy: "test", Migration: migration, Statements: b.parse(script), Instead: true})
+	c := b.store.Begin(snapshot.Meta{Run: "test", Direction: direction, CreatedBy: "test", Migration: migration, Statements: b.parse(script), Opposite: b.opposite, Instead: true})
 	err := b.run(func(s *engine.Session, q engine.Querier) error {
 		for i, st := range b.parse(script) {
 			err := b.step(s, q, st, func(q engine.Querier) error {

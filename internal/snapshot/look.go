@@ -87,7 +87,7 @@ func (c *Capturer) standing(ctx context.Context, q engine.Querier, x *capture, o
 		if columnIndex(t, f.At) < 0 {
 			return nil // not a row is as it was
 		}
-		kept, live = append(kept, s.image("d."+v(i), f)), append(live, s.image(s.f.value("t."+s.q(f.At), f), f))
+		kept, live = append(kept, s.image("d."+x.v(i), f)), append(live, s.image(s.f.value("t."+s.q(f.At), f), f))
 	}
 	query := fmt.Sprintf("SELECT count(*) FROM %s d JOIN %s t ON %s WHERE %s = %s", s.own(x.data()), from,
 		s.on(x, t, "t", "d", func(i int) string { return x.Key[i].At }, x.old), s.hash(kept), s.hash(live))

@@ -49,6 +49,7 @@ func mysqlFlavour(kind engine.Kind) flavour {
 		locking:    " FOR UPDATE",
 		nothing:    " FROM dual WHERE 1 = 0",
 		yes:        "1",
+		recent:     mysqlRecent,
 		lasting:    true,
 		joined:     true,
 		detached:   true,

@@ -384,7 +384,7 @@ func (c *capture) find(column string) (field, string, bool) {
 	}
 	for i, f := range c.Fields {
 		if f.At == column {
-			return f, v(i), true
+			return f, c.v(i), true
 		}
 	}
 	return field{}, "", false
@@ -431,7 +431,7 @@ func mysqlReduce(ctx context.Context, c *Capturer, tx engine.Querier, x *capture
 	if len(x.Fields) > 0 {
 		var kept, live []string
 		for i, f := range x.Fields {
-			kept = append(kept, s.image(x.d()+"."+v(i), f))
+			kept = append(kept, s.image(x.d()+"."+x.v(i), f))
 			live = append(live, s.image(s.f.value(x.t()+"."+s.q(f.At), f), f))
 		}
 		same = "NOT (" + s.differ(kept, live) + ")"

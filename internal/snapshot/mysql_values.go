@@ -324,3 +324,12 @@ func mysqlAkin(a, b string) bool {
 	}
 	return group(x) == group(y)
 }
+
+// mysqlRecent: the session's clock is the one in which moments are kept, UTC.
+func mysqlRecent(ref string, c engine.Column, _ bool) string {
+	switch mysqlTyped(c.Type).kind {
+	case "timestamp", "datetime", "date":
+		return ref + " BETWEEN UTC_TIMESTAMP() - INTERVAL 1 DAY AND UTC_TIMESTAMP() + INTERVAL 1 DAY"
+	}
+	return ""
+}

@@ -69,7 +69,7 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 						case key >= 0 && (!y.Moved || y.Still): // there is an index on it
 							same = append(same, fmt.Sprintf("y.%s = %s", k(key), refs[i]))
 						case value >= 0:
-							same = append(same, fmt.Sprintf("y.%s = %s", v(value), refs[i]))
+							same = append(same, fmt.Sprintf("y.%s = %s", y.v(value), refs[i]))
 						case key >= 0:
 							same = append(same, fmt.Sprintf("y.%s = %s", y.old(key), refs[i]))
 						}
@@ -138,7 +138,7 @@ func (r *Restorer) references(x *restoring, t *engine.Table, fk engine.ForeignKe
 		if i < 0 {
 			return nil, nil
 		}
-		refs, kinds = append(refs, "d."+v(i)), append(kinds, x.Fields[i])
+		refs, kinds = append(refs, "d."+x.v(i)), append(kinds, x.Fields[i])
 	}
 	return refs, kinds
 }

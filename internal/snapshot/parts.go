@@ -67,7 +67,7 @@ func (r *Restorer) parts(ctx context.Context, tx engine.Querier, g *target) erro
 		var sets [][2]string
 		for _, i := range fields {
 			now := r.live(g, i)
-			sets = append(sets, [2]string{s.q(now.Name), s.f.back("d."+v(i), x.Fields[i], now)})
+			sets = append(sets, [2]string{s.q(now.Name), s.f.back("d."+x.v(i), x.Fields[i], now)})
 		}
 		kept, live := r.images(g, fields, false)
 		conditions = append(conditions, r.uncovered(g)...)

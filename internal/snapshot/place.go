@@ -513,6 +513,9 @@ func (r *Restorer) write(ctx context.Context, tx engine.Querier, g *target, fiel
 			return err
 		}
 	}
+	if g.x.Of != "" { // the same rows are counted with the other values
+		updated = 0
+	}
 	rep := r.of(g.x.Home)
 	rep.Updated, rep.Inserted = rep.Updated+updated, rep.Inserted+inserted
 	return nil

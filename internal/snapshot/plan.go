@@ -105,6 +105,16 @@ func (p *planner) inspect(ctx context.Context, n engine.Name) (*engine.Table, er
 
 func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 	table := engine.Name{Schema: e.Table.Schema, Name: e.Table.Name}
+	if p.s.f.hidden != nil {
+		if err := p.s.f.hidden(ctx, p.q, e); err != nil {
+			return err
+		}
+	}
+	if e.Cascade && e.Kind != effects.Truncate {
+		if err := p.rowTypes(ctx, e); err != nil {
+			return err
+		}
+	}
 	switch e.Kind {
 	case effects.Opaque, effects.External, effects.DropSchema:
 		p.opaque(detailOr(e.Detail, string(e.Kind)))
@@ -137,14 +147,18 @@ func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 		return &LossError{Object: t.Name.String(), Reason: "it is one of dbrollback's own tables", Hint: "leave it alone"}
 	case p.track.made(t):
 		p.trails(t, e)
-		return nil
+		return p.beyond(ctx, t, e)
 	case t.Kind == "foreign" && e.Kind != effects.DropTable && e.Kind != effects.DropColumn && e.Kind != effects.AlterColumnType:
 		return &LossError{Object: t.Name.String(), Reason: "it is a foreign table, whose rows are in another server",
 			Hint: "write to it outside the migration, or annotate the migration: -- +dbrollback irreversible: <reason>"}
 	case t.Kind == "foreign" || t.Kind == "materialized view":
 		return nil // only a definition is lost
-	case t.Kind == "view" || t.Kind == "virtual":
-		p.opaque(fmt.Sprintf("%s is a %s", t.Name, map[string]string{"view": "view", "virtual": "virtual table"}[t.Kind]))
+	case t.Kind == "virtual" && p.track.accepts():
+		return nil
+	case t.Kind == "virtual":
+		return virtualLoss(ctx, p.q, p.s, t, e.Kind)
+	case t.Kind == "view":
+		p.opaque(fmt.Sprintf("%s is a view", t.Name))
 		return nil
 	}
 	switch e.Kind {
@@ -158,7 +172,10 @@ func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 		}
 		return p.whole(ctx, t, e.Cascade, fmt.Sprintf("%s drops the table", e.Kind))
 	case effects.DropTable:
-		return p.whole(ctx, t, e.Cascade, fmt.Sprintf("%s drops the table", e.Kind))
+		if err := p.whole(ctx, t, e.Cascade, fmt.Sprintf("%s drops the table", e.Kind)); err != nil {
+			return err
+		}
+		return p.unparented(ctx, t)
 	case effects.Truncate:
 		if p.s.f.choose != nil && strings.HasPrefix(e.Detail, "EXCHANGE") {
 			return p.exchange(t)
@@ -169,6 +186,56 @@ func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 		return p.truncate(ctx, t, e.Cascade)
 	}
 	return p.rows(ctx, t, e)
+}
+
+// rowTypes has a DROP … CASCADE rehearsed where columns are of the row type of some table or view: they go along with it.
+func (p *planner) rowTypes(ctx context.Context, e effects.Effect) error {
+	if p.seen || p.s.f.rowTypes == "" {
+		return nil
+	}
+	n, err := number(ctx, p.q, "look for columns of row types", p.s.f.rowTypes)
+	if err == nil && n > 0 {
+		p.opaque(string(e.Kind) + " … CASCADE, beside columns of row types")
+	}
+	return err
+}
+
+// unparented adds what foreign keys do to other tables when a table is dropped: where the engine deletes its rows first.
+func (p *planner) unparented(ctx context.Context, t *engine.Table) error {
+	if p.seen || p.s.f.unchecked == nil || !p.s.db.Caps.TransactionalDDL || len(t.Referenced) == 0 {
+		return nil
+	}
+	if off, err := p.s.f.unchecked(ctx, p.q); err != nil || off {
+		return err
+	}
+	quiet := *t
+	quiet.Triggers = nil // those of the table itself do not fire
+	_, err := p.cascades(ctx, &quiet, events{remove: true}, nil)
+	return err
+}
+
+// beyond adds what a statement on a table that the migration has made does to others: by its triggers and by foreign keys.
+func (p *planner) beyond(ctx context.Context, t *engine.Table, e effects.Effect) error {
+	if p.seen || !p.s.db.Caps.TransactionalDDL {
+		return nil
+	}
+	var ev events
+	switch e.Kind {
+	case effects.DropTable:
+		return p.unparented(ctx, t)
+	case effects.Insert:
+		ev.insert = true
+	case effects.Update:
+		ev.update = true
+	case effects.Delete:
+		ev.remove = true
+	case effects.Upsert, effects.Replace, effects.Merge:
+		ev = events{true, true, true}
+	default:
+		return nil
+	}
+	_, err := p.cascades(ctx, t, ev, e.Columns)
+	return err
 }
 
 func detailOr(a, b string) string {

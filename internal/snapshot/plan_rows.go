@@ -13,6 +13,14 @@ import (
 // rows plans a statement that writes rows: observers on the table, on its partitions and on every table
 // that its foreign keys reach.
 func (p *planner) rows(ctx context.Context, t *engine.Table, e effects.Effect) error {
+	if p.s.db.Kind == engine.SQLite && (e.Kind == effects.Insert || e.Kind == effects.Update || e.Kind == effects.Upsert) {
+		// A table whose definition says ON CONFLICT REPLACE takes rows away as REPLACE does, with what hangs on them.
+		if can, err := p.s.f.observable(ctx, p.q, t); err != nil {
+			return err
+		} else if !can {
+			e.Kind = effects.Replace
+		}
+	}
 	var ev events
 	switch e.Kind {
 	case effects.Insert:

@@ -13,7 +13,11 @@ import (
 
 type postgresDialect struct{ s *Store }
 
+//go:embed postgres_row_types.sql
+var postgresRowTypes string
+
 var postgresFlavour = flavour{
+	rowTypes:   postgresRowTypes,
 	number:     "n bigint GENERATED ALWAYS AS IDENTITY",
 	overriding: "OVERRIDING SYSTEM VALUE",
 	timestamp:  "timestamptz",
@@ -84,9 +88,15 @@ var postgresFlavour = flavour{
 		n, err := number(ctx, q, "check rights", "SELECT CASE WHEN has_table_privilege($1::bigint::oid, 'TRIGGER') AND has_table_privilege($1::bigint::oid, 'UPDATE, DELETE, TRUNCATE') THEN 1 ELSE 0 END", int64(t.OID))
 		return n == 1, err
 	},
-	skip:      " ON CONFLICT DO NOTHING",
-	nothing:   " WHERE 1 = 0",
-	yes:       "true",
+	skip:    " ON CONFLICT DO NOTHING",
+	nothing: " WHERE 1 = 0",
+	yes:     "true",
+	recent: func(ref string, c engine.Column, _ bool) string {
+		if !strings.HasPrefix(c.Type, "timestamp") && c.Type != "date" {
+			return ""
+		}
+		return ref + "::timestamptz BETWEEN now() - interval '1 day' AND now() + interval '1 day'"
+	},
 	sequences: postgresSequences,
 	raise:     postgresRaise,
 }

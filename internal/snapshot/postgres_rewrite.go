@@ -59,7 +59,7 @@ func (d postgresDialect) rewrites(ctx context.Context, q engine.Querier, t *engi
 func (r *Restorer) anew(ctx context.Context, tx engine.Querier, g *target, fields []int) (bool, error) {
 	w, ok := r.s.d.(rewriter)
 	x := g.x
-	if !ok || len(fields) == 0 || x.final != "" || len(g.covered) > 0 || r.capturer != nil && r.bare || !r.rewritable(g) {
+	if !ok || len(fields) == 0 || x.final != "" || len(g.left()) > 0 || r.capturer != nil && r.bare || !r.rewritable(g) {
 		return false, nil
 	}
 	var columns []engine.Column
@@ -168,7 +168,7 @@ func (d postgresDialect) rewrite(ctx context.Context, q engine.Querier, r *Resto
 		if now.Collation != "" {
 			as += " COLLATE " + now.Collation
 		}
-		script = append(script, function, fmt.Sprintf("DECLARE %s SCROLL CURSOR FOR SELECT d.n, %s, %s FROM %s", s.q(name), list(keys), s.f.back("d."+v(i), x.Fields[i], now), r.entriesOf(x)))
+		script = append(script, function, fmt.Sprintf("DECLARE %s SCROLL CURSOR FOR SELECT d.n, %s, %s FROM %s", s.q(name), list(keys), s.f.back("d."+x.v(i), x.Fields[i], now), r.entriesOf(x)))
 		alters = append(alters, fmt.Sprintf("ALTER COLUMN %s TYPE %s USING %s(%s)", s.q(now.Name), as, s.own(name), list(append(columns, s.q(now.Name)))))
 		after = append(after, "CLOSE "+s.q(name), fmt.Sprintf("DROP FUNCTION %s(%s)", s.own(name), list(arguments)))
 	}
@@ -233,6 +233,6 @@ BEGIN
 		MOVE BACKWARD steps + %[6]d FROM c;
 	END IF;
 	RETURN value;
-END`, literal(name), strings.Join(declared, ";\n\t"), now.Type, list(into), all(same...), ahead, s.f.back("d."+v(i), x.Fields[i], now), r.entriesOf(x), all(found...), was)
+END`, literal(name), strings.Join(declared, ";\n\t"), now.Type, list(into), all(same...), ahead, s.f.back("d."+x.v(i), x.Fields[i], now), r.entriesOf(x), all(found...), was)
 	return fmt.Sprintf("CREATE FUNCTION %s(%s) RETURNS %s LANGUAGE plpgsql AS %s", s.own(name), list(arguments), now.Type, literal(body)), arguments
 }

@@ -13,16 +13,17 @@ type capture struct {
 	detail
 	position int // order within the snapshot
 
-	later  bool          // while capturing: a later statement of the migration concerns the table
-	live   *engine.Table // while capturing: the table as it was then
-	reduce bool          // while capturing: drop what the statement did not change
-	chain  bool          // while capturing: one row may be written more than once
-	each   bool          // while capturing: rows are observed one by one
-	trail  bool          // while capturing: it is not kept, see trail.go
-	events events        // while capturing: what to record
-	named  *named        // while capturing: how the rows can be asked for
-	parts  []string      // while capturing: the partitions whose rows are copied; nil: all
-	suffix string        // while capturing: of the names t and d
+	later   bool          // while capturing: a later statement of the migration concerns the table
+	live    *engine.Table // while capturing: the table as it was then
+	reduce  bool          // while capturing: drop what the statement did not change
+	chain   bool          // while capturing: one row may be written more than once
+	each    bool          // while capturing: rows are observed one by one
+	trail   bool          // while capturing: it is not kept, see trail.go
+	events  events        // while capturing: what to record
+	named   *named        // while capturing: how the rows can be asked for
+	moments *capture      // while capturing: where columns go that say when rows were written, see sift.go
+	parts   []string      // while capturing: the partitions whose rows are copied; nil: all
+	suffix  string        // while capturing: of the names t and d
 
 	// While seals follow the statements, see follow.go: where the next seal lies, in a table that is there already; whether that has
 	// keys; how many rows somebody else wrote, as far as that can be told; and whether the seal does not hold any more.
@@ -58,6 +59,7 @@ type detail struct {
 	Bystander bool          `json:"bystander,omitempty"`
 	Aside     *asideColumns `json:"aside,omitempty"`  // of KeptColumns, also when they became a copy
 	Refill    bool          `json:"refill,omitempty"` // of an up: what it wrote came from the captures of an earlier rollback
+	Of        string        `json:"of,omitempty"`     // the capture of the same rows without the columns of this one; see sift.go
 	New       bool          `json:"new,omitempty"`    // rows that were put into a table made in the place of another one, by key
 }
 
@@ -74,6 +76,8 @@ type field struct {
 	Seal  string `json:"seal"`            // its name when the migration ended; "" when it was gone
 	// Watched: it was gone, and the opposite direction computes its values; the seal covers what from.
 	Watched bool `json:"watched,omitempty"`
+	// Slot is the column of the data table that holds it; "" where its place among the fields says so. See sift.go.
+	Slot string `json:"slot,omitempty"`
 }
 
 // sequence is a generator of numbers.
@@ -156,6 +160,14 @@ func k(i int) string { return "k" + itoa(i+1) }
 func o(i int) string { return "o" + itoa(i+1) }
 func v(i int) string { return "c" + itoa(i+1) }
 
+// v is the column of the data table that holds a captured field.
+func (c *capture) v(i int) string {
+	if slot := c.Fields[i].Slot; slot != "" {
+		return slot
+	}
+	return v(i)
+}
+
 // itoa spares strconv for small numbers.
 func itoa(i int) string {
 	if i < 10 {
@@ -194,7 +206,7 @@ func (c *capture) columns() (names, decls []string) {
 		}
 	}
 	for i, f := range c.Fields {
-		names, decls = append(names, v(i)), append(decls, f.Decl)
+		names, decls = append(names, c.v(i)), append(decls, f.Decl)
 	}
 	return names, decls
 }

@@ -2,6 +2,8 @@ package snapshot
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
@@ -12,7 +14,12 @@ import (
 
 // refill puts back what a rollback took, and captures what stands there before.
 func (r *Restorer) refill(ctx context.Context, tx engine.Querier, tables []*engine.Table, c *Capturer, write func() error) error {
-	if c == nil || c.meta.Direction != "up" || !r.s.db.Caps.TransactionalDDL {
+	if c == nil || c.meta.Direction != "up" {
+		return write()
+	}
+	if !r.s.db.Caps.TransactionalDDL {
+		r.returning = c
+		defer func() { r.returning = nil }()
 		return write()
 	}
 	if err := c.origins(ctx, tx); err != nil {
@@ -40,6 +47,63 @@ func (r *Restorer) refill(ctx context.Context, tx engine.Querier, tables []*engi
 		}
 		return nil
 	})
+}
+
+// returned is refill where nothing can be observed: it captures which of the rows that are missing come back with insert, as rows that the
+// migration has inserted. Else they would look as if they had been there all along (see Bystanders), and the next rollback would have them stay.
+func (r *Restorer) returned(ctx context.Context, tx engine.Querier, g *target, missing string, insert func() error) error {
+	c, x, s := r.returning, g.x, r.s
+	if c == nil || len(x.Key) == 0 {
+		return insert()
+	}
+	if err := c.origins(ctx, tx); err != nil {
+		return err
+	}
+	if c.track.made(g.t) {
+		return insert()
+	}
+	entries := r.source(x) + " WHERE " + missing
+	if n, err := number(ctx, tx, "look for rows that come back", "SELECT count(*) FROM "+entries); err != nil {
+		return err
+	} else if n == 0 {
+		return insert()
+	}
+	c.refill = true
+	y, err := c.prepare(ctx, tx, len(c.captures)+1, &action{kind: Rows, table: g.t, events: events{insert: true}, reason: "put back"})
+	c.refill = false
+	if err != nil {
+		return err
+	}
+	if len(y.Key) != len(x.Key) || slices.ContainsFunc(x.Key, func(f field) bool {
+		return !slices.ContainsFunc(y.Key, func(h field) bool { return h.At == r.column(g.t, f.Name) && h.Decl == f.Decl })
+	}) {
+		if err := s.drop(ctx, tx, "drop an empty capture", s.own(y.data())); err != nil {
+			return err
+		}
+		return insert()
+	}
+	names, values := []string{"op"}, []string{"'i'"}
+	for i, f := range x.Key {
+		at := slices.IndexFunc(y.Key, func(h field) bool { return h.At == r.column(g.t, f.Name) })
+		names, values = append(names, k(at)), append(values, "d."+x.goal(i))
+	}
+	if _, err := exec(ctx, tx, "capture rows that come back", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s ORDER BY d.n", s.own(y.data()), list(names), list(values), entries)); err != nil {
+		return err
+	}
+	if err := insert(); err != nil {
+		return err
+	}
+	there := s.on(y, g.t, "t", "d", func(i int) string { return y.Key[i].At }, k)
+	if _, err := exec(ctx, tx, "forget rows that stay out", fmt.Sprintf("DELETE d FROM %s d WHERE NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.own(y.data()), s.f.from(s.db, g.t), there)); err != nil {
+		return err
+	}
+	if y.Rows, err = number(ctx, tx, "count rows that came back", "SELECT count(*) FROM "+s.own(y.data())); err != nil {
+		return err
+	}
+	if y.Rows == 0 {
+		return s.drop(ctx, tx, "drop an empty capture", s.own(y.data()))
+	}
+	return c.record(ctx, tx, y)
 }
 
 // refilled captures rows as an up that followed a rollback had put them back, ahead of what was there before.

@@ -40,7 +40,9 @@ type Restorer struct {
 	stray    map[stray]int64 // rows that come back and point to rows that are not there, and did so when they were captured
 	bare     bool            // there is no transaction in which something could be tried
 	capturer *Capturer       // of the run that puts the captures back; see Record
-	won      []Conflict
+	// Of an up that puts back what a rollback took; see returned.
+	returning *Capturer
+	won       []Conflict
 	// The statements that run while the captures go back; whether they are known.
 	statements []effects.Statement
 	told       bool

@@ -24,7 +24,7 @@ func (r *Restorer) rotate(ctx context.Context, tx engine.Querier, g *target, _ s
 	var names, values []string
 	for _, i := range g.fields {
 		now := r.live(g, i)
-		names, values = append(names, s.q(now.Name)), append(values, s.f.back("d."+v(i), x.Fields[i], now))
+		names, values = append(names, s.q(now.Name)), append(values, s.f.back("d."+x.v(i), x.Fields[i], now))
 	}
 	if _, err := exec(ctx, tx, "put back values of "+x.Home.String(), "SAVEPOINT dbrollback_rotate"); err != nil {
 		return 0, false, err

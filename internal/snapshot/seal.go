@@ -153,7 +153,7 @@ func (s *Store) checksum(ctx context.Context, q engine.Querier, x *capture) (ver
 		exprs = append(exprs, "d."+n)
 	}
 	for i, f := range x.Fields {
-		exprs = append(exprs, s.image("d."+v(i), f))
+		exprs = append(exprs, s.image("d."+x.v(i), f))
 	}
 	return verify.Sum(ctx, s.db, q, s.own(x.data())+" d", exprs)
 }

@@ -120,7 +120,7 @@ func (c *Capturer) part(ctx context.Context, tx engine.Querier, x *capture) erro
 		}
 	}
 	for i := range x.Fields {
-		gone, come = append(gone, v(i)), append(come, v(i))
+		gone, come = append(gone, x.v(i)), append(come, x.v(i))
 	}
 	names = append(names, "b", "a")
 	for i := range gone {
@@ -171,7 +171,7 @@ func (c *Capturer) reduce(ctx context.Context, tx engine.Querier, x *capture) er
 		if whole = whole && j >= 0 && c.s.typed(t.Columns[j]) == f.Type; !whole {
 			break
 		}
-		kept = append(kept, c.s.image("d."+v(i), f))
+		kept = append(kept, c.s.image("d."+x.v(i), f))
 		live = append(live, c.s.image(c.s.f.value("t."+c.s.q(f.At), f), f))
 	}
 	var keys, values []string

@@ -102,7 +102,7 @@ func (x *Restoration) copy(ctx context.Context, tx engine.Querier) error {
 		}
 	}
 	for _, i := range columns {
-		if err := add(l.x.Fields[i], "d."+v(i)); err != nil {
+		if err := add(l.x.Fields[i], "d."+l.x.v(i)); err != nil {
 			return err
 		}
 	}

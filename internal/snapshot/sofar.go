@@ -80,5 +80,8 @@ func (c *Capturer) concerns(e effects.Effect, x *capture) bool {
 		return true
 	}
 	now := c.track.stands[strings.ToLower(x.Home.Name)].Name
+	if e.Kind == effects.RenameTable && (strings.EqualFold(e.NewName.Name, x.Home.Name) || strings.EqualFold(e.NewName.Name, x.At.Name)) {
+		return true // another table takes the place
+	}
 	return strings.EqualFold(e.Table.Name, x.At.Name) || strings.EqualFold(e.Table.Name, x.Home.Name) || now != "" && strings.EqualFold(e.Table.Name, now)
 }

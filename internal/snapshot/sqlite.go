@@ -67,7 +67,10 @@ var sqliteFlavour = flavour{
 	skip:    " ON CONFLICT DO NOTHING",
 	nothing: " WHERE 1 = 0",
 	yes:     "1",
+	recent:  sqliteRecent,
 	raise:   sqliteRaise,
+	hidden:  hiddenName,
+	unseen:  fillsVirtual,
 }
 
 // sqliteSequence reads how far AUTOINCREMENT has come for a table.
@@ -153,6 +156,10 @@ func (d sqliteDialect) shapes(ctx context.Context, q engine.Querier) (shapes, er
 // shield drops the triggers of the tables and makes them again from their own text. Foreign keys wait for lift.
 func (d sqliteDialect) shield(ctx context.Context, q engine.Querier, tables []*engine.Table) (func(context.Context, map[engine.Name]int64) error, error) {
 	var again []string
+	indexes, err := d.over(ctx, q, tables)
+	if err != nil {
+		return nil, err
+	}
 	for _, t := range tables {
 		names, texts, err := triggersOf(ctx, q, t, false)
 		if err != nil {
@@ -182,6 +189,9 @@ func (d sqliteDialect) shield(ctx context.Context, q engine.Querier, tables []*e
 			if err := d.last(ctx, q, tables); err != nil {
 				return err
 			}
+		}
+		if err := d.rebuild(ctx, q, indexes); err != nil {
+			return err
 		}
 		after, err := d.broken(ctx, q, tables)
 		if err != nil {
@@ -253,4 +263,14 @@ func triggersOf(ctx context.Context, q engine.Querier, t *engine.Table, journal 
 		names, texts = append(names, name), append(texts, text)
 	}
 	return names, texts, rows.Err()
+}
+
+// sqliteRecent: a moment is a text, or a number of seconds or milliseconds since 1970; the type of the column need not say that it is one.
+func sqliteRecent(ref string, c engine.Column, whole bool) string {
+	name := strings.ToLower(c.Type)
+	if !whole && !strings.Contains(name, "date") && !strings.Contains(name, "time") {
+		return ""
+	}
+	return fmt.Sprintf("CASE typeof(%[1]s) WHEN 'text' THEN abs(julianday(%[1]s) - julianday('now')) <= 1 WHEN 'blob' THEN 0"+
+		" ELSE abs(%[1]s - unixepoch()) <= 86400 OR abs(%[1]s / 1000 - unixepoch()) <= 86400 END", ref)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/verify"
 )
@@ -121,8 +122,16 @@ type flavour struct {
 	ready func(ctx context.Context, s *Store, q engine.Querier, tables []*engine.Table, old []sequence) (done func(ctx context.Context, failed error) error, err error)
 	// reached lists the tables that the triggers of a table may write; nil: a rehearsal shows it.
 	reached func(ctx context.Context, p *planner, t *engine.Table, ev events) (tables []engine.Name, rewrites bool, err error)
+	// rowTypes counts what is of the row type of a table or view; "": nothing can be.
+	rowTypes string
+	// hidden refuses what a temporary table of the same name stands in the way of; nil: tables are known by more than their names.
+	hidden func(ctx context.Context, q engine.Querier, e effects.Effect) error
+	// unseen refuses a statement that writes where neither its text nor a rehearsal shows it; nil: there is no such place.
+	unseen func(ctx context.Context, q engine.Querier, c *Capturer, st effects.Statement) error
 	// yes is true.
 	yes string
+	// recent is the condition that a live column holds a moment at most a day away; "" where it holds none. whole: it is captured with the whole row.
+	recent func(ref string, c engine.Column, whole bool) string
 	// joined: UPDATE and DELETE name the other table beside the one they write, instead of in a clause of its own.
 	joined bool
 }

@@ -65,7 +65,7 @@ func (c *Capturer) Theirs(ctx context.Context, tx engine.Querier, n int, st effe
 func (c *Capturer) unaltered(x *capture, t *engine.Table) (kept, live []string) {
 	for i, f := range x.Fields {
 		if j := columnIndex(t, f.At); j >= 0 && mysqlKeeps(f, c.s.typed(t.Columns[j])) {
-			kept, live = append(kept, c.s.image("d."+v(i), f)), append(live, c.s.image(c.s.f.value("t."+c.s.q(f.At), f), f))
+			kept, live = append(kept, c.s.image("d."+x.v(i), f)), append(live, c.s.image(c.s.f.value("t."+c.s.q(f.At), f), f))
 		}
 	}
 	return kept, live

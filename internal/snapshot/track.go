@@ -62,7 +62,10 @@ type tracker struct {
 	// now, be it in a table that was made in the place of the first; "" when it was dropped. What is not there kept its name.
 	names map[string]map[string]string
 	given map[string]bool // "table.column", in small letters: names of now that a column was given by a rename
+	loses bool            // the author accepts that what no capture can hold is lost
 }
+
+func (t *tracker) accepts() bool { return t != nil && t.loses }
 
 type madeColumn struct {
 	table  engine.Name
@@ -116,11 +119,14 @@ func (t *tracker) homeColumn(x *engine.Table, c engine.Column) string {
 
 // harmless are the statements for which names at the start do not matter: they neither destroy nor rename.
 func harmless(e effects.Effect) bool {
+	if e.Cascade { // it may take columns along
+		return false
+	}
 	switch e.Kind {
 	case effects.CreateTable, effects.AddColumn, effects.SetDefault, effects.DropDefault, effects.SetNotNull, effects.DropNotNull,
 		effects.AlterColumn, effects.AddConstraint, effects.ValidateConstraint, effects.AlterTable, effects.Create, effects.Comment,
 		effects.Grant, effects.Session, effects.Read, effects.Maintenance, effects.DropConstraint, effects.AttachPartition, effects.DetachPartition:
-		return !(e.Kind == effects.Create && e.Cascade)
+		return true
 	case effects.Drop, effects.Alter, effects.Rename:
 		return slices.Contains([]string{"index", "view", "trigger", "policy", "rule", "constraint"}, e.Object.Kind)
 	}

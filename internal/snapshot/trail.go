@@ -76,7 +76,7 @@ func (r *Restorer) stay(ctx context.Context, tx engine.Querier, g *target, field
 	var sets [][2]string
 	for _, i := range fields {
 		now := r.live(g, i)
-		sets = append(sets, [2]string{s.q(now.Name), s.f.back("d."+v(i), x.Fields[i], now)})
+		sets = append(sets, [2]string{s.q(now.Name), s.f.back("d."+x.v(i), x.Fields[i], now)})
 	}
 	columns := []string{"y.*"}
 	for i := range x.Key {

@@ -33,7 +33,7 @@ func (s *Store) Uncaptured(ctx context.Context, q engine.Querier, migration int6
 				if f.Name != column || len(x.Key) == 0 {
 					continue
 				}
-				on := []string{fmt.Sprintf("d.%s IS NOT NULL", v(i))}
+				on := []string{fmt.Sprintf("d.%s IS NOT NULL", x.v(i))}
 				for j, key := range x.Key {
 					at := columnIndex(t, key.Seal)
 					if at < 0 {

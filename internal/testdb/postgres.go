@@ -264,3 +264,20 @@ func postgresDirs(programs ...string) []string {
 var notInFileName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 
 func fileName(s string) string { return strings.Trim(notInFileName.ReplaceAllString(s, "_"), "_") }
+
+// Tablespace makes a tablespace for a PostgreSQL database, inside the server's data directory, and gives its name. What lies in it when the
+// test ends is moved out, and it is dropped.
+func Tablespace(t testing.TB, dsn string) string {
+	t.Helper()
+	name := freshName()
+	database := Query(t, dsn, "SELECT current_database()")[0]
+	droppable(t, database)
+	Exec(t, dsn, `ALTER DATABASE "`+database+`" SET allow_in_place_tablespaces = on`)
+	Exec(t, dsn, `CREATE TABLESPACE `+name+` LOCATION ''`)
+	t.Cleanup(func() {
+		droppable(t, name)
+		Exec(t, dsn, `ALTER TABLE ALL IN TABLESPACE `+name+` SET TABLESPACE pg_default`, `ALTER INDEX ALL IN TABLESPACE `+name+` SET TABLESPACE pg_default`,
+			`DROP TABLESPACE `+name)
+	})
+	return name
+}

@@ -246,21 +246,25 @@ func (t *mysqlTaker) readReferences(ctx context.Context) error {
 	return nil
 }
 
-// mysqlUnencoded is a name that is the same in file names.
-var mysqlUnencoded = regexp.MustCompile(`^[A-Za-z0-9_]+$`)
-
 // references lists schema, table and name of the foreign keys that point to a table.
 func (t *mysqlTaker) references(ctx context.Context, n engine.Name) ([][]string, error) {
 	schema := n.Schema
 	if schema == "" {
 		schema = t.schema
 	}
-	if !t.fold && t.db.Kind == engine.MariaDB && mysqlUnencoded.MatchString(schema+n.Name) {
-		// information_schema opens every table of the server to tell; whether there are any is in a small one. To read that takes
-		// the right PROCESS, and other names are spelt in another way there.
-		var some int
-		if err := t.q.QueryRowContext(ctx, "SELECT count(*) FROM information_schema.innodb_sys_foreign WHERE ref_name = ?", schema+"/"+n.Name).Scan(&some); err == nil && some == 0 {
-			return nil, nil
+	if !t.fold && t.db.Kind == engine.MariaDB {
+		// information_schema opens every table of the server to tell, unless it is asked about one.
+		if holders, ok := engine.MariaDBForeign(ctx, t.q, schema, n.Name, false); ok {
+			var out [][]string
+			for _, h := range holders {
+				rows, err := t.rows(ctx, `SELECT constraint_schema, table_name, constraint_name FROM information_schema.referential_constraints
+					WHERE constraint_schema = ? AND table_name = ? AND unique_constraint_schema = ? AND referenced_table_name = ?`, h.Schema, h.Name, schema, n.Name)
+				if err != nil {
+					return nil, err
+				}
+				out = append(out, rows...)
+			}
+			return out, nil
 		}
 	}
 	return t.rows(ctx, `SELECT constraint_schema, table_name, constraint_name FROM information_schema.referential_constraints

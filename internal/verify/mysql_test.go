@@ -119,6 +119,8 @@ var mysqlChanges = []struct {
 	{"", each{"key and auto_increment left over", "ALTER TABLE log DROP PRIMARY KEY, ADD PRIMARY KEY (id, at), MODIFY COLUMN id int NOT NULL AUTO_INCREMENT", []string{"identity log.id"}, nil}},
 	{"", each{"primary key changed", "ALTER TABLE log DROP PRIMARY KEY, ADD PRIMARY KEY (at, id)", []string{"primary key log.PRIMARY"}, nil}},
 	{"", each{"unique lost a column", "ALTER TABLE item DROP KEY once, ADD UNIQUE KEY once (name)", []string{"unique item.once"}, nil}},
+	{"", each{"unique became an index", "ALTER TABLE item DROP KEY once, ADD KEY once (name)", []string{"index item.once", "unique item.once"}, nil}},
+	{"", each{"index of a foreign key became unique", "SET foreign_key_checks = 0\n--\nALTER TABLE item DROP KEY item_parent, ADD UNIQUE KEY item_parent (parent_id, id)", []string{"index item.item_parent", "unique item.item_parent"}, nil}},
 	{"", each{"index of a foreign key changed", "ALTER TABLE item DROP KEY item_parent, ADD KEY item_parent (parent_id, price)", []string{"index item.item_parent"}, nil}},
 	{"", each{"index lost its prefix", "DROP INDEX by_price ON item\n--\nCREATE INDEX by_price ON item (price DESC, name) COMMENT 'quick'", []string{"index item.by_price"}, nil}},
 	{"", each{"index lost its direction", "DROP INDEX by_price ON item\n--\nCREATE INDEX by_price ON item (price, name(10)) COMMENT 'quick'", []string{"index item.by_price"}, nil}},

@@ -38,6 +38,8 @@ func Repair(before, after Fingerprint) []string {
 		a, ok := after[key]
 		switch {
 		case matched[key]:
+		case !ok && len(b.Alter) > 0 && inItsPlace(b, after):
+			alter = append(alter, b)
 		case !ok:
 			create = append(create, b)
 			if b.Kind == "table" || b.Kind == "foreign table" {
@@ -62,6 +64,9 @@ func Repair(before, after Fingerprint) []string {
 	for key, a := range after {
 		_, wanted := before[key]
 		leftTable := a.Table.Name != "" && !was[a.Table] && is[a.Table]
+		if !wanted && len(before[otherIndex(a)].Alter) > 0 && after[otherIndex(a)].Kind == "" {
+			continue // what is wanted takes its place
+		}
 		if !wanted && !matched[key] && !slices.Contains(holdsData, a.Kind) && !leftTable {
 			again[key] = true
 			yield(again, after, key)
@@ -187,6 +192,45 @@ func yield(again map[string]bool, f Fingerprint, key string) {
 			yield(again, f, k)
 		}
 	}
+}
+
+// otherIndex is the key under which an index would stand if it were unique, or a unique one if it were not.
+func otherIndex(o Object) string {
+	switch o.Kind {
+	case "index":
+		o.Kind = "unique"
+	case "unique":
+		o.Kind = "index"
+	default:
+		return ""
+	}
+	return o.Key()
+}
+
+// inItsPlace tells whether an index of another kind has the name of one that is missing.
+func inItsPlace(b Object, after Fingerprint) bool {
+	_, ok := after[otherIndex(b)]
+	return ok
+}
+
+// InTheWay gives the indexes of now that have the name of one that is wanted and missing, unique or not, as the other is not. Only
+// one of them can be.
+func InTheWay(want, now Fingerprint) Fingerprint {
+	local := func(o Object) string {
+		return strings.TrimPrefix(strings.TrimPrefix(o.Name, o.Table.String()+"."), o.Table.Schema+".")
+	}
+	out := Fingerprint{}
+	for key, w := range want {
+		if _, there := now[key]; there || w.Kind != "index" && w.Kind != "unique" {
+			continue
+		}
+		for k, o := range now {
+			if _, wanted := want[k]; !wanted && (o.Kind == "index" || o.Kind == "unique") && o.Table == w.Table && local(o) == local(w) {
+				out[k] = o
+			}
+		}
+	}
+	return out
 }
 
 // alterable tells whether b.Alter works on a: CREATE OR REPLACE keeps a function's signature and result.
