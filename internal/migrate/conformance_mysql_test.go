@@ -4,6 +4,8 @@ import "strings"
 
 // mysqlPairs are pairs in the SQL of MySQL and MariaDB; the setup is that of pairs.
 var mysqlPairs = []pair{
+	{name: "a column that must be given a value, then its table", engines: "mysql mariadb", setup: "CREATE TABLE tags (id integer PRIMARY KEY, b varchar(20), c varchar(20) NOT NULL);\nINSERT INTO tags VALUES (1, 'b', 'c'), (2, NULL, '');",
+		up: "ALTER TABLE tags DROP COLUMN c;\nDROP TABLE tags;", down: "CREATE TABLE tags (id integer PRIMARY KEY, b varchar(20));\nALTER TABLE tags ADD COLUMN c varchar(20) NOT NULL DEFAULT '';"},
 	{name: "drop column with index", engines: "mysql mariadb", up: "ALTER TABLE people DROP COLUMN score;", down: "ALTER TABLE people ADD COLUMN score integer;"},
 	{name: "drop not null column", engines: "mysql mariadb", up: "ALTER TABLE people DROP COLUMN name;", down: "ALTER TABLE people ADD COLUMN name varchar(40) NOT NULL;"},
 	{name: "truncate", engines: "mysql mariadb", up: "TRUNCATE TABLE orders;", down: "SELECT 1;"},
