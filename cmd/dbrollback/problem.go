@@ -120,9 +120,15 @@ func partly(p *problem, err error) *problem {
 	}
 	if partial.Unfinished {
 		p.Details = append(p.Details, fmt.Sprintf("migration %d ran in part: statements that were done are recorded", partial.Failed))
+		own := p.Hint
 		p.Hint = "dbrollback recover finishes it, dbrollback recover --abort undoes it"
-		if e, ok := engine.AsError(err); ok && e.Class == engine.Privilege && e.Hint != "" {
-			p.Hint = e.Hint + "; then: " + p.Hint
+		e, is := engine.AsError(err)
+		switch {
+		case own == "" || p.Exit != exitRefused && (!is || e.Class != engine.Privilege):
+		case strings.Contains(own, "dbrollback recover"): // it says which of them
+			p.Hint = own
+		default:
+			p.Hint = own + "; then: " + p.Hint
 		}
 		var drift *migrate.DriftError
 		if errors.As(err, &drift) && drift.When == "after" { // all of it ran, and the rows are back

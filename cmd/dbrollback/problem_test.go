@@ -68,6 +68,18 @@ func TestPartly(t *testing.T) {
 	if !strings.Contains(p.Hint, "dbrollback recover") {
 		t.Error(p.Hint)
 	}
+	for _, err := range []error{
+		&engine.Error{Class: engine.Privilege, Message: "denied", Hint: "GRANT it"},
+		&migrate.RefusedError{Reasons: []migrate.Refusal{{File: "m.sql", Message: "odd", Hint: "GRANT it"}}},
+	} {
+		if p = explain(context.Background(), &migrate.PartialError{Failed: 6, Unfinished: true, Err: err}); p.Hint != "GRANT it; then: dbrollback recover finishes it, dbrollback recover --abort undoes it" {
+			t.Error(p.Hint)
+		}
+	}
+	p = explain(context.Background(), &migrate.PartialError{Failed: 6, Unfinished: true, Err: &migrate.RefusedError{Reasons: []migrate.Refusal{{File: "m.sql", Message: "odd", Hint: "only dbrollback recover --abort does"}}}})
+	if p.Hint != "only dbrollback recover --abort does" {
+		t.Error(p.Hint)
+	}
 }
 
 func TestRedact(t *testing.T) {

@@ -223,17 +223,32 @@ var conflictWords = map[snapshot.Policy]string{
 	snapshot.Fail:    "refused",
 }
 
+// conflictLines has a line a conflict. Those that are about nothing but when rows were written last, which may be as many as the application has
+// used since, come at the end, a line for all of a table.
 func conflictLines(cs []snapshot.Conflict) []string {
-	out := make([]string, len(cs))
-	for i, c := range cs {
-		columns := ""
-		if len(c.Columns) > 0 {
-			columns = " (" + strings.Join(c.Columns, ", ") + ")"
-		}
-		out[i] = fmt.Sprintf("%s %s%s: %s", c.Table, c.Key, columns, c.Reason)
+	var out []string
+	type stamp struct{ of, how string }
+	stamps := map[stamp]int64{}
+	var what []stamp
+	for _, c := range cs {
+		columns, how := strings.Join(c.Columns, ", "), c.Reason
 		if c.Resolved != "" {
-			out[i] += "; " + orElse(conflictWords[c.Resolved], string(c.Resolved))
+			how += "; " + orElse(conflictWords[c.Resolved], string(c.Resolved))
 		}
+		switch {
+		case c.Stamp:
+			k := stamp{c.Table + " (" + columns + ")", how}
+			if stamps[k]++; stamps[k] == 1 {
+				what = append(what, k)
+			}
+		case columns != "":
+			out = append(out, fmt.Sprintf("%s %s (%s): %s", c.Table, c.Key, columns, how))
+		default:
+			out = append(out, fmt.Sprintf("%s %s: %s", c.Table, c.Key, how))
+		}
+	}
+	for _, k := range what {
+		out = append(out, fmt.Sprintf("%s, when rows were written last, of %s: %s", k.of, number(stamps[k], "row", "rows"), k.how))
 	}
 	return out
 }
@@ -250,9 +265,11 @@ func writeConflicts(w *page, r *migrate.Result, held []string) {
 	w.line("")
 	w.line("%s: rows that the migration and the application both wrote", w.bold(number(total, "conflict", "conflicts")))
 	kept := false
-	for i, l := range conflictLines(r.Conflicts) {
+	for _, l := range conflictLines(r.Conflicts) {
 		w.line("  %s", l)
-		kept = kept || r.Conflicts[i].Resolved == snapshot.Keep
+	}
+	for _, c := range r.Conflicts {
+		kept = kept || c.Resolved == snapshot.Keep
 	}
 	if more := total - int64(len(r.Conflicts)); more > 0 {
 		w.line("  … and %s more", count(more))

@@ -107,6 +107,8 @@ func (db *DB) mysqlGrants(account string) []string {
 		"-- the account; give it a password of its own\nCREATE USER IF NOT EXISTS " + who + ";",
 		"-- what a rollback may do within this database, and nowhere else; `journal` and `restore --at` need no more.\n" +
 			// It reaches beyond the database, so it is shown and not given.
+			"-- Triggers give way while rows come back, and views and routines may have to be made again. Those of other accounts take " +
+			map[bool]string{true: "SET USER", false: "SET_ANY_DEFINER"}[db.Kind == MariaDB] + " ON *.*\n" +
 			"-- With GRANT PROCESS ON *.* a TRUNCATE of a journalled table, which fires no trigger, is noticed as well; it shows what all accounts are at.\nGRANT " + strings.Join(more, ", ") + " ON " + db.Ident(base) + ".* TO " + who + ";",
 	}
 }

@@ -88,10 +88,8 @@ func (r *reader) signOf(e fs.DirEntry, read *shelf) (Format, error) {
 	case !numbered.MatchString(name) && !migratePat.MatchString(name):
 		return "", nil
 	}
-	if info, err := e.Info(); err == nil && (info.Size() > Largest || !info.Mode().IsRegular()) {
-		if _, err := r.read(name); err != nil {
-			return "", err
-		}
+	if err := r.readable(e); err != nil {
+		return "", err
 	}
 	b, err := fs.ReadFile(r.files, name)
 	if err != nil {
@@ -108,6 +106,31 @@ func (r *reader) signOf(e fs.DirEntry, read *shelf) (Format, error) {
 		return GolangMigrate, nil
 	}
 	return "", nil
+}
+
+// readable refuses what is too large, and what whoever opens it would wait for.
+func (r *reader) readable(e fs.DirEntry) error {
+	if info, err := e.Info(); err == nil && info.Size() <= Largest && info.Mode().IsRegular() {
+		return nil
+	}
+	_, err := r.read(e.Name())
+	return err
+}
+
+// sound looks at the files of a folder of goose that goose itself will read.
+func (r *reader) sound() error {
+	entries, err := fs.ReadDir(r.files, ".")
+	if err != nil {
+		return nil //nolint:nilerr // goose says so in its own way
+	}
+	for _, e := range entries {
+		if numbered.MatchString(e.Name()) && !r.isDir(e) {
+			if err := r.readable(e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // isDir tells whether an entry is a folder, or a link to one.

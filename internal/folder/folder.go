@@ -105,10 +105,10 @@ func Open(files fs.FS, dir string, f Format, d effects.Dialect) (*Folder, error)
 		f, files = found, cached
 	}
 	out := &Folder{Format: f, files: files}
-	if f == Goose {
-		return out, nil
-	}
 	r := &reader{files: files, dir: dir, dialect: d}
+	if f == Goose {
+		return out, r.sound()
+	}
 	scripts, err := r.scripts(f)
 	if err != nil {
 		return nil, err

@@ -249,15 +249,19 @@ func (s *source) unreadable(m *Migration, err error) error {
 	return e
 }
 
-// misplaced looks for what goose most often stumbles over: SQL ahead of the first section, or a section whose last statement has no
+// misplaced looks for what goose most often stumbles over: SQL ahead of the first section, a StatementBegin without its end, or a section whose last statement has no
 // semicolon at its end; why is "" when it is something else.
 func misplaced(text string) (line int, why string) {
-	section, block, open := "", false, 0 // open is the line of a statement that has not ended
+	const unended = "this StatementBegin has no -- +goose StatementEnd: write it behind the statement"
+	section, block, open := "", 0, 0 // block is the line of a StatementBegin, open that of a statement, that has not ended
 	for n, l := range strings.Split(text, "\n") {
 		l = strings.TrimSpace(l)
 		if rest, ok := strings.CutPrefix(l, "--"); ok || l == "" {
 			switch mark := strings.ToLower(strings.Join(strings.Fields(rest), " ")); mark {
 			case "+goose up", "+goose down":
+				if block > 0 {
+					return block, unended
+				}
 				if open > 0 {
 					return open, "the last statement of " + section + " does not end: put a semicolon behind it"
 				}
@@ -266,21 +270,27 @@ func misplaced(text string) (line int, why string) {
 				}
 				section = strings.ToUpper(mark[7:8]) + mark[8:]
 			case "+goose statementbegin":
-				block = true
+				if block > 0 {
+					return block, unended
+				}
+				block = n + 1
 			case "+goose statementend":
-				block = false
+				block = 0
 			}
 			continue
 		}
 		switch {
 		case section == "":
 			return n + 1, "SQL ahead of -- +goose Up: move it behind that line"
-		case block:
+		case block > 0:
 		case strings.HasSuffix(beforeComment(l), ";"):
 			open = 0
 		case open == 0:
 			open = n + 1
 		}
+	}
+	if block > 0 {
+		return block, unended
 	}
 	if open > 0 {
 		return open, "the last statement of " + section + " does not end: put a semicolon behind it"

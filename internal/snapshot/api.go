@@ -66,6 +66,8 @@ type Conflict struct {
 	Columns  []string `json:"columns,omitempty"`
 	Reason   string   `json:"reason"`   // "changed since", "deleted since", "inserted since", "unique value taken", "parent deleted"
 	Resolved Policy   `json:"resolved"` // what was done
+	// Stamp: it is about nothing but when the row was written last. All other values of the row that the migration changed came back.
+	Stamp bool `json:"stamp,omitempty"`
 }
 
 // Info is one capture as the catalog lists it.

@@ -588,7 +588,7 @@ func (r *Restorer) conflictsOf(ctx context.Context, tx engine.Querier, x *restor
 	defer rows.Close()
 	var out []Conflict
 	for rows.Next() {
-		c := Conflict{Table: x.Home.String(), Columns: x.Columns, Resolved: resolved}
+		c := Conflict{Table: x.Home.String(), Columns: x.Columns, Resolved: resolved, Stamp: x.Of != ""}
 		var key *string
 		if err := rows.Scan(&key, &c.Reason); err != nil {
 			return nil, 0, fmt.Errorf("list conflicts: %w", err)
