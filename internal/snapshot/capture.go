@@ -489,7 +489,7 @@ func (c *Capturer) keep(ctx context.Context, tx engine.Querier, made []*capture)
 		if err != nil {
 			return nil, err
 		}
-		for _, x := range []*capture{x, moments} {
+		for _, x := range []*capture{moments, x} { // undone the other way round: rows that are gone come back with all their values
 			if x == nil {
 				continue
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
@@ -300,13 +301,35 @@ func (r *Restorer) removed(ctx context.Context, tx engine.Querier, g *target, c 
 		return nil
 	}
 	reason := noRow
-	if c != nil && slices.ContainsFunc(c.captures, func(y *capture) bool {
-		return y.Kind != Definition && (y.At.Name == x.Home.Name || y.Identity == identity(g.t)) && (y.Kind == Table || y.Kind == Kept || y.Ops)
-	}) {
-		reason = removedByDown
+	var taken []*capture // what Down took
+	if c != nil {
+		for _, y := range c.captures {
+			if y.Kind != Definition && (y.At.Name == x.Home.Name || y.Identity == identity(g.t)) && (y.Kind == Table || y.Kind == Kept || y.Ops) {
+				reason, taken = removedByDown, append(taken, y)
+			}
+		}
+	}
+	conditions := []string{x.inserted(false), r.free(x)}
+	if x.entire() { // what Down did not take the application has deleted, and it is to come back all the same
+		in := []string{"1 = 0"}
+		for _, y := range taken {
+			on := []string{"1 = 1"}
+			for i := range y.Key {
+				if len(y.Key) != len(x.Key) || y.Key[i].Name != x.Key[i].Name || y.Key[i].Decl != x.Key[i].Decl {
+					break
+				}
+				on = append(on, fmt.Sprintf("y.%s = d.%s", y.old(i), x.goal(i)))
+			}
+			if y.Kind != Kept && len(on) == len(y.Key)+1 && len(y.Key) > 0 {
+				in = append(in, fmt.Sprintf("EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(on...)))
+			} else {
+				in = append(in, "1 = 1")
+			}
+		}
+		conditions = append(conditions, "("+strings.Join(in, " OR ")+")")
 	}
 	missing := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal))
-	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", reason, r.source(x), all(x.inserted(false), r.free(x), missing)))
+	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", reason, r.source(x), all(append(conditions, missing)...)))
 }
 
 // lost reports bystanders that others wrote since and that the opposite direction has removed: it has captured them as they were then.
@@ -431,7 +454,7 @@ func (r *Restorer) override(ctx context.Context, tx engine.Querier, targets []*t
 			}
 		}
 		settled := fmt.Sprintf("reason IN ('%s', '%s', '%s')", changedSince, insertedSince, computedSince)
-		if x.Whole {
+		if x.entire() {
 			settled = fmt.Sprintf("reason IN ('%s', '%s', '%s', '%s')", changedSince, insertedSince, computedSince, deletedSince)
 		}
 		list, total, err := r.conflictsOf(ctx, tx, x, settled, Restore)

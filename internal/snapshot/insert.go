@@ -11,7 +11,7 @@ import (
 // insert puts back rows that are not there.
 func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target) (int64, error) {
 	s, x := r.s, g.x
-	if !x.Whole || len(g.fields)+len(g.keys)+len(g.retyped) == 0 {
+	if !x.entire() || len(g.fields)+len(g.keys)+len(g.retyped) == 0 {
 		return 0, nil
 	}
 	var names, values []string
@@ -19,6 +19,12 @@ func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target) (in
 		now := r.live(g, i)
 		names = append(names, s.q(now.Name))
 		values = append(values, s.f.back("d."+x.v(i), x.Fields[i], now))
+	}
+	for _, f := range x.Spare {
+		if j := columnIndex(g.t, r.column(g.t, f.Name)); j >= 0 && !g.t.Columns[j].Generated {
+			names = append(names, s.q(g.t.Columns[j].Name))
+			values = append(values, s.f.back("d."+f.Slot, f, g.t.Columns[j]))
+		}
 	}
 	for _, i := range g.keys {
 		now := r.live(g, i)

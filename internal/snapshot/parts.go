@@ -101,12 +101,12 @@ func (r *Restorer) revive(ctx context.Context, tx engine.Querier, targets []*tar
 	var out []Conflict
 	for _, g := range targets {
 		x := g.x
-		if !x.work || x.Whole || len(x.Key) == 0 {
+		if !x.work || x.entire() || len(x.Key) == 0 {
 			continue
 		}
 		for _, h := range targets {
 			y := h.x
-			if !y.work || !y.Whole || !sameKey(x, y) {
+			if !y.work || !y.entire() || !sameKey(x, y) {
 				continue
 			}
 			var on []string

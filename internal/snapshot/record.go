@@ -60,6 +60,7 @@ type detail struct {
 	Aside     *asideColumns `json:"aside,omitempty"`  // of KeptColumns, also when they became a copy
 	Refill    bool          `json:"refill,omitempty"` // of an up: what it wrote came from the captures of an earlier rollback
 	Of        string        `json:"of,omitempty"`     // the capture of the same rows without the columns of this one; see sift.go
+	Spare     []field       `json:"spare,omitempty"`  // what else of whole rows lies in the data table: neither sealed nor put back, unless a row is gone; see sift.go
 	New       bool          `json:"new,omitempty"`    // rows that were put into a table made in the place of another one, by key
 }
 
@@ -159,6 +160,9 @@ func (s *Store) live(c *capture, t *engine.Table) string {
 func k(i int) string { return "k" + itoa(i+1) }
 func o(i int) string { return "o" + itoa(i+1) }
 func v(i int) string { return "c" + itoa(i+1) }
+
+// entire tells whether the data table has whole rows.
+func (c *capture) entire() bool { return c.Whole || len(c.Spare) > 0 }
 
 // v is the column of the data table that holds a captured field.
 func (c *capture) v(i int) string {

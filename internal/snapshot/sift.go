@@ -69,7 +69,7 @@ func (c *Capturer) sift(ctx context.Context, tx engine.Querier, x *capture) (*ca
 	if found[0] != x.Rows || found[1] != x.Rows {
 		return nil, nil // rows came or went
 	}
-	var fields, moments []field
+	var fields, moments, same []field
 	for i, f := range x.Fields {
 		f.Slot = x.v(i)
 		switch changed, now := found[2+2*i] > 0, found[3+2*i] == 0; {
@@ -77,6 +77,8 @@ func (c *Capturer) sift(ctx context.Context, tx engine.Querier, x *capture) (*ca
 			moments = append(moments, f)
 		case changed || !x.Whole:
 			fields = append(fields, f)
+		default:
+			same = append(same, f)
 		}
 	}
 	if len(fields) == 0 {
@@ -84,6 +86,9 @@ func (c *Capturer) sift(ctx context.Context, tx engine.Querier, x *capture) (*ca
 	}
 	if len(fields) == 0 || len(fields) == len(x.Fields) {
 		return nil, nil
+	}
+	if x.Whole {
+		x.Spare = append(same, moments...)
 	}
 	x.Fields, x.Columns, x.Whole = fields, names(fields), false
 	if len(moments) == 0 {
