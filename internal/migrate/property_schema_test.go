@@ -204,7 +204,7 @@ func newWorld(rng *rand.Rand, kind engine.Kind) *world {
 		return t
 	}
 	unique := func(t *genTable) {
-		t.cols = append(t.cols, genColumn{name: "u", kind: "int", unique: true})
+		t.cols = append(t.cols, genColumn{name: "u", kind: "int", unique: true, origin: "u"})
 	}
 	switch shape := rng.IntN(11); shape {
 	case 0, 1:

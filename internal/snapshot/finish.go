@@ -292,32 +292,6 @@ func (r *Restorer) putAll(ctx context.Context, tx engine.Querier, targets []*tar
 	return nil
 }
 
-// beforeKeysMove orders targets so that rows that were taken out of a partition, after keys of the whole table were moved, are there
-// before the first target of that table moves all keys back: they have the moved ones. What stands between has values of other rows.
-func (r *Restorer) beforeKeysMove(ctx context.Context, tx engine.Querier, targets []*target) ([]*target, error) {
-	out := slices.Clone(targets)
-	for i, g := range targets {
-		if g.x.Rows == 0 || len(g.x.Key) == 0 || g.x.Seal.Mode != sealAbsent {
-			continue
-		}
-		for _, h := range targets[i+1:] {
-			if h.x.Home == g.x.Home || !h.x.Moved || !r.moves(h.x.Home) {
-				continue
-			}
-			if related, err := r.related(ctx, tx, g.x, h.x); err != nil {
-				return nil, err
-			} else if !related {
-				continue
-			}
-			first := slices.IndexFunc(out, func(t *target) bool { return t.x.Home == h.x.Home })
-			if at := slices.Index(out, g); first < at {
-				out = slices.Insert(slices.Delete(out, at, at+1), first, g)
-			}
-		}
-	}
-	return out, nil
-}
-
 // removed marks captured values that have no row to go to. The opposite direction removed it itself, and has captured it; or it is in
 // conflict with a newer capture of the same row, and stays out.
 func (r *Restorer) removed(ctx context.Context, tx engine.Querier, g *target, c *Capturer) error {

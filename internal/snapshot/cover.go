@@ -1,0 +1,114 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// cover sets the captures that come after each target in undoing and hold all of its columns.
+func cover(targets []*target) {
+	for i, g := range targets {
+		for _, older := range targets[i+1:] {
+			if older.x.Home != g.x.Home || older.x.Rows == 0 || len(g.x.Key) == 0 || !sameKey(g.x, older.x) || g.x.Moved && !g.x.Still || older.x.Moved && !older.x.Still || g.x.final != "" || older.x.final != "" {
+				continue
+			}
+			if g.holds(older) {
+				g.covered = append(g.covered, older.x)
+				older.covers = append(older.covers, g)
+				continue
+			}
+			for _, i := range g.fields {
+				if g.nullNoMore(i) && older.writes(g.x.Fields[i].Name) {
+					if g.partly == nil {
+						g.partly = map[int][]*restoring{}
+					}
+					g.partly[i] = append(g.partly[i], older.x)
+				}
+			}
+		}
+	}
+}
+
+// writes tells whether the column of that name, as it was called in the beginning, is among those that a target writes.
+func (g *target) writes(name string) bool {
+	return slices.ContainsFunc(g.fields, func(i int) bool { return g.x.Fields[i].Name == name })
+}
+
+// nullNoMore tells whether a field could be NULL when it was captured, and its column may not be now.
+func (g *target) nullNoMore(i int) bool {
+	f := g.x.Fields[i]
+	now := slices.IndexFunc(g.t.Columns, func(c engine.Column) bool { return c.Name == f.Name })
+	return now >= 0 && g.t.Columns[now].NotNull && g.x.Shape != nil &&
+		slices.ContainsFunc(g.x.Shape.Columns, func(c engine.Column) bool { return c.Name == f.At && !c.NotNull })
+}
+
+// left are the captures that fields of some entries are left to.
+func (g *target) left() []*restoring {
+	out := slices.Clone(g.covered)
+	for _, list := range g.partly {
+		for _, y := range list {
+			if !slices.Contains(out, y) {
+				out = append(out, y)
+			}
+		}
+	}
+	return out
+}
+
+// holds tells whether another target writes all columns that g writes.
+func (g *target) holds(other *target) bool {
+	return !slices.ContainsFunc(g.fields, func(i int) bool {
+		return !other.writes(g.x.Fields[i].Name)
+	})
+}
+
+// uncovered gives the conditions that an entry is in none of the captures that cover it.
+func (r *Restorer) uncovered(g *target) []string { return r.inNone(g, g.covered) }
+
+// inNone gives the conditions that an entry is in none of some captures that have its key.
+func (r *Restorer) inNone(g *target, captures []*restoring) []string {
+	var out []string
+	for _, y := range captures {
+		on := []string{}
+		for i := range g.x.Key {
+			on = append(on, fmt.Sprintf("y.%s = d.%s", k(i), k(i)))
+		}
+		if y.Ops {
+			on = append(on, "y.op <> 'i'")
+		}
+		if y.work {
+			on = append(on, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s w WHERE w.n = y.n)", r.s.own(y.conflicts())))
+		}
+		out = append(out, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", r.s.own(y.data()), all(on...)))
+	}
+	return out
+}
+
+// beforeKeysMove orders targets so that rows that were taken out of a partition, after keys of the whole table were moved, are there
+// before the first target of that table moves all keys back: they have the moved ones. What stands between has values of other rows.
+func (r *Restorer) beforeKeysMove(ctx context.Context, tx engine.Querier, targets []*target) ([]*target, error) {
+	out := slices.Clone(targets)
+	for i, g := range targets {
+		if g.x.Rows == 0 || len(g.x.Key) == 0 || g.x.Seal.Mode != sealAbsent {
+			continue
+		}
+		for _, h := range targets[i+1:] {
+			if h.x.Home == g.x.Home || !h.x.Moved || !r.moves(h.x.Home) {
+				continue
+			}
+			if related, err := r.related(ctx, tx, g.x, h.x); err != nil {
+				return nil, err
+			} else if !related {
+				continue
+			}
+			first := slices.IndexFunc(out, func(t *target) bool { return t.x.Home == h.x.Home })
+			if at := slices.Index(out, g); first < at {
+				out = slices.Insert(slices.Delete(out, at, at+1), first, g)
+			}
+		}
+	}
+	return out, nil
+}
