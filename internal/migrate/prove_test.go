@@ -258,3 +258,25 @@ func TestProveImplicitIndexes(t *testing.T) {
 		}
 	}, testdb.OnMySQL, testdb.OnMariaDB)
 }
+
+// The same after a Down that brings a column back in another place, and a rollback with captures.
+func TestProveImplicitIndexesWithCaptures(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		report := prove(t, dsn, migrate.ProveOptions{Rows: 9},
+			migration("CREATE TABLE p (id int PRIMARY KEY);\nCREATE TABLE c (id int PRIMARY KEY, e int, p int NOT NULL, at int);", "DROP TABLE c;\nDROP TABLE p;"),
+			migration("ALTER TABLE c ADD CONSTRAINT c_of_p FOREIGN KEY (p) REFERENCES p (id);", "ALTER TABLE c DROP FOREIGN KEY c_of_p;\nALTER TABLE c DROP INDEX c_of_p;"),
+			migration("ALTER TABLE c DROP COLUMN e;", "ALTER TABLE c ADD COLUMN e int;"),
+			migration("CREATE INDEX both_of ON c (p, at);", "DROP INDEX both_of ON c;"))
+		var got []string
+		for _, p := range report.Migrations {
+			got = append(got, string(p.Verdict))
+		}
+		if want := []string{"ok", "ok", "data", "down-fails"}; !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+		if p := report.Migrations[2]; p.WithCapture != migrate.Restored {
+			t.Errorf("with captures: %q, %s", p.WithCapture, p.CaptureReason)
+		}
+	}, testdb.OnMySQL, testdb.OnMariaDB)
+}

@@ -15,7 +15,7 @@ import (
 // twin stands in for copies of the trunk where the server cannot make any, and where what ran cannot be rolled back: a second
 // database in which migrations are tried, and which is brought back to where the trunk is before the next one.
 //
-// Most migrations come back by their own Down, or follow by their own Up. What is left after a bad one is mended table
+// Most migrations come back by their own Down, or follow by their own Up; columns are moved. What is left after a bad one is mended table
 // by table; when that does not lead to the very schema, all Ups so far are run again.
 type twin struct {
 	t      *trunk
@@ -35,7 +35,7 @@ func (p *prover) inStep(ctx context.Context) (*trunk, error) {
 	if err := p.know(ctx); err != nil {
 		return nil, err
 	}
-	for _, way := range []func(context.Context) error{p.followTwin, p.mendTwin} {
+	for _, way := range []func(context.Context) error{p.followTwin, p.orderTwin, p.mendTwin} {
 		if p.twin.t == nil {
 			break
 		}
@@ -95,6 +95,43 @@ func (p *prover) followTwin(ctx context.Context) error {
 		break
 	}
 	return nil
+}
+
+// orderTwin moves columns to their places: a Down that adds them anew leaves them at the end. The table stays the same one, so that
+// nothing has to be guessed of it.
+func (p *prover) orderTwin(ctx context.Context) error {
+	t := p.twin.t
+	now, err := t.take(ctx, everything)
+	if err != nil {
+		return err
+	}
+	moved := map[engine.Name][]verify.Object{} // the columns of a table as they are to be
+	for key, o := range now {
+		if b, ok := p.state[key]; ok && o.Kind == "column" && b.Position != o.Position {
+			moved[b.Table] = nil
+		}
+	}
+	for _, o := range p.state {
+		if _, ok := moved[o.Table]; ok && o.Kind == "column" {
+			moved[o.Table] = append(moved[o.Table], o)
+		}
+	}
+	var statements []string
+	for table, columns := range moved {
+		slices.SortFunc(columns, func(a, b verify.Object) int { return a.Position - b.Position })
+		order := make([]string, len(columns))
+		for i, c := range columns {
+			order[i] = strings.TrimPrefix(c.Name, table.String()+".")
+		}
+		statements = append(statements, verify.Reorder(t.db, now, table, order)...)
+	}
+	if len(statements) == 0 {
+		return errUnproven
+	}
+	if err := t.each(ctx, statements); err != nil {
+		return err
+	}
+	return t.renew(ctx)
 }
 
 // mendTwin makes anew what differs from the trunk.
