@@ -126,3 +126,41 @@ func (r *Restorer) refilled(ctx context.Context, tx engine.Querier, targets []*t
 	}
 	return nil
 }
+
+// doubles warns of rows that an up has inserted although those of before the rollback come back: they had other keys then, which the
+// table gives out, and others may point to either.
+func (r *Restorer) doubles(ctx context.Context, tx engine.Querier, targets []*target, c *Capturer) error {
+	if c == nil || c.meta.Direction != "up" {
+		return nil
+	}
+	s := r.s
+	for _, g := range targets {
+		x := g.x
+		if !x.Whole || x.Rows == 0 || len(x.Key) == 0 || r.of(x.Home).Inserted == 0 {
+			continue
+		}
+		fields := slices.DeleteFunc(slices.Clone(g.fields), func(i int) bool {
+			return slices.ContainsFunc(x.Key, func(f field) bool { return f.Name == x.Fields[i].Name })
+		})
+		if len(fields) == 0 {
+			continue
+		}
+		kept, live := r.images(g, fields, false)
+		for _, y := range c.captures {
+			if y.Identity != identity(g.t) || !y.Ops || y.Refill || y.Rows == 0 || len(y.Key) == 0 {
+				continue
+			}
+			n, err := number(ctx, tx, "look for rows that are there twice", fmt.Sprintf(
+				"SELECT count(*) FROM (SELECT %s AS h FROM %s d JOIN %s t ON %s WHERE d.op = 'i') i JOIN (SELECT DISTINCT %s AS h FROM %s d WHERE %s) b ON b.h = i.h",
+				s.hash(live), s.own(y.data()), s.f.from(s.db, g.t), s.on(y, g.t, "t", "d", func(i int) string { return y.Key[i].At }, k),
+				s.hash(kept), s.own(x.data()), all(x.inserted(false))))
+			if err != nil {
+				return err
+			}
+			if n > 0 {
+				r.notes = append(r.notes, fmt.Sprintf("%s: %d row(s) that the migration has inserted are there a second time, under the keys that they had before the rollback; compare them", x.Home, n))
+			}
+		}
+	}
+	return nil
+}
