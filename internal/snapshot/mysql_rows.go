@@ -34,7 +34,7 @@ func (c *Capturer) choose(ctx context.Context, tx engine.Querier, p *plan, maria
 		switch {
 		case a.events == events{insert: true} && !a.lossy:
 			continue
-		case a.effect == nil && a.cascade && !c.carried(a, p.actions):
+		case a.effect == nil && a.cascade && !c.carried(a, p.actions) && hangs(a, p.actions):
 		case a.effect == nil:
 			nameable = false
 		case a.twice || a.table.Engine != "InnoDB" || !c.name(a, p):
@@ -67,6 +67,14 @@ func (c *Capturer) choose(ctx context.Context, tx engine.Querier, p *plan, maria
 		}
 	}
 	return nil
+}
+
+// hangs tells whether the rows that lead to those of a table by its foreign keys are captured, too: by them its own are asked for. Those of a table that
+// the migration made are not.
+func hangs(a *action, all []*action) bool {
+	return slices.ContainsFunc(a.table.ForeignKeys, func(fk engine.ForeignKey) bool {
+		return slices.ContainsFunc(all, func(b *action) bool { return b != a && b.observed() && b.table.Name == fk.Parent })
+	})
 }
 
 // carried tells whether foreign keys change the very key by which rows of a table are known.

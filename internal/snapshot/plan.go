@@ -216,7 +216,7 @@ func (p *planner) unparented(ctx context.Context, t *engine.Table) error {
 
 // beyond adds what a statement on a table that the migration has made does to others: by its triggers and by foreign keys.
 func (p *planner) beyond(ctx context.Context, t *engine.Table, e effects.Effect) error {
-	if p.seen || !p.s.db.Caps.TransactionalDDL {
+	if p.seen {
 		return nil
 	}
 	var ev events

@@ -467,7 +467,7 @@ func (c *Capturer) places(index int, x *capture, t *engine.Table) string {
 	movers := 0
 	var later []*capture
 	for _, y := range c.captures[index+1:] {
-		if y.Moved && y.Identity == x.Identity && slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Name == b.Name && a.Decl == b.Decl }) {
+		if y.Moved && !y.Still && y.Identity == x.Identity && slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Name == b.Name && a.Decl == b.Decl }) {
 			later = append(later, y)
 		}
 	}
