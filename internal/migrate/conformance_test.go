@@ -117,6 +117,12 @@ INSERT INTO orders VALUES (10, 1, 9.50), (11, 1, 0), (12, 2, 120.25), (13, 3, -1
 `
 
 var pairs = []pair{
+	{name: "through a view that the migration makes", engines: "postgres", up: "CREATE VIEW vp AS SELECT id, name FROM people;\nUPDATE vp SET name = 'via' WHERE id = 2;\nDELETE FROM vp WHERE id = 3;", down: "DROP VIEW vp;"},
+	{name: "through a view that the migration makes", engines: "sqlite", up: `CREATE VIEW vp AS SELECT id, name FROM people;
+-- +goose StatementBegin
+CREATE TRIGGER vp_u INSTEAD OF UPDATE ON vp BEGIN UPDATE people SET name = NEW.name WHERE id = OLD.id; END;
+-- +goose StatementEnd
+UPDATE vp SET name = 'via' WHERE id = 2;`, down: "DROP VIEW vp;"},
 	{name: "add column", up: "ALTER TABLE people ADD COLUMN age integer;", down: "ALTER TABLE people DROP COLUMN age;"},
 	{name: "drop column", up: "ALTER TABLE people DROP COLUMN note;", down: "ALTER TABLE people ADD COLUMN note varchar(200) DEFAULT 'none';"},
 	{name: "drop column with index", engines: "postgres", up: "ALTER TABLE people DROP COLUMN score;", down: "ALTER TABLE people ADD COLUMN score integer;"},
