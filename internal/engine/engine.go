@@ -97,6 +97,7 @@ type Table struct {
 	Referenced  []ForeignKey // from other tables (and itself) to this one
 	Triggers    []Trigger    // the user's, not the engine's own
 	Rules       bool         // PostgreSQL rewrite rules other than a view's
+	Calls       string       // PostgreSQL: a function of the user's that a default or a check calls, and that may write
 	Children    []Name       // partitions and inheritance children, direct ones
 	Parent      Name         // of a partition
 	Heir        bool         // it inherits from another table, of which it is no partition

@@ -19,6 +19,7 @@ type postgresTable struct {
 	ForeignKeys []postgresFK   `json:"foreign_keys"`
 	Triggers    []postgresTrig `json:"triggers"`
 	Rules       bool           `json:"rules"`
+	Calls       string         `json:"calls"`
 	Children    []Name         `json:"children"`
 	Parent      Name           `json:"parent"`
 	Heir        bool           `json:"heir"`
@@ -68,7 +69,7 @@ type postgresTrig struct {
 
 func (r *postgresTable) table() *Table {
 	t := &Table{
-		Name: Name{Schema: r.Schema, Name: r.Name}, OID: r.OID, Kind: r.kind(), Rules: r.Rules,
+		Name: Name{Schema: r.Schema, Name: r.Name}, OID: r.OID, Kind: r.kind(), Rules: r.Rules, Calls: r.Calls,
 		Children: r.Children, Parent: r.Parent, Heir: r.Heir, Rows: r.Rows, Bytes: r.Bytes, Owner: r.Owner, RowSecurity: r.RowSecurity,
 	}
 	for _, c := range r.Columns {

@@ -116,7 +116,20 @@ CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENC
 INSERT INTO orders VALUES (10, 1, 9.50), (11, 1, 0), (12, 2, 120.25), (13, 3, -1);
 `
 
+// older is a table that a migration makes part of others.
+const older = "CREATE TABLE old (id integer NOT NULL PRIMARY KEY, name varchar(20));\nINSERT INTO old VALUES (1, 'abc'), (2, 'b'), (3, 'c');"
+
 var pairs = []pair{
+	{name: "rows of a made table that a partition brought", engines: "postgres", setup: older, up: "CREATE TABLE newp (id integer NOT NULL, name varchar(20)) PARTITION BY RANGE (id);\nALTER TABLE newp ATTACH PARTITION old FOR VALUES FROM (0) TO (100);\nDELETE FROM newp WHERE id = 2;\nUPDATE newp SET name = 'x' WHERE id = 3;", down: "ALTER TABLE newp DETACH PARTITION old;\nDROP TABLE newp;"},
+	{name: "a made table dropped with such rows", engines: "postgres", setup: older, up: "CREATE TABLE newp (id integer NOT NULL, name varchar(20)) PARTITION BY RANGE (id);\nALTER TABLE newp ATTACH PARTITION old FOR VALUES FROM (0) TO (100);\nDROP TABLE newp;", down: "CREATE TABLE old (id integer NOT NULL PRIMARY KEY, name varchar(20));"},
+	{name: "a made table emptied of such rows", engines: "postgres", setup: older, up: "CREATE TABLE newp (id integer NOT NULL, name varchar(20)) PARTITION BY RANGE (id);\nALTER TABLE newp ATTACH PARTITION old FOR VALUES FROM (0) TO (100);\nTRUNCATE newp;", down: "ALTER TABLE newp DETACH PARTITION old;\nDROP TABLE newp;"},
+	{name: "rows of heirs of a made table", engines: "postgres", setup: older, up: "CREATE TABLE par (name varchar(20));\nALTER TABLE old INHERIT par;\nUPDATE par SET name = 'x' WHERE name = 'b';\nDELETE FROM par WHERE name = 'c';\nALTER TABLE par ALTER COLUMN name TYPE varchar(1) USING left(name, 1);", down: "ALTER TABLE par ALTER COLUMN name TYPE varchar(20);\nALTER TABLE old NO INHERIT par;\nDROP TABLE par;"},
+	{name: "a rule of a made table", engines: "postgres", setup: older, up: "CREATE TABLE q (id integer);\nCREATE RULE r AS ON INSERT TO q DO INSTEAD UPDATE old SET name = 'ruled' WHERE id = NEW.id;\nINSERT INTO q VALUES (2);", down: "DROP TABLE q;"},
+	{name: "a default that writes", engines: "postgres", setup: older, up: `-- +goose StatementBegin
+CREATE FUNCTION wipe() RETURNS varchar LANGUAGE plpgsql AS $$ BEGIN DELETE FROM old WHERE id = 1; RETURN 'w'; END $$;
+-- +goose StatementEnd
+CREATE TABLE q (a varchar DEFAULT wipe());
+INSERT INTO q DEFAULT VALUES;`, down: "DROP TABLE q;\nDROP FUNCTION wipe();"},
 	{name: "through a view that the migration makes", engines: "postgres", up: "CREATE VIEW vp AS SELECT id, name FROM people;\nUPDATE vp SET name = 'via' WHERE id = 2;\nDELETE FROM vp WHERE id = 3;", down: "DROP VIEW vp;"},
 	{name: "through a view that the migration makes", engines: "sqlite", up: `CREATE VIEW vp AS SELECT id, name FROM people;
 -- +goose StatementBegin

@@ -219,6 +219,12 @@ func (p *planner) beyond(ctx context.Context, t *engine.Table, e effects.Effect)
 	if p.seen {
 		return nil
 	}
+	if is, err := p.older(ctx, t); err != nil {
+		return err
+	} else if is {
+		p.opaque(fmt.Sprintf("rows of %s were there before it", t.Name))
+		return nil
+	}
 	var ev events
 	switch e.Kind {
 	case effects.DropTable:
@@ -234,6 +240,7 @@ func (p *planner) beyond(ctx context.Context, t *engine.Table, e effects.Effect)
 	default:
 		return nil
 	}
+	p.runs(t, ev)
 	_, err := p.cascades(ctx, t, ev, e.Columns)
 	return err
 }

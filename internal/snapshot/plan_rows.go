@@ -34,16 +34,14 @@ func (p *planner) rows(ctx context.Context, t *engine.Table, e effects.Effect) e
 	default:
 		ev = events{insert: true, update: true, remove: true}
 	}
-	if t.Rules {
-		p.opaque(fmt.Sprintf("%s has rules", t.Name))
-	}
+	p.runs(t, ev)
 	columns := p.ownColumns(t, e.Columns)
 	if ev.update && len(e.Columns) > 0 { // also where all that it assigns are columns that this run made
 		columns = append(columns, p.stamped(t, columns)...)
 	}
 	if p.seen {
 		// What was observed may have come by any way: through the root of a partitioned table, by a cascade.
-		root := t
+		root, each := t, false
 		for root.Parent.Name != "" {
 			up, err := p.inspect(ctx, root.Parent)
 			if err != nil {
@@ -52,9 +50,12 @@ func (p *planner) rows(ctx context.Context, t *engine.Table, e effects.Effect) e
 			if up == nil {
 				break
 			}
+			if each = p.track.made(up); each {
+				break // its triggers would see the rows, but of it nothing is captured
+			}
 			root = up
 		}
-		return p.tree(ctx, root, action{kind: Rows, events: events{true, true, true}, moved: true, chain: true, lossy: true, reason: "observed in a rehearsal"})
+		return p.tree(ctx, root, action{kind: Rows, events: events{true, true, true}, moved: true, chain: true, lossy: true, each: each, reason: "observed in a rehearsal"})
 	}
 	simple, err := p.cascades(ctx, t, ev, columns)
 	if err != nil {
@@ -83,6 +84,36 @@ func (p *planner) rows(ctx context.Context, t *engine.Table, e effects.Effect) e
 		a.moved = true
 	}
 	return p.tree(ctx, t, a)
+}
+
+// runs has a write tried first that makes more happen than its table tells.
+func (p *planner) runs(t *engine.Table, ev events) {
+	if t.Rules {
+		p.opaque(fmt.Sprintf("%s has rules", t.Name))
+	}
+	if t.Calls != "" && (ev.insert || ev.update) {
+		p.opaque(fmt.Sprintf("a default or a check of %s calls %s()", t.Name, t.Calls))
+	}
+}
+
+// older tells whether rows of a table that the migration made are in tables that were there before: its partitions, or those that inherit from it.
+func (p *planner) older(ctx context.Context, t *engine.Table) (bool, error) {
+	for _, n := range t.Children {
+		child, err := p.inspect(ctx, n)
+		if err != nil {
+			return false, err
+		}
+		if child == nil {
+			continue
+		}
+		if !p.track.made(child) {
+			return true, nil
+		}
+		if is, err := p.older(ctx, child); err != nil || is {
+			return is, err
+		}
+	}
+	return false, nil
 }
 
 // ownColumns gives the columns of that names which are written for good: those that were made in this run and generated
