@@ -50,6 +50,7 @@ func mysqlFlavour(kind engine.Kind) flavour {
 		nothing:    " FROM dual WHERE 1 = 0",
 		yes:        "1",
 		recent:     mysqlRecent,
+		hidden:     mysqlHides,
 		lasting:    true,
 		joined:     true,
 		detached:   true,

@@ -459,3 +459,16 @@ func mysqlReduce(ctx context.Context, c *Capturer, tx engine.Querier, x *capture
 	}
 	return nil
 }
+
+// mysqlHides refuses a temporary table with the name of a real one: nobody could tell which of the two the statements after it mean.
+func mysqlHides(ctx context.Context, q engine.Querier, e effects.Effect) error {
+	if e.Kind != effects.CreateTable || !e.Temporary || e.Table.Name == "" {
+		return nil
+	}
+	n, err := number(ctx, q, "look for a table", "SELECT count(*) FROM information_schema.tables WHERE table_schema = coalesce(nullif(?, ''), database()) AND table_name = ? AND table_type NOT IN ('TEMPORARY', 'SYSTEM VIEW')",
+		e.Table.Schema, e.Table.Name)
+	if err != nil || n == 0 {
+		return err
+	}
+	return &LossError{Object: e.Table.Name, Reason: "a temporary table of the same name hides it", Hint: "give the temporary one another name"}
+}

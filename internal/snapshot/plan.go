@@ -129,6 +129,8 @@ func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 		if p.s.f.choose == nil {
 			return nil // the rows stay in what was the partition
 		}
+	case effects.AttachPartition:
+		return p.joins(ctx, table, engine.Name{Schema: e.Object.Name.Schema, Name: e.Object.Name.Name})
 	case effects.DropColumn, effects.AlterColumnType, effects.DropTable, effects.DropPartition, effects.Truncate,
 		effects.Insert, effects.Update, effects.Delete, effects.Upsert, effects.Replace, effects.Merge:
 	default:
@@ -229,6 +231,11 @@ func (p *planner) beyond(ctx context.Context, t *engine.Table, e effects.Effect)
 	switch e.Kind {
 	case effects.DropTable:
 		return p.unparented(ctx, t)
+	case effects.Truncate:
+		if e.Cascade && len(t.Referenced) > 0 {
+			p.opaque(fmt.Sprintf("TRUNCATE %s CASCADE", t.Name))
+		}
+		return nil
 	case effects.Insert:
 		ev.insert = true
 	case effects.Update:
@@ -243,6 +250,22 @@ func (p *planner) beyond(ctx context.Context, t *engine.Table, e effects.Effect)
 	p.runs(t, ev)
 	_, err := p.cascades(ctx, t, ev, e.Columns)
 	return err
+}
+
+// joins refuses a table that becomes part of one that the migration has made, where nothing tells its rows from those of that one.
+func (p *planner) joins(ctx context.Context, table, part engine.Name) error {
+	if p.s.f.choose == nil {
+		return nil // see older
+	}
+	whole, err := p.inspect(ctx, table)
+	if err != nil || whole == nil || !p.track.made(whole) {
+		return err
+	}
+	t, err := p.inspect(ctx, part)
+	if err != nil || t == nil || p.track.made(t) {
+		return err
+	}
+	return &LossError{Object: t.Name.String(), Reason: fmt.Sprintf("its rows become part of %s, which the same migration makes", whole.Name), Hint: "make " + whole.Name.String() + " in a migration before this one"}
 }
 
 func detailOr(a, b string) string {

@@ -125,7 +125,7 @@ func harmless(e effects.Effect) bool {
 	switch e.Kind {
 	case effects.CreateTable, effects.AddColumn, effects.SetDefault, effects.DropDefault, effects.SetNotNull, effects.DropNotNull,
 		effects.AlterColumn, effects.AddConstraint, effects.ValidateConstraint, effects.AlterTable, effects.Create, effects.Comment,
-		effects.Grant, effects.Session, effects.Read, effects.Maintenance, effects.DropConstraint, effects.AttachPartition, effects.DetachPartition:
+		effects.Grant, effects.Session, effects.Read, effects.Maintenance, effects.DropConstraint, effects.DetachPartition:
 		return true
 	case effects.Drop, effects.Alter, effects.Rename:
 		return slices.Contains([]string{"index", "view", "trigger", "policy", "rule", "constraint"}, e.Object.Kind)
