@@ -136,9 +136,15 @@ func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 	default:
 		return nil
 	}
+	if p.s.f.catalog != nil && p.s.f.catalog(table) {
+		return p.serversOwn(table)
+	}
 	t, err := p.inspect(ctx, table)
 	if err != nil || t == nil {
 		return err // no such table: the statement does nothing (IF EXISTS), or the server will say so
+	}
+	if p.s.f.catalog != nil && p.s.f.catalog(t.Name) {
+		return p.serversOwn(t.Name)
 	}
 	switch {
 	case t.Kind == "temporary":
@@ -250,6 +256,15 @@ func (p *planner) beyond(ctx context.Context, t *engine.Table, e effects.Effect)
 	p.runs(t, ev)
 	_, err := p.cascades(ctx, t, ev, e.Columns)
 	return err
+}
+
+// serversOwn refuses writes to a catalog, by which anything can be destroyed.
+func (p *planner) serversOwn(n engine.Name) error {
+	if p.track.accepts() {
+		return nil
+	}
+	return &LossError{Object: n.String(), Reason: "it is a catalog of the server's own: what a write to it does to tables cannot be told",
+		Hint: "say it with ALTER or DROP, or annotate the migration: -- +dbrollback irreversible: <reason>"}
 }
 
 // joins refuses a table that becomes part of one that the migration has made, where nothing tells its rows from those of that one.

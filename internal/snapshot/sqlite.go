@@ -68,9 +68,12 @@ var sqliteFlavour = flavour{
 	nothing: " WHERE 1 = 0",
 	yes:     "1",
 	recent:  sqliteRecent,
-	raise:   sqliteRaise,
-	hidden:  hiddenName,
-	unseen:  fillsVirtual,
+	catalog: func(n engine.Name) bool {
+		return slices.Contains([]string{"sqlite_schema", "sqlite_master"}, strings.ToLower(n.Name))
+	},
+	raise:  sqliteRaise,
+	hidden: hiddenName,
+	unseen: fillsVirtual,
 }
 
 // sqliteSequence reads how far AUTOINCREMENT has come for a table.
