@@ -72,6 +72,8 @@ type planner struct {
 	// Tables whose triggers were followed, and whether one of those may change the keys of the rows that are written.
 	reached  []engine.Name
 	rewrites bool
+	// Tables of which an update writes only columns that the migration made.
+	own []*engine.Table
 }
 
 // plan says what a statement with these effects needs.
@@ -80,6 +82,13 @@ func (s *Store) plan(ctx context.Context, q engine.Querier, t *tracker, es []eff
 	for _, e := range es {
 		if err := p.effect(ctx, e); err != nil {
 			return nil, err
+		}
+	}
+	for _, t := range p.own { // the statement does something else to the rows as well
+		if slices.ContainsFunc(p.plan.actions, func(a *action) bool { return a.table.Name == t.Name }) {
+			if err := p.tree(ctx, t, action{kind: Rows, events: events{update: true}, moved: true, chain: true, lossy: true, reason: string(effects.Update)}); err != nil {
+				return nil, err
+			}
 		}
 	}
 	p.plan.rewrites = p.rewrites

@@ -71,6 +71,7 @@ func (p *planner) rows(ctx context.Context, t *engine.Table, e effects.Effect) e
 	case !simple:
 		a.moved, a.chain = true, true
 	case ev.update && len(e.Columns) > 0 && len(columns) == 0 && !ev.insert && !ev.remove:
+		p.own = append(p.own, t)
 		return nil // only columns that this migration made
 	case ev.update && len(columns) > 0:
 		a.columns = columns
