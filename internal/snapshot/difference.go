@@ -169,7 +169,7 @@ func (x *Restoration) picked(l *lot) string {
 func (x *Restoration) differ(ctx context.Context, tx engine.Querier, l *lot) error {
 	s := x.s
 	w := &restoring{capture: &capture{Info: l.x.Info, detail: l.x.detail}, onward: true}
-	w.ID, w.Kind, w.Home, w.Ops, w.Shape = newID(), Rows, l.live.Name, true, l.live
+	w.ID, w.Kind, w.Home, w.Ops, w.Shape, w.Spare, w.Of = newID(), Rows, l.live.Name, true, l.live, nil, ""
 	w.Whole = l.x.Whole && !slices.ContainsFunc(l.x.Fields, func(f field) bool {
 		j := columnIndex(l.live, x.r.column(l.live, f.Name))
 		return !x.asked(l, f) && j >= 0 && !l.live.Columns[j].Generated

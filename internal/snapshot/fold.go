@@ -14,7 +14,7 @@ import (
 func (s *Store) fold(ctx context.Context, tx engine.Querier, r *Restorer, h *held) (*restoring, error) {
 	first := r.captures[0]
 	f := &restoring{capture: &capture{Info: first.Info, detail: first.detail}}
-	f.ID, f.Kind, f.Ops, f.Moved, f.Fields, f.Columns = newID(), Rows, true, false, nil, nil
+	f.ID, f.Kind, f.Ops, f.Moved, f.Fields, f.Columns, f.Spare, f.Of = newID(), Rows, true, false, nil, nil, nil, ""
 	for _, x := range r.captures {
 		if len(x.Key) == 0 || !slices.EqualFunc(x.Key, first.Key, func(a, b field) bool { return a.Name == b.Name && a.Decl == b.Decl }) {
 			return nil, &AskError{Message: fmt.Sprintf("the captures of %s in snapshot %s know its rows by different keys, and cannot be put together", h.home, h.snapshot),
