@@ -268,6 +268,9 @@ func drops(st migrate.PlanStep) bool {
 
 func effectText(e migrate.PlanEffect) string {
 	text := strings.ReplaceAll(string(e.Kind), "_", " ")
+	if !strings.Contains(text, e.ObjectKind) {
+		text += " " + e.ObjectKind
+	}
 	if e.Object != "" {
 		text += " " + e.Object
 	}

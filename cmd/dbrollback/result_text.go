@@ -248,7 +248,11 @@ func conflictLines(cs []snapshot.Conflict) []string {
 		}
 	}
 	for _, k := range what {
-		out = append(out, fmt.Sprintf("%s, when rows were written last, of %s: %s", k.of, number(stamps[k], "row", "rows"), k.how))
+		rows := number(stamps[k], "row", "rows")
+		if stamps[k] >= snapshot.MaxConflicts { // not all are listed
+			rows = "at least " + rows
+		}
+		out = append(out, fmt.Sprintf("%s, when rows were written last, of %s: %s", k.of, rows, k.how))
 	}
 	return out
 }

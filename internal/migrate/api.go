@@ -137,8 +137,9 @@ type PlanEffect struct {
 	Kind    effects.Kind `json:"kind"`
 	Object  string       `json:"object"`
 	Columns []string     `json:"columns,omitempty"`
-	table   effects.Name
-	index   bool
+	// ObjectKind is what the object is, as "view" or "index", where Kind does not say it.
+	ObjectKind string `json:"object_kind,omitempty"`
+	table      effects.Name
 }
 
 // PlanLock is a lock that a step takes on a table that exists.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/testdb"
 )
 
@@ -114,6 +115,8 @@ func run(m *migrate.Migrator, verb string) error {
 		_, err = m.Up(context.Background(), migrate.UpRequest{To: -1})
 	case "rollback":
 		_, err = m.Rollback(context.Background(), migrate.RollbackRequest{To: -1, Steps: 1})
+	case "rollback --on-conflict restore":
+		_, err = m.Rollback(context.Background(), migrate.RollbackRequest{To: -1, Steps: 1, OnConflict: snapshot.Restore})
 	case "recover", "recover --abort":
 		_, err = m.Recover(context.Background(), migrate.RecoverRequest{Abort: verb != "recover"})
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/verify"
 )
 
@@ -33,6 +34,8 @@ type opening struct {
 	Before verify.Fingerprint `json:"before"`
 	Memo   string             `json:"memo,omitempty"` // of the restorer, after its Check
 	Back   string             `json:"back,omitempty"` // id of the captures that recover --abort makes
+	// Policy is who wins a conflict: recover goes on as the run began. It is fail only until the run began.
+	Policy snapshot.Policy `json:"on_conflict,omitempty"`
 	// How many renames recover --abort has taken back.
 	Unnamed int `json:"unnamed,omitempty"`
 	// What its restorer knew before the first of them.

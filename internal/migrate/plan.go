@@ -375,7 +375,7 @@ func (m *Migrator) rehearse(ctx context.Context, q engine.Querier, mig *Migratio
 }
 
 func planEffect(e effects.Effect) PlanEffect {
-	return PlanEffect{Kind: e.Kind, Object: objectOf(e), Columns: e.Columns, table: e.Table, index: e.Object.Kind == "index"}
+	return PlanEffect{Kind: e.Kind, Object: objectOf(e), Columns: e.Columns, ObjectKind: e.Object.Kind, table: e.Table}
 }
 
 func objectOf(e effects.Effect) string {

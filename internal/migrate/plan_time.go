@@ -107,7 +107,7 @@ func working(st PlanStep, n engine.Name, t *engine.Table) (seconds float64) {
 		case effects.AlterColumnType:
 			seconds += bytes / captureRate
 		case effects.Create:
-			if e.index {
+			if e.ObjectKind == "index" {
 				seconds += bytes / captureRate
 			}
 		case effects.AddConstraint, effects.SetNotNull, effects.ValidateConstraint:

@@ -61,6 +61,9 @@ func (m *Migrator) Recover(ctx context.Context, req RecoverRequest) (*Result, er
 func (r *runner) recover(ctx context.Context, c cutOff, abort bool) error {
 	op, m := c.opening, r.m
 	r.dir, r.res.Direction, r.res.Run, r.policy = op.Direction, op.Direction, op.Run, snapshot.Keep
+	if c.begun.Policy == snapshot.Restore {
+		r.policy = snapshot.Restore
+	}
 	start := time.Now()
 	abort = abort || op.State == stepAborting
 	rec, err := m.catalog.load(ctx, r.s, op.Version)
