@@ -316,18 +316,16 @@ func (r *Restorer) removed(ctx context.Context, tx engine.Querier, g *target, c 
 	if x.entire() { // what Down did not take the application has deleted, and it is to come back all the same
 		in := []string{"1 = 0"}
 		for _, y := range taken {
-			on := []string{"1 = 1"}
+			known := y.Kind != Kept && len(y.Key) > 0 && slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Name == b.Name && a.Decl == b.Decl })
+			if !known {
+				in = append(in, "1 = 1")
+				continue
+			}
+			var on []string
 			for i := range y.Key {
-				if len(y.Key) != len(x.Key) || y.Key[i].Name != x.Key[i].Name || y.Key[i].Decl != x.Key[i].Decl {
-					break
-				}
 				on = append(on, fmt.Sprintf("y.%s = d.%s", y.old(i), x.goal(i)))
 			}
-			if y.Kind != Kept && len(on) == len(y.Key)+1 && len(y.Key) > 0 {
-				in = append(in, fmt.Sprintf("EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(on...)))
-			} else {
-				in = append(in, "1 = 1")
-			}
+			in = append(in, fmt.Sprintf("EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(on...)))
 		}
 		conditions = append(conditions, "("+strings.Join(in, " OR ")+")")
 	}

@@ -145,15 +145,15 @@ func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 	default:
 		return nil
 	}
-	if p.s.f.catalog != nil && p.s.f.catalog(table) {
-		return p.serversOwn(table)
+	if p.s.f.system != nil && p.s.f.system(table) {
+		return p.systemCatalog(table)
 	}
 	t, err := p.inspect(ctx, table)
 	if err != nil || t == nil {
 		return err // no such table: the statement does nothing (IF EXISTS), or the server will say so
 	}
-	if p.s.f.catalog != nil && p.s.f.catalog(t.Name) {
-		return p.serversOwn(t.Name)
+	if p.s.f.system != nil && p.s.f.system(t.Name) {
+		return p.systemCatalog(t.Name)
 	}
 	switch {
 	case t.Kind == "temporary":
@@ -267,12 +267,12 @@ func (p *planner) beyond(ctx context.Context, t *engine.Table, e effects.Effect)
 	return err
 }
 
-// serversOwn refuses writes to a catalog, by which anything can be destroyed.
-func (p *planner) serversOwn(n engine.Name) error {
+// systemCatalog refuses writes to a system catalog, by which anything can be destroyed.
+func (p *planner) systemCatalog(n engine.Name) error {
 	if p.track.accepts() {
 		return nil
 	}
-	return &LossError{Object: n.String(), Reason: "it is a catalog of the server's own: what a write to it does to tables cannot be told",
+	return &LossError{Object: n.String(), Reason: "it is a system catalog: what a write to it does to tables cannot be told",
 		Hint: "say it with ALTER or DROP, or annotate the migration: -- +dbrollback irreversible: <reason>"}
 }
 

@@ -91,7 +91,7 @@ var postgresFlavour = flavour{
 	skip:    " ON CONFLICT DO NOTHING",
 	nothing: " WHERE 1 = 0",
 	yes:     "true",
-	catalog: func(n engine.Name) bool { return n.Schema == "pg_catalog" },
+	system:  func(n engine.Name) bool { return n.Schema == "pg_catalog" },
 	recent: func(ref string, c engine.Column, _ bool) string {
 		if !strings.HasPrefix(c.Type, "timestamp") && c.Type != "date" {
 			return ""

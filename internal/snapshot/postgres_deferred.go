@@ -13,9 +13,15 @@ import (
 // outstanding. Left alone the migration would have none: a row that is updated has its foreign keys checked again only where this very
 // transaction wrote it before, as rows are that came back. Engines whose checks do not stand in the way have nothing to do.
 func (r *Restorer) Outstanding(ctx context.Context, tx engine.Querier, st effects.Statement) error {
-	if _, ok := r.s.d.(postgresDialect); !ok {
-		return nil
+	if d, ok := r.s.d.(interface {
+		outstanding(context.Context, engine.Querier, effects.Statement) error
+	}); ok {
+		return d.outstanding(ctx, tx, st)
 	}
+	return nil
+}
+
+func (d postgresDialect) outstanding(ctx context.Context, tx engine.Querier, st effects.Statement) error {
 	var done []effects.Name
 	for _, e := range st.Effects {
 		switch e.Kind {
@@ -29,7 +35,7 @@ func (r *Restorer) Outstanding(ctx context.Context, tx engine.Querier, st effect
 		var all, late *string
 		err := tx.QueryRowContext(ctx, `SELECT string_agg(DISTINCT format('%I.%I', n.nspname, c.conname), ', '), string_agg(DISTINCT format('%I.%I', n.nspname, c.conname), ', ') FILTER (WHERE c.condeferred)
 			FROM pg_trigger g JOIN pg_constraint c ON c.oid = g.tgconstraint JOIN pg_namespace n ON n.oid = c.connamespace
-			WHERE g.tgrelid = to_regclass($1) AND g.tgdeferrable AND c.condeferrable`, r.s.db.Quote(engine.Name(e.Table))).Scan(&all, &late)
+			WHERE g.tgrelid = to_regclass($1) AND g.tgdeferrable AND c.condeferrable`, d.s.db.Quote(engine.Name(e.Table))).Scan(&all, &late)
 		if err != nil {
 			return fmt.Errorf("read constraints of %s: %w", e.Table, err)
 		}

@@ -68,7 +68,7 @@ var sqliteFlavour = flavour{
 	nothing: " WHERE 1 = 0",
 	yes:     "1",
 	recent:  sqliteRecent,
-	catalog: func(n engine.Name) bool {
+	system: func(n engine.Name) bool {
 		return slices.Contains([]string{"sqlite_schema", "sqlite_master"}, strings.ToLower(n.Name))
 	},
 	raise:  sqliteRaise,

@@ -130,8 +130,8 @@ type flavour struct {
 	unseen func(ctx context.Context, q engine.Querier, c *Capturer, st effects.Statement) error
 	// yes is true.
 	yes string
-	// catalog tells the server's own tables, by which others can be changed and dropped; nil: nobody may write to them.
-	catalog func(n engine.Name) bool
+	// system tells the system catalogs, by which other tables can be changed and dropped; nil: nobody may write to them.
+	system func(n engine.Name) bool
 	// recent is the condition that a live column holds a moment at most a day away; "" where it holds none. whole: it is captured with the whole row.
 	recent func(ref string, c engine.Column, whole bool) string
 	// joined: UPDATE and DELETE name the other table beside the one they write, instead of in a clause of its own.
