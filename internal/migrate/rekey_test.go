@@ -40,7 +40,7 @@ func TestOldKeys(t *testing.T) {
 		}
 		before := rows()
 		f.up()
-		f.exec("INSERT INTO members (who, role_id) SELECT 'ann', id FROM roles WHERE name <> 'user';\nINSERT INTO members (who, role_id) SELECT 'bob', id FROM roles;\n"+
+		f.exec("INSERT INTO members (who, role_id) SELECT 'ann', id FROM roles WHERE name <> 'user';\nINSERT INTO members (who, role_id) SELECT 'bob', id FROM roles;\n" +
 			"UPDATE roles SET note = 'used' WHERE name = 'guest';\nUPDATE rights SET what = 'read' WHERE what = 'write';")
 		used := rows()
 		for range 2 {
