@@ -193,6 +193,9 @@ func (w *work) bystanders(ctx context.Context, tx engine.Querier) error {
 	if err := w.capturer.Bystanders(ctx, tx, len(w.stmts), down, w.watch); err != nil {
 		return err
 	}
+	if err := w.capturer.Relays(ctx, tx, len(w.stmts), down); err != nil {
+		return err
+	}
 	for _, c := range w.capturer.Captures()[had:] {
 		w.r.m.o.Events(Event{Kind: CaptureDone, Version: w.mig.Version, File: w.mig.File, Statement: len(w.stmts), Table: c.Table, Rows: c.Rows, Bytes: c.Bytes, Elapsed: time.Since(start)})
 	}

@@ -162,7 +162,7 @@ func (r *Restorer) updating(g *target, fields []int, conflicts bool, at string) 
 	if !conflicts {
 		conditions = append(conditions, r.free(x))
 	} else if x.work { // a row that the application put there is not the one that was captured
-		conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s w WHERE w.n = d.n AND w.reason = '%s')", s.own(x.conflicts()), insertedSince))
+		conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s w WHERE w.n = d.n AND w.reason IN ('%s', '%s'))", s.own(x.conflicts()), insertedSince, carriedSince))
 	}
 	return s.update(s.f.from(s.db, g.t), "t", s.unstamped(g.t, sets), r.source(x), all(conditions...))
 }

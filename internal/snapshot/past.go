@@ -115,7 +115,7 @@ func (s *Store) captured(ctx context.Context, q engine.Querier, ask Ask) (*captu
 	if err != nil {
 		return nil, err
 	}
-	all = slices.DeleteFunc(all, func(r row) bool { return r.Kind == Definition })
+	all = slices.DeleteFunc(all, func(r row) bool { return r.Kind == Definition || r.Relay })
 	one, err := within(all, ask)
 	if err != nil {
 		return nil, err
