@@ -100,17 +100,8 @@ func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*targ
 	if err := r.refilled(ctx, tx, targets, c); err != nil {
 		return Report{}, err
 	}
-	renamed, err := r.renewed(ctx, tx, targets, c)
-	if err != nil {
-		return Report{}, err
-	}
 	if len(tables) > 0 {
-		err := c.amid(ctx, tx, distinct(slices.Concat(tables, renamed)), func() error {
-			if len(renamed) > 0 {
-				if err := r.oldKeys(ctx, tx, targets, c); err != nil {
-					return err
-				}
-			}
+		err := r.amid(ctx, tx, targets, tables, c, func() error {
 			if err := r.orphans(ctx, tx, targets); err != nil {
 				return err
 			}

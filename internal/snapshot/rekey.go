@@ -2,28 +2,30 @@ package snapshot
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
 
 // An up that follows a rollback inserts the rows of its migration once more, and a table that gives out keys gives them new ones. Those
-// that the application has used, and that others point to, come back under their old keys: each row would be there twice, or could not come back
-// at all where its values are unique. So a new row that looks like one that is to come back takes its key before that one comes, along with what
-// points to it by a foreign key. Where something else of what the migration has written may point to it, both stay; see doubles.
+// that the application has used, and that others point to, come back under their old keys: each row would be there twice, could not come back
+// at all where its values are unique, or would be written over a new row that is another one. So a new row that looks like one that is to come
+// back takes its key before that one comes, along with what points to it by a foreign key, and a new row that has the key meanwhile gets one that nobody
+// had. Where something else of what the migration has written may point to one of them, all stay as they are; see doubles.
 
-// pairings is how many rows of a statement take their old keys; above that it is data rather than a list of what there is.
-const pairings = 1000
+// searched is how many rows are looked for in texts; above that any text may name one of them.
+const searched = 1000
 
-// rekeying is a run's new rows of one table that take old keys: entries of y, and for each of them the one of the target that it is.
+// rekeying is a run's new rows of one table that take other keys.
 type rekeying struct {
 	g        *target
-	y        *capture
-	new, old []int64
+	y        *capture // whose entries of op i they are
+	made     bool     // y is no capture: the run has made the table, and all that stands there is its own
+	list     string   // table: n the entry of y, m that of the target or NULL, now and was their keys
+	rows     int64    // of list
 	children []child
 }
 
@@ -33,49 +35,106 @@ type child struct {
 	column engine.Column
 }
 
-// rekeys finds the new rows of a table that take old keys.
+// rekeys finds the new rows of a table that take other keys.
 func (r *Restorer) rekeys(ctx context.Context, tx engine.Querier, g *target, c *Capturer) ([]*rekeying, error) {
 	x := g.x
-	if c == nil || c.meta.Direction != "up" || !x.Whole || x.Rows == 0 || len(x.Key) != 1 || x.Key[0].Text || x.final != "" || x.Moved && !x.Still || c.track.made(g.t) {
+	if c == nil || c.meta.Direction != "up" || !x.Whole || x.Rows == 0 || len(x.Key) != 1 || x.Key[0].Text || x.final != "" || x.Moved && !x.Still || x.placed {
 		return nil, nil
 	}
 	j := columnIndex(g.t, g.name(0))
-	if j < 0 {
-		return nil, nil
-	}
-	if !given(g.t, g.t.Columns[j]) {
+	if j < 0 || !given(g.t, g.t.Columns[j]) {
 		return nil, nil // whoever inserts says what the key is
+	}
+	if err := c.origins(ctx, tx); err != nil {
+		return nil, err
 	}
 	children, ok, err := r.pointing(ctx, tx, g, c)
 	if err != nil || !ok {
 		return nil, err
 	}
-	var out []*rekeying
+	var all []*rekeying
+	if c.track.made(g.t) {
+		y, err := r.standing(ctx, tx, g, c)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, &rekeying{g: g, y: y, made: true, children: children})
+	}
 	for _, y := range c.captures {
-		if y.Identity != identity(g.t) || y.Kind == Definition {
+		if y.Kind == Definition {
+			continue
+		}
+		if t, err := c.now(ctx, tx, y); err != nil {
+			return nil, err
+		} else if t == nil || t.Name != g.t.Name {
 			continue
 		}
 		if y.Kind != Rows && y.Kind != Columns || len(y.Key) != 1 || y.Key[0].Decl != x.Key[0].Decl || y.Moved && !y.Still {
 			return nil, nil // what that one says of a row would not be found under another key
 		}
-		if !y.Ops || y.Refill || y.Rows == 0 {
+		if y.Ops && !y.Refill && !c.track.made(g.t) {
+			all = append(all, &rekeying{g: g, y: y, children: children})
+		}
+	}
+	var out []*rekeying
+	for _, z := range all {
+		if z.y.Rows == 0 {
 			continue
 		}
-		z, err := r.alike(ctx, tx, g, y)
-		if err != nil {
+		if err := r.alike(ctx, tx, z); err != nil {
 			return nil, err
 		}
-		if len(z.new) == 0 {
-			continue
+		free := false
+		if z.rows > 0 {
+			if free, err = r.unpointed(ctx, tx, z, c); err != nil {
+				return nil, err
+			}
 		}
-		z.children = children
-		if free, err := r.unpointed(ctx, tx, z, c); err != nil {
-			return nil, err
-		} else if free {
+		if free {
 			out = append(out, z)
+			continue
+		}
+		if z.rows > 0 && z.made {
+			r.note(fmt.Sprintf("%s: %d row(s) that the migration has inserted are there under other keys than before the rollback, and others may point to them; compare them", x.Home, z.rows))
+		}
+		if err := r.unlist(ctx, tx, z); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// note adds to the notes of the report what is not there yet.
+func (r *Restorer) note(text string) {
+	if !slices.Contains(r.notes, text) {
+		r.notes = append(r.notes, text)
+	}
+}
+
+// unlist forgets a list of rows.
+func (r *Restorer) unlist(ctx context.Context, tx engine.Querier, z *rekeying) error {
+	if z.list != "" {
+		if err := r.s.drop(ctx, tx, "forget keys", z.list); err != nil {
+			return err
+		}
+	}
+	if z.made {
+		return r.s.drop(ctx, tx, "forget keys", r.s.own(z.y.data()))
+	}
+	return nil
+}
+
+// standing lists the keys of all rows of a table, like a capture of what was inserted into it.
+func (r *Restorer) standing(ctx context.Context, tx engine.Querier, g *target, c *Capturer) (*capture, error) {
+	y, err := c.prepare(ctx, tx, len(c.captures)+1, &action{kind: Rows, table: g.t, events: events{insert: true}, reason: "made anew"})
+	if err != nil {
+		return nil, err
+	}
+	if len(y.Key) == 1 && y.Key[0].Decl == g.x.Key[0].Decl && y.Key[0].At == g.name(0) {
+		y.Rows, err = exec(ctx, tx, "look for rows that had other keys", fmt.Sprintf("INSERT INTO %s (op, %s) SELECT 'i', %s FROM %s t",
+			r.s.own(y.data()), k(0), r.s.f.value("t."+r.s.q(y.Key[0].At), y.Key[0]), r.s.f.from(r.s.db, g.t)))
+	}
+	return y, err
 }
 
 // given tells whether a table itself gives out the values of a key column.
@@ -104,8 +163,12 @@ func (r *Restorer) pointing(ctx context.Context, tx engine.Querier, g *target, c
 			return nil, false, nil
 		}
 		for _, y := range c.captures { // what those say of a row is found by its key
-			if y.Identity == identity(t) && y.Kind != Definition && slices.ContainsFunc(y.Key, func(f field) bool { return f.At == t.Columns[i].Name }) &&
-				(y.Kind != Rows || !y.Ops || y.Moved && !y.Still) {
+			if now, err := c.now(ctx, tx, y); err != nil {
+				return nil, false, err
+			} else if y.Kind == Definition || now == nil || now.Name != t.Name {
+				continue
+			}
+			if slices.ContainsFunc(y.Key, func(f field) bool { return c.nameNow(y, t, f) == t.Columns[i].Name }) && (y.Kind != Rows || !y.Ops || y.Moved && !y.Still) {
 				return nil, false, nil
 			}
 		}
@@ -116,23 +179,25 @@ func (r *Restorer) pointing(ctx context.Context, tx engine.Querier, g *target, c
 	return out, true, nil
 }
 
-// alike pairs rows that a statement has inserted with captured ones that are gone and have the same content. When a row was written is no part of that.
-func (r *Restorer) alike(ctx context.Context, tx engine.Querier, g *target, y *capture) (*rekeying, error) {
-	s, x, k0 := r.s, g.x, g.name(0)
-	out := &rekeying{g: g, y: y}
-	at := s.on(y, g.t, "t", "d", func(i int) string { return y.Key[i].At }, k)
-	rows := fmt.Sprintf("%s d JOIN %s t ON %s", s.own(y.data()), s.f.from(s.db, g.t), at)
+// alike lists the rows that have the content of captured ones, or their unique values. When a row was written is no part of that.
+func (r *Restorer) alike(ctx context.Context, tx engine.Querier, z *rekeying) error {
+	s, g, y, x := r.s, z.g, z.y, z.g.x
+	z.list = s.own("dbrollback_pairs_" + compact(newID()))
+	if err := s.make(ctx, tx, "look for rows that had other keys", z.list, []string{"n bigint NOT NULL", "m bigint", "now " + y.Key[0].Decl, "was " + y.Key[0].Decl}, "n"); err != nil {
+		return err
+	}
+	rows := fmt.Sprintf("%s i JOIN %s t ON %s", s.own(y.data()), s.f.from(s.db, g.t), s.on(y, g.t, "t", "i", func(int) string { return g.name(0) }, k))
 	var fields []int
 	var moments []string
 	for _, i := range g.fields {
 		now := r.live(g, i)
-		if now.Name == k0 {
+		if now.Name == g.name(0) {
 			continue
 		}
 		if recent := s.f.recent("t."+s.q(now.Name), now, false); recent != "" {
-			n, err := number(ctx, tx, "look when rows were written", fmt.Sprintf("SELECT count(*) FROM %s WHERE d.op = 'i' AND NOT coalesce(%s, 1 = 0)", rows, recent))
+			n, err := number(ctx, tx, "look when rows were written", fmt.Sprintf("SELECT count(*) FROM %s WHERE i.op = 'i' AND NOT coalesce(%s, 1 = 0)", rows, recent))
 			if err != nil {
-				return nil, err
+				return err
 			}
 			if n == 0 {
 				moments = append(moments, now.Name)
@@ -142,50 +207,106 @@ func (r *Restorer) alike(ctx context.Context, tx engine.Querier, g *target, y *c
 		fields = append(fields, i)
 	}
 	if len(fields) == 0 {
-		return out, nil
+		return nil
+	}
+	back := []string{x.inserted(false), r.free(x)}
+	if !z.made { // what stands under its key is that row, or somebody else's
+		back = append(back, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal)))
 	}
 	kept, live := r.images(g, fields, false)
-	gone := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal))
-	nth := func(hash string) string {
-		return fmt.Sprintf("d.n AS n, %[1]s AS h, row_number() OVER (PARTITION BY %[1]s ORDER BY d.%[2]s) AS p", hash, k(0))
+	add := func(from string, conditions ...string) error {
+		_, err := exec(ctx, tx, "look for rows that had other keys", fmt.Sprintf("INSERT INTO %s (n, m, now, was) SELECT i.n, d.n, i.%s, d.%s FROM %s WHERE %s", z.list, k(0), x.goal(0), from, all(conditions...)))
+		return err
 	}
-	found, err := tx.QueryContext(ctx, fmt.Sprintf("SELECT i.n, b.n FROM (SELECT %s FROM %s WHERE d.op = 'i') i JOIN (SELECT %s FROM %s WHERE %s) b ON b.h = i.h AND b.p = i.p ORDER BY i.n LIMIT %d",
-		nth(s.hash(live)), rows, nth(s.hash(kept)), r.source(x), all(x.inserted(false), r.free(x), gone), pairings+1))
+	if err := add(fmt.Sprintf("%s JOIN %s ON d.%s = i.%s", rows, r.source(x), x.goal(0), k(0)), append(slices.Clone(back), "i.op = 'i'", "NOT ("+s.differ(live, kept)+")")...); err != nil {
+		return err
+	}
+	equal := func(fields []int, conditions ...string) error {
+		kept, live := r.images(g, fields, false)
+		return add(fmt.Sprintf("(SELECT i.n, i.%[1]s, %[2]s AS h, row_number() OVER (PARTITION BY %[2]s ORDER BY i.%[1]s) AS nth FROM %[3]s WHERE %[4]s) i JOIN (SELECT d.n, d.%[5]s, %[6]s AS h, row_number() OVER (PARTITION BY %[6]s ORDER BY d.%[5]s) AS nth FROM %[7]s WHERE %[8]s) d ON d.h = i.h AND d.nth = i.nth",
+			k(0), s.hash(live), rows, all(append(conditions, "i.op = 'i'", fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s p WHERE p.n = i.n)", z.list))...),
+			x.goal(0), s.hash(kept), r.source(x), all(append(slices.Clone(back), fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s p WHERE p.m = d.n)", z.list))...)))
+	}
+	if err := equal(fields); err != nil {
+		return err
+	}
+	for _, u := range slices.Concat(g.t.Keys, g.t.Unique) {
+		var columns []int
+		var filled []string
+		for _, i := range fields {
+			if n := r.live(g, i).Name; slices.Contains(u.Columns, n) {
+				columns, filled = append(columns, i), append(filled, "t."+s.q(n)+" IS NOT NULL")
+			}
+		}
+		if len(columns) == len(u.Columns) {
+			if err := equal(columns, filled...); err != nil {
+				return err
+			}
+		}
+	}
+	if err := r.inserted(ctx, tx, z, rows, moments, back, add); err != nil {
+		return err
+	}
+	if err := r.displaced(ctx, tx, z, back); err != nil {
+		return err
+	}
+	if _, err := exec(ctx, tx, "look for rows that had other keys", "DELETE FROM "+z.list+" WHERE now = was"); err != nil {
+		return err
+	}
+	var err error
+	z.rows, err = number(ctx, tx, "look for rows that had other keys", "SELECT count(*) FROM "+z.list)
+	return err
+}
+
+// displaced lists the rows that have the key of another one that comes back: they get one that nobody had. A row that looks otherwise than the one
+// of its key, which no other looks like, may be that one, and the application has changed it since: so it is where the migration spells its rows out.
+func (r *Restorer) displaced(ctx context.Context, tx engine.Querier, z *rekeying, back []string) error {
+	s, g := r.s, z.g
+	if !z.made || !counts(g.t.Columns[columnIndex(g.t, g.name(0))].Type) {
+		return nil
+	}
+	top, err := r.top(ctx, tx, z)
 	if err != nil {
-		return nil, fmt.Errorf("look for rows that had other keys: %w", err)
+		return err
 	}
-	if err := out.read(found); err != nil {
-		return nil, err
+	in := fmt.Sprintf("EXISTS (SELECT 1 FROM %s p WHERE p.was = i.%s)", z.list, k(0))
+	if !r.spelled(g.t) {
+		in = fmt.Sprintf("EXISTS (SELECT 1 FROM %s WHERE %s)", r.source(g.x), all(append(slices.Clone(back), fmt.Sprintf("d.%s = i.%s", g.x.goal(0), k(0)))...))
 	}
-	if len(out.new) > pairings {
-		out.new, out.old = nil, nil
-		return out, nil
-	}
-	return out, r.inserted(ctx, tx, out, rows, all(x.inserted(false), r.free(x), gone), moments)
+	_, err = exec(ctx, tx, "look for rows that had other keys", fmt.Sprintf("INSERT INTO %[1]s (n, now, was) SELECT i.n, i.%[2]s, %[3]d + row_number() OVER (ORDER BY i.n) FROM %[4]s i WHERE i.op = 'i' AND %[5]s AND NOT EXISTS (SELECT 1 FROM %[1]s o WHERE o.n = i.n)",
+		z.list, k(0), top, s.own(z.y.data()), in))
+	return err
 }
 
-// read adds pairs to the list; a row of either side is part of one alone.
-func (z *rekeying) read(found *sql.Rows) error {
-	defer found.Close()
-	for found.Next() {
-		var now, was int64
-		if err := found.Scan(&now, &was); err != nil {
-			return fmt.Errorf("look for rows that had other keys: %w", err)
-		}
-		if !slices.Contains(z.new, now) && !slices.Contains(z.old, was) {
-			z.new, z.old = append(z.new, now), append(z.old, was)
-		}
-	}
-	if err := found.Err(); err != nil {
-		return fmt.Errorf("look for rows that had other keys: %w", err)
-	}
-	return nil
+// spelled tells whether the statements of the run say themselves which rows go into a table that they make, instead of making them from others.
+func (r *Restorer) spelled(t *engine.Table) bool {
+	return r.told && !slices.ContainsFunc(r.statements, func(st effects.Statement) bool {
+		return st.Opaque() || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+			switch e.Kind {
+			case effects.Insert, effects.Upsert, effects.Replace, effects.Merge, effects.CreateTable:
+				return strings.EqualFold(e.Table.Name, t.Name.Name) && (e.Kind == effects.Merge || len(e.Sources) > 0 || e.Kind == effects.CreateTable && e.Define != nil && e.Define.AsSelect)
+			case effects.RenameTable:
+				return true
+			}
+			return false
+		})
+	})
 }
 
-// inserted pairs rows with captured ones that the application has changed since: an earlier run of the same migration has sealed what
-// it had inserted under those keys.
-func (r *Restorer) inserted(ctx context.Context, tx engine.Querier, z *rekeying, rows, back string, moments []string) error {
+// top is the highest key that a table has, had or is about to have.
+func (r *Restorer) top(ctx context.Context, tx engine.Querier, z *rekeying) (int64, error) {
+	key := r.s.q(z.g.name(0))
+	return number(ctx, tx, "look for keys", fmt.Sprintf("SELECT coalesce(max(top), 0) FROM (SELECT max(t.%s) AS top FROM %s t UNION ALL SELECT max(d.%s) FROM %s UNION ALL SELECT max(was) FROM %s) k",
+		key, r.s.f.from(r.s.db, z.g.t), z.g.x.goal(0), r.source(z.g.x), z.list))
+}
+
+// inserted lists rows that the application has changed since: an earlier run of the same migration has sealed what it had inserted under
+// those keys.
+func (r *Restorer) inserted(ctx context.Context, tx engine.Querier, z *rekeying, rows string, moments, back []string, add func(from string, conditions ...string) error) error {
 	s, g, x := r.s, z.g, z.g.x
+	if z.made {
+		return nil
+	}
 	a := s.db.Arg
 	earlier, err := s.load(ctx, tx, fmt.Sprintf("migration = %s AND direction = 'up' AND status = %s AND kind = %s", a(1), a(2), a(3)), x.Migration, statusRestored, string(Rows))
 	if err != nil {
@@ -198,59 +319,48 @@ func (r *Restorer) inserted(ctx context.Context, tx engine.Querier, z *rekeying,
 		}
 	}
 	for _, e := range earlier {
-		if e.Home != x.Home || !e.Ops || e.Refill || len(e.Key) != 1 || e.Key[0].Decl != x.Key[0].Decl || e.Seal.Mode != sealRows || e.Seal.Places || !slices.Equal(e.Seal.All, columns) {
+		if e.Seal.Table != x.Home || !e.Ops || e.Refill || len(e.Key) != 1 || e.Key[0].Decl != x.Key[0].Decl || e.Seal.Mode != sealRows || e.Seal.Places || !slices.Equal(e.Seal.All, columns) {
 			continue
 		}
-		of, err := number(ctx, tx, "count rows", fmt.Sprintf("SELECT (SELECT count(*) FROM %s WHERE d.op = 'i') * (SELECT count(*) FROM %s e WHERE e.op = 'i')", rows, s.own(e.data())))
+		unlisted := []string{fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s p WHERE p.n = i.n)", z.list), fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s p WHERE p.m = d.n)", z.list)}
+		of, err := number(ctx, tx, "count rows", fmt.Sprintf("SELECT (SELECT count(*) FROM %s i WHERE i.op = 'i' AND %s) * (SELECT count(*) FROM %s e WHERE e.op = 'i')", s.own(z.y.data()), unlisted[0], s.own(e.data())))
 		if err != nil {
 			return err
 		}
-		if of > pairings*pairings {
+		if of > searched*searched {
 			continue
 		}
 		var images []string
 		for _, n := range columns {
-			switch i := slices.IndexFunc(x.Fields, func(f field) bool { return r.column(g.t, f.Name) == n }); {
-			case i < 0 || slices.Contains(moments, n) || n == g.name(0):
-				if i < 0 {
-					return nil // it is younger than the captured row
-				}
+			i := slices.IndexFunc(x.Fields, func(f field) bool { return r.column(g.t, f.Name) == n })
+			if i < 0 {
+				return nil // it is younger than the captured row
+			}
+			if slices.Contains(moments, n) || n == g.name(0) {
 				kept, _ := r.images(g, []int{i}, false)
 				images = append(images, kept...)
-			default:
-				images = append(images, s.images([]string{n}, g.t, "t")...)
+				continue
 			}
+			images = append(images, s.images([]string{n}, g.t, "t")...)
 		}
-		on := s.on(z.y, g.t, "t", "i", func(int) string { return g.name(0) }, k)
-		found, err := tx.QueryContext(ctx, fmt.Sprintf("SELECT i.n, d.n FROM %s i JOIN %s t ON %s JOIN (%s e JOIN %s s ON s.n = e.n JOIN %s ON d.%s = e.%s) ON s.h = %s WHERE i.op = 'i' AND e.op = 'i' AND %s ORDER BY i.n, d.n",
-			s.own(z.y.data()), s.f.from(s.db, g.t), on, s.own(e.data()), s.own(e.companion()), r.source(x), x.goal(0), k(0), s.hash(images), back))
-		if err != nil {
-			return fmt.Errorf("look for rows that had other keys: %w", err)
-		}
-		if err := z.read(found); err != nil {
+		pairs := fmt.Sprintf("SELECT min(i.n) AS n, d.n AS m FROM %s JOIN (%s e JOIN %s s ON s.n = e.n JOIN %s ON d.%s = e.%s) ON s.h = %s WHERE %s GROUP BY d.n", // rows of one content are the same to us
+			rows, s.own(e.data()), s.own(e.companion()), r.source(x), x.goal(0), k(0), s.hash(images), all(slices.Concat(back, unlisted, []string{"i.op = 'i'", "e.op = 'i'"})...))
+		if err := add(fmt.Sprintf("%s i JOIN (SELECT n, min(m) AS m FROM (%s) f GROUP BY n) f ON f.n = i.n JOIN %s ON d.n = f.m", s.own(z.y.data()), pairs, r.source(x))); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// pairs is the list, as an item of FROM called p: the key that each row has and, as the capture of the rollback has it, the one that it had.
-func (z *rekeying) pairs(s *Store) string {
-	return fmt.Sprintf("(SELECT i.%s AS now, b.%s AS was FROM %s i JOIN %s b ON b.n = %s) p", k(0), z.g.x.old(0), s.own(z.y.data()), s.own(z.g.x.data()), z.which("i.n"))
-}
-
-// which gives the entry of the rollback's capture that belongs to one of the new rows.
-func (z *rekeying) which(n string) string {
-	when := make([]string, len(z.new))
-	for i := range z.new {
-		when[i] = fmt.Sprintf("WHEN %d THEN %d", z.new[i], z.old[i])
-	}
-	return "CASE " + n + " " + strings.Join(when, " ") + " END"
-}
-
-// unpointed tells whether nothing that the migration has written holds one of the new keys, but for what a foreign key leads along.
+// unpointed tells whether nothing that the migration has written or made holds one of the new keys, but for what a foreign key leads along.
 func (r *Restorer) unpointed(ctx context.Context, tx engine.Querier, z *rekeying, c *Capturer) (bool, error) {
 	s, key := r.s, z.g.t.Columns[columnIndex(z.g.t, z.g.name(0))]
+	stays := func(t *engine.Table) string { // a row that moves looks as it did under another key
+		if t.Name != z.g.t.Name {
+			return "1 = 1"
+		}
+		return fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s q WHERE %s)", z.list, s.f.match("t."+s.q(key.Name), "q.now", z.y.Key[0], key))
+	}
 	for _, y := range c.captures {
 		if y.Kind == Definition || y.Refill || y.Rows == 0 {
 			continue
@@ -262,41 +372,62 @@ func (r *Restorer) unpointed(ctx context.Context, tx engine.Querier, z *rekeying
 		if t == nil {
 			continue
 		}
-		rows := s.f.from(s.db, t) + " t"
-		var conditions []string
+		rows, conditions := s.f.from(s.db, t)+" t", []string{stays(t)}
 		if y.Kind == Rows && y.Ops && len(y.Key) > 0 {
 			rows = fmt.Sprintf("%s d JOIN %s ON %s", s.own(y.data()), rows, s.on(y, t, "t", "d", func(i int) string { return c.nameNow(y, t, y.Key[i]) }, k))
 			conditions = append(conditions, "d.op <> 'd'")
 		}
-		if t.Name == z.g.t.Name { // these look as they did under another key
-			conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s WHERE %s)", z.pairs(s), s.f.match("t."+s.q(key.Name), "p.now", z.y.Key[0], key)))
+		if free, err := r.without(ctx, tx, z, t, rows, all(conditions...)); err != nil || !free {
+			return false, err
 		}
-		var holds []string
-		for _, col := range t.Columns {
-			elsewhere := slices.ContainsFunc(t.ForeignKeys, func(fk engine.ForeignKey) bool {
-				return fk.Parent != z.g.t.Name && slices.Contains(fk.Columns, col.Name)
-			})
-			if elsewhere || given(t, col) || slices.ContainsFunc(z.children, func(h child) bool { return h.t.Name == t.Name && h.column.Name == col.Name }) {
-				continue
-			}
-			if h := r.holds(key, col, "t."+s.q(col.Name)); h != "" {
-				holds = append(holds, h)
-			}
-		}
-		if len(holds) == 0 {
+	}
+	now, err := s.d.shapes(ctx, tx)
+	if err != nil {
+		return false, err
+	}
+	for id, sh := range now {
+		if _, before := c.track.origin[id]; before {
 			continue
 		}
-		n, err := number(ctx, tx, "look what points to rows", fmt.Sprintf("SELECT count(*) FROM (SELECT 1 AS one FROM %s JOIN %s ON %s WHERE %s LIMIT 1) f",
-			rows, z.pairs(s), "("+strings.Join(holds, " OR ")+")", all(append(conditions, "1 = 1")...)))
-		if err != nil || n > 0 {
+		t, err := r.inspect(ctx, tx, sh.Name)
+		if err != nil {
+			return false, err
+		}
+		if t == nil || !c.track.made(t) {
+			continue
+		}
+		if free, err := r.without(ctx, tx, z, t, s.f.from(s.db, t)+" t", stays(t)); err != nil || !free {
 			return false, err
 		}
 	}
 	return true, nil
 }
 
+// without tells whether rows t of a table hold none of the new keys.
+func (r *Restorer) without(ctx context.Context, tx engine.Querier, z *rekeying, t *engine.Table, rows, which string) (bool, error) {
+	s, key := r.s, z.g.t.Columns[columnIndex(z.g.t, z.g.name(0))]
+	var holds []string
+	for _, col := range t.Columns {
+		elsewhere := slices.ContainsFunc(t.ForeignKeys, func(fk engine.ForeignKey) bool {
+			return fk.Parent != z.g.t.Name && slices.Contains(fk.Columns, col.Name)
+		})
+		if elsewhere || given(t, col) || slices.ContainsFunc(z.children, func(h child) bool { return h.t.Name == t.Name && h.column.Name == col.Name }) {
+			continue
+		}
+		if h := r.holds(z, key, col, "t."+s.q(col.Name)); h != "" {
+			holds = append(holds, h)
+		}
+	}
+	if len(holds) == 0 {
+		return true, nil
+	}
+	n, err := number(ctx, tx, "look what points to rows", fmt.Sprintf("SELECT count(*) FROM (SELECT 1 AS one FROM %s JOIN %s p ON (%s) WHERE %s LIMIT 1) f",
+		rows, z.list, strings.Join(holds, " OR "), which))
+	return n == 0, err
+}
+
 // holds is the condition that a live column may hold the key p.now of a row; "" where it holds no keys.
-func (r *Restorer) holds(key, col engine.Column, ref string) string {
+func (r *Restorer) holds(z *rekeying, key, col engine.Column, ref string) string {
 	s, name := r.s, strings.ToLower(col.Type)
 	for _, part := range []string{"date", "time", "year", "interval", "bool"} {
 		if strings.Contains(name, part) {
@@ -306,20 +437,22 @@ func (r *Restorer) holds(key, col engine.Column, ref string) string {
 	if counts(key.Type) && counts(name) {
 		return ref + " = p.now"
 	}
+	if z.rows > searched {
+		return ref + " IS NOT NULL"
+	}
 	f := field{At: col.Name, Type: s.typed(col)}
 	f.Decl, f.Text = s.f.store(col)
 	return fmt.Sprintf("%s LIKE %s", s.f.text(s.f.value(ref, f), f), s.join("'%'", "p.now", "'%'"))
 }
 
-// counts tells the types of numbers.
+// counts tells the types of whole and other numbers.
 func counts(name string) bool {
 	name = strings.ToLower(name)
-	for _, n := range []string{"tinyint", "smallint", "mediumint", "int", "bigint", "serial", "bigserial", "smallserial", "numeric", "decimal", "real", "double", "float", "number", "oid"} {
-		if strings.HasPrefix(name, n) && !strings.Contains(name, "range") && !strings.HasSuffix(name, "]") {
-			return true
-		}
+	if strings.Contains(name, "range") || strings.HasSuffix(name, "]") {
+		return false
 	}
-	return false
+	return slices.ContainsFunc([]string{"tinyint", "smallint", "mediumint", "int", "bigint", "serial", "bigserial", "smallserial", "numeric", "decimal", "real", "double", "float", "number", "oid"},
+		func(n string) bool { return strings.HasPrefix(name, n) })
 }
 
 // join spells texts one behind the other.
@@ -330,9 +463,9 @@ func (s *Store) join(parts ...string) string {
 	return "(" + strings.Join(parts, " || ") + ")"
 }
 
-// rekey gives the rows their old keys.
+// rekey gives the rows their keys.
 func (r *Restorer) rekey(ctx context.Context, tx engine.Querier, z *rekeying, c *Capturer) (err error) {
-	s, key, pairs := r.s, z.g.t.Columns[columnIndex(z.g.t, z.g.name(0))], z.pairs(r.s)
+	s, key := r.s, z.g.t.Columns[columnIndex(z.g.t, z.g.name(0))]
 	tables := []*engine.Table{z.g.t}
 	for _, h := range z.children {
 		tables = append(tables, h.t)
@@ -345,21 +478,40 @@ func (r *Restorer) rekey(ctx context.Context, tx engine.Querier, z *rekeying, c 
 	if err != nil {
 		return err
 	}
-	lead := func(t *engine.Table, col engine.Column) (int64, error) {
+	lead := func(t *engine.Table, col engine.Column, from, to string) (int64, error) {
 		return exec(ctx, tx, "give rows of "+t.Name.String()+" the keys that they had", s.update(s.f.from(s.db, t), "t",
-			s.unstamped(t, [][2]string{{s.q(col.Name), s.f.back("p.was", z.g.x.Key[0], col)}}), pairs, s.f.match("t."+s.q(col.Name), "p.now", z.y.Key[0], col)))
+			s.unstamped(t, [][2]string{{s.q(col.Name), s.f.back(to, z.g.x.Key[0], col)}}), z.list+" p", s.f.match("t."+s.q(col.Name), from, z.y.Key[0], col)))
 	}
-	for _, h := range z.children {
-		if _, err := lead(h.t, h.column); err != nil {
-			return err
+	move := func(from, to string) error {
+		for _, h := range z.children {
+			if _, err := lead(h.t, h.column, from, to); err != nil {
+				return err
+			}
 		}
+		n, err := lead(z.g.t, key, from, to)
+		if err == nil && n != z.rows {
+			err = &ProofError{Table: z.g.t.Name, Capture: z.y.ID, Rows: z.rows - n, Of: z.rows, Reason: "rows did not take the keys that they had before the rollback"}
+		}
+		return err
 	}
-	n, err := lead(z.g.t, key)
+	taken, err := number(ctx, tx, "look for keys", fmt.Sprintf("SELECT count(*) FROM %s p JOIN %s t ON %s", z.list, s.f.from(s.db, z.g.t), s.f.match("t."+s.q(key.Name), "p.was", z.y.Key[0], key)))
 	if err != nil {
 		return err
 	}
-	if n != int64(len(z.new)) {
-		return &ProofError{Table: z.g.t.Name, Capture: z.y.ID, Rows: int64(len(z.new)) - n, Of: int64(len(z.new)), Reason: "rows did not take the keys that they had before the rollback"}
+	if taken > 0 { // by rows that move as well
+		top, err := r.top(ctx, tx, z)
+		if err != nil {
+			return err
+		}
+		aside := fmt.Sprintf("(p.now + %d)", top)
+		if err := move("p.now", aside); err != nil {
+			return err
+		}
+		if err := move(aside, "p.was"); err != nil {
+			return err
+		}
+	} else if err := move("p.now", "p.was"); err != nil {
+		return err
 	}
 	if err := lift(ctx, nil); err != nil {
 		return err
@@ -367,31 +519,27 @@ func (r *Restorer) rekey(ctx context.Context, tx engine.Querier, z *rekeying, c 
 	if err := again(); err != nil {
 		return err
 	}
-	// What was captured on the way here is found by the keys of now; that of the rows themselves last, it is where the pairs come from.
-	follow := func(y *capture, i int) error {
-		_, err := exec(ctx, tx, "follow keys", s.update(s.own(y.data()), "d", [][2]string{{k(i), "p.was"}}, pairs, "d."+k(i)+" = p.now"))
-		return err
-	}
-	for _, y := range c.captures {
-		if y.Kind == Definition || y == z.y || y.Rows == 0 {
+	for _, y := range c.captures { // what was captured on the way here is found by the keys of now
+		if y.Kind == Definition || y.Rows == 0 {
+			continue
+		}
+		t, err := c.now(ctx, tx, y)
+		if err != nil {
+			return err
+		}
+		if t == nil {
 			continue
 		}
 		for i, f := range y.Key {
-			mine := y.Identity == identity(z.g.t) && i == 0 && f.At == z.y.Key[0].At
-			if mine || slices.ContainsFunc(z.children, func(h child) bool { return y.Identity == identity(h.t) && f.At == h.column.Name }) {
-				if err := follow(y, i); err != nil {
+			at := c.nameNow(y, t, f)
+			if t.Name == z.g.t.Name && at == key.Name || slices.ContainsFunc(z.children, func(h child) bool { return t.Name == h.t.Name && at == h.column.Name }) {
+				if _, err := exec(ctx, tx, "follow keys", s.update(s.own(y.data()), "d", [][2]string{{k(i), "p.was"}}, z.list+" p", "d."+k(i)+" = p.now")); err != nil {
 					return err
 				}
 			}
 		}
 	}
-	ids := make([]string, len(z.new))
-	for i, n := range z.new {
-		ids[i] = strconv.FormatInt(n, 10)
-	}
-	_, err = exec(ctx, tx, "follow keys", fmt.Sprintf("UPDATE %s SET %s = (SELECT b.was FROM (SELECT b.n AS nth, b.%s AS was FROM %s b) b WHERE b.nth = %s) WHERE n IN (%s)",
-		s.own(z.y.data()), k(0), z.g.x.old(0), s.own(z.g.x.data()), z.which("n"), list(ids)))
-	return err
+	return r.unlist(ctx, tx, z)
 }
 
 // oldKeys gives the rows that the run has inserted once more the keys that they had, those that others point to first.
@@ -414,6 +562,22 @@ func (r *Restorer) oldKeys(ctx context.Context, tx engine.Querier, targets []*ta
 	return nil
 }
 
+// amid writes rows back: first those that the run has inserted once more get their old keys; see Capturer.amid.
+func (r *Restorer) amid(ctx context.Context, tx engine.Querier, targets []*target, tables []*engine.Table, c *Capturer, write func() error) error {
+	renewed, err := r.renewed(ctx, tx, targets, c)
+	if err != nil {
+		return err
+	}
+	return c.amid(ctx, tx, distinct(slices.Concat(tables, renewed)), func() error {
+		if len(renewed) > 0 {
+			if err := r.oldKeys(ctx, tx, targets, c); err != nil {
+				return err
+			}
+		}
+		return write()
+	})
+}
+
 // renewed lists the tables whose rows get other keys by oldKeys, or point to such rows: none when there are no such rows.
 func (r *Restorer) renewed(ctx context.Context, tx engine.Querier, targets []*target, c *Capturer) ([]*engine.Table, error) {
 	any := false
@@ -422,7 +586,12 @@ func (r *Restorer) renewed(ctx context.Context, tx engine.Querier, targets []*ta
 		if err != nil {
 			return nil, err
 		}
-		any = any || len(list) > 0
+		for _, z := range list {
+			any = true
+			if err := r.unlist(ctx, tx, z); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if !any {
 		return nil, nil
