@@ -78,9 +78,9 @@ func verifier(db *engine.DB) (engineVerifier, error) {
 	case engine.Postgres:
 		return postgres{db}, nil
 	case engine.SQLite:
-		return sqlite{db}, nil
+		return sqlite{db: db}, nil
 	case engine.MySQL, engine.MariaDB:
-		return mysql{db}, nil
+		return mysql{db: db}, nil
 	}
 	return nil, fmt.Errorf("verify: %s is not supported by this build", db.Kind)
 }
