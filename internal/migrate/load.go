@@ -480,15 +480,17 @@ func List(files fs.FS, dir string, dialect effects.Dialect) ([]*Migration, error
 	return out, nil
 }
 
-// Each is like Load, and holds only a few migrations at a time. It ends with the first error.
+// together is how many migrations Each hands over at a time: to wake somebody up for each of them costs more than some take to parse.
+const together = 8
+
+// Each is like Load, and holds only a few dozen migrations at a time. It ends with the first error.
 func Each(ctx context.Context, files fs.FS, dir string, dialect effects.Dialect) iter.Seq2[*Migration, error] {
-	type parsed struct {
-		m   *Migration
-		err error
-	}
-	type job struct {
-		u    *unparsed
-		next chan<- parsed
+	type batch struct {
+		read   []*unparsed
+		failed error // what came behind those that were read
+		parsed []*Migration
+		err    error
+		done   chan struct{}
 	}
 	return func(yield func(*Migration, error) bool) {
 		s, err := newSource(files, dir, dialect)
@@ -499,37 +501,59 @@ func Each(ctx context.Context, files fs.FS, dir string, dialect effects.Dialect)
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		processors := runtime.GOMAXPROCS(0)
-		ahead := make(chan chan parsed, 4*processors)
+		ahead := make(chan *batch, processors)
 		go func() {
 			defer close(ahead)
-			jobs := make(chan job)
+			jobs := make(chan *batch)
 			defer close(jobs)
 			for range processors { // they stay, because each has to grow a stack for the grammar
 				go func() {
-					for j := range jobs {
-						m, err := s.interpret(j.u)
-						j.next <- parsed{m, err}
+					for b := range jobs {
+						for _, u := range b.read {
+							m, err := s.interpret(u)
+							if err != nil {
+								b.err = err
+								break
+							}
+							b.parsed = append(b.parsed, m)
+						}
+						if b.err == nil {
+							b.err = b.failed
+						}
+						close(b.done)
 					}
 				}()
 			}
-			for _, v := range s.versions {
-				next := make(chan parsed, 1)
+			for versions := range slices.Chunk(s.versions, together) {
+				b := &batch{done: make(chan struct{})}
+				for _, v := range versions {
+					u, err := s.read(ctx, v)
+					if err != nil {
+						b.failed = err
+						break
+					}
+					b.read = append(b.read, u)
+				}
 				select {
-				case ahead <- next:
+				case ahead <- b:
 				case <-ctx.Done():
 					return
 				}
-				u, err := s.read(ctx, v)
-				if err != nil {
-					next <- parsed{err: err}
+				jobs <- b
+				if b.failed != nil {
 					return
 				}
-				jobs <- job{u, next}
 			}
 		}()
-		for next := range ahead {
-			p := <-next
-			if !yield(p.m, p.err) || p.err != nil {
+		for b := range ahead {
+			<-b.done
+			for _, m := range b.parsed {
+				if !yield(m, nil) {
+					return
+				}
+			}
+			if b.err != nil {
+				yield(nil, b.err)
 				return
 			}
 		}
