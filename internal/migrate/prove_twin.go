@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -221,8 +222,12 @@ func (p *prover) equalTwin(ctx context.Context) error {
 		return errUnproven
 	}
 	tables, err := p.otherRows(ctx)
-	if err != nil || len(tables) == 0 {
+	if err != nil {
 		return err
+	}
+	counters := p.otherCounters(now, tables)
+	if len(tables)+len(counters) == 0 {
+		return nil
 	}
 	here := func(n engine.Name) string { return t.db.Quote(n) }
 	there := func(n engine.Name) string { return t.db.Quote(engine.Name{Schema: p.trunk.name, Name: n.Name}) }
@@ -244,10 +249,27 @@ func (p *prover) equalTwin(ctx context.Context) error {
 		empty = append(empty, "DELETE FROM "+here(n))
 		fill = append(fill, fmt.Sprintf("INSERT INTO %s (%[2]s) SELECT %[2]s FROM %[3]s", here(n), t.db.Idents(columns), there(n)))
 	}
-	if err := t.each(ctx, append(slices.Concat(empty, fill), "COMMIT")); err != nil {
+	if err := t.each(ctx, slices.Concat(empty, fill, []string{"COMMIT"}, counters)); err != nil {
 		return err
 	}
 	return t.renew(ctx)
+}
+
+// otherCounters gives the statements by which AUTO_INCREMENT goes on with the trunk's numbers, also in tables that are to be filled: rows of
+// a migration get the numbers there that it takes for granted elsewhere.
+func (p *prover) otherCounters(now verify.Fingerprint, filled []engine.Name) []string {
+	var out []string
+	for key, o := range p.state {
+		if o.Kind != "identity" {
+			continue
+		}
+		table, ok := p.state["table "+o.Table.String()]
+		if _, there := now[key]; !ok || !there || now[table.Key()].Next == table.Next && !slices.Contains(filled, o.Table) {
+			continue
+		}
+		out = append(out, "ALTER TABLE "+p.twin.t.db.Quote(o.Table)+" AUTO_INCREMENT = "+cmp.Or(table.Next, "1"))
+	}
+	return out
 }
 
 // otherRows lists the tables whose rows are not, by the server's checksums, those of the trunk. The schemas are the same.

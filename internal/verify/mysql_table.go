@@ -61,7 +61,7 @@ func (t *mysqlTaker) split(n engine.Name, text string) (mysqlTable, error) {
 func (t *mysqlTaker) addTable(n engine.Name, m mysqlTable) {
 	alter, name := "ALTER TABLE "+t.db.Quote(n)+" ", n.String()
 	t.put(Object{
-		Kind: "table", Name: name, Table: n, Definition: "ENGINE=" + m.engine, Rank: 50,
+		Kind: "table", Name: name, Table: n, Definition: "ENGINE=" + m.engine, Rank: 50, Next: m.next,
 		Create: strictly(t.create(n, m)), Alter: []string{alter + "ENGINE=" + m.engine}, Drop: []string{"DROP TABLE " + t.db.Quote(n)},
 	})
 	if m.options != "" {
