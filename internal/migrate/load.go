@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"runtime"
 	"slices"
 	"strings"
@@ -100,12 +99,15 @@ func newSource(files fs.FS, dir string, dialect effects.Dialect) (*source, error
 		return s, nil
 	}
 	if err != nil {
+		if code := goMigrations(files); len(code) > 0 {
+			return nil, s.compiled(code)
+		}
 		return nil, fmt.Errorf("read migrations in %s: %w", dir, err)
 	}
 	s.provider = p
 	for _, src := range p.ListSources() {
 		if src.Type != goose.TypeSQL {
-			return nil, fmt.Errorf("%s is a Go migration: only a program that compiles it in can run it; write it in SQL, or run it with goose", s.path(src.Path))
+			return nil, s.compiled([]string{src.Path})
 		}
 		s.versions = append(s.versions, src.Version)
 		s.paths[src.Version] = src.Path
@@ -464,99 +466,6 @@ func (s *source) ready(ctx context.Context, versions []int64) {
 	}
 	for _, m := range list {
 		s.loaded[m.Version] = m
-	}
-}
-
-// List gives the migrations of a folder with no more than version, name and file: nothing is read.
-func List(files fs.FS, dir string, dialect effects.Dialect) ([]*Migration, error) {
-	s, err := newSource(files, dir, dialect)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]*Migration, len(s.versions))
-	for i, v := range s.versions {
-		out[i] = &Migration{Version: v, Name: s.paths[v], File: s.file(v)}
-	}
-	return out, nil
-}
-
-// together is how many migrations Each hands over at a time: to wake somebody up for each of them costs more than some take to parse.
-const together = 8
-
-// Each is like Load, and holds only a few dozen migrations at a time. It ends with the first error.
-func Each(ctx context.Context, files fs.FS, dir string, dialect effects.Dialect) iter.Seq2[*Migration, error] {
-	type batch struct {
-		read   []*unparsed
-		failed error // what came behind those that were read
-		parsed []*Migration
-		err    error
-		done   chan struct{}
-	}
-	return func(yield func(*Migration, error) bool) {
-		s, err := newSource(files, dir, dialect)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		processors := runtime.GOMAXPROCS(0)
-		ahead := make(chan *batch, processors)
-		go func() {
-			defer close(ahead)
-			jobs := make(chan *batch)
-			defer close(jobs)
-			for range processors { // they stay, because each has to grow a stack for the grammar
-				go func() {
-					for b := range jobs {
-						for _, u := range b.read {
-							m, err := s.interpret(u)
-							if err != nil {
-								b.err = err
-								break
-							}
-							b.parsed = append(b.parsed, m)
-						}
-						if b.err == nil {
-							b.err = b.failed
-						}
-						close(b.done)
-					}
-				}()
-			}
-			for versions := range slices.Chunk(s.versions, together) {
-				b := &batch{done: make(chan struct{})}
-				for _, v := range versions {
-					u, err := s.read(ctx, v)
-					if err != nil {
-						b.failed = err
-						break
-					}
-					b.read = append(b.read, u)
-				}
-				select {
-				case ahead <- b:
-				case <-ctx.Done():
-					return
-				}
-				jobs <- b
-				if b.failed != nil {
-					return
-				}
-			}
-		}()
-		for b := range ahead {
-			<-b.done
-			for _, m := range b.parsed {
-				if !yield(m, nil) {
-					return
-				}
-			}
-			if b.err != nil {
-				yield(nil, b.err)
-				return
-			}
-		}
 	}
 }
 
