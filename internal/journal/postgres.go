@@ -14,7 +14,7 @@ import (
 // wrote, that tells the first write from those that came later, in whatever order triggers fired. For one row they cost less than
 // transition tables, and more for many; inserts, of which many rows come at once, and to whose order nothing falls, have a
 // statement trigger with a transition table. The first record of a transaction leaves a row in dbrollback_journal_open, whose deferred
-// trigger writes down when the transaction ends.
+// trigger writes down when the transaction ends; nobody reads that row, so it is in no log.
 type postgres struct{ j *Journal }
 
 //go:embed postgres_ensure.sql
