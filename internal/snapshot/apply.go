@@ -121,7 +121,13 @@ func (r *Restorer) update(ctx context.Context, tx engine.Querier, g *target, fie
 		return 0, err
 	}
 	query := r.updating(g, fields, conflicts, "")
-	var n int64
+	n, bulk, err := r.inBulk(ctx, tx, g, fields, conflicts)
+	if err != nil {
+		return 0, err
+	}
+	if bulk {
+		return n, again()
+	}
 	if x.at != "" {
 		n, err = r.attempt(ctx, tx, "put back values of "+x.Home.String(), r.updating(g, fields, conflicts, x.at))
 		if err == nil { // rows that a foreign key has written meanwhile stand elsewhere
