@@ -9,7 +9,8 @@ import (
 	"github.com/dbrollback/dbrollback/internal/testdb"
 )
 
-// TestRowsThatAreThereTwice: an up after a rollback inserts its rows under new keys, and those of before come back under theirs: it says so.
+// TestRowsThatAreThereTwice: an up after a rollback inserts its rows under new keys, and writes them where no foreign key tells. Those of before come
+// back under theirs beside them: it says so.
 func TestRowsThatAreThereTwice(t *testing.T) {
 	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
@@ -20,8 +21,8 @@ func TestRowsThatAreThereTwice(t *testing.T) {
 		case !strings.HasPrefix(dsn, "sqlite"):
 			key = "integer AUTO_INCREMENT PRIMARY KEY"
 		}
-		f := newFixture(t, dsn, "CREATE TABLE roles (id "+key+", name varchar(20), note varchar(20));\nINSERT INTO roles (name) VALUES ('user');\n",
-			map[string]string{"00001_seeds.sql": migration("INSERT INTO roles (name) VALUES ('admin'), ('guest');", "DELETE FROM roles WHERE name IN ('admin', 'guest');")})
+		f := newFixture(t, dsn, "CREATE TABLE roles (id "+key+", name varchar(20), note varchar(20));\nCREATE TABLE log (n integer PRIMARY KEY, role integer);\nINSERT INTO roles (name) VALUES ('user');\n",
+			map[string]string{"00001_seeds.sql": migration("INSERT INTO roles (name) VALUES ('admin'), ('guest');\nINSERT INTO log SELECT id, id FROM roles WHERE name <> 'user';", "DELETE FROM roles WHERE name IN ('admin', 'guest');")})
 		if res := f.up(); len(res.Warnings) > 0 {
 			t.Errorf("the first up warns: %q", res.Warnings)
 		}

@@ -91,8 +91,8 @@ func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*targ
 		return Report{}, err
 	}
 	var overridden []Conflict
-	var err error
 	if p == Restore {
+		var err error
 		if overridden, err = r.override(ctx, tx, targets, c); err != nil {
 			return Report{}, err
 		}
@@ -100,11 +100,14 @@ func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*targ
 	if err := r.refilled(ctx, tx, targets, c); err != nil {
 		return Report{}, err
 	}
-	if err := r.orphans(ctx, tx, targets); err != nil {
-		return Report{}, err
-	}
 	if len(tables) > 0 {
-		if err := c.amid(ctx, tx, tables, func() error { return r.putBack(ctx, tx, targets, tables, p, c) }); err != nil {
+		err := r.amid(ctx, tx, targets, tables, c, func() error {
+			if err := r.orphans(ctx, tx, targets); err != nil {
+				return err
+			}
+			return r.putBack(ctx, tx, targets, tables, p, c)
+		})
+		if err != nil {
 			return Report{}, err
 		}
 	}

@@ -133,8 +133,18 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 			}
 			tables, targets = append(tables, t), append(targets, g)
 		}
+		renewed := slices.Clone(targets)
+		for _, c := range back {
+			if c.fresh {
+				g, err := r.aim(c.x, c.t, true)
+				if err != nil {
+					return err
+				}
+				renewed = append(renewed, g)
+			}
+		}
 		return r.ready(ctx, tx, distinct(tables), func() error {
-			return r.capturer.amid(ctx, tx, distinct(tables), func() error { return r.backInPlace(ctx, tx, back, targets, tables, rest) })
+			return r.amid(ctx, tx, renewed, distinct(tables), r.capturer, func() error { return r.backInPlace(ctx, tx, back, targets, tables, rest) })
 		})
 	})
 }
@@ -149,14 +159,19 @@ func (r *Restorer) backInPlace(ctx context.Context, tx engine.Querier, back []co
 	for _, g := range targets {
 		parents = append(parents, g.t)
 	}
-	err = r.early(ctx, tx, distinct(parents), rest, func() error {
+	first := func() error {
 		for _, g := range targets {
 			if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
 				return err
 			}
 		}
 		return nil
-	})
+	}
+	if c := r.capturer; c != nil && c.meta.Direction == "up" {
+		err = r.refill(ctx, tx, distinct(parents), c, first)
+	} else {
+		err = r.early(ctx, tx, distinct(parents), rest, first)
+	}
 	if err != nil {
 		return err
 	}
