@@ -154,19 +154,23 @@ func (b *twin) leave(ctx context.Context) error {
 }
 
 // tidy drops what a run that was cut off has left beside tables: a twin that took no place, or a table whose place one took. Who holds the
-// run's lock has none.
+// run's lock has none. The exchange that a dead client had asked for may just be happening: a DROP waits for it, and then there is another name.
 func (d mysqlDialect) tidy(ctx context.Context, q engine.Querier) error {
-	names, err := engine.Texts(ctx, q, "SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND left(table_name, 12) = '~dbrollback_'")
-	if err != nil {
-		return fmt.Errorf("look for what is left beside tables: %w", err)
-	}
-	for _, n := range names {
-		err := d.s.aside(ctx, "DROP TABLE IF EXISTS "+d.s.own(n))
-		if e, ok := engine.AsError(err); ok && e.Class == engine.LockTimeout {
-			continue // Prune drops it
-		}
+	for dropped := true; dropped; {
+		names, err := engine.Texts(ctx, q, "SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND left(table_name, 12) = '~dbrollback_'")
 		if err != nil {
-			return fmt.Errorf("drop what is left beside tables: %w", err)
+			return fmt.Errorf("look for what is left beside tables: %w", err)
+		}
+		dropped = false
+		for _, n := range names {
+			err := d.s.aside(ctx, "DROP TABLE IF EXISTS "+d.s.own(n))
+			if e, ok := engine.AsError(err); ok && e.Class == engine.LockTimeout {
+				continue // Prune drops it
+			}
+			if err != nil {
+				return fmt.Errorf("drop what is left beside tables: %w", err)
+			}
+			dropped = true
 		}
 	}
 	return nil
