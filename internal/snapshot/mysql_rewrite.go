@@ -277,7 +277,9 @@ func (b *twin) exchange(ctx context.Context) error {
 	}()
 	giveUp := func(err error) error {
 		_, kill := b.q.ExecContext(context.WithoutCancel(ctx), fmt.Sprintf("KILL QUERY %d", id))
-		_ = <-answer
+		if <-answer == nil {
+			return nil // it was done before anybody could stop it
+		}
 		return errors.Join(err, kill)
 	}
 	for until := time.Now().Add(5 * time.Second); ; {
