@@ -135,6 +135,9 @@ func (r *runner) begun(ctx context.Context, c cutOff, rec *record, abort bool) (
 func (w *work) resume(ctx context.Context, tx *sql.Tx, c cutOff, was seen) error {
 	m := w.r.m
 	w.reach = reachOf(w.stmts, verify.ByName(w.r.m.db))
+	if c.begun.Bare {
+		w.reach.bare = &verify.Bare{}
+	}
 	if w.rec != nil && (w.r.dir == Down || w.rec.Text == w.mig.Text) {
 		w.undo = w.rec.changes(w.r.dir.opposite())
 		w.reach = w.reach.with(w.undo)
@@ -276,7 +279,7 @@ func (w *work) complete(ctx context.Context, last operation) (int, error) {
 	if len(left.Made) > 0 {
 		return n - 1, nil
 	}
-	now, err := reach{all: left.All, names: left.Names}.take(ctx, w.r.m.db, s)
+	now, err := left.reach().take(ctx, w.r.m.db, s)
 	if err != nil {
 		return 0, fmt.Errorf("fingerprint: %w", err)
 	}

@@ -49,6 +49,7 @@ type Restorer struct {
 	relays     []*restoring        // captures that are only looked at
 	told       bool
 	recalled   bool // by Recall: the captures are on their way back in a run that was cut off
+	single     bool // one capture alone is being put in its place
 	settled    int  // number of the statement after which captures were last put back early
 }
 
