@@ -59,7 +59,7 @@ func (w *work) end(ctx context.Context, g ground) error {
 	}
 	ch := changed(w.before, after)
 	w.published(ch)
-	if w.r.dir == Up && snapshot.LeavesBystanders(w.mig.opposing()) {
+	if w.r.dir == Up && snapshot.WritesRows(w.mig.opposing()) {
 		if err := g.rows(ctx, func(tx *sql.Tx) error { return w.bystanders(ctx, tx) }); err != nil {
 			return err
 		}

@@ -91,9 +91,13 @@ func (c *Capturer) Bystanders(ctx context.Context, tx engine.Querier, n int, opp
 	})
 }
 
-// LeavesBystanders tells whether statements may write rows that the opposite direction left alone; else Bystanders has nothing to do.
-func LeavesBystanders(opposite []effects.Statement) bool {
-	return slices.ContainsFunc(opposite, func(st effects.Statement) bool { return slices.ContainsFunc(st.Effects, rewrites) })
+// WritesRows tells whether statements may write rows, so that those of a migration's end are of interest; else Bystanders and Relays have nothing to do.
+func WritesRows(opposite []effects.Statement) bool {
+	return slices.ContainsFunc(opposite, func(st effects.Statement) bool {
+		return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+			return rewrites(e) || e.Kind == effects.Insert || e.Kind == effects.Merge
+		})
+	})
 }
 
 // rewrites tells whether an effect may change or remove rows that are there.
