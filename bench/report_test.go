@@ -104,7 +104,7 @@ func record(t *testing.T, out string, r result) {
 	same := func(o result) bool { return o.Case == r.Case && o.Engine == r.Engine }
 	all.Results = append(slices.DeleteFunc(all.Results, same), r)
 	place := func(r result) int {
-		return slices.IndexFunc(cases, func(c compared) bool { return c.name == r.Case && string(c.engine) == r.Engine })
+		return slices.IndexFunc(slices.Concat(cases, measured), func(c compared) bool { return c.name == r.Case && string(c.engine) == r.Engine })
 	}
 	all.Results = slices.DeleteFunc(all.Results, func(o result) bool { return place(o) < 0 })
 	slices.SortFunc(all.Results, func(a, b result) int { return place(a) - place(b) })

@@ -165,7 +165,7 @@ func (db *DB) Mine(n Name) bool {
 		return n.Schema == home
 	}
 	lower := strings.ToLower(n.Name)
-	return lower == "state_snapshots" || strings.HasPrefix(lower, home+"_") ||
+	return lower == "state_snapshots" || strings.HasPrefix(lower, home+"_") || strings.HasPrefix(lower, "~"+home+"_") ||
 		db.Kind == SQLite && strings.HasPrefix(lower, "sqlite_")
 }
 

@@ -170,6 +170,9 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 		return fmt.Errorf("fingerprint: %w", err)
 	}
 	ch := changed(w.before, now)
+	if err := w.hanging(ctx, q, ch); err != nil {
+		return err
+	}
 	for _, o := range append(w.remade(ch, done), ch.made()...) {
 		if o.Kind == "table" && w.restorer != nil { // one that lay aside is all that there is of its capture
 			if kept, err := w.restorer.Withdraw(ctx, q, o.Table); err != nil {

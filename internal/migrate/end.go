@@ -59,8 +59,10 @@ func (w *work) end(ctx context.Context, g ground) error {
 	}
 	ch := changed(w.before, after)
 	w.published(ch)
-	if err := g.rows(ctx, func(tx *sql.Tx) error { return w.bystanders(ctx, tx) }); err != nil {
-		return err
+	if w.r.dir == Up && snapshot.LeavesBystanders(w.mig.opposing()) {
+		if err := g.rows(ctx, func(tx *sql.Tx) error { return w.bystanders(ctx, tx) }); err != nil {
+			return err
+		}
 	}
 	return g.rows(ctx, func(tx *sql.Tx) error {
 		if err := w.capturer.Definitions(ctx, tx, len(w.stmts), ch.destroyed()); err != nil {
@@ -178,19 +180,27 @@ func (w *work) leftDefaults(now verify.Fingerprint) []string {
 	return out
 }
 
+// opposing are the statements of Down whose losses are captured.
+func (m *Migration) opposing() []effects.Statement {
+	var down []effects.Statement
+	for _, st := range m.statements(Down) {
+		if !m.noCapture(Down, st) {
+			down = append(down, st.Statement)
+		}
+	}
+	return down
+}
+
 // bystanders captures the rows that Up left alone and that Down would write.
 func (w *work) bystanders(ctx context.Context, tx engine.Querier) error {
 	if w.r.dir != Up {
 		return nil
 	}
-	var down []effects.Statement
-	for _, st := range w.mig.statements(Down) {
-		if !w.mig.noCapture(Down, st) {
-			down = append(down, st.Statement)
-		}
-	}
 	start, had := time.Now(), len(w.capturer.Captures())
-	if err := w.capturer.Bystanders(ctx, tx, len(w.stmts), down, w.watch); err != nil {
+	if err := w.capturer.Bystanders(ctx, tx, len(w.stmts), w.mig.opposing(), w.watch); err != nil {
+		return err
+	}
+	if err := w.capturer.Relays(ctx, tx, len(w.stmts), w.mig.opposing()); err != nil {
 		return err
 	}
 	for _, c := range w.capturer.Captures()[had:] {

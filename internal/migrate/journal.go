@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
@@ -32,6 +33,7 @@ type opening struct {
 	File   string             `json:"file,omitempty"`
 	Text   string             `json:"text,omitempty"`
 	Before verify.Fingerprint `json:"before"`
+	Bare   bool               `json:"bare,omitempty"` // of its reach
 	Memo   string             `json:"memo,omitempty"` // of the restorer, after its Check
 	Back   string             `json:"back,omitempty"` // id of the captures that recover --abort makes
 	// Policy is who wins a conflict: recover goes on as the run began. It is fail only until the run began.
@@ -61,6 +63,20 @@ func (c catalog) write(ctx context.Context, q engine.Querier, op operation) erro
 	}
 	if _, err := q.ExecContext(ctx, c.sql(`INSERT INTO {operations} (run, version, direction, statement, statements, state, snapshot, fingerprint, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`),
 		op.Run, op.Version, string(op.Direction), op.Statement, op.Statements, op.State, op.Snapshot, op.Note, stampOf(time.Now())); err != nil {
+		return fmt.Errorf("write the step journal: %w", err)
+	}
+	return nil
+}
+
+// add writes rows that are not there yet, in one statement: all of them are there then, or none.
+func (c catalog) add(ctx context.Context, q engine.Querier, ops ...operation) error {
+	var args []any
+	for _, op := range ops {
+		args = append(args, op.Run, op.Version, string(op.Direction), op.Statement, op.Statements, op.State, op.Snapshot, op.Note, stampOf(time.Now()))
+	}
+	const row = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	if _, err := q.ExecContext(ctx, c.sql(`INSERT INTO {operations} (run, version, direction, statement, statements, state, snapshot, fingerprint, at) VALUES `+
+		row+strings.Repeat(", "+row, len(ops)-1)), args...); err != nil {
 		return fmt.Errorf("write the step journal: %w", err)
 	}
 	return nil

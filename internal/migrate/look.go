@@ -25,6 +25,7 @@ const (
 type note struct {
 	All    bool               `json:"all,omitempty"`
 	Names  []engine.Name      `json:"names,omitempty"` // its reach
+	Bare   bool               `json:"bare,omitempty"`
 	Before verify.Fingerprint `json:"before,omitempty"`
 	Goes   []string           `json:"goes,omitempty"`  // keys of the objects that it removes, one after the other
 	Made   []string           `json:"made,omitempty"`  // those that it removes and makes anew
@@ -35,14 +36,23 @@ type note struct {
 	Report *snapshot.Report `json:"report,omitempty"` // of the end: the rows are back
 }
 
+func (s note) reach() reach {
+	r := reach{all: s.All, names: s.Names}
+	if s.Bare {
+		r.bare = &verify.Bare{}
+	}
+	return r
+}
+
 // look notes how a statement finds things before it runs.
 func (w *work) look(ctx context.Context, q engine.Querier, st Statement) (note, error) {
 	r := reachOf([]Statement{st}, false)
+	r.bare = w.reach.bare
 	before, err := r.take(ctx, w.r.m.db, q)
 	if err != nil {
 		return note{}, fmt.Errorf("fingerprint: %w", err)
 	}
-	s := note{All: r.all, Names: r.names, Before: before, Opaque: st.Opaque()}
+	s := note{All: r.all, Names: r.names, Bare: r.bare != nil, Before: before, Opaque: st.Opaque()}
 	for _, e := range st.Effects {
 		var key string
 		switch e.Kind {
@@ -90,7 +100,7 @@ func (m *Migrator) look(ctx context.Context, q engine.Querier, op operation) (se
 	if err := json.Unmarshal([]byte(op.Note), &s); err != nil {
 		return seen{}, fmt.Errorf("the step journal of migration %d is damaged: %w", op.Version, err)
 	}
-	now, err := reach{all: s.All, names: s.Names}.take(ctx, m.db, q)
+	now, err := s.reach().take(ctx, m.db, q)
 	if err != nil {
 		return seen{}, fmt.Errorf("fingerprint: %w", err)
 	}

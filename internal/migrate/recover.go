@@ -135,12 +135,18 @@ func (r *runner) begun(ctx context.Context, c cutOff, rec *record, abort bool) (
 func (w *work) resume(ctx context.Context, tx *sql.Tx, c cutOff, was seen) error {
 	m := w.r.m
 	w.reach = reachOf(w.stmts, verify.ByName(w.r.m.db))
+	if c.begun.Bare {
+		w.reach.bare = &verify.Bare{}
+	}
 	if w.rec != nil && (w.r.dir == Down || w.rec.Text == w.mig.Text) {
 		w.undo = w.rec.changes(w.r.dir.opposite())
 		w.reach = w.reach.with(w.undo)
 		var err error
 		if w.restorer, err = m.store.Restorer(ctx, tx, w.mig.Version, string(w.r.dir.opposite())); err != nil {
 			return err
+		}
+		if w.restorer != nil {
+			w.restorer.Runs(w.parsed(0))
 		}
 		if w.restorer != nil && c.memo != "" {
 			if err := w.restorer.Recall(c.memo); err != nil {
@@ -273,7 +279,7 @@ func (w *work) complete(ctx context.Context, last operation) (int, error) {
 	if len(left.Made) > 0 {
 		return n - 1, nil
 	}
-	now, err := reach{all: left.All, names: left.Names}.take(ctx, w.r.m.db, s)
+	now, err := left.reach().take(ctx, w.r.m.db, s)
 	if err != nil {
 		return 0, fmt.Errorf("fingerprint: %w", err)
 	}

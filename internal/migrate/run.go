@@ -82,7 +82,11 @@ func (r *runner) migrate(ctx context.Context, version int64) error {
 	}
 	start := time.Now()
 	w := &work{r: r, mig: mig, rec: rec, stmts: mig.statements(r.dir)}
-	if w.reach = reachOf(w.stmts, verify.ByName(r.m.db)); w.reach.all {
+	w.reach = reachOf(w.stmts, verify.ByName(r.m.db))
+	if w.lean() {
+		w.reach.bare = &verify.Bare{}
+	}
+	if w.reach.all {
 		defer r.memory.Forget() // it may rename what other tables' definitions quote
 	}
 	r.m.o.Events(Event{Kind: MigrationStart, Version: version, File: mig.File, Direction: r.dir, Of: len(w.stmts)})
@@ -214,6 +218,7 @@ type work struct {
 	last      *audit.Last                 // the newest entry of the log, once it is locked
 	to        int64                       // the version once this is committed
 	ends      bool                        // it has a journal, which its end clears
+	started   bool                        // the journal has its first statement already; see lean.go
 	back      bool                        // captured rows went back before a crash
 	memo      string                      // of the restorer, as the journal has it
 	settings  func(context.Context) error // sets back what its statements set for their session; nil when none did

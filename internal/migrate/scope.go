@@ -17,6 +17,7 @@ type reach struct {
 	all    bool
 	names  []engine.Name // as the text spells them; Schema "" = search path
 	others bool          // what is no table's, too
+	bare   *verify.Bare  // not nil: of the tables nothing but their own definition; see lean.go
 }
 
 // confined are the kinds that change nothing but their table and what hangs on it.
@@ -104,6 +105,9 @@ func (r reach) take(ctx context.Context, db *engine.DB, q engine.Querier) (verif
 func (r reach) takeBy(ctx context.Context, db *engine.DB, q engine.Querier, take func(context.Context, engine.Querier, verify.Scope) (verify.Fingerprint, error)) (verify.Fingerprint, error) {
 	if r.all {
 		return take(ctx, q, verify.Scope{})
+	}
+	if r.bare != nil {
+		return take(ctx, q, verify.Scope{Tables: r.names, Bare: r.bare})
 	}
 	var tables []engine.Name
 	for _, n := range r.names {

@@ -49,6 +49,9 @@ func (w *work) whole(ctx context.Context, f func(g ground) error) error {
 
 // journalled runs a migration that cannot be one transaction.
 func (w *work) journalled(ctx context.Context) error {
+	if w.reach.bare != nil {
+		return w.leanly(ctx)
+	}
 	err := w.r.s.Tx(ctx, func(tx *sql.Tx) error {
 		if err := w.begin(ctx, tx); err != nil {
 			return err
@@ -118,7 +121,7 @@ func switchesKeys(st Statement) bool {
 
 // untaken tells whether a statement writes rows of a table that takes nothing back.
 func (w *work) untaken(ctx context.Context, q engine.Querier, st Statement) (bool, error) {
-	if w.r.m.db.Caps.TransactionalDDL {
+	if w.r.m.db.Caps.TransactionalDDL || w.reach.bare != nil { // that writes none
 		return false, nil
 	}
 	for _, e := range st.Effects {
@@ -240,6 +243,9 @@ func (w *work) alone(ctx context.Context, i int) error {
 	st, m, s := w.stmts[i], w.r.m, w.r.s
 	if left, err := w.leftOut(ctx, i); left || err != nil {
 		return err
+	}
+	if w.reach.bare != nil {
+		return w.aloneLeanly(ctx, i)
 	}
 	note, err := w.look(ctx, s, st)
 	if err != nil {

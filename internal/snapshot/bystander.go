@@ -91,6 +91,11 @@ func (c *Capturer) Bystanders(ctx context.Context, tx engine.Querier, n int, opp
 	})
 }
 
+// LeavesBystanders tells whether statements may write rows that the opposite direction left alone; else Bystanders has nothing to do.
+func LeavesBystanders(opposite []effects.Statement) bool {
+	return slices.ContainsFunc(opposite, func(st effects.Statement) bool { return slices.ContainsFunc(st.Effects, rewrites) })
+}
+
 // rewrites tells whether an effect may change or remove rows that are there.
 func rewrites(e effects.Effect) bool {
 	switch e.Kind {

@@ -49,6 +49,7 @@ type Capturer struct {
 	past     []effects.Statement                         // that a run which was cut off came through
 	restorer *Restorer                                   // of the captures that the run puts back; see Restorer.Record
 	trails   []*capture                                  // see trail.go
+	amidst   bool                                        // captures of now are followed through what is written at the moment; see amid
 	refill   bool                                        // what is written goes back from captures of an earlier rollback; see refill.go
 }
 
@@ -67,7 +68,9 @@ func (c *Capturer) Snapshot() string { return c.id }
 func (c *Capturer) Captures() []Info {
 	out := make([]Info, 0, len(c.captures))
 	for _, x := range c.captures {
-		out = append(out, x.Info)
+		if !x.Relay {
+			out = append(out, x.Info)
+		}
 	}
 	return out
 }

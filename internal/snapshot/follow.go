@@ -558,6 +558,8 @@ func (c *Capturer) amid(ctx context.Context, tx engine.Querier, tables []*engine
 	if err := errors.Join(c.compareBags(ctx, tx, p), c.before(ctx, tx, p.follows)); err != nil {
 		return err
 	}
+	c.amidst = len(p.follows) > 0
+	defer func() { c.amidst = false }()
 	if err := write(); err != nil {
 		return err
 	}

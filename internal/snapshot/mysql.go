@@ -39,7 +39,7 @@ func mysqlFlavour(kind engine.Kind) flavour {
 		},
 		ours: func(ctx context.Context, q engine.Querier) ([]string, error) {
 			return engine.Texts(ctx, q, `SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND table_type = 'BASE TABLE'
-				AND (left(table_name, 11) = 'dbrollback_' OR table_name = 'state_snapshots')`)
+				AND (left(table_name, 11) = 'dbrollback_' OR left(table_name, 12) = '~dbrollback_' OR table_name = 'state_snapshots')`)
 		},
 		observable: func(context.Context, engine.Querier, *engine.Table) (bool, error) { return false, nil },
 		sequences:  mysqlSequences,

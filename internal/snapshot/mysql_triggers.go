@@ -191,6 +191,9 @@ func (s *Store) Mend(ctx context.Context, q engine.Querier) error {
 	if !ok {
 		return nil
 	}
+	if err := d.tidy(ctx, q); err != nil {
+		return err
+	}
 	tables, err := engine.Texts(ctx, q, `SELECT DISTINCT event_object_table FROM information_schema.triggers
 		WHERE event_object_schema = database() AND (`+mysqlSpares+` OR action_statement LIKE '%IF @dbrollback_quiet IS NULL THEN /* dbrollback: kept from rows%')`)
 	if err != nil {

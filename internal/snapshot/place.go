@@ -221,6 +221,9 @@ func (r *Restorer) backInPlace(ctx context.Context, tx engine.Querier, back []co
 			continue
 		}
 		if c.fresh {
+			if err := r.newer(ctx, tx, g); err != nil {
+				return err
+			}
 			if err := r.orphans(ctx, tx, []*target{g}); err != nil {
 				return err
 			}
@@ -237,6 +240,7 @@ func (r *Restorer) backInPlace(ctx context.Context, tx engine.Querier, back []co
 			return c.x.Fields[i].Watched && (c.fresh || c.late) || c.fresh && c.x.Fields[i].Seal != ""
 		})
 		anew := false
+		r.single = len(back) == 1 && len(targets) == 0
 		if !c.fresh && len(empty) == len(came) {
 			var err error
 			if anew, err = r.anew(ctx, tx, g, came); err != nil {

@@ -77,9 +77,18 @@ func (r *Restorer) anew(ctx context.Context, tx engine.Querier, g *target, field
 			return false, err
 		}
 	}
-	if err := r.s.within(ctx, tx, "dbrollback_anew", true, func() error { return w.rewrite(ctx, tx, r, g, fields) }); err != nil {
+	if !r.s.db.Caps.TransactionalDDL { // it ends the transaction: what was written in it so far must be of this table alone, and what comes after, too
+		if !only || !r.single || r.capturer != nil && r.capturer.amidst {
+			x.uncount = false
+			return false, nil
+		}
+		err = w.rewrite(ctx, tx, r, g, fields)
+	} else {
+		err = r.s.within(ctx, tx, "dbrollback_anew", true, func() error { return w.rewrite(ctx, tx, r, g, fields) })
+	}
+	if err != nil {
 		x.uncount = false
-		if _, server := engine.AsError(err); server && ctx.Err() == nil {
+		if _, server := engine.AsError(err); (server || errors.Is(err, errNoTwin)) && ctx.Err() == nil {
 			return false, nil // what the server has against a rewrite it may not have against an UPDATE, or says better there
 		}
 		return false, err

@@ -82,10 +82,9 @@ func (s *Store) normal(ctx context.Context, q engine.Querier, es []effects.Effec
 	if s.f.choose == nil {
 		return es, nil
 	}
-	var database string
-	var fold int
-	if err := q.QueryRowContext(ctx, "SELECT database(), @@lower_case_table_names").Scan(&database, &fold); err != nil {
-		return nil, fmt.Errorf("read settings: %w", err)
+	database, fold, err := s.naming(ctx, q)
+	if err != nil {
+		return nil, err
 	}
 	out := slices.Clone(es)
 	for i := range out {
@@ -102,6 +101,27 @@ func (s *Store) normal(ctx context.Context, q engine.Querier, es []effects.Effec
 		}
 	}
 	return out, nil
+}
+
+// naming is the database at hand and how the server folds the names of tables.
+type naming struct {
+	database string
+	fold     int
+}
+
+// naming asks for them. On the pool's connections, which no migration uses, they stay as they are.
+func (s *Store) naming(ctx context.Context, q engine.Querier) (database string, fold int, err error) {
+	pool := q == engine.Querier(s.db)
+	if known := s.named.Load(); pool && known != nil {
+		return known.database, known.fold, nil
+	}
+	if err := q.QueryRowContext(ctx, "SELECT database(), @@lower_case_table_names").Scan(&database, &fold); err != nil {
+		return "", 0, fmt.Errorf("read settings: %w", err)
+	}
+	if pool {
+		s.named.Store(&naming{database, fold})
+	}
+	return database, fold, nil
 }
 
 // ready runs f with the tables prepared for rows that come back.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
@@ -26,6 +27,7 @@ type Store struct {
 	KeepColumnsFrom int64
 
 	db      *engine.DB
+	named   *atomic.Pointer[naming]
 	catalog engine.Name
 	d       dialect
 	f       flavour
@@ -143,7 +145,7 @@ func New(db *engine.DB, catalog string) *Store {
 	if catalog == "" {
 		catalog = "state_snapshots"
 	}
-	s := &Store{db: db, catalog: db.Own(catalog)}
+	s := &Store{db: db, named: &atomic.Pointer[naming]{}, catalog: db.Own(catalog)}
 	switch db.Kind {
 	case engine.SQLite:
 		s.d, s.f = sqliteDialect{s}, sqliteFlavour

@@ -61,7 +61,7 @@ func (m *Memory) Take(ctx context.Context, q engine.Querier, s Scope) (Fingerpri
 // key tells scopes apart.
 func (s Scope) key() string {
 	var b strings.Builder
-	fmt.Fprint(&b, s.Others)
+	fmt.Fprint(&b, s.Others, s.Bare != nil)
 	for _, n := range s.Tables {
 		fmt.Fprintf(&b, " %q %q", n.Schema, n.Name)
 	}

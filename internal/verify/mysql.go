@@ -51,6 +51,12 @@ func (m mysql) take(ctx context.Context, q engine.Querier, s Scope) (_ Fingerpri
 		q = c
 	}
 	t := &mysqlTaker{db: m.db, texts: m.texts, q: q, f: Fingerprint{}, kinds: map[string]string{}}
+	if s.Bare != nil {
+		if whole, err := t.bare(ctx, s); !whole || err != nil {
+			return t.f, err
+		}
+		t.f = Fingerprint{}
+	}
 	var mode string
 	var quoted, lower int
 	if err := q.QueryRowContext(ctx, "SELECT DATABASE(), @@SESSION.sql_mode, @@SESSION.sql_quote_show_create, @@lower_case_table_names").Scan(&t.schema, &mode, &quoted, &lower); err != nil {

@@ -55,6 +55,17 @@ type Scope struct {
 	Tables []engine.Name
 	// Others adds every object that is no table's: types, functions, views, sequences, schemas, extensions.
 	Others bool
+	// Bare, when it is not nil, leaves out what hangs on the tables without being part of their own definition: triggers, grants, views, foreign
+	// keys of others. It is for who knows that none of that can have changed, where it is asked for apart: MySQL and MariaDB.
+	Bare *Bare
+}
+
+// Bare is what several looks at bare tables on one session have in common: the zero value for the first, as long as nothing sets how the session
+// prints definitions, or uses another database.
+type Bare struct {
+	known, whole bool
+	schema       string
+	lower        int
 }
 
 // all tells whether s is everything.
