@@ -421,8 +421,8 @@ func (d *differ) surplus(entity string, b *Table, columns []string, atMid bool, 
 		return
 	}
 	quiet := d.reshaped(columns, b)
-	if quiet && !(d.mysql() && strings.HasPrefix(after, "foreign key")) {
-		return // it goes with its column; on MySQL the column does not go before the foreign key
+	if quiet && !(d.mysql() && strings.HasPrefix(after, "foreign key")) && !(d.before.dialect == effects.SQLite && strings.HasPrefix(entity, "index ")) {
+		return // it goes with its column; on MySQL the column does not go before the foreign key, on SQLite not before the index
 	}
 	d.add(change{verdict: v, entity: entity, after: after, undo: []string{undo}, quiet: quiet}, d.before.tableEntity(b.Name))
 }

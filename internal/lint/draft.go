@@ -46,6 +46,10 @@ func draft(changes []change, after *Model) string {
 		default:
 			s.text = script(c.undo)
 		}
+		if at := needsColumn(c, changes, after); at > 0 && at < s.order { // it is made again when the column is there
+			s.text = script(c.undo[:1])
+			steps = append(steps, step{order: at, rank: rank(change{verdict: lost, entity: c.entity}), text: script(c.undo[1:])})
+		}
 		steps = append(steps, s)
 	}
 	slices.SortStableFunc(steps, func(a, b step) int {
@@ -63,6 +67,23 @@ func draft(changes []change, after *Model) string {
 		seen[s.text] = true
 	}
 	return b.String()
+}
+
+// needsColumn tells of a constraint or an index that is dropped and made again which statement of Up took a column of its table, by its
+// order, if one did; else 0.
+func needsColumn(c change, changes []change, after *Model) int {
+	kind, name, _ := strings.Cut(c.entity, " ")
+	if kind != "constraint" || len(c.undo) != 2 {
+		return 0
+	}
+	table := name[:max(strings.LastIndexByte(name, '.'), 0)]
+	at := 0
+	for _, x := range changes {
+		if x.verdict == lost && x.up != nil && strings.HasPrefix(x.entity, "column "+table+".") {
+			at = max(at, after.played.order[x.up])
+		}
+	}
+	return at
 }
 
 // rank orders what undoes one statement: what hangs on others goes first and comes back last.

@@ -29,6 +29,8 @@ CREATE SEQUENCE tickets START 10;`
 		{"table", shop, "CREATE TABLE a (id int PRIMARY KEY, b int); CREATE INDEX ON a (b); ALTER TABLE orders ADD COLUMN a_id int REFERENCES a (id);"},
 		{"drop table with all that hangs on it", shop, "DROP VIEW big_orders; DROP TABLE orders;"},
 		{"drop parent and child", shop, "DROP VIEW big_orders; DROP TABLE orders, customers;"},
+		{"another primary key in the place of a column", "CREATE TABLE q (id serial PRIMARY KEY, name text NOT NULL, message text NOT NULL);",
+			"ALTER TABLE q DROP CONSTRAINT q_pkey; ALTER TABLE q DROP COLUMN id; ALTER TABLE q ADD PRIMARY KEY (name, message);"},
 		{"drop with comments", shop, "DROP TABLE diary;"},
 		{"drop after changes", shop + "ALTER TABLE diary ADD weather text DEFAULT 'sun'; ALTER TABLE diary RENAME COLUMN \"Order\" TO \"Bestellung\";", "DROP TABLE diary;"},
 		{"drop column", shop, "ALTER TABLE customers DROP COLUMN email; ALTER TABLE customers DROP COLUMN level; ALTER TABLE orders DROP COLUMN customer_id;"},
@@ -77,6 +79,7 @@ CREATE TRIGGER notes_new AFTER INSERT ON notes BEGIN UPDATE notes SET stars = 1;
 CREATE VIEW good AS SELECT id FROM notes WHERE stars > 3;`
 	for _, c := range []draftCase{
 		{"table", notes, "CREATE TABLE a (id INTEGER PRIMARY KEY, b INT); CREATE INDEX ab ON a (b); ALTER TABLE notes ADD COLUMN a_id INT;"},
+		{"an indexed column", notes, "ALTER TABLE books ADD COLUMN year INT; CREATE INDEX books_year ON books (year); CREATE UNIQUE INDEX books_title ON books (title, year);"},
 		{"drop table with all that hangs on it", notes, "DROP VIEW good; DROP TABLE notes;"},
 		{"renames", notes, "ALTER TABLE books RENAME TO volumes; ALTER TABLE volumes RENAME COLUMN title TO name;"},
 		{"indexes, triggers and views", notes, "DROP INDEX notes_stars; DROP TRIGGER notes_new; DROP VIEW good; CREATE VIEW bad AS SELECT id FROM notes;"},
