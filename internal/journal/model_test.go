@@ -448,21 +448,35 @@ func (m *model) transaction(r *rand.Rand) {
 	_ = tx.Commit()
 }
 
+// apart takes out of two tables the rows whose keys are in both, though not byte by byte.
+func (m *model) apart(want, got map[string]string) {
+	for k := range maps.Clone(want) {
+		for o := range maps.Clone(got) {
+			if k != o && m.folded(k) == m.folded(o) {
+				delete(want, k)
+				delete(got, o)
+			}
+		}
+	}
+}
+
+// folded is a key as the server compares it.
+func (m *model) folded(key string) string {
+	if m.family() == engine.MySQL {
+		key = strings.ReplaceAll(key, "4B", "6B")
+	}
+	return key
+}
+
 // over gives the rows of now with those of then in their places. To the server keys may be the same that are not byte by byte.
 func (m *model) over(now, then map[string]string) map[string]string {
-	same := func(key string) string {
-		if m.family() == engine.MySQL {
-			key = strings.ReplaceAll(key, "4B", "6B")
-		}
-		return key
-	}
 	out := maps.Clone(then)
 	taken := map[string]bool{}
 	for k := range then {
-		taken[same(k)] = true
+		taken[m.folded(k)] = true
 	}
 	for k, v := range now {
-		if !taken[same(k)] {
+		if !taken[m.folded(k)] {
 			out[k] = v
 		}
 	}
@@ -527,10 +541,15 @@ func playModel(t *testing.T, w *world, seed uint64) {
 			ask.Mode, want = snapshot.Merge, w.rows("t", m.key, m.columns)
 			want = m.over(want, c.rows)
 		}
-		if _, err := w.restore(ask); err != nil {
+		done, err := w.restore(ask)
+		if err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
-		w.same(what+", "+string(ask.Mode), want, w.rows("t", m.key, m.columns))
+		got := w.rows("t", m.key, m.columns)
+		if ask.Mode == snapshot.Merge && len(done) == 1 && done[0].Conflicts > 0 {
+			m.apart(want, got) // told as a conflict: the key of a row of then is taken by one that came later
+		}
+		w.same(what+", "+string(ask.Mode), want, got)
 		copy := ask
 		copy.Mode, copy.Into = snapshot.Copy, engine.Name{Name: "then"}
 		if _, err := w.restore(copy); err != nil {
