@@ -74,6 +74,8 @@ var cases = []compared{
 	{"writes like pgbench's, journal on", my, "", writes(on, synced), writes(off, synced), "journal off", 1.25},
 	{"writes like pgbench's, journal on", ma, "", writes(on, synced), writes(off, synced), "journal off", 1.25},
 	{"writes like pgbench's, journal on", lite, "", writes(on, synced), writes(off, synced), "journal off", 1.25},
+	{"writes like pgbench's, binary log", my, "", writes(off, synced), writes(off, unlogged), "without one", 1.05},
+	{"writes like pgbench's, binary log", ma, "", writes(off, synced), writes(off, unlogged), "without one", 1.05},
 	{"writes that wait for no disk, journal on", pg, "", writes(on, unsynced), writes(off, unsynced), "journal off", 0},
 	{"writes that wait for no disk, empty trigger", pg, "", writes(empty, unsynced), writes(off, unsynced), "no trigger", 0},
 	{"writes that wait for no disk, old rows only", pg, "", writes(plain, unsynced), writes(off, unsynced), "no trigger", 0},

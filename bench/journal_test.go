@@ -136,6 +136,18 @@ func synced(b *bench) string {
 	return b.engine.New(b)
 }
 
+// unlogged gives one that waits for the disk as well, and has no binary log.
+func unlogged(b *bench) string {
+	if b.check {
+		return b.engine.New(b)
+	}
+	private := testdb.PrivateMySQL
+	if b.engine == ma {
+		private = testdb.PrivateMariaDB
+	}
+	return private(b, "innodb-flush-method=fsync", "skip-log-bin").Database()
+}
+
 // unsynced gives one on the server of the tests, where the processor is all that a write costs.
 func unsynced(b *bench) string { return b.engine.New(b) }
 

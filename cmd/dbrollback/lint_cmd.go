@@ -133,7 +133,7 @@ func runLint(ctx context.Context, s *session, o lintOptions) error {
 }
 
 // uncollected is how much memory lint takes before any is collected: most folders are through by then.
-const uncollected = 44 << 20
+const uncollected = 50 << 20
 
 // collectLate puts the first collection of garbage off. After it, migrations come and go by the thousand and hardly anything stays: to collect twice
 // as often as usual costs next to nothing then. What it gives puts all back.

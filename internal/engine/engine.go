@@ -30,6 +30,7 @@ type Caps struct {
 	TransactionalDDL bool   // DDL, captures and the version row commit together; savepoints give rehearsal
 	Schemas          bool   // tables live in schemas inside a database
 	LongText         string // the type of a text without a limit that matters
+	Counters         string // query of the schemas and names of all sequences; "" where a rollback takes their numbers back, or there are none
 	HeldLocks        string // query of the locks that are held on tables; "" where there is one for the whole database
 	HeldLocksIf      string // query that tells whether the server records them; "" always
 	LockWait         string // sets, followed by milliseconds, how long the session waits for a lock; "" where others do not queue behind who waits

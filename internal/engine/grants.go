@@ -105,10 +105,10 @@ func (db *DB) mysqlGrants(account string) []string {
 	more = append(more, "REFERENCES", "CREATE VIEW", "SHOW VIEW", "CREATE ROUTINE", "ALTER ROUTINE", "EXECUTE", "EVENT")
 	return []string{
 		"-- the account; give it a password of its own\nCREATE USER IF NOT EXISTS " + who + ";",
-		"-- what a rollback may do within this database, and nowhere else; `journal` and `restore --at` need no more.\n" +
+		"-- what a rollback may do within this database, and nowhere else.\n" +
 			// It reaches beyond the database, so it is shown and not given.
 			"-- Triggers give way while rows come back, and views and routines may have to be made again. Those of other accounts take " +
 			map[bool]string{true: "SET USER", false: "SET_ANY_DEFINER"}[db.Kind == MariaDB] + " ON *.*\n" +
-			"-- With GRANT PROCESS ON *.* a TRUNCATE of a journalled table, which fires no trigger, is noticed as well; it shows what all accounts are at.\nGRANT " + strings.Join(more, ", ") + " ON " + db.Ident(base) + ".* TO " + who + ";",
+			"-- `journal enable` and `restore --at` from a journal take PROCESS ON *.* (shows what all accounts are at): it lets them notice TRUNCATE, which fires no trigger.\nGRANT " + strings.Join(more, ", ") + " ON " + db.Ident(base) + ".* TO " + who + ";",
 	}
 }

@@ -153,14 +153,12 @@ func mysqlKeys(ctx context.Context, q Querier, t *Table, database string) error 
 var mysqlPlain = regexp.MustCompile(`^[A-Za-z0-9_]+$`)
 
 // foreignKeys asks MariaDB first which tables have any: its information_schema opens every table of the server to tell, unless it is asked
-// about one.
+// about one, and a join of two of its tables does so in any case.
 func (d mysqlDialect) foreignKeys(ctx context.Context, q Querier, t *Table, database string) error {
 	if d.maria {
 		if holders, ok := MariaDBForeign(ctx, q, database, t.Name.Name, true); ok {
 			for _, h := range holders {
-				if err := mysqlForeignKeys(ctx, q, t, `k.table_schema = ? AND k.table_name = ? AND r.constraint_schema = k.table_schema
-					AND r.constraint_schema = ? AND r.table_name = ? AND (k.table_schema = ? AND k.table_name = ? OR k.referenced_table_schema = ? AND k.referenced_table_name = ?)`,
-					h.Schema, h.Name, h.Schema, h.Name, database, t.Name.Name, database, t.Name.Name); err != nil {
+				if err := mariaForeignKeys(ctx, q, t, h, database); err != nil {
 					return err
 				}
 			}
@@ -168,8 +166,89 @@ func (d mysqlDialect) foreignKeys(ctx context.Context, q Querier, t *Table, data
 		}
 	}
 	// The second half of the condition is on the parent; both are one scan of the server's dictionary.
-	return mysqlForeignKeys(ctx, q, t, "(k.table_schema = ? AND k.table_name = ? OR k.referenced_table_schema = ? AND k.referenced_table_name = ?)",
-		database, t.Name.Name, database, t.Name.Name)
+	rows, err := q.QueryContext(ctx, mysqlForeignColumns+`, r.delete_rule, r.update_rule
+		FROM information_schema.key_column_usage k
+		JOIN information_schema.referential_constraints r
+			ON r.constraint_schema = k.constraint_schema AND r.constraint_name = k.constraint_name AND r.table_name = k.table_name
+		WHERE k.referenced_table_name IS NOT NULL
+			AND (k.table_schema = ? AND k.table_name = ? OR k.referenced_table_schema = ? AND k.referenced_table_name = ?)
+		ORDER BY k.table_schema, k.table_name, k.constraint_name, k.ordinal_position`, database, t.Name.Name, database, t.Name.Name)
+	if err != nil {
+		return err
+	}
+	return mysqlForeignKeys(rows, t, nil)
+}
+
+// mariaForeignKeys adds the foreign keys of one holder that a table of a database has part in.
+func mariaForeignKeys(ctx context.Context, q Querier, t *Table, holder Name, database string) error {
+	rules := map[string][2]string{}
+	rows, err := q.QueryContext(ctx, `SELECT constraint_name, delete_rule, update_rule FROM information_schema.referential_constraints
+		WHERE constraint_schema = ? AND table_name = ?`, holder.Schema, holder.Name)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name, onDelete, onUpdate string
+		if err := rows.Scan(&name, &onDelete, &onUpdate); err != nil {
+			return err
+		}
+		rules[name] = [2]string{onDelete, onUpdate}
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	columns, err := q.QueryContext(ctx, mysqlForeignColumns+`, '', '' FROM information_schema.key_column_usage k
+		WHERE k.table_schema = ? AND k.table_name = ? AND k.referenced_table_name IS NOT NULL
+			AND (k.table_schema = ? AND k.table_name = ? OR k.referenced_table_schema = ? AND k.referenced_table_name = ?)
+		ORDER BY k.constraint_name, k.ordinal_position`, holder.Schema, holder.Name, database, t.Name.Name, database, t.Name.Name)
+	if err != nil {
+		return err
+	}
+	return mysqlForeignKeys(columns, t, rules)
+}
+
+const mysqlForeignColumns = `SELECT k.constraint_name, k.table_schema, k.table_name, k.column_name,
+	k.referenced_table_schema, k.referenced_table_name, k.referenced_column_name, database()`
+
+// mysqlForeignKeys adds the foreign keys of and to a table, with what they do on DELETE and UPDATE from rules where those are not in the rows.
+func mysqlForeignKeys(rows *sql.Rows, t *Table, rules map[string][2]string) error {
+	defer rows.Close()
+	var all []ForeignKey
+	for rows.Next() {
+		f := ForeignKey{Validated: true}
+		var column, parent, current string
+		if err := rows.Scan(&f.Name, &f.Table.Schema, &f.Table.Name, &column, &f.Parent.Schema, &f.Parent.Name, &parent, &current, &f.OnDelete, &f.OnUpdate); err != nil {
+			return err
+		}
+		if rules != nil {
+			rule, ok := rules[f.Name]
+			if !ok {
+				continue // of another kind, or gone since
+			}
+			f.OnDelete, f.OnUpdate = rule[0], rule[1]
+		}
+		for _, n := range []*Name{&f.Table, &f.Parent} {
+			if n.Schema == current {
+				n.Schema = ""
+			}
+		}
+		if last := len(all) - 1; last < 0 || all[last].Name != f.Name || all[last].Table != f.Table {
+			all = append(all, f)
+		}
+		last := &all[len(all)-1]
+		last.Columns = append(last.Columns, column)
+		last.ParentColumns = append(last.ParentColumns, parent)
+	}
+	for _, f := range all {
+		if f.Table == t.Name {
+			t.ForeignKeys = append(t.ForeignKeys, f)
+		}
+		if f.Parent == t.Name {
+			t.Referenced = append(t.Referenced, f)
+		}
+	}
+	return rows.Err()
 }
 
 // MariaDBForeign gives the tables with foreign keys that point to a table, and the table itself when own is set and it has some, from a small
@@ -197,50 +276,6 @@ func MariaDBForeign(ctx context.Context, q Querier, database, table string, own 
 		out = append(out, Name{Schema: schema, Name: name})
 	}
 	return out, rows.Err() == nil
-}
-
-// mysqlForeignKeys adds the foreign keys of and to a table that fulfil a condition.
-func mysqlForeignKeys(ctx context.Context, q Querier, t *Table, where string, args ...any) error {
-	rows, err := q.QueryContext(ctx, `SELECT k.constraint_name, k.table_schema, k.table_name, k.column_name,
-			k.referenced_table_schema, k.referenced_table_name, k.referenced_column_name, r.delete_rule, r.update_rule, database()
-		FROM information_schema.key_column_usage k
-		JOIN information_schema.referential_constraints r
-			ON r.constraint_schema = k.constraint_schema AND r.constraint_name = k.constraint_name AND r.table_name = k.table_name
-		WHERE k.referenced_table_name IS NOT NULL
-			AND `+where+`
-		ORDER BY k.table_schema, k.table_name, k.constraint_name, k.ordinal_position`, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	var all []ForeignKey
-	for rows.Next() {
-		f := ForeignKey{Validated: true}
-		var column, parent, current string
-		if err := rows.Scan(&f.Name, &f.Table.Schema, &f.Table.Name, &column, &f.Parent.Schema, &f.Parent.Name, &parent, &f.OnDelete, &f.OnUpdate, &current); err != nil {
-			return err
-		}
-		for _, n := range []*Name{&f.Table, &f.Parent} {
-			if n.Schema == current {
-				n.Schema = ""
-			}
-		}
-		if last := len(all) - 1; last < 0 || all[last].Name != f.Name || all[last].Table != f.Table {
-			all = append(all, f)
-		}
-		last := &all[len(all)-1]
-		last.Columns = append(last.Columns, column)
-		last.ParentColumns = append(last.ParentColumns, parent)
-	}
-	for _, f := range all {
-		if f.Table == t.Name {
-			t.ForeignKeys = append(t.ForeignKeys, f)
-		}
-		if f.Parent == t.Name {
-			t.Referenced = append(t.Referenced, f)
-		}
-	}
-	return rows.Err()
 }
 
 func mysqlTriggers(ctx context.Context, q Querier, t *Table, database string) error {

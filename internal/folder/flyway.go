@@ -26,10 +26,12 @@ func IsFlyway(file string) bool { return flywayName.MatchString(path.Base(filepa
 // flyway lists the versioned migrations of a folder of Flyway, and of the folders within: V1_2__x.sql with
 // U1_2__x.sql, its undo.
 func (r *reader) flyway() ([]*script, error) {
+	r.flywayValues = map[string]string{}
 	names, err := r.flywayFiles()
 	if err != nil {
 		return nil, err
 	}
+	r.flywayConf()
 	byVersion := map[string]*script{}
 	var out []*script
 	var undos []string
@@ -168,9 +170,12 @@ func (r *reader) flywayScript(name string) (*piece, error) {
 	}
 	conf, err := fs.ReadFile(r.files, name+".conf")
 	if err != nil {
+		if r.flywayPlain {
+			return p, nil
+		}
 		return p, r.placeholders(name, p) // most migrations have none
 	}
-	replaced := true
+	replaced := !r.flywayPlain
 	for _, l := range strings.Split(string(conf), "\n") {
 		key, value, _ := strings.Cut(l, "=")
 		p.auto = p.auto || strings.TrimSpace(key) == "executeInTransaction" && strings.TrimSpace(value) == "false"
@@ -182,14 +187,36 @@ func (r *reader) flywayScript(name string) (*piece, error) {
 	return p, r.placeholders(name, p)
 }
 
-// placeholders refuses a script that Flyway would put values into, which stand in its configuration: as it is, the text means
-// something else. What stands behind -- on a line is no statement.
+// flywayConf reads the values of placeholders from a flyway.conf of the folder; there need be none.
+func (r *reader) flywayConf() {
+	conf, err := fs.ReadFile(r.files, "flyway.conf")
+	if err != nil {
+		return
+	}
+	for l := range strings.Lines(string(conf)) {
+		key, value, _ := strings.Cut(strings.TrimSpace(l), "=")
+		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+		if name, ok := strings.CutPrefix(key, "flyway.placeholders."); ok {
+			r.flywayValues[strings.ToLower(name)] = value
+		}
+		r.flywayPlain = r.flywayPlain || key == "flyway.placeholderReplacement" && value == "false"
+	}
+}
+
+// placeholders puts the values of flyway.conf in, and refuses a script with others, which stand in some other place of Flyway's
+// configuration: as it is, the text means something else. What stands behind -- on a line is no statement.
 func (r *reader) placeholders(name string, p *piece) error {
+	p.text = flywayPlaceholder.ReplaceAllStringFunc(p.text, func(s string) string {
+		if value, ok := r.flywayValues[strings.ToLower(s[2:len(s)-1])]; ok {
+			return value
+		}
+		return s
+	})
 	for i, l := range strings.Split(p.text, "\n") {
 		code, _, _ := strings.Cut(l, "--")
 		if at := flywayPlaceholder.FindStringIndex(code); at != nil {
 			return r.wrong(name, p.line+i, utf8.RuneCountInString(code[:at[0]])+1, "the placeholder "+code[at[0]:at[1]]+" has no value here: Flyway takes it from its configuration",
-				"write the value into the file, or placeholderReplacement=false into "+path.Base(name)+".conf when it is none")
+				"write it into flyway.conf beside the migrations (flyway.placeholders.NAME=value), or placeholderReplacement=false into "+path.Base(name)+".conf when it is none")
 		}
 	}
 	return nil

@@ -240,7 +240,9 @@ type reader struct {
 	left    []string
 	project string
 
-	sqitchDirs map[string]string // of deploy scripts -> of their revert scripts
+	sqitchDirs   map[string]string // of deploy scripts -> of their revert scripts
+	flywayValues map[string]string // of its placeholders, by name in lower case; nil in folders of other tools
+	flywayPlain  bool              // there are none: what looks like one is text
 }
 
 func (r *reader) path(name string) string {
@@ -264,7 +266,11 @@ func (r *reader) read(name string) (string, error) {
 		return "", unreadable(r.path(name), err)
 	}
 	text := string(b)
-	if strings.HasPrefix(text, "\ufeff") {
+	if mark := "\ufeff"; strings.HasPrefix(text, mark) {
+		if r.flywayValues != nil { // Flyway takes it off
+			text = text[len(mark):]
+			return text, r.at(name, 1, effects.Check(text))
+		}
 		return "", r.wrong(name, 1, 1, "the file begins with a byte order mark", "save it as UTF-8 without one")
 	}
 	return text, r.at(name, 1, effects.Check(text))

@@ -436,6 +436,21 @@ func TestWhatIsLeft(t *testing.T) {
 }
 
 // Flyway would put a value in; a comment, a script that says there is nothing to replace, and another tool's are read as they are.
+// A byte order mark is taken off, as Flyway does, and what stands in flyway.conf is put in.
+func TestFlywayReadsAsFlywayDoes(t *testing.T) {
+	f, err := Open(fstest.MapFS{
+		"sql/V1__a.sql": {Data: []byte("\ufeffCREATE TABLE ${Schema}.a (id int);\nCOMMENT ON TABLE ${schema}.a IS '${why}';\n")},
+		"flyway.conf":   {Data: []byte("# values\nflyway.placeholders.schema = app\nflyway.placeholders.why=a=b\n")},
+	}, "m", Auto, effects.Postgres)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := f.ReadFile(f.Migrations[0].Name)
+	if want := "CREATE TABLE app.a (id int);\nCOMMENT ON TABLE app.a IS 'a=b';"; err != nil || !strings.Contains(string(text), want) || strings.Contains(string(text), "\ufeff") {
+		t.Errorf("%v\n%s\nwant %s", err, text, want)
+	}
+}
+
 func TestFlywayPlaceholders(t *testing.T) {
 	for name, c := range map[string]struct {
 		files fstest.MapFS
@@ -445,6 +460,10 @@ func TestFlywayPlaceholders(t *testing.T) {
 		"comment": {fstest.MapFS{"V1__a.sql": {Data: []byte("-- ${schema}\nCREATE TABLE a (id int);")}}, ""},
 		"not replaced": {fstest.MapFS{"V1__a.sql": {Data: []byte("INSERT INTO a VALUES ('${x}');")},
 			"V1__a.sql.conf": {Data: []byte("placeholderReplacement = false\n")}}, ""},
+		"not replaced anywhere": {fstest.MapFS{"V1__a.sql": {Data: []byte("INSERT INTO a VALUES ('${x}');")},
+			"flyway.conf": {Data: []byte("flyway.placeholderReplacement=false\n")}}, ""},
+		"another": {fstest.MapFS{"V1__a.sql": {Data: []byte("CREATE TABLE ${schema}.${t} (id int);")},
+			"flyway.conf": {Data: []byte("flyway.placeholders.schema=app\n")}}, "m/V1__a.sql:1:18: the placeholder ${t} has no value here"},
 	} {
 		_, err := Open(c.files, "m", Flyway, effects.Postgres)
 		if got := fmt.Sprint(err); err == nil && c.want != "" || err != nil && (c.want == "" || !strings.HasPrefix(got, c.want)) {

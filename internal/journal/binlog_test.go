@@ -192,7 +192,7 @@ func playBinlog(w *world, seed uint64) {
 		want := c.rows
 		if !m.moves && r.IntN(2) == 0 {
 			ask.Mode, want = snapshot.Merge, w.rows("t", m.key, m.columns)
-			maps.Copy(want, c.rows)
+			want = m.over(want, c.rows)
 		}
 		copy := ask
 		copy.Mode, copy.Into = snapshot.Copy, engine.Name{Name: "side"}

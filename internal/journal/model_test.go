@@ -448,6 +448,27 @@ func (m *model) transaction(r *rand.Rand) {
 	_ = tx.Commit()
 }
 
+// over gives the rows of now with those of then in their places. To the server keys may be the same that are not byte by byte.
+func (m *model) over(now, then map[string]string) map[string]string {
+	same := func(key string) string {
+		if m.family() == engine.MySQL {
+			key = strings.ReplaceAll(key, "4B", "6B")
+		}
+		return key
+	}
+	out := maps.Clone(then)
+	taken := map[string]bool{}
+	for k := range then {
+		taken[same(k)] = true
+	}
+	for k, v := range now {
+		if !taken[same(k)] {
+			out[k] = v
+		}
+	}
+	return out
+}
+
 // TestModel: random tables, random transactions by several writers, random moments. What comes back equals a full copy that was taken then.
 func TestModel(t *testing.T) {
 	t.Parallel()
@@ -465,6 +486,9 @@ func TestModel(t *testing.T) {
 
 func playModel(t *testing.T, w *world, seed uint64) {
 	w.t = t
+	if n, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64); err == nil { // others than those of every day
+		seed += n
+	}
 	r := rand.New(rand.NewPCG(seed, 5))
 	m := newModel(w, r, seed%3 != 0)
 	w.enable("t")
@@ -501,7 +525,7 @@ func playModel(t *testing.T, w *world, seed uint64) {
 		want := c.rows
 		if !m.moves && r.IntN(2) == 0 {
 			ask.Mode, want = snapshot.Merge, w.rows("t", m.key, m.columns)
-			maps.Copy(want, c.rows)
+			want = m.over(want, c.rows)
 		}
 		if _, err := w.restore(ask); err != nil {
 			t.Fatalf("%s: %v", what, err)

@@ -11,7 +11,8 @@ import (
 )
 
 // mysql records with row triggers, on MySQL and MariaDB. They see every row that is written but those that a foreign key of InnoDB
-// changes along and those that TRUNCATE takes away: tables with the one are refused, the other shows in the table's creation time.
+// changes along and those that TRUNCATE takes away: tables with the one are refused, the other shows in what the server knows of the table
+// (mysql_made.go).
 type mysql struct{ j *Journal }
 
 const mysqlFormat = "DATE_FORMAT(%s, '%%Y-%%m-%%dT%%H:%%i:%%s.%%fZ')"
@@ -36,7 +37,7 @@ func (m mysql) spelling() spelling {
 
 func (m mysql) ensure(context.Context, engine.Querier) error { return nil }
 
-func (m mysql) unfit(_ context.Context, _ engine.Querier, t *engine.Table) (string, string, error) {
+func (m mysql) unfit(ctx context.Context, q engine.Querier, t *engine.Table) (string, string, error) {
 	switch {
 	case !strings.EqualFold(t.Engine, "InnoDB"):
 		return "rows of the storage engine " + t.Engine + " take part in no transaction: what is rolled back of the journal stays in them", "ALTER TABLE " + t.Name.String() + " ENGINE = InnoDB", nil
@@ -49,6 +50,13 @@ func (m mysql) unfit(_ context.Context, _ engine.Querier, t *engine.Table) (stri
 			return fmt.Sprintf("its foreign key %s changes rows along with those of %s, and that fires no trigger here", fk.Name, fk.Parent),
 				"let the key be NO ACTION, and the application delete the rows; dbrollback snapshot create captures it whole", nil
 		}
+	}
+	made, err := m.made(ctx, q, t, "")
+	if err != nil {
+		return "", "", err
+	}
+	if why := made.dark(); why != "" {
+		return why, wantsProcess, nil
 	}
 	return "", "", nil
 }
@@ -70,6 +78,9 @@ func (m mysql) install(ctx context.Context, q engine.Querier, g *segment, t *eng
 			err = back
 		}
 	}()
+	if err := m.settle(ctx, q, t); err != nil {
+		return err
+	}
 	names, _ := g.form.Columns()
 	for _, e := range mysqlEvents {
 		values := append([]string{"UTC_TIMESTAMP(6)", "USER()", "CONNECTION_ID()", "'" + e.op + "'"}, j.store.Values(g.form, e.old, e.now)...)
@@ -79,28 +90,19 @@ func (m mysql) install(ctx context.Context, q engine.Querier, g *segment, t *eng
 			return err
 		}
 	}
-	if g.mark, err = m.made(ctx, q, t); err != nil {
+	made, err := m.made(ctx, q, t, g.id)
+	if err != nil {
 		return err
 	}
+	if why := made.dark(); why != "" {
+		return &RefusedError{Message: fmt.Sprintf("%s cannot be journalled: %s", t.Name, why), Hint: wantsProcess}
+	}
+	if made.age < settledAfter {
+		return &engine.Error{Class: engine.LockTimeout, Message: t.Name.String() + " was altered at the moment at which its journal was to begin", Hint: "run it again: what was begun of it is taken away then"}
+	}
+	g.mark = made.mark()
 	g.started, err = j.now(ctx, q)
 	return err
-}
-
-// made is what TRUNCATE changes of a table: MariaDB makes it anew, and MySQL gives it another number in InnoDB, which needs the
-// right PROCESS to be seen.
-func (m mysql) made(ctx context.Context, q engine.Querier, t *engine.Table) (string, error) {
-	var at, number string
-	err := q.QueryRowContext(ctx, "SELECT coalesce(CAST(create_time AS CHAR), '') FROM information_schema.tables WHERE table_schema = database() AND table_name = ?", t.Name.Name).Scan(&at)
-	if err != nil {
-		return "", fmt.Errorf("read when %s was made: %w", t.Name, err)
-	}
-	view := "innodb_sys_tables"
-	if m.j.db.Kind == engine.MySQL {
-		view = "innodb_tables"
-	}
-	// A number that may not be read is not known then either.
-	_ = q.QueryRowContext(ctx, "SELECT CAST(table_id AS CHAR) FROM information_schema."+view+" WHERE name = CONCAT(database(), '/', ?)", t.Name.Name).Scan(&number)
-	return at + " " + number, nil
 }
 
 func (m mysql) remove(ctx context.Context, q engine.Querier, g *segment) error {
@@ -121,12 +123,15 @@ func (m mysql) sound(ctx context.Context, q engine.Querier, g *segment, t *engin
 	if on < len(mysqlEvents) {
 		return "its triggers are gone", nil
 	}
-	at, err := m.made(ctx, q, t)
+	made, err := m.made(ctx, q, t, g.id)
 	if err != nil {
 		return "", err
 	}
-	if at != g.mark {
-		return "it was emptied by TRUNCATE, or made anew, which fires no trigger", nil
+	if why := made.dark(); why != "" {
+		return "", &engine.Error{Class: engine.Privilege, Message: fmt.Sprintf("whether the journal of %s can be used cannot be told: %s", t.Name, why), Hint: wantsProcess}
+	}
+	if made.mark() != g.mark {
+		return "it was altered, rebuilt (OPTIMIZE TABLE), made anew or emptied by TRUNCATE, or its triggers were, by something else than dbrollback up: what that changed fired no trigger", nil
 	}
 	return "", nil
 }

@@ -67,6 +67,10 @@ func TestPartitions(t *testing.T) {
 		}
 		w.same(fmt.Sprintf("%d: %v", i, writes), want, read())
 	}
+	var nothing *snapshot.NothingError
+	if _, err := w.restore(snapshot.Ask{Tables: names([]string{"whole"}), At: w.now(), Mode: snapshot.Replace}); !errors.As(err, &nothing) || !strings.Contains(nothing.Hint, "--table public.high --table public.low") {
+		t.Errorf("the partitioned table: %v", err)
+	}
 	// A table that is attached is written by way of another one from now on, which its trigger does not see.
 	w.exec("CREATE TABLE later (id integer NOT NULL PRIMARY KEY, v integer)")
 	w.enable("later")

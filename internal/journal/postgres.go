@@ -14,7 +14,7 @@ import (
 // wrote, that tells the first write from those that came later, in whatever order triggers fired. For one row they cost less than
 // transition tables, and more for many; inserts, of which many rows come at once, and to whose order nothing falls, have a
 // statement trigger with a transition table. The first record of a transaction leaves a row in dbrollback_journal_open, whose deferred
-// trigger writes down when the transaction ends.
+// trigger writes down when the transaction ends; nobody reads that row, so it is in no log.
 type postgres struct{ j *Journal }
 
 //go:embed postgres_ensure.sql
@@ -22,6 +22,9 @@ var postgresEnsure string
 
 //go:embed postgres_install.sql
 var postgresInstall string
+
+//go:embed postgres_made.sql
+var postgresMade string
 
 const pgTime = "to_char(%s AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
@@ -154,23 +157,28 @@ func (p postgres) install(ctx context.Context, q engine.Querier, g *segment, t *
 		}
 	}
 	var err error
-	if g.mark, err = p.columns(ctx, q, t); err != nil {
+	if g.mark, err = p.made(ctx, q, t, g.id); err != nil {
 		return err
 	}
 	g.started, err = j.now(ctx, q)
 	return err
 }
 
-// columns are the columns of a table by their numbers: one that was dropped and made again under its name has another, though nothing
-// else tells, and what was recorded of the old one is not the new one's.
-func (p postgres) columns(ctx context.Context, q engine.Querier, t *engine.Table) (string, error) {
-	var numbers string
-	err := q.QueryRowContext(ctx, "SELECT coalesce(string_agg(attnum::text, ' ' ORDER BY attnum), '') FROM pg_catalog.pg_attribute WHERE attrelid = $1::bigint::oid AND attnum > 0 AND NOT attisdropped AND attgenerated = ''", int64(t.OID)).Scan(&numbers)
+// made is by what a table is known to be the one that is recorded, with nothing done to it that fires no trigger. What is altered of a column changes
+// its row of the catalog, and so does ATTACH PARTITION, after which rows come that a statement trigger does not see; the row of the table's type changes when
+// the table changes its name or its schema, so that another one can bear them for a while; a trigger's changes when it is switched off, and on again. None of
+// it changes by what is done to rows, by TRUNCATE or by VACUUM.
+func (p postgres) made(ctx context.Context, q engine.Querier, t *engine.Table, triggers string) (string, error) {
+	var mark string
+	err := q.QueryRowContext(ctx, postgresMade, int64(t.OID), triggers).Scan(&mark)
 	if err != nil {
-		return "", fmt.Errorf("read the columns of %s: %w", t.Name, err)
+		return "", fmt.Errorf("read what was done to %s: %w", t.Name, err)
 	}
-	return numbers, nil
+	return mark, nil
 }
+
+// alteredBy is what is said of a table of which that is not what it was.
+const alteredBy = "it, a column of it or a trigger of its journal was altered, or had another name or was switched off for a while, by something else than dbrollback up"
 
 func (p postgres) remove(ctx context.Context, q engine.Querier, g *segment) error {
 	// With its function go the triggers, wherever the table is.
@@ -192,12 +200,12 @@ func (p postgres) sound(ctx context.Context, q engine.Querier, g *segment, t *en
 		}
 		return why, nil
 	}
-	numbers, err := p.columns(ctx, q, t)
+	mark, err := p.made(ctx, q, t, g.id)
 	if err != nil {
 		return "", err
 	}
-	if g.mark != "" && numbers != g.mark {
-		return "a column of it was dropped and made again by something else than dbrollback up", nil
+	if mark != g.mark {
+		return alteredBy, nil
 	}
 	return "", nil
 }

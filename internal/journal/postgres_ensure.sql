@@ -1,4 +1,4 @@
-CREATE TABLE IF NOT EXISTS dbrollback.dbrollback_journal_open (x bigint NOT NULL, at timestamptz NOT NULL)
+CREATE UNLOGGED TABLE IF NOT EXISTS dbrollback.dbrollback_journal_open (x bigint NOT NULL, at timestamptz NOT NULL)
 
 CREATE TABLE IF NOT EXISTS dbrollback.dbrollback_journal_commits (x bigint NOT NULL, began timestamptz NOT NULL, at timestamptz NOT NULL, who text NOT NULL, program text NOT NULL)
 

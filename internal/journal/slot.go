@@ -60,6 +60,7 @@ type slotMark struct {
 	Was     string       `json:"identity"`  // d, n, f, or the name of an index; "" when it was put back
 	Member  int64        `json:"published"` // the table's entry in the publication: one that is another was not there for a while
 	Columns []slotColumn `json:"columns"`
+	Made    string       `json:"made"` // what nothing done to rows changes
 }
 
 // slotColumn is a column as the log has it.
@@ -243,6 +244,9 @@ func (p slot) install(ctx context.Context, q engine.Querier, g *segment, t *engi
 	if m.Member, err = p.member(ctx, q, m.OID); err != nil {
 		return err
 	}
+	if m.Made, err = postgres(p).made(ctx, q, t, g.id); err != nil {
+		return err
+	}
 	mark, err := json.Marshal(m)
 	if err != nil {
 		return err
@@ -394,6 +398,10 @@ func (p slot) sound(ctx context.Context, q engine.Querier, g *segment, t *engine
 	if err != nil {
 		return "", err
 	}
+	made, err := postgres(p).made(ctx, q, t, g.id)
+	if err != nil {
+		return "", err
+	}
 	switch {
 	case int64(t.OID) != m.OID:
 		return "the table was made anew", nil
@@ -405,6 +413,8 @@ func (p slot) sound(ctx context.Context, q engine.Querier, g *segment, t *engine
 		return "its trigger for TRUNCATE is gone, or switched off", nil
 	case !m.sameColumns(now):
 		return "a column of it was altered by something else than dbrollback up", nil
+	case made != m.Made:
+		return alteredBy, nil
 	}
 	return "", nil
 }

@@ -301,6 +301,9 @@ func (r *reader) obey(ctx context.Context, words []string) error {
 	if err != nil {
 		return fmt.Errorf("read a message of the log: %w", err)
 	}
+	if err := r.visible(ctx); err != nil {
+		return err
+	}
 	oid, id := uint32(number), words[2]
 	switch {
 	case words[0] == "begin":
@@ -312,6 +315,28 @@ func (r *reader) obey(ctx context.Context, words []string) error {
 		return r.truncated(ctx, id, words[3])
 	}
 	return nil
+}
+
+// visible waits until others see what the transaction that is being read has done: the log has its commit before they do, and long before where commits
+// wait for a standby. What it put by and wrote down for the reader would be missed.
+func (r *reader) visible(ctx context.Context) error {
+	for {
+		var yes bool
+		// Its number has 32 of the 64 bits; those that are not below the end of the snapshot are yet to end.
+		err := r.q().QueryRowContext(ctx, `SELECT CASE WHEN d BETWEEN 1 AND 2147483647 THEN pg_catalog.pg_visible_in_snapshot((x - d)::text::xid8, s) ELSE false END
+			FROM (SELECT s, x, (x - $1::bigint) & 4294967295 AS d FROM (SELECT s, pg_catalog.pg_snapshot_xmax(s)::text::bigint AS x FROM (SELECT pg_catalog.pg_current_snapshot() AS s OFFSET 0) a) b) c`, r.s32).Scan(&yes)
+		if err != nil {
+			return fmt.Errorf("wait for a transaction of the log: %w", err)
+		}
+		if yes {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Millisecond):
+		}
+	}
 }
 
 // touch notes that something came that is to be stored.
@@ -334,7 +359,7 @@ func (r *reader) begin(ctx context.Context) error {
 	if r.tx != nil {
 		return nil
 	}
-	tx, err := r.s.BeginTx(context.WithoutCancel(ctx), nil)
+	tx, err := r.s.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{Isolation: sql.LevelReadCommitted}) // it has to see what others do meanwhile
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}

@@ -124,6 +124,63 @@ func TestSlotReaderKilled(t *testing.T) {
 	}
 }
 
+// TestSlotAheadOfCommit: the log has a transaction before others see what it did, for as long as its commit waits for a standby. The rows of a TRUNCATE, and the
+// segment that an enable begins, are not missed by a reader that is there first.
+func TestSlotAheadOfCommit(t *testing.T) {
+	t.Parallel()
+	server := testdb.PrivatePostgres(t)
+	w := slotWorld(t, server.DSN, item, "INSERT INTO item SELECT g, g FROM generate_series(1, 50) g", "CREATE TABLE other (id integer PRIMARY KEY)")
+	w.enable("item")
+	ctx, stop := context.WithCancel(t.Context())
+	var both sync.WaitGroup
+	both.Go(func() {
+		if _, err := w.j.Run(ctx, journal.RunOptions{}); err != nil && ctx.Err() == nil {
+			t.Error(err)
+		}
+	})
+	at := w.now()
+	want := w.rows("item", []string{"id"}, []string{"v"})
+	standby := func(name string) {
+		w.exec("ALTER SYSTEM SET synchronous_standby_names = '"+name+"'", "SELECT pg_reload_conf()")
+	}
+	until := func(what, query string) {
+		t.Helper()
+		for end := time.Now().Add(30 * time.Second); len(w.query(query)) == 0; {
+			if time.Now().After(end) {
+				t.Fatalf("%s: not in time", what)
+			}
+		}
+	}
+	standby("nobody")
+	s, err := w.db.Session(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	until("the setting", "SELECT 1 WHERE current_setting('synchronous_standby_names') = 'nobody'")
+	both.Go(func() {
+		if _, err := s.ExecContext(context.WithoutCancel(ctx), "SET synchronous_commit = on"); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.ExecContext(context.WithoutCancel(ctx), "TRUNCATE item"); err != nil {
+			t.Error(err)
+		}
+	})
+	until("the commit waits", "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+	until("the reader has it", "SELECT 1 FROM pg_stat_replication WHERE sent_lsn >= pg_current_wal_flush_lsn()")
+	// It asks for the transaction then, or has gone on without its rows.
+	until("the reader asks", "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_visible_in_snapshot%' AND pid <> pg_backend_pid() UNION ALL SELECT 1 FROM dbrollback.dbrollback_journal_slot, pg_stat_replication WHERE lsn >= sent_lsn")
+	standby("")
+	w.exec("INSERT INTO item VALUES (1, 0)") // waits for the lock
+	if _, err := w.restore(snapshot.Ask{Tables: names([]string{"item"}), At: at, Mode: snapshot.Replace}); err != nil {
+		t.Error(err)
+	}
+	w.same("restored", want, w.rows("item", []string{"id"}, []string{"v"}))
+	stop()
+	both.Wait()
+	w.disable("item")
+}
+
 // left lists what a database has of ours that a journal makes, and what it does to tables.
 func (w *world) left() string {
 	return strings.Join(w.query(`SELECT 'slot ' || slot_name FROM pg_replication_slots WHERE database = current_database()

@@ -169,13 +169,27 @@ func (s sqlite) install(ctx context.Context, q engine.Querier, g *segment, t *en
 	} {
 		queries = append(queries, fmt.Sprintf("CREATE TRIGGER %s %s BEGIN %s END", db.Ident(g.trigger(x.name)), strings.Replace(x.when, table, db.Ident(t.Name.Name), 1), x.body))
 	}
+	// Behind the triggers in the schema: see sound.
+	queries = append(queries, "CREATE VIEW "+db.Ident(g.trigger("end"))+" AS SELECT 1 AS n")
 	for _, query := range queries {
 		if _, err := q.ExecContext(ctx, query); err != nil {
 			return err
 		}
 	}
+	if g.mark, err = s.text(ctx, q, t); err != nil {
+		return err
+	}
 	g.started, err = j.now(ctx, q)
 	return err
+}
+
+// text is the text of a table in the schema. It is written again when something is altered.
+func (s sqlite) text(ctx context.Context, q engine.Querier, t *engine.Table) (string, error) {
+	var text string
+	if err := q.QueryRowContext(ctx, "SELECT coalesce(max(sql), '') FROM main.sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE", t.Name.Name).Scan(&text); err != nil {
+		return "", fmt.Errorf("read the text of %s: %w", t.Name, err)
+	}
+	return text, nil
 }
 
 var sqliteTriggers = []string{"before_insert", "before_update", "insert", "update", "delete"}
@@ -186,19 +200,40 @@ func (s sqlite) remove(ctx context.Context, q engine.Querier, g *segment) error 
 			return err
 		}
 	}
+	if _, err := q.ExecContext(ctx, "DROP VIEW IF EXISTS main."+s.j.db.Ident(g.trigger("end"))); err != nil {
+		return err
+	}
 	_, err := q.ExecContext(ctx, "DROP TABLE IF EXISTS "+s.j.db.Ident(g.stash()))
 	return err
 }
 
+// sound compares places in the schema, of which the last thing that was made has the last, and which VACUUM keeps in order: a table that was made
+// again, as tools do to alter one, comes after what records it, and triggers that were made again after the view that was made after them.
 func (s sqlite) sound(ctx context.Context, q engine.Querier, g *segment, t *engine.Table) (string, error) {
 	var ours, after int
+	var anew, again bool
 	err := q.QueryRowContext(ctx, `SELECT count(*) FILTER (WHERE o), count(*) FILTER (WHERE NOT o AND r > first) FROM (SELECT rowid AS r, substr(name, -32) = ?1 AS o,
 		min(CASE WHEN substr(name, -32) = ?1 THEN rowid END) OVER () AS first FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ?2 COLLATE NOCASE)`, g.id, t.Name.Name).Scan(&ours, &after)
+	if err == nil {
+		err = q.QueryRowContext(ctx, `SELECT coalesce((SELECT rowid FROM main.sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE) > (SELECT rowid FROM main.sqlite_schema WHERE type = 'table' AND name = ?2), 1),
+			coalesce((SELECT max(rowid) FROM main.sqlite_schema WHERE type = 'trigger' AND substr(name, -32) = ?3) > (SELECT rowid FROM main.sqlite_schema WHERE type = 'view' AND name = ?4), 1)`,
+			t.Name.Name, g.data(), g.id, g.trigger("end")).Scan(&anew, &again)
+	}
+	if err != nil {
+		return "", fmt.Errorf("look for triggers: %w", err)
+	}
+	text, err := s.text(ctx, q, t)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("look for triggers: %w", err)
+		return "", err
 	case ours < len(sqliteTriggers):
 		return "its triggers are gone", nil
+	case anew:
+		return "it was made anew, which fires no trigger, by something else than dbrollback up", nil
+	case text != g.mark:
+		return "it was altered, or had another name for a while, by something else than dbrollback up", nil
+	case again:
+		return "its triggers were dropped and made again by something else than dbrollback up", nil
 	case after > 0:
 		return "a trigger was made since by something else than dbrollback up, and fires before those of the journal", nil
 	}

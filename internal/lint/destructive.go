@@ -95,7 +95,7 @@ func (p *Pass) deleteReaches(n effects.Name) string {
 	}
 	k := p.Model.key(n)
 	var out []string
-	for _, t := range p.Model.allTables() {
+	for _, t := range p.Model.hangers(k) {
 		if t.Name == k {
 			continue
 		}

@@ -22,6 +22,7 @@ type Model struct {
 	// mentioned are the words of opaque statements: things so called may exist or not.
 	mentioned map[string]bool
 	played    *played // what a migration does to this layer; nil in the base
+	links     *links  // nil when something may have been added since they were made
 
 	strayed bool // a sequence that cannot be told to be some column's got another type
 }

@@ -106,6 +106,10 @@ func (m *Model) begin(st *Statement) {
 
 // apply folds one effect of the current statement into the model.
 func (m *Model) apply(e *effects.Effect) {
+	if adds(e.Kind) {
+		m.links = nil
+		defer func() { m.links = nil }() // it may have dropped something first, and looked them up
+	}
 	m.alterOptions(e)
 	switch e.Kind {
 	case effects.CreateTable:
@@ -210,7 +214,7 @@ func (m *Model) data(e *effects.Effect) {
 				m.played.cleared[t.Name] = true
 			}
 		}
-		for _, t := range m.allTables() { // cascades of foreign keys
+		for _, t := range m.hangers(k) { // cascades of foreign keys
 			for _, c := range t.Constraints {
 				if c.Kind == "foreign key" && c.OnDelete == "CASCADE" && m.key(c.Parent) == k {
 					m.played.cleared[t.Name] = true

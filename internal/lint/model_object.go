@@ -390,6 +390,12 @@ func (m *Model) removeObject(k objectKey, e *effects.Effect) {
 		if t := m.Table(k.name); t != nil && t.Unknown {
 			m.tables[m.key(k.name)] = nil
 		}
+		for _, ok := range m.linked().objects[k.name] { // its triggers and rules go with it
+			if o := m.object(ok); o != nil && o.Table == k.name {
+				m.objects[ok] = nil
+				m.touch(m.objectEntity(ok))
+			}
+		}
 	case "type", "domain":
 		m.dropTypeUsers(k, e)
 	case "function", "procedure":

@@ -86,15 +86,20 @@ func (m *Model) dropTable(e *effects.Effect) {
 	for _, i := range t.Indexes {
 		m.touch(m.indexEntity(t, i.Name))
 	}
-	for ok, o := range m.allObjects() {
-		if o.Table == k || o.Owned == k {
+	for _, ok := range m.linked().objects[k] {
+		if o := m.object(ok); o != nil && (o.Table == k || o.Owned == k) {
 			m.objects[ok] = nil
 			m.touch(m.objectEntity(ok))
-		} else if e.Cascade && readsFrom(m.dialect, o, k.Name) {
-			m.editObject(ok).Doubt = true
 		}
 	}
-	for _, child := range m.allTables() { // partitions go with their table
+	if e.Cascade {
+		for ok, o := range m.allObjects() {
+			if readsFrom(m.dialect, o, k.Name) {
+				m.editObject(ok).Doubt = true
+			}
+		}
+	}
+	for _, child := range m.hangers(k) { // partitions go with their table
 		if child.PartitionOf.Name != "" && m.key(child.PartitionOf) == k {
 			gone := *e
 			gone.Table = child.Name
@@ -115,10 +120,13 @@ func (m *Model) detachReferences(k effects.Name, e *effects.Effect) {
 	if m.dialect == effects.SQLite {
 		return // they stay, and dangle
 	}
-	together := m.droppedTogether()
-	for _, t := range m.allTables() {
+	var together map[effects.Name]bool
+	for _, t := range m.hangers(k) {
 		if t.Name == k || !t.references(m, k) {
 			continue
+		}
+		if together == nil {
+			together = m.droppedTogether()
 		}
 		if !e.Cascade && !t.Doubt && !together[t.Name] {
 			m.fail("table " + m.show(t.Name) + " still has a foreign key to " + m.show(k))

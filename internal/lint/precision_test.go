@@ -32,6 +32,10 @@ var right = []struct {
 		"ALTER SEQUENCE t_id_seq RENAME TO o_id_seq;\nALTER SEQUENCE o_id_seq AS integer;\nALTER TABLE t ALTER COLUMN id TYPE integer;"},
 	{"triggers that are off while rows are written", effects.Postgres, "CREATE TABLE t (id int PRIMARY KEY, v text);",
 		"ALTER TABLE t DISABLE TRIGGER a, DISABLE TRIGGER b;\nSELECT mend();\nUPDATE t SET v = 'x';\nALTER TABLE t ENABLE TRIGGER a, ENABLE TRIGGER b;", ""},
+	{"triggers and rules go with their view", effects.Postgres, "CREATE TABLE t (id int PRIMARY KEY);\nCREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';",
+		"CREATE VIEW v AS SELECT id FROM t;\nCREATE TRIGGER vt INSTEAD OF UPDATE ON v FOR EACH ROW EXECUTE FUNCTION f();\nCREATE RULE vr AS ON DELETE TO v DO INSTEAD NOTHING;", "DROP VIEW v;"},
+	{"triggers go with their view, on SQLite", effects.SQLite, "CREATE TABLE t (id INTEGER PRIMARY KEY);",
+		"CREATE VIEW V AS SELECT id FROM t;\nCREATE TRIGGER vt INSTEAD OF UPDATE ON v BEGIN SELECT 1; END;", "DROP VIEW v;"},
 	{"partitions go with their table", effects.Postgres, "CREATE TABLE other (id int);",
 		"CREATE TABLE t (d date NOT NULL) PARTITION BY RANGE (d);\nCREATE TABLE t_25 PARTITION OF t FOR VALUES FROM ('2025-01-01') TO ('2026-01-01') PARTITION BY RANGE (d);\n" +
 			"CREATE TABLE t_25_1 PARTITION OF t_25 FOR VALUES FROM ('2025-01-01') TO ('2025-02-01');",

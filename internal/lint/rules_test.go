@@ -87,6 +87,8 @@ func TestUndoingPostgres(t *testing.T) {
 		{"rows deleted", pg, users, "INSERT INTO users (email) VALUES ('a');", "DELETE FROM users WHERE email = 'a';", ""},
 		{"dropped twice", pg, users, "CREATE TABLE a (id int PRIMARY KEY); CREATE INDEX ai ON a (id);", "DROP TABLE a; DROP INDEX ai;", "RV008 index ai is not there any more"},
 		{"an index that never was", pg, users, "ALTER TABLE users ADD n int;", "DROP INDEX users_n; ALTER TABLE users DROP n;", "RV008 there is no index users_n"},
+		{"a key made between two drops", pg, users, "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY); CREATE TABLE c (id int PRIMARY KEY, b int);",
+			"DROP TABLE a; ALTER TABLE c ADD FOREIGN KEY (b) REFERENCES b (id); DROP TABLE b; DROP TABLE c;", "RV008 table c still has a foreign key to b"},
 		{"a type in use", pg, users, "CREATE TYPE mood AS ENUM ('a'); ALTER TABLE users ADD m mood;", "DROP TYPE mood; ALTER TABLE users DROP m;", "RV008 still has type"},
 		{"too much", pg, users, "ALTER TABLE users ADD n int;", "ALTER TABLE users DROP n; ALTER TABLE users DROP age;", "RV004 column users.age"},
 		{"a DO block that mentions it", pg, users, "ALTER TABLE users ADD n int;", "DO $$ BEGIN ALTER TABLE users DROP COLUMN n; END $$;", "RV005 DO block"},

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
@@ -42,7 +43,7 @@ func (m *Migrator) touched(text string) ([]journal.Touched, bool) {
 			return nil, false
 		}
 		for _, e := range st.Effects {
-			kept := slices.Contains(keepsRows, e.Kind) || e.Kind == effects.CreateTable && e.IfExists && !e.Replaces
+			kept := slices.Contains(keepsRows, e.Kind) && !cascades(e) || e.Kind == effects.CreateTable && e.IfExists && !e.Replaces
 			if e.Temporary {
 				continue
 			}
@@ -57,4 +58,17 @@ func (m *Migrator) touched(text string) ([]journal.Touched, bool) {
 		}
 	}
 	return out, true
+}
+
+// cascades tells whether an effect begins or ends that a foreign key changes rows along, which is in no log. Of one that is dropped the
+// text does not say what it did.
+func cascades(e effects.Effect) bool {
+	quiet := func(action string) bool { return action == "" || action == "NO ACTION" || action == "RESTRICT" }
+	switch e.Kind {
+	case effects.AddConstraint:
+		return e.Constraint == nil || e.Constraint.Kind == "foreign key" && !(quiet(strings.ToUpper(e.Constraint.OnDelete)) && quiet(strings.ToUpper(e.Constraint.OnUpdate)))
+	case effects.DropConstraint:
+		return e.Object.Name.Name != "PRIMARY"
+	}
+	return false
 }

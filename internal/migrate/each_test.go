@@ -3,6 +3,7 @@ package migrate_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -51,5 +52,15 @@ func TestEach(t *testing.T) {
 	files["00051_m.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nSELECT '\xff';\n")}
 	if got, err := versions(0); err == nil || !slices.Equal(got, want[:50]) {
 		t.Errorf("%d versions before the bad file, %v", len(got), err)
+	}
+}
+
+// A folder of goose's may hold migrations in Go, which no other program can run: one line says so, however many there are.
+func TestGoMigrationsAreTold(t *testing.T) {
+	t.Parallel()
+	files := fstest.MapFS{"00001_a.sql": {Data: []byte(migration("SELECT 1;", ""))}, "00002_b.go": {}, "00003_c.go": {}, "00003_c_test.go": {}, "helper.go": {}}
+	_, err := migrate.Load(t.Context(), files, "m", effects.SQLite)
+	if want := "m/00002_b.go and 1 other files are Go migrations: "; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
 	}
 }

@@ -59,7 +59,7 @@ func (w *work) end(ctx context.Context, g ground) error {
 	}
 	ch := changed(w.before, after)
 	w.published(ch)
-	if w.r.dir == Up && snapshot.LeavesBystanders(w.mig.opposing()) {
+	if w.r.dir == Up && (len(w.capturer.Captures()) > 0 || snapshot.LeavesBystanders(w.mig.opposing())) {
 		if err := g.rows(ctx, func(tx *sql.Tx) error { return w.bystanders(ctx, tx) }); err != nil {
 			return err
 		}
@@ -198,6 +198,9 @@ func (w *work) bystanders(ctx context.Context, tx engine.Querier) error {
 	}
 	start, had := time.Now(), len(w.capturer.Captures())
 	if err := w.capturer.Bystanders(ctx, tx, len(w.stmts), w.mig.opposing(), w.watch); err != nil {
+		return err
+	}
+	if err := w.capturer.Relays(ctx, tx, len(w.stmts), w.mig.opposing()); err != nil {
 		return err
 	}
 	for _, c := range w.capturer.Captures()[had:] {

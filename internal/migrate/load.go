@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"runtime"
 	"slices"
 	"strings"
@@ -100,12 +99,15 @@ func newSource(files fs.FS, dir string, dialect effects.Dialect) (*source, error
 		return s, nil
 	}
 	if err != nil {
+		if code := goMigrations(files); len(code) > 0 {
+			return nil, s.compiled(code)
+		}
 		return nil, fmt.Errorf("read migrations in %s: %w", dir, err)
 	}
 	s.provider = p
 	for _, src := range p.ListSources() {
 		if src.Type != goose.TypeSQL {
-			return nil, fmt.Errorf("%s is a Go migration: only a program that compiles it in can run it; write it in SQL, or run it with goose", s.path(src.Path))
+			return nil, s.compiled([]string{src.Path})
 		}
 		s.versions = append(s.versions, src.Version)
 		s.paths[src.Version] = src.Path
@@ -464,75 +466,6 @@ func (s *source) ready(ctx context.Context, versions []int64) {
 	}
 	for _, m := range list {
 		s.loaded[m.Version] = m
-	}
-}
-
-// List gives the migrations of a folder with no more than version, name and file: nothing is read.
-func List(files fs.FS, dir string, dialect effects.Dialect) ([]*Migration, error) {
-	s, err := newSource(files, dir, dialect)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]*Migration, len(s.versions))
-	for i, v := range s.versions {
-		out[i] = &Migration{Version: v, Name: s.paths[v], File: s.file(v)}
-	}
-	return out, nil
-}
-
-// Each is like Load, and holds only a few migrations at a time. It ends with the first error.
-func Each(ctx context.Context, files fs.FS, dir string, dialect effects.Dialect) iter.Seq2[*Migration, error] {
-	type parsed struct {
-		m   *Migration
-		err error
-	}
-	type job struct {
-		u    *unparsed
-		next chan<- parsed
-	}
-	return func(yield func(*Migration, error) bool) {
-		s, err := newSource(files, dir, dialect)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		processors := runtime.GOMAXPROCS(0)
-		ahead := make(chan chan parsed, 4*processors)
-		go func() {
-			defer close(ahead)
-			jobs := make(chan job)
-			defer close(jobs)
-			for range processors { // they stay, because each has to grow a stack for the grammar
-				go func() {
-					for j := range jobs {
-						m, err := s.interpret(j.u)
-						j.next <- parsed{m, err}
-					}
-				}()
-			}
-			for _, v := range s.versions {
-				next := make(chan parsed, 1)
-				select {
-				case ahead <- next:
-				case <-ctx.Done():
-					return
-				}
-				u, err := s.read(ctx, v)
-				if err != nil {
-					next <- parsed{err: err}
-					return
-				}
-				jobs <- job{u, next}
-			}
-		}()
-		for next := range ahead {
-			p := <-next
-			if !yield(p.m, p.err) || p.err != nil {
-				return
-			}
-		}
 	}
 }
 

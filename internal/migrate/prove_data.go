@@ -65,7 +65,53 @@ func extentOf(m *Migration, before verify.Fingerprint) extent {
 			}
 		}
 	}
+	e.all = e.all || !e.none && passedOn(m, before)
 	return e
+}
+
+// firing are the kinds that fire triggers and rules, and that a view passes on to what it reads.
+var firing = map[effects.Kind]bool{effects.Insert: true, effects.Upsert: true, effects.Update: true, effects.Delete: true, effects.Truncate: true, effects.Replace: true, effects.Merge: true}
+
+// passedOn tells whether what a migration writes may go on to tables that it does not name: through triggers and rules that are there or
+// that it makes, through views, and to tables that it makes part of others.
+func passedOn(m *Migration, before verify.Fingerprint) bool {
+	tables, fires := map[string]bool{}, map[string]bool{} // those of before; names are compared without their schema
+	for _, o := range before {
+		switch o.Kind {
+		case "table":
+			tables[o.Table.Name] = true
+		case "trigger", "rule":
+			fires[o.Table.Name] = true
+		}
+	}
+	made, code := map[string]bool{}, false
+	var written []string
+	for _, st := range slices.Concat(m.Up, m.Down) {
+		for _, x := range st.Effects {
+			switch {
+			case firing[x.Kind] && x.Table.Name != "":
+				written = append(written, x.Table.Name)
+			case x.Kind == effects.CreateTable:
+				made[x.Table.Name] = true
+				code = code || x.Define != nil && (x.Define.PartitionOf.Name != "" || len(x.Define.Inherits) > 0)
+			case x.Kind == effects.RenameTable && tables[x.Table.Name] && !fires[x.Table.Name]:
+				tables[x.NewName.Name] = true
+			case x.Kind == effects.AttachPartition, x.Kind == effects.AlterTable:
+				code = true
+			case x.Kind == effects.Create || x.Kind == effects.Alter:
+				code = code || x.Object.Kind == "trigger" || x.Object.Kind == "rule"
+			}
+		}
+	}
+	return slices.ContainsFunc(written, func(name string) bool {
+		switch {
+		case fires[name]:
+			return true
+		case made[name], tables[name]:
+			return code
+		}
+		return true // a view, or what is not known
+	})
 }
 
 // columnsOnly are the kinds that neither remove rows nor, of the rows that others refer to, change keys.

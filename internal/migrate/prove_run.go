@@ -25,6 +25,7 @@ type prover struct {
 	dialect effects.Dialect
 	trunk   *trunk
 	twin    twin
+	texts   *verify.Texts
 	applied []*Migration // to the trunk
 	current *Migration   // that is judged
 	empty   verify.Fingerprint
@@ -36,7 +37,7 @@ type prover struct {
 }
 
 func newProver(o ProveOptions) *prover {
-	p := &prover{o: o, dialect: effects.Dialect(o.Scratch.Kind()), report: &ProofReport{Version: 1, Migrations: []*Proof{}}}
+	p := &prover{o: o, dialect: effects.Dialect(o.Scratch.Kind()), texts: &verify.Texts{}, report: &ProofReport{Version: 1, Migrations: []*Proof{}}}
 	p.aside.SetLimit(mostAside)
 	return p
 }
@@ -47,7 +48,7 @@ func (p *prover) prove(ctx context.Context) (_ *ProofReport, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.trunk, err = newTrunk(ctx, p.o.Scratch, p.o.StatementTimeout, ""); err != nil {
+	if p.trunk, err = newTrunk(ctx, p.o.Scratch, p.o.StatementTimeout, p.texts, ""); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, p.aside.Wait(), p.dropTwin(), p.trunk.close()) }()
@@ -138,6 +139,9 @@ func (p *prover) judge(ctx context.Context, m *Migration, proof *Proof) error {
 	}
 	if p.twin.steps = nil; t.down == nil {
 		p.twin.steps = []step{{t.after, m, Down}}
+	}
+	if !p.o.Scratch.Copies() && t.reach.all {
+		p.twin.now = t.again // the last that was seen of it; nil when it did not come so far
 	}
 	t.verdict(proof)
 	why := p.refused(m, Down)

@@ -141,13 +141,19 @@ type rehearsal struct{ t *trunk }
 
 // rehearse runs f on the trunk without a trace.
 func (p *prover) rehearse(ctx context.Context, f func(stage) error) (err error) {
+	counters, err := p.trunk.db.Counters(ctx, p.trunk.s)
+	if err != nil {
+		return err
+	}
 	if _, err := p.trunk.s.ExecContext(ctx, "BEGIN"); err != nil {
 		return err
 	}
 	defer func() {
+		ctx := context.WithoutCancel(ctx)
 		// SQLite has rolled back by itself when a statement was stopped, or said so (ON CONFLICT ROLLBACK).
-		_, _ = p.trunk.s.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-		err = errors.Join(err, p.trunk.renew(context.WithoutCancel(ctx)))
+		_, _ = p.trunk.s.ExecContext(ctx, "ROLLBACK")
+		// Rows of a migration get the numbers that it takes for granted elsewhere.
+		err = errors.Join(err, p.trunk.renew(ctx), p.trunk.db.ResetCounters(ctx, p.trunk.s, counters))
 	}()
 	return f(rehearsal{p.trunk})
 }

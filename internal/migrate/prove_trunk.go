@@ -14,18 +14,19 @@ import (
 type trunk struct {
 	scratch *engine.Scratch
 	limit   time.Duration // of one statement of a migration, 0 for none
+	texts   *verify.Texts // shared by all databases of a proof; nil remembers nothing
 	name    string
 	db      *engine.DB
 	s       *engine.Session
 }
 
 // newTrunk makes a scratch database, empty or a copy of another to which nobody may be connected.
-func newTrunk(ctx context.Context, scratch *engine.Scratch, limit time.Duration, from string) (*trunk, error) {
+func newTrunk(ctx context.Context, scratch *engine.Scratch, limit time.Duration, texts *verify.Texts, from string) (*trunk, error) {
 	name, err := scratch.Create(ctx, from)
 	if err != nil {
 		return nil, err
 	}
-	t := &trunk{scratch: scratch, limit: limit, name: name}
+	t := &trunk{scratch: scratch, limit: limit, texts: texts, name: name}
 	if err := t.open(ctx); err != nil {
 		return nil, errors.Join(err, t.close())
 	}
@@ -74,7 +75,7 @@ func (t *trunk) copy(ctx context.Context) (*trunk, error) {
 	if err := t.leave(); err != nil {
 		return nil, err
 	}
-	c, err := newTrunk(ctx, t.scratch, t.limit, t.name)
+	c, err := newTrunk(ctx, t.scratch, t.limit, t.texts, t.name)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +86,9 @@ func (t *trunk) copy(ctx context.Context) (*trunk, error) {
 var everything = reach{all: true}
 
 func (t *trunk) take(ctx context.Context, r reach) (verify.Fingerprint, error) {
-	return r.take(ctx, t.db, t.s)
+	return r.takeBy(ctx, t.db, t.s, func(ctx context.Context, q engine.Querier, s verify.Scope) (verify.Fingerprint, error) {
+		return t.texts.Take(ctx, t.db, q, s)
+	})
 }
 
 // run runs one direction of a migration and commits, in a session that is as good as new.

@@ -1,7 +1,9 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,6 +21,7 @@ import (
 // by table; when that does not lead to the very schema, all Ups so far are run again.
 type twin struct {
 	t      *trunk
+	now    verify.Fingerprint // of all of it as it is; nil when not known
 	steps  []step
 	mended map[string]bool // tables with foreign keys that were made anew, by their local names
 }
@@ -35,6 +38,7 @@ func (p *prover) inStep(ctx context.Context) (*trunk, error) {
 	if err := p.know(ctx); err != nil {
 		return nil, err
 	}
+	defer func() { p.twin.now = nil }() // whoever gets it changes it
 	for _, way := range []func(context.Context) error{p.followTwin, p.orderTwin, p.mendTwin} {
 		if p.twin.t == nil {
 			break
@@ -76,12 +80,22 @@ func (p *prover) guessed() bool {
 	})
 }
 
+// twinNow is the twin's fingerprint.
+func (p *prover) twinNow(ctx context.Context) (verify.Fingerprint, error) {
+	if p.twin.now != nil {
+		return p.twin.now, nil
+	}
+	var err error
+	p.twin.now, err = p.twin.t.take(ctx, everything)
+	return p.twin.now, err
+}
+
 // followTwin runs what is known to lead to where the trunk is.
 func (p *prover) followTwin(ctx context.Context) error {
 	if len(p.twin.steps) == 0 {
 		return nil
 	}
-	now, err := p.twin.t.take(ctx, everything)
+	now, err := p.twinNow(ctx)
 	if err != nil {
 		return err
 	}
@@ -89,6 +103,7 @@ func (p *prover) followTwin(ctx context.Context) error {
 		if len(verify.Diff(s.from, now)) > 0 || len(verify.Diff(p.state, now)) == 0 {
 			continue
 		}
+		p.twin.now = nil
 		if err := p.twin.t.run(ctx, s.m, s.d); err != nil {
 			return errUnproven
 		}
@@ -101,7 +116,7 @@ func (p *prover) followTwin(ctx context.Context) error {
 // nothing has to be guessed of it.
 func (p *prover) orderTwin(ctx context.Context) error {
 	t := p.twin.t
-	now, err := t.take(ctx, everything)
+	now, err := p.twinNow(ctx)
 	if err != nil {
 		return err
 	}
@@ -128,6 +143,7 @@ func (p *prover) orderTwin(ctx context.Context) error {
 	if len(statements) == 0 {
 		return errUnproven
 	}
+	p.twin.now = nil
 	if err := t.each(ctx, statements); err != nil {
 		return err
 	}
@@ -137,10 +153,11 @@ func (p *prover) orderTwin(ctx context.Context) error {
 // mendTwin makes anew what differs from the trunk.
 func (p *prover) mendTwin(ctx context.Context) error {
 	t := p.twin.t
-	now, err := t.take(ctx, everything)
+	now, err := p.twinNow(ctx)
 	if err != nil {
 		return err
 	}
+	p.twin.now = nil
 	var tables, others []verify.Object
 	differs := map[engine.Name]bool{}
 	for key, o := range now {
@@ -194,41 +211,29 @@ func (t *trunk) each(ctx context.Context, statements []string) error {
 	return nil
 }
 
-// equalTwin compares the schemas, and copies the rows across.
+// equalTwin compares the schemas, and copies the rows across where they differ.
 func (p *prover) equalTwin(ctx context.Context) error {
 	t := p.twin.t
-	now, err := t.take(ctx, everything)
+	now, err := p.twinNow(ctx)
 	if err != nil {
 		return err
 	}
 	if len(verify.Diff(p.state, now)) > 0 {
 		return errUnproven
 	}
-	tables, err := t.db.Tables(ctx, t.s)
-	if err != nil || len(tables) == 0 {
-		return err
-	}
-	here := func(n engine.Name) string { return t.db.Quote(n) }
-	there := func(n engine.Name) string { return t.db.Quote(engine.Name{Schema: p.trunk.name, Name: n.Name}) }
-	filled := make([]string, len(tables))
-	for i, n := range tables {
-		filled[i] = fmt.Sprintf("SELECT EXISTS (SELECT 1 FROM %s), EXISTS (SELECT 1 FROM %s)", here(n), there(n))
-	}
-	rows, err := t.s.QueryContext(ctx, strings.Join(filled, " UNION ALL "))
+	tables, err := p.otherRows(ctx)
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	counters := p.otherCounters(now, tables)
+	if len(tables)+len(counters) == 0 {
+		return nil
+	}
+	here := func(n engine.Name) string { return t.db.Quote(n) }
+	there := func(n engine.Name) string { return t.db.Quote(engine.Name{Schema: p.trunk.name, Name: n.Name}) }
 	empty, fill := []string{"SET foreign_key_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO'", "BEGIN"}, []string{}
-	for i := 0; rows.Next(); i++ {
-		var has, wants bool
-		if err := rows.Scan(&has, &wants); err != nil {
-			return err
-		}
-		if !has && !wants {
-			continue
-		}
-		table, err := t.db.Inspect(ctx, t.db, tables[i])
+	for _, n := range tables {
+		table, err := t.db.Inspect(ctx, t.db, n)
 		if err != nil {
 			return err
 		}
@@ -241,23 +246,69 @@ func (p *prover) equalTwin(ctx context.Context) error {
 				columns = append(columns, c.Name)
 			}
 		}
-		if has {
-			empty = append(empty, "DELETE FROM "+here(tables[i]))
-		}
-		if wants {
-			fill = append(fill, fmt.Sprintf("INSERT INTO %s (%[2]s) SELECT %[2]s FROM %[3]s", here(tables[i]), t.db.Idents(columns), there(tables[i])))
-		}
+		empty = append(empty, "DELETE FROM "+here(n))
+		fill = append(fill, fmt.Sprintf("INSERT INTO %s (%[2]s) SELECT %[2]s FROM %[3]s", here(n), t.db.Idents(columns), there(n)))
 	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return err
-	}
-	if len(empty)+len(fill) == 2 {
-		return nil
-	}
-	if err := t.each(ctx, append(slices.Concat(empty, fill), "COMMIT")); err != nil {
+	if err := t.each(ctx, slices.Concat(empty, fill, []string{"COMMIT"}, counters)); err != nil {
 		return err
 	}
 	return t.renew(ctx)
+}
+
+// otherCounters gives the statements by which AUTO_INCREMENT goes on with the trunk's numbers, also in tables that are to be filled: rows of
+// a migration get the numbers there that it takes for granted elsewhere.
+func (p *prover) otherCounters(now verify.Fingerprint, filled []engine.Name) []string {
+	var out []string
+	for key, o := range p.state {
+		if o.Kind != "identity" {
+			continue
+		}
+		table, ok := p.state["table "+o.Table.String()]
+		if _, there := now[key]; !ok || !there || now[table.Key()].Next == table.Next && !slices.Contains(filled, o.Table) {
+			continue
+		}
+		out = append(out, "ALTER TABLE "+p.twin.t.db.Quote(o.Table)+" AUTO_INCREMENT = "+cmp.Or(table.Next, "1"))
+	}
+	return out
+}
+
+// otherRows lists the tables whose rows are not, by the server's checksums, those of the trunk. The schemas are the same.
+func (p *prover) otherRows(ctx context.Context) ([]engine.Name, error) {
+	var tables []engine.Name
+	var names []string
+	for _, o := range p.state {
+		if o.Kind == "table" {
+			tables = append(tables, o.Table)
+			names = append(names, p.twin.t.db.Quote(o.Table), p.twin.t.db.Quote(engine.Name{Schema: p.trunk.name, Name: o.Table.Name}))
+		}
+	}
+	if len(tables) == 0 {
+		return nil, nil
+	}
+	rows, err := p.twin.t.s.QueryContext(ctx, "CHECKSUM TABLE "+strings.Join(names, ", "))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var sums []sql.NullString
+	for rows.Next() {
+		var name string
+		var sum sql.NullString
+		if err := rows.Scan(&name, &sum); err != nil {
+			return nil, err
+		}
+		sums = append(sums, sum)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return nil, err
+	}
+	var out []engine.Name
+	for i, n := range tables {
+		if len(sums) != len(names) || !sums[2*i].Valid || sums[2*i] != sums[2*i+1] {
+			out = append(out, n)
+		}
+	}
+	return out, nil
 }
 
 // newTwin runs all Ups so far in a new database.
@@ -265,7 +316,7 @@ func (p *prover) newTwin(ctx context.Context) (err error) {
 	if err := p.dropTwin(); err != nil {
 		return err
 	}
-	if p.twin.t, err = newTrunk(ctx, p.o.Scratch, p.o.StatementTimeout, ""); err != nil {
+	if p.twin.t, err = newTrunk(ctx, p.o.Scratch, p.o.StatementTimeout, p.texts, ""); err != nil {
 		return err
 	}
 	p.twin.mended = map[string]bool{}

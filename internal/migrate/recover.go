@@ -145,6 +145,9 @@ func (w *work) resume(ctx context.Context, tx *sql.Tx, c cutOff, was seen) error
 		if w.restorer, err = m.store.Restorer(ctx, tx, w.mig.Version, string(w.r.dir.opposite())); err != nil {
 			return err
 		}
+		if w.restorer != nil {
+			w.restorer.Runs(w.parsed(0))
+		}
 		if w.restorer != nil && c.memo != "" {
 			if err := w.restorer.Recall(c.memo); err != nil {
 				return err

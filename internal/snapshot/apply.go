@@ -121,7 +121,13 @@ func (r *Restorer) update(ctx context.Context, tx engine.Querier, g *target, fie
 		return 0, err
 	}
 	query := r.updating(g, fields, conflicts, "")
-	var n int64
+	n, bulk, err := r.inBulk(ctx, tx, g, fields, conflicts)
+	if err != nil {
+		return 0, err
+	}
+	if bulk {
+		return n, again()
+	}
 	if x.at != "" {
 		n, err = r.attempt(ctx, tx, "put back values of "+x.Home.String(), r.updating(g, fields, conflicts, x.at))
 		if err == nil { // rows that a foreign key has written meanwhile stand elsewhere
@@ -162,7 +168,7 @@ func (r *Restorer) updating(g *target, fields []int, conflicts bool, at string) 
 	if !conflicts {
 		conditions = append(conditions, r.free(x))
 	} else if x.work { // a row that the application put there is not the one that was captured
-		conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s w WHERE w.n = d.n AND w.reason = '%s')", s.own(x.conflicts()), insertedSince))
+		conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s w WHERE w.n = d.n AND w.reason IN ('%s', '%s'))", s.own(x.conflicts()), insertedSince, carriedSince))
 	}
 	return s.update(s.f.from(s.db, g.t), "t", s.unstamped(g.t, sets), r.source(x), all(conditions...))
 }

@@ -68,7 +68,9 @@ func (c *Capturer) Snapshot() string { return c.id }
 func (c *Capturer) Captures() []Info {
 	out := make([]Info, 0, len(c.captures))
 	for _, x := range c.captures {
-		out = append(out, x.Info)
+		if !x.Relay {
+			out = append(out, x.Info)
+		}
 	}
 	return out
 }

@@ -75,6 +75,9 @@ func (r *Restorer) conflictsOf(ctx context.Context, tx engine.Querier, x *restor
 		if key != nil {
 			c.Key = *key
 		}
+		if c.Reason == carriedSince {
+			c.Reason = changedSince
+		}
 		out = append(out, c)
 	}
 	return out, total, rows.Err()

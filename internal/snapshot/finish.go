@@ -90,6 +90,18 @@ func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*targ
 	if err := r.carried(ctx, tx, targets, c); err != nil {
 		return Report{}, err
 	}
+	for _, g := range targets {
+		if len(g.x.Key) > 0 {
+			if err := r.newer(ctx, tx, g); err != nil {
+				return Report{}, err
+			}
+		}
+	}
+	if p == Fail {
+		if err := r.refuse(ctx, tx); err != nil {
+			return Report{}, err
+		}
+	}
 	var overridden []Conflict
 	if p == Restore {
 		var err error
@@ -137,6 +149,18 @@ func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*targ
 			return Report{}, err
 		}
 	}
+	for _, y := range slices.Concat(r.relays, r.captures) {
+		if y.ties != "" {
+			if err := r.s.drop(ctx, tx, "forget ties", y.ties); err != nil {
+				return Report{}, err
+			}
+		}
+		if y.Relay {
+			if err := r.s.setStatus(ctx, tx, y.ID, statusRestored); err != nil {
+				return Report{}, err
+			}
+		}
+	}
 	out := Report{Conflicts: slices.Concat(overridden, r.won, conflicts), Verified: true, Notes: r.notes}
 	for _, n := range r.order {
 		out.Tables = append(out.Tables, *r.report[n])
@@ -156,7 +180,7 @@ func (r *Restorer) targets(ctx context.Context, tx engine.Querier) ([]*target, [
 			return nil, nil, err
 		}
 		if t == nil {
-			if x.Rows == 0 {
+			if x.Rows == 0 || r.dropped(x) {
 				continue
 			}
 			return nil, nil, &PlaceError{Table: x.Home, Rows: x.Rows}
@@ -169,6 +193,15 @@ func (r *Restorer) targets(ctx context.Context, tx engine.Querier) ([]*target, [
 		out, tables = append(out, g), append(tables, t)
 	}
 	return out, distinct(tables), nil
+}
+
+// dropped tells whether an up has taken the table of a capture away again: what a rollback has written over in it was there for as long as the
+// table was.
+func (r *Restorer) dropped(x *restoring) bool {
+	c := r.capturer
+	return c != nil && c.meta.Direction == "up" && slices.ContainsFunc(c.captures, func(y *capture) bool {
+		return (y.Kind == Table || y.Kind == Kept) && !y.Ops && !y.Emptied && y.Home == x.Home
+	})
 }
 
 // putBack writes all targets and proves them. What a rewrite has put back is only looked at when the proof, which comes last, shows
@@ -457,9 +490,9 @@ func (r *Restorer) override(ctx context.Context, tx engine.Querier, targets []*t
 				return nil, err
 			}
 		}
-		settled := fmt.Sprintf("reason IN ('%s', '%s', '%s')", changedSince, insertedSince, computedSince)
+		settled := fmt.Sprintf("reason IN ('%s', '%s', '%s', '%s')", changedSince, insertedSince, computedSince, carriedSince)
 		if x.entire() {
-			settled = fmt.Sprintf("reason IN ('%s', '%s', '%s', '%s')", changedSince, insertedSince, computedSince, deletedSince)
+			settled = fmt.Sprintf("reason IN ('%s', '%s', '%s', '%s', '%s')", changedSince, insertedSince, computedSince, carriedSince, deletedSince)
 		}
 		list, total, err := r.conflictsOf(ctx, tx, x, settled, Restore)
 		if err != nil {

@@ -282,6 +282,15 @@ func (x *Restoration) common(ctx context.Context, tx engine.Querier, l *lot) err
 	if mode := x.s.f.locks(x.strong(l)); mode != "" {
 		p.Locks = append(p.Locks, Lock{Table: l.name.String(), Mode: mode})
 	}
+	if b, ok := x.s.d.(bulker); ok && !x.online && l.w != nil && l.w.at != "" && !l.w.Moved {
+		anew, err := b.bulky(ctx, tx, l.live, p.Updated)
+		if err != nil {
+			return err
+		}
+		if anew {
+			p.Notes = append(p.Notes, "most rows differ: the table is emptied and filled again, which keeps readers out meanwhile; where somebody reads it as its turn comes, row by row")
+		}
+	}
 	if l == x.lots[0] {
 		for _, n := range x.taking() {
 			p.Locks = append(p.Locks, Lock{Table: n.String(), Mode: x.s.f.locks(false)})

@@ -129,7 +129,13 @@ func (c *Capturer) swappable(ctx context.Context, n int, t *engine.Table) (bool,
 }
 
 // Ahead tells which statements are to run while the captures go back. It comes before Check.
-func (r *Restorer) Ahead(list []effects.Statement) { r.statements, r.told = list, true }
+func (r *Restorer) Ahead(list []effects.Statement) {
+	r.statements, r.told = list, true
+	r.Runs(list)
+}
+
+// Runs tells all statements of the run, also those that were through before it was cut off.
+func (r *Restorer) Runs(list []effects.Statement) { r.run = list }
 
 // empty tells whether a table that was emptied is still as it was then, and will be left alone until its rows are back.
 func (r *Restorer) empty(ctx context.Context, tx engine.Querier, x *restoring, t *engine.Table) (bool, error) {

@@ -115,7 +115,7 @@ func (s *Store) captured(ctx context.Context, q engine.Querier, ask Ask) (*captu
 	if err != nil {
 		return nil, err
 	}
-	all = slices.DeleteFunc(all, func(r row) bool { return r.Kind == Definition })
+	all = slices.DeleteFunc(all, func(r row) bool { return r.Kind == Definition || r.Relay })
 	one, err := within(all, ask)
 	if err != nil {
 		return nil, err
@@ -245,7 +245,11 @@ func (s *Store) hold(ctx context.Context, q engine.Querier, ask Ask, all, one []
 			return nil, none(ask, n, mine, fmt.Sprintf("snapshot %s holds nothing of %s", one[0].Snapshot, n))
 		}
 	} else if chosen = newest(ask, mine); len(chosen) == 0 {
-		return nil, none(ask, n, mine, fmt.Sprintf("no capture at or before %s holds %s whole", ask.At.UTC().Format(time.RFC3339), n))
+		e := none(ask, n, mine, fmt.Sprintf("no capture at or before %s holds %s whole", ask.At.UTC().Format(time.RFC3339), n))
+		if parts := s.partsWritten(ctx, q, ask, live); parts != "" {
+			e.Message, e.Hint = e.Message+"; its partitions are journalled", "name them instead:"+parts
+		}
+		return nil, e
 	}
 	h := &held{home: n, live: live, snapshot: chosen[0].Snapshot, moment: chosen[0].CapturedAt}
 	for _, r := range chosen {
@@ -289,6 +293,25 @@ func newest(ask Ask, mine []row) []row {
 		return slices.DeleteFunc(slices.Clone(mine[:i+1]), func(r row) bool { return r.Snapshot != mine[i].Snapshot || !r.usable() })
 	}
 	return nil
+}
+
+// partsWritten names the partitions of a table of which the journal knows that moment, for a command line; "" unless it knows it of all.
+func (s *Store) partsWritten(ctx context.Context, q engine.Querier, ask Ask, live *engine.Table) string {
+	if live == nil || live.Kind != "partitioned" || s.Journal == nil || ask.Captures || ask.At.IsZero() {
+		return ""
+	}
+	out := ""
+	for _, n := range live.Children {
+		part, err := s.db.Inspect(ctx, q, n)
+		if err != nil {
+			return ""
+		}
+		if c, err := s.Journal.Since(ctx, q, part, ask.At); err != nil || c == nil {
+			return "" // it is a hint only
+		}
+		out += " --table " + n.String()
+	}
+	return out
 }
 
 // none says what is held of a table when that is not what was asked for.

@@ -221,6 +221,9 @@ func (r *Restorer) backInPlace(ctx context.Context, tx engine.Querier, back []co
 			continue
 		}
 		if c.fresh {
+			if err := r.newer(ctx, tx, g); err != nil {
+				return err
+			}
 			if err := r.orphans(ctx, tx, []*target{g}); err != nil {
 				return err
 			}

@@ -61,6 +61,7 @@ type detail struct {
 	Refill    bool          `json:"refill,omitempty"` // of an up: what it wrote came from the captures of an earlier rollback
 	Of        string        `json:"of,omitempty"`     // the capture of the same rows without the columns of this one; see sift.go
 	Spare     []field       `json:"spare,omitempty"`  // what else of whole rows lies in the data table: neither sealed nor put back, unless a row is gone; see sift.go
+	Relay     bool          `json:"relay,omitempty"`  // rows of a table that the migration made, from which the opposite direction writes captured ones: they are only looked at
 	New       bool          `json:"new,omitempty"`    // rows that were put into a table made in the place of another one, by key
 }
 

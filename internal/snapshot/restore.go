@@ -45,6 +45,8 @@ type Restorer struct {
 	won       []Conflict
 	// The statements that run while the captures go back; whether they are known.
 	statements []effects.Statement
+	run        []effects.Statement // the same, with those that a run which was cut off came through
+	relays     []*restoring        // captures that are only looked at
 	told       bool
 	recalled   bool // by Recall: the captures are on their way back in a run that was cut off
 	single     bool // one capture alone is being put in its place
@@ -94,6 +96,7 @@ type restoring struct {
 	settled bool              // it was put back early, because a constraint needed it
 	moving  *capture          // its seal as it follows the statements of this run; nil: as the capture has it
 	lost    bool              // it could not be followed
+	ties    string            // table: what ties others to those of its rows that were changed or deleted since; see relay.go
 	at      string            // condition on where the row t of an entry d of op u stands, until rows of the table are written; "" where that is not known
 	onward  bool              // it goes into a table as it is now: columns may have other types than when they were captured
 }
@@ -121,6 +124,10 @@ func (s *Store) Restorer(ctx context.Context, tx engine.Querier, migration int64
 	}
 	r := &Restorer{s: s, snapshot: rows[0].Snapshot, report: map[engine.Name]*TableReport{}}
 	for _, x := range rows {
+		if x.Relay {
+			r.relays = append(r.relays, &restoring{capture: x.capture})
+			continue
+		}
 		r.captures = append(r.captures, &restoring{capture: x.capture})
 	}
 	return r, nil
@@ -262,7 +269,7 @@ func (r *Restorer) Check(ctx context.Context, tx engine.Querier) error {
 				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
 			}
 		}
-		return nil
+		return r.tie(ctx, tx)
 	})
 }
 

@@ -190,6 +190,7 @@ type memoCapture struct {
 	Moving  *detail           `json:"moving,omitempty"`
 	Lost    bool              `json:"lost,omitempty"`
 	Types   map[string]string `json:"types,omitempty"`
+	Ties    string            `json:"ties,omitempty"`
 }
 
 type memoBag struct {
@@ -202,8 +203,8 @@ type memoBag struct {
 // Memo gives what Recall needs. It belongs into the transaction in which Check, Place or Settle was called.
 func (r *Restorer) Memo() (string, error) {
 	m := memo{Report: map[string]TableReport{}}
-	for _, x := range r.captures {
-		c := memoCapture{ID: x.ID, Work: x.work, Table: x.table, Columns: x.columns, Cleared: x.cleared, Landed: x.landed, Final: x.final, Wrote: x.wrote, Placed: x.placed, Back: x.back, Alone: x.alone, Lost: x.lost, Types: x.types}
+	for _, x := range slices.Concat(r.captures, r.relays) {
+		c := memoCapture{Ties: x.ties, ID: x.ID, Work: x.work, Table: x.table, Columns: x.columns, Cleared: x.cleared, Landed: x.landed, Final: x.final, Wrote: x.wrote, Placed: x.placed, Back: x.back, Alone: x.alone, Lost: x.lost, Types: x.types}
 		if x.moving != nil {
 			c.Moving = &x.moving.detail
 		}
@@ -225,7 +226,7 @@ func (r *Restorer) Recall(text string) error {
 	if err := json.Unmarshal([]byte(text), &m); err != nil {
 		return fmt.Errorf("what the cut-off run knew of its captures cannot be read: %w", err)
 	}
-	for _, x := range r.captures {
+	for _, x := range slices.Concat(r.captures, r.relays) {
 		i := slices.IndexFunc(m.Captures, func(c memoCapture) bool { return c.ID == x.ID })
 		if i < 0 {
 			return fmt.Errorf("the cut-off run knew nothing of the capture %s", x.ID)
@@ -233,7 +234,7 @@ func (r *Restorer) Recall(text string) error {
 		c := m.Captures[i]
 		x.work, x.table, x.columns, x.cleared, x.landed, x.final = c.Work, c.Table, c.Columns, c.Cleared, c.Landed, c.Final
 		x.wrote, x.placed, x.back, x.alone, x.lost = c.Wrote, c.Placed, c.Back, c.Alone, c.Lost
-		x.types = c.Types
+		x.types, x.ties = c.Types, c.Ties
 		if c.Moving != nil {
 			x.moving = &capture{Info: x.Info, detail: *c.Moving, live: x.Shape}
 		}

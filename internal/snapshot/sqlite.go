@@ -246,6 +246,15 @@ func (d sqliteDialect) last(ctx context.Context, q engine.Querier, tables []*eng
 				}
 			}
 		}
+		// What stands behind them in the schema does so again.
+		for _, n := range names {
+			end := "dbrollback_journal_end_" + n[max(0, len(n)-32):]
+			for _, query := range []string{"DROP VIEW IF EXISTS main." + d.s.q(end), "CREATE VIEW main." + d.s.q(end) + " AS SELECT 1 AS n"} {
+				if _, err := exec(ctx, q, "put the journal's triggers in order", query); err != nil {
+					return err
+				}
+			}
+		}
 	}
 	return nil
 }

@@ -9,6 +9,9 @@ import (
 // Diff lists the objects that differ, sorted by kind and name. A column that only moved, and a pair of objects
 // that differ only in a name that the engine made up, are cosmetic; such a pair is one difference.
 func Diff(before, after Fingerprint) []Difference {
+	if before.same(after) {
+		return nil
+	}
 	var out []Difference
 	var lost, found []Object
 	for _, key := range slices.Sorted(maps.Keys(before)) {
@@ -62,4 +65,17 @@ func positioned(o Object) string {
 // SameButName tells whether two objects are one, but for a name of which the engine made up at least one.
 func SameButName(a, b Object) bool {
 	return (a.Generated || b.Generated) && a.Kind == b.Kind && a.Table == b.Table && a.Definition == b.Definition
+}
+
+// same tells whether there is no difference at all.
+func (f Fingerprint) same(other Fingerprint) bool {
+	if len(f) != len(other) {
+		return false
+	}
+	for key, o := range f {
+		if x, ok := other[key]; !ok || x.Definition != o.Definition || x.Position != o.Position {
+			return false
+		}
+	}
+	return true
 }

@@ -16,11 +16,20 @@ import (
 //
 // Views, routines, triggers and events keep the sql_mode and collation that they were made under, so
 // their statements come with them.
-type mysql struct{ db *engine.DB }
+type mysql struct {
+	db    *engine.DB
+	texts *Texts // may be nil
+}
+
+func (m mysql) reading(t *Texts) engineVerifier {
+	m.texts = t
+	return m
+}
 
 // mysqlTaker is one look.
 type mysqlTaker struct {
 	db     *engine.DB
+	texts  *Texts
 	q      engine.Querier
 	f      Fingerprint
 	schema string
@@ -41,12 +50,12 @@ func (m mysql) take(ctx context.Context, q engine.Querier, s Scope) (_ Fingerpri
 		defer c.Close()
 		q = c
 	}
-	t := &mysqlTaker{db: m.db, q: q, f: Fingerprint{}, kinds: map[string]string{}}
+	t := &mysqlTaker{db: m.db, texts: m.texts, q: q, f: Fingerprint{}, kinds: map[string]string{}}
 	if s.Bare != nil {
 		if whole, err := t.bare(ctx, s); !whole || err != nil {
 			return t.f, err
 		}
-		t.f = Fingerprint{}
+		t.f, t.tables = Fingerprint{}, nil
 	}
 	var mode string
 	var quoted, lower int

@@ -23,7 +23,7 @@ func (t *mysqlTaker) readViews(ctx context.Context) error {
 		if r[1] == "" && !t.db.Mine(engine.Name{Name: r[0]}) {
 			return &engine.Error{Class: engine.Privilege, Message: "the definition of view " + r[0] + " is hidden from this account", Hint: "GRANT SHOW VIEW ON this database to it"}
 		}
-		needs[r[0]] = t.needs(r[1])
+		needs[r[0]] = t.there(t.mentions(r[1]))
 	}
 	t.reach(needs)
 	for _, r := range rows {
@@ -36,7 +36,7 @@ func (t *mysqlTaker) readViews(ctx context.Context) error {
 			return err
 		}
 		o := Object{
-			Kind: "view", Name: r[0], Table: name, Rank: 100, Definition: strings.TrimPrefix(t.unqualified(text), "CREATE "),
+			Kind: "view", Name: r[0], Table: name, Rank: 100, Definition: strings.TrimPrefix(t.plain(text), "CREATE "),
 			Create: moded("", r[2], text), Drop: []string{"DROP VIEW " + t.db.Quote(name)},
 		}
 		for _, n := range needs[r[0]] {
@@ -69,21 +69,39 @@ func (t *mysqlTaker) reach(needs map[string][]string) {
 	slices.Sort(t.views)
 }
 
-// needs are the tables and views that a view's text, in which all are spelt with their database, reads. One that is
-// gone is no longer needed.
-func (t *mysqlTaker) needs(text string) []string {
-	var out []string
-	tokens := mysqlTokens(text)
-	for i := 0; i+2 < len(tokens); i++ {
-		if tokens[i+1].text != "." || mysqlName(tokens[i].text) != t.schema || i > 0 && tokens[i-1].text == "." {
-			continue
+// mentions are the names that a view's text, in which all are spelt with their database, reads.
+func (t *mysqlTaker) mentions(text string) []string {
+	out, _ := apart(t.texts, "mentions\x00"+t.schema+"\x00"+text, func() ([]string, error) {
+		var out []string
+		tokens := mysqlTokens(text)
+		for i := 0; i+2 < len(tokens); i++ {
+			if tokens[i+1].text != "." || mysqlName(tokens[i].text) != t.schema || i > 0 && tokens[i-1].text == "." {
+				continue
+			}
+			if name := mysqlName(tokens[i+2].text); !slices.Contains(out, name) {
+				out = append(out, name)
+			}
 		}
-		name := mysqlName(tokens[i+2].text)
-		if t.kinds[name] != "" && !slices.Contains(out, name) {
-			out = append(out, name)
+		slices.Sort(out)
+		return out, nil
+	})
+	return out
+}
+
+// there leaves out what is gone, and no longer needed.
+func (t *mysqlTaker) there(names []string) []string {
+	var out []string
+	for _, n := range names {
+		if t.kinds[n] != "" {
+			out = append(out, n)
 		}
 	}
-	slices.Sort(out)
+	return out
+}
+
+// plain is unqualified, remembered.
+func (t *mysqlTaker) plain(text string) string {
+	out, _ := apart(t.texts, "plain\x00"+t.schema+"\x00"+text, func() (string, error) { return t.unqualified(text), nil })
 	return out
 }
 

@@ -13,6 +13,7 @@ type mysqlTable struct {
 	engine    string
 	comment   string // a string literal
 	options   string // without engine, comment and the next number of AUTO_INCREMENT
+	next      string // that number; "" for 1
 	versioned bool   // MariaDB: WITH SYSTEM VERSIONING
 	partition string // PARTITION BY …, or empty
 }
@@ -287,6 +288,7 @@ func (t *mysqlTable) tail(text string, tokens []mysqlToken) {
 			t.engine = tokens[i+2].text
 			i += 2
 		case x.text == "AUTO_INCREMENT" && value:
+			t.next = tokens[i+2].text
 			i += 2
 		case x.text == "COMMENT" && value:
 			t.comment = tokens[i+2].text

@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,16 +13,32 @@ import (
 
 func (t *mysqlTaker) readTables(ctx context.Context) error {
 	for _, n := range t.tables {
-		m, err := t.table(ctx, n)
+		_, text, err := t.show(ctx, "TABLE "+t.db.Quote(n), 1)
 		if err != nil {
 			return err
 		}
-		t.addTable(n, m)
-		for _, e := range m.elements {
-			t.addElement(n, m, e)
+		objects, err := apart(t.texts, "table\x00"+t.schema+"\x00"+n.String()+"\x00"+text, func() (Fingerprint, error) { return t.objects(n, text) })
+		if err != nil {
+			return err
 		}
+		maps.Copy(t.f, objects)
 	}
 	return nil
+}
+
+// objects are those that a table's text holds.
+func (t *mysqlTaker) objects(n engine.Name, text string) (Fingerprint, error) {
+	m, err := t.split(n, text)
+	if err != nil {
+		return nil, err
+	}
+	part := *t
+	part.f = Fingerprint{}
+	part.addTable(n, m)
+	for _, e := range m.elements {
+		part.addElement(n, m, e)
+	}
+	return part.f, nil
 }
 
 func (t *mysqlTaker) table(ctx context.Context, n engine.Name) (mysqlTable, error) {
@@ -29,6 +46,10 @@ func (t *mysqlTaker) table(ctx context.Context, n engine.Name) (mysqlTable, erro
 	if err != nil {
 		return mysqlTable{}, err
 	}
+	return t.split(n, text)
+}
+
+func (t *mysqlTaker) split(n engine.Name, text string) (mysqlTable, error) {
 	m, err := splitMySQL(t.unqualified(text)) // MariaDB spells the sequence of a default with its database
 	if err != nil {
 		return m, fmt.Errorf("table %s: %w", n, err)
@@ -40,7 +61,7 @@ func (t *mysqlTaker) table(ctx context.Context, n engine.Name) (mysqlTable, erro
 func (t *mysqlTaker) addTable(n engine.Name, m mysqlTable) {
 	alter, name := "ALTER TABLE "+t.db.Quote(n)+" ", n.String()
 	t.put(Object{
-		Kind: "table", Name: name, Table: n, Definition: "ENGINE=" + m.engine, Rank: 50,
+		Kind: "table", Name: name, Table: n, Definition: "ENGINE=" + m.engine, Rank: 50, Next: m.next,
 		Create: strictly(t.create(n, m)), Alter: []string{alter + "ENGINE=" + m.engine}, Drop: []string{"DROP TABLE " + t.db.Quote(n)},
 	})
 	if m.options != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/hex"
+	"errors"
 	"slices"
 	"strings"
 
@@ -13,7 +14,15 @@ import (
 // sqlite reads sqlite_schema. SQLite keeps definitions as text, so that they are compared token by token:
 // the body of a CREATE TABLE comes apart into its columns and constraints, in whatever order they
 // were made (ALTER TABLE ADD COLUMN appends to the text).
-type sqlite struct{ db *engine.DB }
+type sqlite struct {
+	db    *engine.DB
+	texts *Texts // may be nil
+}
+
+func (v sqlite) reading(t *Texts) engineVerifier {
+	v.texts = t
+	return v
+}
 
 // takeSince asks for the number that SQLite raises with every change of the schema.
 func (v sqlite) takeSince(ctx context.Context, q engine.Querier, s Scope, was held) (held, error) {
@@ -30,34 +39,28 @@ func (v sqlite) takeSince(ctx context.Context, q engine.Querier, s Scope, was he
 }
 
 func (v sqlite) take(ctx context.Context, q engine.Querier, s Scope) (Fingerprint, error) {
-	rows, err := q.QueryContext(ctx, `SELECT type, name, tbl_name, sql FROM main.sqlite_schema
-		WHERE tbl_name NOT IN (SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow') -- these come with their virtual table
-		ORDER BY rowid`)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var all []sqliteObject
-	for n := 0; rows.Next(); n++ {
-		o := sqliteObject{order: n}
-		if err := rows.Scan(&o.kind, &o.name, &o.table, &o.sql); err != nil {
-			return nil, err
-		}
-		all = append(all, o)
-	}
-	if err := rows.Err(); err != nil {
+	look := sqliteLook{db: v.db, texts: v.texts, views: map[string]sqliteObject{}}
+	if err := look.read(ctx, q); err != nil {
 		return nil, err
 	}
 	f := Fingerprint{}
-	for _, o := range all {
+	for _, o := range look.all {
 		if v.db.Mine(engine.Name{Name: o.name}) || v.db.Mine(engine.Name{Name: o.table}) || !o.sql.Valid {
 			continue // an index without text belongs to a constraint
 		}
-		if s.all() || o.within(s, all) {
-			o.add(v.db, f, all)
+		if s.all() || look.within(o, s) {
+			look.add(f, o)
 		}
 	}
 	return f, nil
+}
+
+// sqliteLook is one look at a schema.
+type sqliteLook struct {
+	db    *engine.DB
+	texts *Texts
+	all   []sqliteObject
+	views map[string]sqliteObject // by their names in lower case
 }
 
 // sqliteObject is a row of sqlite_schema.
@@ -67,77 +70,108 @@ type sqliteObject struct {
 	order             int
 }
 
+// read leaves out what comes with a virtual table. To ask which those are costs a look into every table, so it is asked only where there
+// is a virtual one.
+func (l *sqliteLook) read(ctx context.Context, q engine.Querier) error {
+	rows, err := q.QueryContext(ctx, "SELECT type, name, tbl_name, sql FROM main.sqlite_schema ORDER BY rowid")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	virtual := false
+	for n := 0; rows.Next(); n++ {
+		o := sqliteObject{order: n}
+		if err := rows.Scan(&o.kind, &o.name, &o.table, &o.sql); err != nil {
+			return err
+		}
+		virtual = virtual || o.kind == "table" && len(o.sql.String) > len(sqliteVirtual) && strings.EqualFold(o.sql.String[:len(sqliteVirtual)], sqliteVirtual)
+		l.all = append(l.all, o)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	if virtual {
+		shadows, err := engine.Texts(ctx, q, "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow'")
+		if err != nil {
+			return err
+		}
+		l.all = slices.DeleteFunc(l.all, func(o sqliteObject) bool { return slices.Contains(shadows, o.table) })
+	}
+	for _, o := range l.all {
+		if o.kind == "view" {
+			l.views[strings.ToLower(o.name)] = o
+		}
+	}
+	return nil
+}
+
+// sqliteVirtual begins the text of a virtual table, as SQLite itself writes it.
+const sqliteVirtual = "CREATE VIRTUAL TABLE "
+
 // within tells whether o belongs to a scope that is not everything.
-func (o sqliteObject) within(s Scope, all []sqliteObject) bool {
+func (l *sqliteLook) within(o sqliteObject, s Scope) bool {
 	named := func(table string) bool {
 		return slices.ContainsFunc(s.Tables, func(n engine.Name) bool { return strings.EqualFold(n.Name, table) })
 	}
 	if o.kind != "view" {
-		on := slices.ContainsFunc(all, func(v sqliteObject) bool {
-			return v.kind == "view" && strings.EqualFold(v.name, o.table) && o.kind == "trigger" && v.within(s, all)
-		})
-		return named(o.table) || on
+		view, on := l.views[strings.ToLower(o.table)]
+		return named(o.table) || on && o.kind == "trigger" && l.within(view, s)
 	}
-	return s.Others || o.reads(all, func(n string) bool { return named(n) }, nil)
+	return s.Others || l.reads(o, named, map[string]bool{})
 }
 
 // reads tells whether a view mentions a table that match accepts, by itself or through other views. A
 // word of its text that happens to be a table's name counts: at worst a view too many is looked at.
-func (o sqliteObject) reads(all []sqliteObject, match func(string) bool, seen []string) bool {
-	for _, word := range engine.SQLiteTokens(o.sql.String) {
-		word = strings.Trim(word, `"`)
-		if strings.EqualFold(word, o.name) || slices.Contains(seen, word) {
+func (l *sqliteLook) reads(o sqliteObject, match func(string) bool, seen map[string]bool) bool {
+	seen[strings.ToLower(o.name)] = true
+	for _, word := range l.words(o) {
+		if seen[word] {
 			continue
 		}
 		if match(word) {
 			return true
 		}
-		for _, v := range all {
-			if v.kind == "view" && strings.EqualFold(v.name, word) && v.reads(all, match, append(seen, word, strings.ToUpper(o.name))) {
-				return true
-			}
+		if view, ok := l.views[word]; ok && l.reads(view, match, seen) {
+			return true
 		}
 	}
 	return false
 }
 
+// words are those of o's text that may be names, in lower case.
+func (l *sqliteLook) words(o sqliteObject) []string {
+	out, _ := apart(l.texts, "words\x00"+o.sql.String, func() ([]string, error) {
+		var out []string
+		for _, word := range engine.SQLiteTokens(o.sql.String) {
+			out = append(out, strings.ToLower(strings.Trim(word, `"`)))
+		}
+		slices.Sort(out)
+		return slices.Compact(out), nil
+	})
+	return out
+}
+
 // add puts o, and what its text holds, into f.
-func (o sqliteObject) add(db *engine.DB, f Fingerprint, all []sqliteObject) {
-	table := engine.Name{Name: o.table}
-	put := func(x Object) {
-		// SQLite compares names without case.
-		x.Table, x.Name, x.Rank = table, strings.ToLower(x.Name), x.Rank*1_000_000+o.order
+func (l *sqliteLook) add(f Fingerprint, o sqliteObject) {
+	objects, _ := apart(l.texts, strings.Join([]string{o.kind, o.name, o.table, o.sql.String}, "\x00"), func() ([]Object, error) { return o.objects(l.db), nil })
+	for _, x := range objects {
+		x.Rank = x.Rank*1_000_000 + o.order
+		if o.kind == "view" {
+			x.Needs = l.needs(o)
+		}
 		f[x.Key()] = x
 	}
-	switch o.kind {
-	case "table":
-		t, ok := splitTable(o.sql.String)
-		if !ok { // a virtual table, or one made by a query's text that we cannot take apart
-			put(Object{Kind: "table", Name: o.name, Definition: o.definition(), Create: []string{o.sql.String}, Drop: []string{"DROP TABLE " + db.Ident(o.name)}, Rank: 50})
-			return
-		}
-		put(Object{Kind: "table", Name: o.name, Definition: strings.TrimSpace("TABLE " + t.options), Create: []string{o.sql.String}, Drop: []string{"DROP TABLE " + db.Ident(o.name)}, Rank: 50})
-		position := 0
-		for _, c := range t.columns {
-			if engine.Aside(c.name) { // kept for a rollback
-				continue
-			}
-			position++
-			put(Object{
-				Kind: "column", Name: o.name + "." + c.name, Definition: c.definition, Position: position, Rank: 60,
-				Create: []string{"ALTER TABLE " + db.Ident(o.name) + " ADD COLUMN " + c.text},
-				Drop:   []string{"ALTER TABLE " + db.Ident(o.name) + " DROP COLUMN " + db.Ident(c.name)},
-			})
-		}
-		// SQLite cannot add a constraint to a table, or take one from it: they come with CREATE TABLE.
-		for _, c := range t.constraints {
-			name := c.name
-			if name == "" { // what it says is all that it can be told by
-				name = c.definition
-			}
-			put(Object{Kind: c.kind, Name: o.name + "." + name, Definition: c.definition, Text: c.text, Rank: 80, Generated: c.name == ""})
-		}
-	default:
+}
+
+// objects are what o's text holds.
+func (o sqliteObject) objects(db *engine.DB) []Object {
+	var out []Object
+	put := func(x Object) {
+		// SQLite compares names without case.
+		x.Table, x.Name = engine.Name{Name: o.table}, strings.ToLower(x.Name)
+		out = append(out, x)
+	}
+	if o.kind != "table" {
 		x := Object{
 			Kind: o.kind, Name: o.name, Definition: o.definition(), Create: []string{o.sql.String},
 			Drop: []string{"DROP " + strings.ToUpper(o.kind) + " " + db.Ident(o.name)},
@@ -146,11 +180,36 @@ func (o sqliteObject) add(db *engine.DB, f Fingerprint, all []sqliteObject) {
 		if o.kind == "trigger" {
 			x.Name = o.table + "." + o.name
 		}
-		if o.kind == "view" {
-			x.Needs = o.needs(all)
-		}
 		put(x)
+		return out
 	}
+	t, ok := splitTable(o.sql.String)
+	if !ok { // a virtual table, or one made by a query's text that we cannot take apart
+		put(Object{Kind: "table", Name: o.name, Definition: o.definition(), Create: []string{o.sql.String}, Drop: []string{"DROP TABLE " + db.Ident(o.name)}, Rank: 50})
+		return out
+	}
+	put(Object{Kind: "table", Name: o.name, Definition: strings.TrimSpace("TABLE " + t.options), Create: []string{o.sql.String}, Drop: []string{"DROP TABLE " + db.Ident(o.name)}, Rank: 50})
+	position := 0
+	for _, c := range t.columns {
+		if engine.Aside(c.name) { // kept for a rollback
+			continue
+		}
+		position++
+		put(Object{
+			Kind: "column", Name: o.name + "." + c.name, Definition: c.definition, Position: position, Rank: 60,
+			Create: []string{"ALTER TABLE " + db.Ident(o.name) + " ADD COLUMN " + c.text},
+			Drop:   []string{"ALTER TABLE " + db.Ident(o.name) + " DROP COLUMN " + db.Ident(c.name)},
+		})
+	}
+	// SQLite cannot add a constraint to a table, or take one from it: they come with CREATE TABLE.
+	for _, c := range t.constraints {
+		name := c.name
+		if name == "" { // what it says is all that it can be told by
+			name = c.definition
+		}
+		put(Object{Kind: c.kind, Name: o.name + "." + name, Definition: c.definition, Text: c.text, Rank: 80, Generated: c.name == ""})
+	}
+	return out
 }
 
 // definition is the canonical text without the object's own name: CREATE … name rest.
@@ -173,13 +232,14 @@ func (o sqliteObject) definition() string {
 	return strings.Join(out, " ")
 }
 
-func (o sqliteObject) needs(all []sqliteObject) []string {
-	words := engine.SQLiteTokens(o.sql.String)
+func (l *sqliteLook) needs(o sqliteObject) []string {
+	words := l.words(o)
 	var out []string
-	for _, t := range all {
-		if (t.kind == "table" || t.kind == "view") && t.name != o.name &&
-			slices.ContainsFunc(words, func(w string) bool { return strings.EqualFold(strings.Trim(w, `"`), t.name) }) {
-			out = append(out, t.kind+" "+strings.ToLower(t.name))
+	for _, t := range l.all {
+		if name := strings.ToLower(t.name); (t.kind == "table" || t.kind == "view") && t.name != o.name {
+			if _, ok := slices.BinarySearch(words, name); ok {
+				out = append(out, t.kind+" "+name)
+			}
 		}
 	}
 	return out

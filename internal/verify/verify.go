@@ -29,6 +29,7 @@ type Object struct {
 	Generated  bool        `json:"generated,omitempty"` // the name was made up by the engine; a difference in it alone is cosmetic
 	Inline     bool        `json:"inline,omitempty"`    // the statement that makes its table makes it, too
 	Invalid    bool        `json:"invalid,omitempty"`   // an index that its making left half-done, and that no query uses
+	Next       string      `json:"-"`                   // of a table of MySQL's family: the next number of AUTO_INCREMENT, "" for 1; no part of what it is
 }
 
 // Key identifies an object in a fingerprint.
@@ -89,9 +90,9 @@ func verifier(db *engine.DB) (engineVerifier, error) {
 	case engine.Postgres:
 		return postgres{db}, nil
 	case engine.SQLite:
-		return sqlite{db}, nil
+		return sqlite{db: db}, nil
 	case engine.MySQL, engine.MariaDB:
-		return mysql{db}, nil
+		return mysql{db: db}, nil
 	}
 	return nil, fmt.Errorf("verify: %s is not supported by this build", db.Kind)
 }

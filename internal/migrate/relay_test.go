@@ -1,0 +1,132 @@
+package migrate_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
+	"github.com/dbrollback/dbrollback/internal/testdb"
+)
+
+// relays are migrations that move rows or values into a table that they make, and whose Down carries them back; what the application writes
+// there, and what the old table then holds under each policy.
+var relays = []struct {
+	name, init, up, down, writes, rows string
+	before, keep, restore              []string
+}{
+	{name: "a table made anew in the place of another",
+		init: "CREATE TABLE old (id integer PRIMARY KEY, v varchar(9));\nINSERT INTO old VALUES (1, 'A'), (2, 'B'), (3, 'C'), (4, 'D');",
+		up:   "CREATE TABLE fresh (id integer PRIMARY KEY, v varchar(9));\nINSERT INTO fresh (id, v) SELECT id, lower(v) FROM old;\nDROP TABLE old;",
+		down: "CREATE TABLE old (id integer PRIMARY KEY, v varchar(9));\nINSERT INTO old SELECT id, v FROM fresh;\nDROP TABLE fresh;",
+		rows: "SELECT id, v FROM old ORDER BY id", before: []string{"1|A", "2|B", "3|C", "4|D"},
+		writes: "UPDATE fresh SET v = 'mine' WHERE id = 1;\nDELETE FROM fresh WHERE id = 2;\nINSERT INTO fresh VALUES (5, 'own');",
+		keep:   []string{"1|mine", "3|C", "4|D", "5|own"}, restore: []string{"1|A", "2|B", "3|C", "4|D", "5|own"}},
+	{name: "a column that becomes a table",
+		init:   "CREATE TABLE old (id integer PRIMARY KEY, v varchar(9));\nINSERT INTO old VALUES (1, 'A'), (2, 'B'), (3, 'C'), (4, NULL);",
+		up:     "CREATE TABLE fresh (n integer PRIMARY KEY, of_id integer NOT NULL, v varchar(9));\nINSERT INTO fresh (n, of_id, v) SELECT id + 100, id, lower(v) FROM old;\nALTER TABLE old DROP COLUMN v;",
+		down:   "ALTER TABLE old ADD COLUMN v varchar(9);\nUPDATE old SET v = (SELECT max(v) FROM fresh WHERE of_id = old.id);\nDROP TABLE fresh;",
+		rows:   "SELECT id, coalesce(v, '-') FROM old ORDER BY id",
+		before: []string{"1|A", "2|B", "3|C", "4|-"},
+		writes: "UPDATE fresh SET v = 'mine' WHERE of_id = 1;\nUPDATE fresh SET v = 'new' WHERE of_id = 4;\nINSERT INTO old VALUES (5);\nINSERT INTO fresh VALUES (7, 5, 'own');",
+		keep:   []string{"1|mine", "2|B", "3|C", "4|new", "5|own"}, restore: []string{"1|A", "2|B", "3|C", "4|-", "5|own"}},
+}
+
+// TestWrittenInTheTableBetween: what the application has written into a table that Up made, and from which Down carries values back, is newer than what
+// was captured. It stays, and is a conflict; the other rows are as they were, also where Up and Down lose something of them.
+func TestWrittenInTheTableBetween(t *testing.T) {
+	t.Parallel()
+	for _, x := range relays {
+		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				f := newFixture(t, dsn, x.init+"\n", map[string]string{"00001_move.sql": migration(x.up, x.down)})
+				rolled := func(p snapshot.Policy, conflicts int, want []string) {
+					t.Helper()
+					res := f.rollback(migrate.RollbackRequest{Steps: 1, OnConflict: p})
+					if got := testdb.Query(t, dsn, x.rows); !slices.Equal(got, want) || len(res.Conflicts) != conflicts || !res.Verified {
+						t.Errorf("%s: rows %q, want %q; verified %t, conflicts %+v", p, got, want, res.Verified, res.Conflicts)
+					}
+				}
+				f.up()
+				rolled(snapshot.Fail, 0, x.before)
+				f.up()
+				f.exec("INSERT INTO fresh SELECT " + map[bool]string{true: "90, 'z'", false: "90, 90, 'z'"}[strings.Contains(x.name, "anew")] + ";\nDELETE FROM fresh WHERE v = 'z';")
+				rolled(snapshot.Fail, 0, x.before)
+				f.up()
+				f.exec(x.writes)
+				_, err := f.open().Rollback(t.Context(), migrate.RollbackRequest{To: -1, Steps: 1, OnConflict: snapshot.Fail})
+				var conflict *snapshot.ConflictError
+				if !errors.As(err, &conflict) || conflict.Total != 2 {
+					t.Fatalf("under fail: %v, want 2 conflicts", err)
+				}
+				if _, err := f.open().Recover(t.Context(), migrate.RecoverRequest{Abort: true}); err != nil && !errors.Is(err, migrate.ErrNothing) {
+					t.Fatal(err)
+				}
+				rolled(snapshot.Keep, 2, x.keep)
+			}, testdb.Everywhere()...)
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				f := newFixture(t, dsn, x.init+"\n", map[string]string{"00001_move.sql": migration(x.up, x.down)})
+				f.up()
+				f.exec(x.writes)
+				res := f.rollback(migrate.RollbackRequest{Steps: 1, OnConflict: snapshot.Restore})
+				if got := testdb.Query(t, dsn, x.rows); !slices.Equal(got, x.restore) || len(res.Conflicts) != 2 {
+					t.Errorf("restore: rows %q, want %q; conflicts %+v", got, x.restore, res.Conflicts)
+				}
+				f.up()
+				if got := f.rollback(migrate.RollbackRequest{Steps: 1}); len(got.Conflicts) > 0 || !slices.Equal(testdb.Query(t, dsn, x.rows), x.restore) {
+					t.Errorf("once more: rows %q, want %q; conflicts %+v", testdb.Query(t, dsn, x.rows), x.restore, got.Conflicts)
+				}
+			}, testdb.Everywhere()...)
+		})
+	}
+}
+
+// TestCutOffWhileRowsAreCarriedBack: the same where the rollback dies once it knows what was written there, and is ended by recover.
+func TestCutOffWhileRowsAreCarriedBack(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		x := relays[0]
+		c := newCutter(t, dsn, migration(x.up, x.down))
+		for _, s := range strings.Split(x.init, "\n") {
+			testdb.Exec(t, dsn, s)
+		}
+		want := x.before
+		for n := 0; ; n++ {
+			c.must("up")
+			mine, own, last := fmt.Sprintf("m%d", n), fmt.Sprintf("%d|own", 10+n), fmt.Sprintf("%d|own", 9+n)
+			testdb.Exec(t, dsn, "UPDATE fresh SET v = '"+mine+"' WHERE id = 1")
+			testdb.Exec(t, dsn, fmt.Sprintf("DELETE FROM fresh WHERE id = %d", 9+n))
+			testdb.Exec(t, dsn, fmt.Sprintf("INSERT INTO fresh VALUES (%d, 'own')", 10+n))
+			want = append(slices.DeleteFunc(slices.Clone(want), func(row string) bool { return row == last || strings.HasPrefix(row, "1|") }), own)
+			want = append([]string{"1|" + mine}, want...)
+			how, i := []cut{afterAnswer, beforeIt, afterSending}[n%3], 0
+			at, err := c.cutWhere("rollback", how, func(query string) bool {
+				if strings.Contains(query, "dbrollback_ties_") || i > 0 && strings.HasPrefix(query, "COMMIT") {
+					i++
+				}
+				return i == n+1
+			})
+			if at != "" {
+				if _, err = c.mend("recover"); err == nil && len(testdb.Query(t, dsn, "SHOW TABLES LIKE 'fresh'")) > 0 { // it had not begun
+					err = c.run(dsn, "rollback")
+				}
+			}
+			if err != nil {
+				t.Fatalf("cut %d at %q: %v", n, at, err)
+			}
+			if got := testdb.Query(t, dsn, x.rows); !slices.Equal(got, want) {
+				t.Fatalf("cut %d at %q: rows %q, want %q", n, at, got, want)
+			}
+			if at == "" {
+				if n < 8 {
+					t.Fatalf("only %d places to cut it off at", n)
+				}
+				return
+			}
+		}
+	}, family...)
+}

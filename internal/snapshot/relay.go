@@ -1,0 +1,222 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// A migration moves values into a table that it makes, and its Down carries them back: what the application has written there since is
+// newer than what was captured. So the rows that the migration leaves in such a table are sealed, and nothing else of them is kept. What Down
+// makes of rows that were changed or deleted since stays, and is a conflict. Which rows it makes of them is told by the values that tie the two together: the
+// key of the one stands among the values of the other.
+
+// relays gives the tables that statements write in which the name of another one stands.
+func relays(list []effects.Statement, from engine.Name) []string {
+	var out []string
+	named := regexp.MustCompile(`(?i)(^|[^\w$])` + regexp.QuoteMeta(from.Name) + `($|[^\w$])`)
+	for _, st := range list {
+		for _, e := range st.Effects {
+			switch e.Kind {
+			case effects.Insert, effects.Update, effects.Upsert, effects.Replace, effects.Merge:
+				if n := e.Table.Name; !strings.EqualFold(n, from.Name) && named.MatchString(st.SQL) && !slices.Contains(out, n) {
+					out = append(out, n)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// Relays seals, at the end of a migration, the rows of tables that it made from which the opposite direction writes captured ones. n is the
+// number of the last statement.
+func (c *Capturer) Relays(ctx context.Context, tx engine.Querier, n int, opposite []effects.Statement) error {
+	taken := slices.DeleteFunc(slices.Clone(c.captures), func(x *capture) bool { return x.Kind == Definition })
+	if len(taken) == 0 {
+		return nil
+	}
+	look := tx
+	if !c.s.db.Caps.TransactionalDDL {
+		look = c.s.db // see Statement
+	}
+	if err := c.origins(ctx, look); err != nil {
+		return err
+	}
+	now, err := c.s.d.shapes(ctx, look)
+	if err != nil {
+		return err
+	}
+	for id, sh := range now {
+		if _, before := c.track.origin[id]; before {
+			continue
+		}
+		if !slices.ContainsFunc(relays(opposite, sh.Name), func(into string) bool {
+			return slices.ContainsFunc(taken, func(x *capture) bool { return strings.EqualFold(x.Home.Name, into) })
+		}) {
+			continue
+		}
+		t, err := c.s.db.Inspect(ctx, look, sh.Name)
+		if err != nil {
+			return err
+		}
+		if !c.track.made(t) || t.Kind != "table" && t.Kind != "partitioned" || len(t.Keys) == 0 {
+			continue
+		}
+		if err := c.s.pinned(ctx, tx, func() error { return c.relay(ctx, tx, n, t) }); err != nil {
+			return fmt.Errorf("seal rows of %s: %w", t.Name, err)
+		}
+	}
+	return nil
+}
+
+func (c *Capturer) relay(ctx context.Context, tx engine.Querier, n int, t *engine.Table) error {
+	y, err := c.prepare(ctx, tx, n, &action{kind: Rows, table: t, events: events{insert: true}, reason: "Down reads them"})
+	if err != nil {
+		return err
+	}
+	var keys, values []string
+	for i, f := range y.Key {
+		keys, values = append(keys, k(i)), append(values, c.s.f.value("t."+c.s.q(f.At), f))
+	}
+	y.Relay = true
+	y.Rows, err = exec(ctx, tx, "look at rows", fmt.Sprintf("INSERT INTO %s (op, %s) SELECT 'i', %s FROM %s t", c.s.own(y.data()), list(keys), list(values), c.s.f.from(c.s.db, t)))
+	if err != nil {
+		return err
+	}
+	if y.Rows == 0 || len(keys) == 0 {
+		return c.s.drop(ctx, tx, "drop an empty capture", c.s.own(y.data()))
+	}
+	if err := c.record(ctx, tx, y); err != nil {
+		return err
+	}
+	if err := c.seal(ctx, tx, len(c.captures)-1, y, nil); err != nil {
+		return err
+	}
+	return c.s.finish(ctx, tx, y)
+}
+
+// sources are the captures of rows that the migration has put somewhere, sealed, from where the statements that run now write others.
+func (r *Restorer) sources() []*restoring {
+	return slices.DeleteFunc(slices.Concat(r.relays, r.tables()), func(y *restoring) bool {
+		return !y.Ops || y.Rows == 0 || len(y.Key) == 0 || y.Seal.Mode != sealRows || y.Bystander || len(relays(r.run, y.Seal.Table)) == 0
+	})
+}
+
+// tie looks which rows of the sources were changed or deleted since they were sealed, and notes all their values that may tie others to them. It
+// comes after Check has compared the other captures.
+func (r *Restorer) tie(ctx context.Context, tx engine.Querier) error {
+	s := r.s
+	for _, y := range r.sources() {
+		t, err := r.inspect(ctx, tx, y.Seal.Table)
+		if err != nil {
+			return err
+		}
+		if t == nil || !slices.ContainsFunc(r.captures, func(x *restoring) bool { return x != y && r.follows(x, y) }) {
+			continue
+		}
+		if y.Relay {
+			if err := s.d.lock(ctx, tx, []*engine.Table{t}, false); err != nil {
+				return fmt.Errorf("lock before rollback: %w", err)
+			}
+		}
+		place := func(i int) string { return "d." + k(i) }
+		if y.Seal.Places {
+			place = func(i int) string { return fmt.Sprintf("coalesce(e.%[1]s, d.%[1]s)", k(i)) }
+		}
+		var on []string
+		for i, f := range y.Key {
+			j := columnIndex(t, y.Seal.Key[i])
+			if j < 0 {
+				on = nil
+				break
+			}
+			on = append(on, s.f.match("t."+s.q(y.Seal.Key[i]), place(i), f, t.Columns[j]))
+		}
+		if on == nil {
+			continue
+		}
+		sealed := fmt.Sprintf("%s d JOIN %s e ON e.n = d.n", s.own(y.data()), s.own(y.companion()))
+		changed := fmt.Sprintf("%s JOIN %s t ON %s WHERE d.op = 'i' AND e.h <> %s", sealed, s.f.from(s.db, t), all(on...), s.sealHash(y.capture, t, "t", "d"))
+		gone := fmt.Sprintf("%s WHERE d.op = 'i' AND NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", sealed, s.f.from(s.db, t), all(on...))
+		n, err := number(ctx, tx, "look what was written since", fmt.Sprintf("SELECT (SELECT count(*) FROM %s) + (SELECT count(*) FROM %s)", changed, gone))
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			continue
+		}
+		y.ties = s.own("dbrollback_ties_" + compact(y.ID))
+		if err := s.make(ctx, tx, "note what was written since", y.ties, []string{"v varchar(200)"}, ""); err != nil {
+			return err
+		}
+		note := func(value, from, and string) error {
+			_, err := exec(ctx, tx, "note what was written since", fmt.Sprintf("INSERT INTO %s (v) SELECT DISTINCT %s FROM %s%s", y.ties, value, from, and))
+			return err
+		}
+		for i, f := range y.Key {
+			if err := note(s.f.text(place(i), f), gone, fmt.Sprintf(" AND length(%s) <= 200", s.f.text(place(i), f))); err != nil {
+				return err
+			}
+		}
+		for _, col := range t.Columns {
+			if col.Generated {
+				continue
+			}
+			f := field{At: col.Name, Type: s.typed(col)}
+			f.Decl, f.Text = s.f.store(col)
+			text := s.f.text(s.f.value("t."+s.q(col.Name), f), f)
+			if err := note(text, changed, fmt.Sprintf(" AND length(%s) <= 200", text)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// follows tells whether the statements that run now write the rows of x from those of y.
+func (r *Restorer) follows(x, y *restoring) bool {
+	return len(x.Key) > 0 && x.Rows > 0 && slices.ContainsFunc(relays(r.run, y.Seal.Table), func(n string) bool { return strings.EqualFold(n, x.Home.Name) })
+}
+
+// carriedSince marks a row that the opposite direction has written from one that was changed since.
+const carriedSince = "carried since"
+
+// newer marks the rows of a capture that look otherwise, or are gone, because what they were written from was changed or deleted since.
+func (r *Restorer) newer(ctx context.Context, tx engine.Querier, g *target) error {
+	s, x := r.s, g.x
+	if r.capturer == nil || r.capturer.meta.Direction != "down" || x.late != nil || x.final != "" || x.Bystander || len(g.fields) == 0 {
+		return nil
+	}
+	for _, y := range slices.Concat(r.relays, r.tables()) {
+		if y.ties == "" || !r.follows(x, y) {
+			continue
+		}
+		var tied []string
+		for i, f := range x.Key {
+			if columnIndex(g.t, g.name(i)) < 0 {
+				return nil
+			}
+			tied = append(tied, s.f.text("d."+x.goal(i), f))
+		}
+		ties := fmt.Sprintf("EXISTS (SELECT 1 FROM %s v WHERE v.v IN (%s))", y.ties, list(tied))
+		kept, live := r.images(g, g.fields, false)
+		place := s.on(x.capture, g.t, "t", "d", g.name, x.goal)
+		if err := r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s JOIN %s t ON %s WHERE %s", carriedSince, r.source(x), s.f.from(s.db, g.t), place,
+			all(x.inserted(false), r.free(x), ties, s.differ(live, kept)))); err != nil {
+			return err
+		}
+		if !x.Whole {
+			continue
+		}
+		if err := r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", deletedSince, r.source(x),
+			all(x.inserted(false), r.free(x), ties, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), place)))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
