@@ -55,7 +55,7 @@ func (m mysql) take(ctx context.Context, q engine.Querier, s Scope) (_ Fingerpri
 		if whole, err := t.bare(ctx, s); !whole || err != nil {
 			return t.f, err
 		}
-		t.f = Fingerprint{}
+		t.f, t.tables = Fingerprint{}, nil
 	}
 	var mode string
 	var quoted, lower int

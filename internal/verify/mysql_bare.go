@@ -2,7 +2,7 @@ package verify
 
 import (
 	"context"
-	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -53,18 +53,12 @@ func (t *mysqlTaker) bare(ctx context.Context, s Scope) (whole bool, err error) 
 		if !strings.HasPrefix(text, "CREATE TABLE ") { // a view, or a temporary table in front of another one
 			return true, nil
 		}
-		m, err := splitMySQL(t.unqualified(text))
+		objects, err := t.objects(n, text)
 		if err != nil {
-			return false, fmt.Errorf("table %s: %w", n, err)
-		}
-		if strings.Contains(m.options, "SEQUENCE=") {
-			return true, nil
+			return false, err
 		}
 		t.tables = append(t.tables, n)
-		t.addTable(n, m)
-		for _, e := range m.elements {
-			t.addElement(n, m, e)
-		}
+		maps.Copy(t.f, objects)
 	}
 	return false, nil
 }
