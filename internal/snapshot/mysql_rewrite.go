@@ -47,8 +47,9 @@ func (d mysqlDialect) rewrites(ctx context.Context, q engine.Querier, t *engine.
 			return false, err
 		}
 	}
-	// Where several servers of a cluster take writes, the lock of one of them keeps nobody from the others.
-	many, err := engine.Texts(ctx, q, "SHOW GLOBAL VARIABLES WHERE Variable_name = 'wsrep_on' AND Value = 'ON' OR Variable_name = 'group_replication_single_primary_mode' AND Value = 'OFF'")
+	// Where several servers of a cluster take writes, the lock of one of them keeps nobody from the others; and where writers get their turn after so many
+	// exclusive locks, one that waits for the table may come before the exchange of names.
+	many, err := engine.Texts(ctx, q, "SHOW GLOBAL VARIABLES WHERE Variable_name = 'wsrep_on' AND Value = 'ON' OR Variable_name = 'group_replication_single_primary_mode' AND Value = 'OFF' OR Variable_name = 'max_write_lock_count' AND Value + 0 < 1000000")
 	return len(many) == 0, err
 }
 
