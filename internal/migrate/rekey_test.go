@@ -87,16 +87,12 @@ func TestOldKeysOfATableMadeAnew(t *testing.T) {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
 			testdb.Each(t, func(t *testing.T, dsn string) {
-				key, writes := "id integer PRIMARY KEY AUTOINCREMENT", x.writes
-				switch {
-				case strings.HasPrefix(dsn, "postgres"):
-					key = "id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+				writes := x.writes
+				if strings.HasPrefix(dsn, "postgres") {
 					writes = strings.Replace(writes, "VALUES (5, 4", "OVERRIDING SYSTEM VALUE VALUES (5, 4", 1)
-				case !strings.HasPrefix(dsn, "sqlite"):
-					key = "id integer AUTO_INCREMENT PRIMARY KEY"
 				}
 				f := newFixture(t, dsn, "CREATE TABLE users (id integer PRIMARY KEY, bio varchar(9));\nINSERT INTO users VALUES (1, 'b1'), (2, 'b2'), (3, 'b3');\n",
-					map[string]string{"00001_move.sql": migration(strings.Replace(x.up, "id KEY", key, 1), x.down)})
+					map[string]string{"00001_move.sql": migration(strings.Replace(x.up, "id KEY", serial(dsn), 1), x.down)})
 				const rows = "SELECT user_id, bio, CASE WHEN id > 5 OR user_id = 8 THEN 'new' ELSE CAST(id AS char(1)) END FROM profiles ORDER BY user_id"
 				f.up()
 				f.exec(writes)

@@ -159,8 +159,14 @@ func (r *Restorer) tie(ctx context.Context, tx engine.Querier) error {
 			return err
 		}
 		for i, f := range y.Key {
-			if err := note(s.f.text(place(i), f), gone, fmt.Sprintf(" AND length(%s) <= 200", s.f.text(place(i), f))); err != nil {
-				return err
+			values := []string{s.f.text(place(i), f)}
+			if given(t, t.Columns[columnIndex(t, y.Seal.Key[i])]) { // it may be a number of its own, which ties nothing to it
+				values = append(values, "'"+unknown+"'")
+			}
+			for _, v := range values {
+				if err := note(v, gone, fmt.Sprintf(" AND length(%s) <= 200", v)); err != nil {
+					return err
+				}
 			}
 		}
 		for _, col := range t.Columns {
@@ -177,6 +183,9 @@ func (r *Restorer) tie(ctx context.Context, tx engine.Querier) error {
 	}
 	return nil
 }
+
+// unknown among the ties: rows were deleted, and nothing tells which others were made of them.
+const unknown = "dbrollback: deleted"
 
 // follows tells whether the statements that run now write the rows of x from those of y.
 func (r *Restorer) follows(x, y *restoring) bool {
@@ -204,17 +213,24 @@ func (r *Restorer) newer(ctx context.Context, tx engine.Querier, g *target) erro
 			tied = append(tied, s.f.text("d."+x.goal(i), f))
 		}
 		ties := fmt.Sprintf("EXISTS (SELECT 1 FROM %s v WHERE v.v IN (%s))", y.ties, list(tied))
+		gone := fmt.Sprintf("EXISTS (SELECT 1 FROM %s v WHERE v.v = '%s')", y.ties, unknown)
+		empty := []string{gone}
+		for _, i := range g.fields {
+			if n := r.live(g, i).Name; !slices.ContainsFunc(x.Key, func(f field) bool { return r.column(g.t, f.Name) == n }) {
+				empty = append(empty, "t."+s.q(n)+" IS NULL")
+			}
+		}
 		kept, live := r.images(g, g.fields, false)
 		place := s.on(x.capture, g.t, "t", "d", g.name, x.goal)
 		if err := r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s JOIN %s t ON %s WHERE %s", carriedSince, r.source(x), s.f.from(s.db, g.t), place,
-			all(x.inserted(false), r.free(x), ties, s.differ(live, kept)))); err != nil {
+			all(x.inserted(false), r.free(x), "("+ties+" OR "+all(empty...)+")", s.differ(live, kept)))); err != nil {
 			return err
 		}
 		if !x.Whole {
 			continue
 		}
 		if err := r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", deletedSince, r.source(x),
-			all(x.inserted(false), r.free(x), ties, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), place)))); err != nil {
+			all(x.inserted(false), r.free(x), "("+ties+" OR "+gone+")", fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), place)))); err != nil {
 			return err
 		}
 	}
