@@ -177,22 +177,11 @@ func (p *proving) cleanFamily() {
 		p.t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
-	rows, err := c.QueryContext(p.t.Context(), "SELECT concat('DROP ', if(table_type = 'VIEW', 'VIEW', 'TABLE'), ' IF EXISTS `', table_name, '`') FROM information_schema.tables WHERE table_schema = database()")
+	drops, err := engine.Texts(p.t.Context(), c, "SELECT concat('DROP ', if(table_type = 'VIEW', 'VIEW', 'TABLE'), ' IF EXISTS `', table_name, '`') FROM information_schema.tables WHERE table_schema = database()")
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	list := []string{"SET foreign_key_checks = 0"}
-	for rows.Next() {
-		var s string
-		if err := rows.Scan(&s); err != nil {
-			p.t.Fatal(err)
-		}
-		list = append(list, s)
-	}
-	if err := rows.Err(); err != nil {
-		p.t.Fatal(err)
-	}
-	_ = rows.Close()
+	list := append([]string{"SET foreign_key_checks = 0"}, drops...)
 	for _, s := range append(list, "SET foreign_key_checks = 1") {
 		if _, err := c.ExecContext(p.t.Context(), s); err != nil {
 			p.t.Fatalf("%s: %v", s, err)

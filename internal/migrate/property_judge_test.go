@@ -52,6 +52,34 @@ func (t *tableRows) byTag(by string) map[string][]row {
 	return out
 }
 
+// fill reads the rows that a query gives.
+func (t *tableRows) fill(p *proving, query string) {
+	p.t.Helper()
+	rows, err := p.db.QueryContext(p.t.Context(), query)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		values := make([]*string, len(t.columns))
+		into := make([]any, len(t.columns))
+		for i := range values {
+			into[i] = &values[i]
+		}
+		if err := rows.Scan(into...); err != nil {
+			p.t.Fatal(err)
+		}
+		r := row{}
+		for i, c := range t.columns {
+			r[c] = values[i]
+		}
+		t.rows = append(t.rows, r)
+	}
+	if err := rows.Err(); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 // read reads every table of the user's.
 func (p *proving) read() map[string]*tableRows {
 	p.t.Helper()
@@ -82,28 +110,7 @@ func (p *proving) read() map[string]*tableRows {
 		if len(exprs) == 0 {
 			continue
 		}
-		rows, err := p.db.QueryContext(ctx, "SELECT "+strings.Join(exprs, ", ")+" FROM "+p.db.Quote(n))
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		for rows.Next() {
-			values := make([]*string, len(exprs))
-			into := make([]any, len(exprs))
-			for i := range values {
-				into[i] = &values[i]
-			}
-			if err := rows.Scan(into...); err != nil {
-				p.t.Fatal(err)
-			}
-			r := row{}
-			for i, c := range tr.columns {
-				r[c] = values[i]
-			}
-			tr.rows = append(tr.rows, r)
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			p.t.Fatal(err)
-		}
+		tr.fill(p, "SELECT "+strings.Join(exprs, ", ")+" FROM "+p.db.Quote(n))
 	}
 	return out
 }

@@ -221,21 +221,11 @@ func (p *proving) clean() {
 		p.t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
-	rows, err := c.QueryContext(p.t.Context(), "SELECT 'DROP ' || type || ' IF EXISTS \"' || name || '\"' FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%' ORDER BY type DESC")
+	drops, err := engine.Texts(p.t.Context(), c, "SELECT 'DROP ' || type || ' IF EXISTS \"' || name || '\"' FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%' ORDER BY type DESC")
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	list := []string{"PRAGMA foreign_keys = OFF"}
-	for rows.Next() {
-		var s string
-		if err := rows.Scan(&s); err != nil {
-			p.t.Fatal(err)
-		}
-		list = append(list, s)
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		p.t.Fatal(err)
-	}
+	list := append([]string{"PRAGMA foreign_keys = OFF"}, drops...)
 	for _, s := range append(list, "PRAGMA foreign_keys = ON") {
 		if _, err := c.ExecContext(p.t.Context(), s); err != nil {
 			p.t.Fatalf("%s: %v", s, err)
