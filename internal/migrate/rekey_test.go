@@ -14,15 +14,8 @@ import (
 func TestOldKeys(t *testing.T) {
 	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
-		key := "integer PRIMARY KEY AUTOINCREMENT"
-		switch {
-		case strings.HasPrefix(dsn, "postgres"):
-			key = "integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
-		case !strings.HasPrefix(dsn, "sqlite"):
-			key = "integer AUTO_INCREMENT PRIMARY KEY"
-		}
-		f := newFixture(t, dsn, "CREATE TABLE roles (id "+key+", name varchar(20) UNIQUE, note varchar(20), made timestamp DEFAULT CURRENT_TIMESTAMP);\n"+
-			"CREATE TABLE rights (id "+key+", role_id integer NOT NULL REFERENCES roles (id), what varchar(20), FOREIGN KEY (role_id) REFERENCES roles (id));\n"+
+		f := newFixture(t, dsn, "CREATE TABLE roles ("+serial(dsn)+", name varchar(20) UNIQUE, note varchar(20), made timestamp DEFAULT CURRENT_TIMESTAMP);\n"+
+			"CREATE TABLE rights ("+serial(dsn)+", role_id integer NOT NULL REFERENCES roles (id), what varchar(20), FOREIGN KEY (role_id) REFERENCES roles (id));\n"+
 			"CREATE TABLE members (who varchar(20) NOT NULL, role_id integer NOT NULL, PRIMARY KEY (who, role_id), FOREIGN KEY (role_id) REFERENCES roles (id) ON DELETE CASCADE);\n"+
 			"INSERT INTO roles (name) VALUES ('user');\n",
 			map[string]string{"00001_seeds.sql": migration("INSERT INTO roles (name) VALUES ('admin'), ('guest');\n"+
