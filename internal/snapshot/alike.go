@@ -13,9 +13,24 @@ import (
 // alike lists the rows that have the content of captured ones, or their unique values. When a row was written is no part of that.
 func (r *Restorer) alike(ctx context.Context, tx engine.Querier, z *rekeying) error {
 	s, g, y, x := r.s, z.g, z.y, z.g.x
-	z.list = s.own("dbrollback_pairs_" + compact(newID()))
-	if err := s.make(ctx, tx, "look for rows that had other keys", z.list, []string{"n bigint NOT NULL", "m bigint", "now " + y.Key[0].Decl, "was " + y.Key[0].Decl}, "n"); err != nil {
+	name := "dbrollback_pairs_" + compact(newID())
+	z.list = s.own(name)
+	columns := []string{"n bigint NOT NULL", "m bigint", "now " + y.Key[0].Decl, "was " + y.Key[0].Decl}
+	for _, c := range []string{"m", "now", "was"} {
+		if s.f.keyed {
+			columns = append(columns, fmt.Sprintf("KEY dbrollback_%s (%s)", c, c))
+		}
+	}
+	if err := s.make(ctx, tx, "look for rows that had other keys", z.list, columns, "n"); err != nil {
 		return err
+	}
+	for _, c := range []string{"n", "m", "now", "was"} {
+		if s.f.keyed {
+			break
+		}
+		if err := s.ddl(ctx, tx, "index a table of our own", fmt.Sprintf("CREATE INDEX %s ON %s (%s)", s.q(name+"_"+c), z.list, c)); err != nil {
+			return err
+		}
 	}
 	rows := fmt.Sprintf("%s i JOIN %s t ON %s", s.own(y.data()), s.f.from(s.db, g.t), s.on(y, g.t, "t", "i", func(int) string { return g.name(0) }, k))
 	var fields []int

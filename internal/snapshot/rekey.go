@@ -271,12 +271,11 @@ func (r *Restorer) without(ctx context.Context, tx engine.Querier, z *rekeying, 
 	if len(holds) == 0 {
 		return true, nil
 	}
-	n, err := number(ctx, tx, "look what points to rows", fmt.Sprintf("SELECT count(*) FROM (SELECT 1 AS one FROM %s JOIN %s p ON (%s) WHERE %s LIMIT 1) f",
-		rows, z.list, strings.Join(holds, " OR "), which))
+	n, err := number(ctx, tx, "look what points to rows", fmt.Sprintf("SELECT count(*) FROM %s WHERE %s AND (%s)", rows, which, strings.Join(holds, " OR ")))
 	return n == 0, err
 }
 
-// holds is the condition that a live column may hold the key p.now of a row; "" where it holds no keys.
+// holds is the condition that a live column may hold one of the new keys; "" where it holds no keys.
 func (r *Restorer) holds(z *rekeying, key, col engine.Column, ref string) string {
 	s, name := r.s, strings.ToLower(col.Type)
 	for _, part := range []string{"date", "time", "year", "interval", "bool"} {
@@ -285,14 +284,14 @@ func (r *Restorer) holds(z *rekeying, key, col engine.Column, ref string) string
 		}
 	}
 	if counts(key.Type) && counts(name) {
-		return ref + " = p.now"
+		return fmt.Sprintf("EXISTS (SELECT 1 FROM %s p WHERE p.now = %s)", z.list, ref)
 	}
 	if z.rows > searched {
 		return ref + " IS NOT NULL"
 	}
 	f := field{At: col.Name, Type: s.typed(col)}
 	f.Decl, f.Text = s.f.store(col)
-	return fmt.Sprintf("%s LIKE %s", s.f.text(s.f.value(ref, f), f), s.join("'%'", "p.now", "'%'"))
+	return fmt.Sprintf("EXISTS (SELECT 1 FROM %s p WHERE %s LIKE %s)", z.list, s.f.text(s.f.value(ref, f), f), s.join("'%'", "p.now", "'%'"))
 }
 
 // counts tells the types of whole and other numbers.
