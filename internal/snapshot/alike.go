@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
@@ -126,16 +125,9 @@ func (r *Restorer) displaced(ctx context.Context, tx engine.Querier, z *rekeying
 
 // spelled tells whether the statements of the run say themselves which rows go into a table that they make, instead of making them from others.
 func (r *Restorer) spelled(t *engine.Table) bool {
-	return r.run != nil && !slices.ContainsFunc(r.run, func(st effects.Statement) bool {
-		return st.Opaque() || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
-			switch e.Kind {
-			case effects.Insert, effects.Upsert, effects.Replace, effects.Merge, effects.CreateTable:
-				return strings.EqualFold(e.Table.Name, t.Name.Name) && (e.Kind == effects.Merge || len(e.Sources) > 0 || e.Kind == effects.CreateTable && e.Define != nil && e.Define.AsSelect)
-			case effects.RenameTable:
-				return true
-			}
-			return false
-		})
+	list, known := r.inserts(t)
+	return known && !slices.ContainsFunc(list, func(e effects.Effect) bool {
+		return e.Kind == effects.Merge || e.Kind == effects.CreateTable || len(e.Sources) > 0
 	})
 }
 

@@ -124,27 +124,36 @@ func (r *Restorer) unlist(ctx context.Context, tx engine.Querier, z *rekeying) e
 	return nil
 }
 
-// keyed tells whether every statement of the run that inserts into a table says which keys the rows get.
-func (r *Restorer) keyed(t *engine.Table, key string) bool {
-	says, gives := false, false
-	for _, st := range r.run {
-		for _, e := range st.Effects {
+// inserts gives what the statements of the run do to put rows into a table, under any of its names; known is false where one of them may do more
+// than it says.
+func (r *Restorer) inserts(t *engine.Table) (list []effects.Effect, known bool) {
+	known = r.run != nil
+	names := []string{strings.ToLower(t.Name.Name)}
+	for _, st := range slices.Backward(r.run) {
+		known = known && !st.Opaque()
+		for _, e := range slices.Backward(st.Effects) {
+			was, is := strings.ToLower(e.Table.Name), strings.ToLower(e.NewName.Name)
 			switch e.Kind {
-			case effects.Insert, effects.Upsert, effects.Replace, effects.Merge:
-				if !strings.EqualFold(e.Table.Name, t.Name.Name) {
-					continue
+			case effects.Insert, effects.Upsert, effects.Replace, effects.Merge, effects.CreateTable:
+				if slices.Contains(names, was) && (e.Kind != effects.CreateTable || e.Define != nil && e.Define.AsSelect) {
+					list = append(list, e)
 				}
-				if len(e.Columns) == 0 || slices.ContainsFunc(e.Columns, func(c string) bool { return r.s.sameName(c, key) }) {
-					says = true
-				} else {
-					gives = true
+			case effects.RenameTable:
+				if slices.Contains(names, is) {
+					names = append(names, was)
 				}
-			case effects.Opaque:
-				gives = true
 			}
 		}
 	}
-	return says && !gives
+	return list, known
+}
+
+// keyed tells whether every statement of the run that inserts into a table says which keys the rows get.
+func (r *Restorer) keyed(t *engine.Table, key string) bool {
+	list, known := r.inserts(t)
+	return known && len(list) > 0 && !slices.ContainsFunc(list, func(e effects.Effect) bool {
+		return e.Kind == effects.CreateTable || len(e.Columns) > 0 && !slices.ContainsFunc(e.Columns, func(c string) bool { return r.s.sameName(c, key) })
+	})
 }
 
 // standing lists the keys of all rows of a table, like a capture of what was inserted into it.
@@ -212,7 +221,7 @@ func (r *Restorer) unpointed(ctx context.Context, tx engine.Querier, z *rekeying
 		return fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s q WHERE %s)", z.list, s.f.match("t."+s.q(key.Name), "q.now", z.y.Key[0], key))
 	}
 	for _, y := range c.captures {
-		if y.Kind == Definition || y.Refill || y.Rows == 0 {
+		if y.Kind == Definition || y.Kind == Columns || y.Refill || y.Rows == 0 { // a column that goes leaves the others as they were
 			continue
 		}
 		t, err := c.now(ctx, tx, y)
@@ -222,12 +231,21 @@ func (r *Restorer) unpointed(ctx context.Context, tx engine.Querier, z *rekeying
 		if t == nil {
 			continue
 		}
-		rows, conditions := s.f.from(s.db, t)+" t", []string{stays(t)}
-		if y.Kind == Rows && y.Ops && len(y.Key) > 0 {
-			rows = fmt.Sprintf("%s d JOIN %s ON %s", s.own(y.data()), rows, s.on(y, t, "t", "d", func(i int) string { return c.nameNow(y, t, y.Key[i]) }, k))
-			conditions = append(conditions, "d.op <> 'd'")
+		rows := s.f.from(s.db, t) + " t"
+		if y.Kind != Rows || !y.Ops || len(y.Key) == 0 {
+			if free, err := r.without(ctx, tx, z, t, t.Columns, rows, stays(t)); err != nil || !free {
+				return false, err
+			}
+			continue
 		}
-		if free, err := r.without(ctx, tx, z, t, rows, all(conditions...)); err != nil || !free {
+		rows = fmt.Sprintf("%s d JOIN %s ON %s", s.own(y.data()), rows, s.on(y, t, "t", "d", func(i int) string { return c.nameNow(y, t, y.Key[i]) }, k))
+		if free, err := r.without(ctx, tx, z, t, t.Columns, rows, all(stays(t), "d.op = 'i'")); err != nil || !free {
+			return false, err
+		}
+		changed := slices.DeleteFunc(slices.Clone(t.Columns), func(col engine.Column) bool {
+			return !slices.ContainsFunc(slices.Concat(y.Fields, y.Key), func(f field) bool { return c.nameNow(y, t, f) == col.Name })
+		})
+		if free, err := r.without(ctx, tx, z, t, changed, rows, all(stays(t), "d.op = 'u'")); err != nil || !free {
 			return false, err
 		}
 	}
@@ -246,18 +264,18 @@ func (r *Restorer) unpointed(ctx context.Context, tx engine.Querier, z *rekeying
 		if t == nil || !c.track.made(t) {
 			continue
 		}
-		if free, err := r.without(ctx, tx, z, t, s.f.from(s.db, t)+" t", stays(t)); err != nil || !free {
+		if free, err := r.without(ctx, tx, z, t, t.Columns, s.f.from(s.db, t)+" t", stays(t)); err != nil || !free {
 			return false, err
 		}
 	}
 	return true, nil
 }
 
-// without tells whether rows t of a table hold none of the new keys.
-func (r *Restorer) without(ctx context.Context, tx engine.Querier, z *rekeying, t *engine.Table, rows, which string) (bool, error) {
+// without tells whether columns of rows t of a table hold none of the new keys.
+func (r *Restorer) without(ctx context.Context, tx engine.Querier, z *rekeying, t *engine.Table, columns []engine.Column, rows, which string) (bool, error) {
 	s, key := r.s, z.g.t.Columns[columnIndex(z.g.t, z.g.name(0))]
 	var holds []string
-	for _, col := range t.Columns {
+	for _, col := range columns {
 		elsewhere := slices.ContainsFunc(t.ForeignKeys, func(fk engine.ForeignKey) bool {
 			return fk.Parent != z.g.t.Name && slices.Contains(fk.Columns, col.Name)
 		})
@@ -284,6 +302,9 @@ func (r *Restorer) holds(z *rekeying, key, col engine.Column, ref string) string
 		}
 	}
 	if counts(key.Type) && counts(name) {
+		if _, scale, ok := strings.Cut(name, ","); ok && !strings.HasPrefix(strings.TrimSpace(scale), "0") {
+			return "" // a price, a measure
+		}
 		return fmt.Sprintf("EXISTS (SELECT 1 FROM %s p WHERE p.now = %s)", z.list, ref)
 	}
 	if z.rows > searched {
@@ -331,17 +352,30 @@ func (r *Restorer) rekey(ctx context.Context, tx engine.Querier, z *rekeying, c 
 		return exec(ctx, tx, "give rows of "+t.Name.String()+" the keys that they had", s.update(s.f.from(s.db, t), "t",
 			s.unstamped(t, [][2]string{{s.q(col.Name), s.f.back(to, z.g.x.Key[0], col)}}), z.list+" p", s.f.match("t."+s.q(col.Name), from, z.y.Key[0], col)))
 	}
-	move := func(from, to string) error {
-		for _, h := range z.children {
-			if _, err := lead(h.t, h.column, from, to); err != nil {
-				return err
-			}
-		}
+	rows := func(from, to string) error {
 		n, err := lead(z.g.t, key, from, to)
 		if err == nil && n != z.rows {
 			err = &ProofError{Table: z.g.t.Name, Capture: z.y.ID, Rows: z.rows - n, Of: z.rows, Reason: "rows did not take the keys that they had before the rollback"}
 		}
 		return err
+	}
+	// Where the rows are committed by now, others may be about to point to them: they wait for a row that is written first. Where nobody sees them yet, a
+	// foreign key would act on what still points to a row.
+	move := func(from, to string) error {
+		if s.f.detached {
+			if err := rows(from, to); err != nil {
+				return err
+			}
+		}
+		for _, h := range z.children {
+			if _, err := lead(h.t, h.column, from, to); err != nil {
+				return err
+			}
+		}
+		if s.f.detached {
+			return nil
+		}
+		return rows(from, to)
 	}
 	taken, err := number(ctx, tx, "look for keys", fmt.Sprintf("SELECT count(*) FROM %s p JOIN %s t ON %s", z.list, s.f.from(s.db, z.g.t), s.f.match("t."+s.q(key.Name), "p.was", z.y.Key[0], key)))
 	if err != nil {
