@@ -73,6 +73,14 @@ func TestOldKeysOfATableMadeAnew(t *testing.T) {
 		{"nothing tells that a row is another one but that it was made from one", "CREATE TABLE profiles (id KEY, user_id integer NOT NULL, bio varchar(9));\nINSERT INTO profiles (user_id, bio) SELECT id, bio FROM users ORDER BY id;",
 			"DROP TABLE profiles;", "UPDATE profiles SET bio = 'mine', user_id = 33 WHERE user_id = 3;\nDELETE FROM users WHERE id = 3;", "INSERT INTO users VALUES (8, 'b8');",
 			[]string{"1|b1|1", "2|b2|2", "8|b8|new", "33|mine|3"}},
+		{"numbers that no statement can have taken from the keys point to none", "CREATE TABLE profiles (id KEY, user_id integer NOT NULL, bio varchar(9), nth integer);\nINSERT INTO profiles (user_id, bio, nth) SELECT id, bio, id + 1 FROM users ORDER BY id;\n" +
+			"CREATE TABLE marks (user_id integer NOT NULL PRIMARY KEY, nth integer);\nINSERT INTO marks SELECT id, id FROM users;\nUPDATE users SET bio = 'z';",
+			"DROP TABLE profiles;\nDROP TABLE marks;\nUPDATE users SET bio = 'y';", "UPDATE profiles SET bio = 'mine' WHERE user_id = 3;\nDELETE FROM users WHERE id = 3;", "INSERT INTO users VALUES (0, 'b0');",
+			[]string{"0|b0|4", "1|b1|1", "2|b2|2", "3|mine|3"}},
+		{"a row that others may point to is not written over", "CREATE TABLE profiles (id KEY, user_id integer NOT NULL, bio varchar(9));\nINSERT INTO profiles (user_id, bio) SELECT id, bio FROM users ORDER BY id;\n" +
+			"CREATE TABLE badges (profile_id integer NOT NULL PRIMARY KEY);\nINSERT INTO badges SELECT id FROM profiles;",
+			"DROP TABLE badges;\nDROP TABLE profiles;", "UPDATE profiles SET bio = 'mine' WHERE user_id = 3;\nDELETE FROM users WHERE id = 3;", "INSERT INTO users VALUES (0, 'b0');",
+			[]string{"0|b0|4", "1|b1|1", "2|b2|2", "3|mine|3"}},
 		{"rows that the migration spells out are the same under the same keys", "CREATE TABLE profiles (id KEY, user_id integer NOT NULL, bio varchar(9));\nINSERT INTO profiles (user_id, bio) VALUES (1, 'a'), (2, 'b');",
 			"DROP TABLE profiles;", "UPDATE profiles SET bio = 'mine', user_id = 33 WHERE user_id = 2;", "UPDATE users SET bio = 'new' WHERE id = 2;",
 			[]string{"1|a|1", "33|mine|2"}},
@@ -92,8 +100,13 @@ func TestOldKeysOfATableMadeAnew(t *testing.T) {
 				f.rollback(migrate.RollbackRequest{Steps: 1})
 				f.exec(x.between)
 				users := testdb.Query(t, dsn, "SELECT id, bio FROM users ORDER BY id")
-				for range 2 {
-					if res := f.up(); len(res.Warnings) > 0 {
+				for n := range 2 {
+					res := f.up()
+					res.Warnings = slices.DeleteFunc(res.Warnings, func(w string) bool { // it may be the row of the deleted user, changed
+						return n == 0 && strings.Contains(x.writes, "'mine'") && strings.Contains(x.writes, "DELETE FROM users WHERE id = 3") && strings.Contains(w, "look like none")
+					})
+					points := strings.Contains(x.up, "badges") && !strings.HasPrefix(dsn, "m") // there badges are written when the keys are back
+					if told := slices.ContainsFunc(res.Warnings, func(w string) bool { return strings.Contains(w, "others may point to them") }); told != points || !told && len(res.Warnings) > 0 {
 						t.Errorf("warnings %q", res.Warnings)
 					}
 					if got := testdb.Query(t, dsn, rows); !slices.Equal(got, x.want) {

@@ -95,11 +95,28 @@ func (r *Restorer) alike(ctx context.Context, tx engine.Querier, z *rekeying) er
 	if err := r.displaced(ctx, tx, z, back); err != nil {
 		return err
 	}
-	if _, err := exec(ctx, tx, "look for rows that had other keys", "DELETE FROM "+z.list+" WHERE now = was"); err != nil {
+	if err := r.strangers(ctx, tx, z, back); err != nil {
 		return err
 	}
 	var err error
-	z.rows, err = number(ctx, tx, "look for rows that had other keys", "SELECT count(*) FROM "+z.list)
+	z.rows, err = number(ctx, tx, "look for rows that had other keys", "SELECT count(*) FROM "+z.list+" WHERE now <> was")
+	return err
+}
+
+// strangers warns where rows come back to a table made anew that none of the new ones looks like: one of them may be one that the application has
+// changed.
+func (r *Restorer) strangers(ctx context.Context, tx engine.Querier, z *rekeying, back []string) error {
+	if !z.made || r.spelled(z.g.t) {
+		return nil
+	}
+	fresh, err := number(ctx, tx, "count rows", fmt.Sprintf("SELECT count(*) FROM %s i WHERE i.op = 'i' AND NOT EXISTS (SELECT 1 FROM %s p WHERE p.n = i.n AND p.m IS NOT NULL)", r.s.own(z.y.data()), z.list))
+	if err != nil || fresh == 0 {
+		return err
+	}
+	old, err := number(ctx, tx, "count rows", fmt.Sprintf("SELECT count(*) FROM %s WHERE %s", r.source(z.g.x), all(append(slices.Clone(back), fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s p WHERE p.m = d.n)", z.list))...)))
+	if err == nil && old > 0 {
+		r.note(fmt.Sprintf("%s: %d row(s) that the migration has inserted look like none of those of before the rollback, nor do %d of those like a new one; where two are the same it is there twice: compare them", z.g.x.Home, fresh, old))
+	}
 	return err
 }
 

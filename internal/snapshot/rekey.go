@@ -25,7 +25,7 @@ type rekeying struct {
 	y        *capture // whose entries of op i they are
 	made     bool     // y is no capture: the run has made the table, and all that stands there is its own
 	list     string   // table: n the entry of y, m that of the target or NULL, now and was their keys
-	rows     int64    // of list
+	rows     int64    // of list, whose keys differ
 	children []child
 }
 
@@ -90,18 +90,45 @@ func (r *Restorer) rekeys(ctx context.Context, tx engine.Querier, g *target, c *
 				return nil, err
 			}
 		}
-		if free {
-			out = append(out, z)
-			continue
+		if z.rows > 0 && !free && z.made {
+			for _, w := range [][2]string{{"m IS NOT NULL AND now <> was", "are there under other keys than before the rollback"}, {"m IS NULL", "were given other keys, as those that had them before the rollback are back"}} {
+				n, err := number(ctx, tx, "count rows", "SELECT count(*) FROM "+z.list+" WHERE "+w[0])
+				if err != nil {
+					return nil, err
+				}
+				if n > 0 {
+					r.note(fmt.Sprintf("%s: %d row(s) that the migration has inserted %s, and others may point to them; compare them", x.Home, n, w[1]))
+				}
+			}
 		}
-		if z.rows > 0 && z.made {
-			r.note(fmt.Sprintf("%s: %d row(s) that the migration has inserted are there under other keys than before the rollback, and others may point to them; compare them", x.Home, z.rows))
+		if free || z.made { // a row that stands where another one stood goes in any case: it would be written over
+			if err := r.keep(ctx, tx, z, free); err != nil {
+				return nil, err
+			}
+			if z.rows > 0 {
+				out = append(out, z)
+				continue
+			}
 		}
 		if err := r.unlist(ctx, tx, z); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// keep leaves on a list the rows that move: all, or those alone that stand under the key of another one.
+func (r *Restorer) keep(ctx context.Context, tx engine.Querier, z *rekeying, all bool) (err error) {
+	which := "now = was"
+	if !all {
+		which = "m IS NOT NULL"
+	}
+	if z.rows > 0 {
+		if _, err = exec(ctx, tx, "look for rows that had other keys", "DELETE FROM "+z.list+" WHERE "+which); err == nil {
+			z.rows, err = number(ctx, tx, "look for rows that had other keys", "SELECT count(*) FROM "+z.list)
+		}
+	}
+	return err
 }
 
 // note adds to the notes of the report what is not there yet.
@@ -151,9 +178,18 @@ func (r *Restorer) inserts(t *engine.Table) (list []effects.Effect, known bool) 
 // keyed tells whether every statement of the run that inserts into a table says which keys the rows get.
 func (r *Restorer) keyed(t *engine.Table, key string) bool {
 	list, known := r.inserts(t)
-	return known && len(list) > 0 && !slices.ContainsFunc(list, func(e effects.Effect) bool {
-		return e.Kind == effects.CreateTable || len(e.Columns) > 0 && !slices.ContainsFunc(e.Columns, func(c string) bool { return r.s.sameName(c, key) })
-	})
+	return known && len(list) > 0 && !slices.ContainsFunc(list, func(e effects.Effect) bool { return !r.s.fills(e, key) })
+}
+
+// says tells whether some statement of the run may say which keys rows of a table get.
+func (r *Restorer) says(t *engine.Table, key string) bool {
+	list, known := r.inserts(t)
+	return !known || slices.ContainsFunc(list, func(e effects.Effect) bool { return r.s.fills(e, key) })
+}
+
+// fills tells whether an insert names a column.
+func (s *Store) fills(e effects.Effect, column string) bool {
+	return e.Kind != effects.CreateTable && (len(e.Columns) == 0 || slices.ContainsFunc(e.Columns, func(c string) bool { return s.sameName(c, column) }))
 }
 
 // standing lists the keys of all rows of a table, like a capture of what was inserted into it.
@@ -214,11 +250,15 @@ func (r *Restorer) pointing(ctx context.Context, tx engine.Querier, g *target, c
 // unpointed tells whether nothing that the migration has written or made holds one of the new keys, but for what a foreign key leads along.
 func (r *Restorer) unpointed(ctx context.Context, tx engine.Querier, z *rekeying, c *Capturer) (bool, error) {
 	s, key := r.s, z.g.t.Columns[columnIndex(z.g.t, z.g.name(0))]
-	stays := func(t *engine.Table) string { // a row that moves looks as it did under another key
+	known, err := r.pointers(ctx, tx, z.g.t)
+	if err != nil {
+		return false, err
+	}
+	stays := func(t *engine.Table) string { // a row that looks as it did before the rollback, under whichever key, points to no new one
 		if t.Name != z.g.t.Name {
 			return "1 = 1"
 		}
-		return fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s q WHERE %s)", z.list, s.f.match("t."+s.q(key.Name), "q.now", z.y.Key[0], key))
+		return fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s q WHERE q.m IS NOT NULL AND %s)", z.list, s.f.match("t."+s.q(key.Name), "q.now", z.y.Key[0], key))
 	}
 	for _, y := range c.captures {
 		if y.Kind == Definition || y.Kind == Columns || y.Refill || y.Rows == 0 { // a column that goes leaves the others as they were
@@ -228,7 +268,7 @@ func (r *Restorer) unpointed(ctx context.Context, tx engine.Querier, z *rekeying
 		if err != nil {
 			return false, err
 		}
-		if t == nil {
+		if t == nil || !known(t) {
 			continue
 		}
 		rows := s.f.from(s.db, t) + " t"
@@ -261,7 +301,7 @@ func (r *Restorer) unpointed(ctx context.Context, tx engine.Querier, z *rekeying
 		if err != nil {
 			return false, err
 		}
-		if t == nil || !c.track.made(t) {
+		if t == nil || !c.track.made(t) || !known(t) {
 			continue
 		}
 		if free, err := r.without(ctx, tx, z, t, t.Columns, s.f.from(s.db, t)+" t", stays(t)); err != nil || !free {
@@ -279,7 +319,7 @@ func (r *Restorer) without(ctx context.Context, tx engine.Querier, z *rekeying, 
 		elsewhere := slices.ContainsFunc(t.ForeignKeys, func(fk engine.ForeignKey) bool {
 			return fk.Parent != z.g.t.Name && slices.Contains(fk.Columns, col.Name)
 		})
-		if elsewhere || given(t, col) || slices.ContainsFunc(z.children, func(h child) bool { return h.t.Name == t.Name && h.column.Name == col.Name }) {
+		if elsewhere || given(t, col) && !r.says(t, col.Name) || slices.ContainsFunc(z.children, func(h child) bool { return h.t.Name == t.Name && h.column.Name == col.Name }) {
 			continue
 		}
 		if h := r.holds(z, key, col, "t."+s.q(col.Name)); h != "" {
@@ -296,23 +336,21 @@ func (r *Restorer) without(ctx context.Context, tx engine.Querier, z *rekeying, 
 // holds is the condition that a live column may hold one of the new keys; "" where it holds no keys.
 func (r *Restorer) holds(z *rekeying, key, col engine.Column, ref string) string {
 	s, name := r.s, strings.ToLower(col.Type)
-	for _, part := range []string{"date", "time", "year", "interval", "bool"} {
-		if strings.Contains(name, part) {
-			return ""
-		}
+	if clocked(col) {
+		return ""
 	}
 	if counts(key.Type) && counts(name) {
 		if _, scale, ok := strings.Cut(name, ","); ok && !strings.HasPrefix(strings.TrimSpace(scale), "0") {
 			return "" // a price, a measure
 		}
-		return fmt.Sprintf("EXISTS (SELECT 1 FROM %s p WHERE p.now = %s)", z.list, ref)
+		return fmt.Sprintf("EXISTS (SELECT 1 FROM %s p WHERE p.now <> p.was AND p.now = %s)", z.list, ref)
 	}
 	if z.rows > searched {
 		return ref + " IS NOT NULL"
 	}
 	f := field{At: col.Name, Type: s.typed(col)}
 	f.Decl, f.Text = s.f.store(col)
-	return fmt.Sprintf("EXISTS (SELECT 1 FROM %s p WHERE %s LIKE %s)", z.list, s.f.text(s.f.value(ref, f), f), s.join("'%'", "p.now", "'%'"))
+	return fmt.Sprintf("EXISTS (SELECT 1 FROM %s p WHERE p.now <> p.was AND %s LIKE %s)", z.list, s.f.text(s.f.value(ref, f), f), s.join("'%'", "p.now", "'%'"))
 }
 
 // counts tells the types of whole and other numbers.
