@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -69,8 +70,14 @@ func runSnapshotList(ctx context.Context, s *session, _ snapshotOptions) error {
 				if c.Status == "expired" {
 					continue
 				}
-				n, bytes = n+max(c.Rows, 0), bytes+max(c.Bytes, 0)
-				if len(tables) == 0 || tables[len(tables)-1] != c.Table {
+				bytes += max(c.Bytes, 0)
+				if c.Sealed {
+					continue
+				}
+				if !c.Part {
+					n += max(c.Rows, 0)
+				}
+				if !slices.Contains(tables, c.Table) {
 					tables = append(tables, c.Table)
 				}
 			}
@@ -114,7 +121,11 @@ func runSnapshotShow(ctx context.Context, s *session, o snapshotOptions) error {
 		w.line("snapshot %s, taken at %s %s", sn.ID, moment(sn.TakenAt), by)
 		rows := make([][]string, len(sn.Captures))
 		for i, c := range sn.Captures {
-			rows[i] = []string{c.Table, string(c.Kind), strings.Join(c.Columns, ", "), count(c.Rows), size(c.Bytes), c.Status, c.Location}
+			kind := string(c.Kind)
+			if c.Sealed {
+				kind = "sealed"
+			}
+			rows[i] = []string{c.Table, kind, strings.Join(c.Columns, ", "), count(c.Rows), size(c.Bytes), c.Status, c.Location}
 		}
 		w.table([]string{"table", "kind", "columns", ">rows", ">size", "status", "held in"}, rows)
 	})

@@ -88,7 +88,8 @@ type Info struct {
 	Status     string     `json:"status"` // capturing | complete | restored | expired | void
 	CreatedBy  string     `json:"created_by"`
 	ExpiresAt  *time.Time `json:"expires_at"`
-	Part       bool       `json:"part,omitempty"` // it has other columns of the rows that another capture of the statement has
+	Part       bool       `json:"part,omitempty"`   // it has other columns of the rows that another capture of the statement has
+	Sealed     bool       `json:"sealed,omitempty"` // it has no rows to bring back, but tells which of a table that the migration made were changed since
 }
 
 // Snapshot is the captures taken at one moment.

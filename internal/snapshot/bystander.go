@@ -399,6 +399,14 @@ func (c *Capturer) uncaptured(b *bystander, ref string) []string {
 			conditions = append(conditions, "d.op = 'i'") // of what it inserted itself nothing is at stake
 		}
 		from := s.own(y.data())
+		if s.f.scans && conditions[0] != "1 = 0" { // as a list it is indexed
+			var live, kept []string
+			for i := range y.Key {
+				live, kept = append(live, ref+"."+s.q(c.nameNow(y, b.table, y.Key[i]))+" COLLATE BINARY"), append(kept, "d."+k(i))
+			}
+			out = append(out, fmt.Sprintf("coalesce((%s) NOT IN (SELECT %s FROM %s d WHERE %s), 1 = 1)", list(live), list(kept), from, all(append(conditions[1:], "1 = 1")...)))
+			continue
+		}
 		if s.f.keyed { // where a table is searched for each row unless it has an index, which what is made of it here gets
 			columns := []string{}
 			for i := range y.Key {

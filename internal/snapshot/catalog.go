@@ -187,7 +187,7 @@ func (s *Store) load(ctx context.Context, q engine.Querier, where string, args .
 		if err := json.Unmarshal([]byte(rest), &c.detail); err != nil {
 			return nil, fmt.Errorf("read the catalog: capture %s: %w", c.ID, err)
 		}
-		c.Part = c.Of != ""
+		c.Part, c.Sealed = c.Of != "", c.Relay
 		c.Info.Table = c.Home.String()
 		out = append(out, r)
 	}
