@@ -122,6 +122,30 @@ func TestOldKeysOfATableMadeAnew(t *testing.T) {
 	}
 }
 
+// TestOldKeysThatASessionKnows: what a session remembers of the key of a row that it has inserted is a pointer to it.
+func TestOldKeysThatASessionKnows(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		last := "INSERT INTO marks SELECT 1, last_insert_rowid();"
+		switch {
+		case strings.HasPrefix(dsn, "postgres"):
+			last = "INSERT INTO marks VALUES (1, currval(pg_get_serial_sequence('roles', 'id')));"
+		case strings.HasPrefix(dsn, "m"):
+			last = "SET @id = LAST_INSERT_ID();\nINSERT INTO marks VALUES (1, @id);"
+		}
+		f := newFixture(t, dsn, "CREATE TABLE roles ("+serial(dsn)+", name varchar(20), note varchar(20));\nCREATE TABLE marks (id integer PRIMARY KEY, role_id integer);\nINSERT INTO roles (name) VALUES ('user');\n",
+			map[string]string{"00001_seed.sql": migration("INSERT INTO roles (name) VALUES ('admin');\n"+last, "DELETE FROM marks;\nDELETE FROM roles WHERE name = 'admin';")})
+		f.up()
+		f.exec("DELETE FROM marks;\nUPDATE roles SET note = 'used' WHERE name = 'admin';")
+		f.rollback(migrate.RollbackRequest{Steps: 1})
+		f.exec("INSERT INTO roles (name) VALUES ('own');")
+		f.up()
+		if got := testdb.Query(t, dsn, "SELECT r.name FROM marks m JOIN roles r ON r.id = m.role_id"); !slices.Equal(got, []string{"admin"}) {
+			t.Errorf("marks point to %q, roles %q", got, testdb.Query(t, dsn, "SELECT id, name, coalesce(note, '-') FROM roles ORDER BY id"))
+		}
+	}, testdb.Everywhere()...)
+}
+
 // TestCutOffWhileKeysAreGivenBack: an up that dies where its rows take their old keys is ended by recover as if nothing had happened.
 func TestCutOffWhileKeysAreGivenBack(t *testing.T) {
 	t.Parallel()

@@ -49,7 +49,7 @@ func mysqlFlavour(kind engine.Kind) flavour {
 		locking:    " FOR UPDATE",
 		nothing:    " FROM dual WHERE 1 = 0",
 		yes:        "1",
-		views:      `SELECT table_name FROM information_schema.views WHERE table_schema = database()`,
+		shown:      `SELECT table_name FROM information_schema.views WHERE table_schema = database()`,
 		recent:     mysqlRecent,
 		hidden:     mysqlHides,
 		lasting:    true,

@@ -21,21 +21,27 @@ func (r *Restorer) pointers(ctx context.Context, tx engine.Querier, to *engine.T
 	if r.run == nil {
 		return anywhere, nil
 	}
-	views, err := r.views(ctx, tx)
+	shown, err := r.shown(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
 	names := func(sql, n string) int {
 		return len(regexp.MustCompile(`(^|[^\pL\pN_$])`+regexp.QuoteMeta(n)+`($|[^\pL\pN_$])`).FindAllString(strings.ToLower(sql), -1))
 	}
+	written := map[string]bool{}
 	for _, st := range r.run {
+		// What a session remembers may be a key, and so may what a view or a table that inherits shows under another name.
+		if st.Opaque() || strings.Contains(st.SQL, "@") || names(st.SQL, "current_setting") > 0 || slices.ContainsFunc(shown, func(v string) bool { return names(st.SQL, v) > 0 }) {
+			return anywhere, nil
+		}
 		for _, e := range st.Effects {
 			if !puts(e) {
 				continue
 			}
-			if st.Opaque() || e.Volatile && !e.Unordered && !e.Clock || slices.ContainsFunc(views, func(v string) bool { return names(st.SQL, v) > 0 }) {
+			if e.Volatile && !e.Clock {
 				return anywhere, nil
 			}
+			written[strings.ToLower(e.Table.Name)] = true
 			t, err := r.inspect(ctx, tx, engine.Name(e.Table))
 			if err != nil {
 				return nil, err
@@ -43,7 +49,7 @@ func (r *Restorer) pointers(ctx context.Context, tx engine.Querier, to *engine.T
 			if t == nil && !r.leaves(e.Table.Name) {
 				continue // it is still to be made
 			}
-			if t == nil || len(t.Triggers) > 0 || slices.ContainsFunc(t.Columns, computes) {
+			if t == nil || t.Rules || len(t.Triggers) > 0 || slices.ContainsFunc(t.Columns, computes) {
 				return anywhere, nil
 			}
 		}
@@ -87,7 +93,8 @@ func (r *Restorer) pointers(ctx context.Context, tx engine.Querier, to *engine.T
 		})
 	})
 	return func(t *engine.Table) bool {
-		return slices.Contains(know, strings.ToLower(t.Name.Name)) && (t.Name != to.Name || self)
+		name := strings.ToLower(t.Name.Name)
+		return !written[name] || slices.Contains(know, name) && (t.Name != to.Name || self) // what no statement names was written by something else
 	}, nil
 }
 
@@ -124,9 +131,9 @@ func clocked(c engine.Column) bool {
 	return slices.ContainsFunc([]string{"date", "time", "year", "interval", "bool"}, func(part string) bool { return strings.Contains(strings.ToLower(c.Type), part) })
 }
 
-// views names the views of the database, in lower case.
-func (r *Restorer) views(ctx context.Context, tx engine.Querier) (out []string, err error) {
-	rows, err := tx.QueryContext(ctx, r.s.f.views)
+// shown names what shows rows of other tables, in lower case.
+func (r *Restorer) shown(ctx context.Context, tx engine.Querier) (out []string, err error) {
+	rows, err := tx.QueryContext(ctx, r.s.f.shown)
 	if err != nil {
 		return nil, fmt.Errorf("look for views: %w", err)
 	}

@@ -92,7 +92,8 @@ var postgresFlavour = flavour{
 	nothing: " WHERE 1 = 0",
 	yes:     "true",
 	system:  func(n engine.Name) bool { return n.Schema == "pg_catalog" },
-	views:   `SELECT relname FROM pg_catalog.pg_class WHERE relkind IN ('v', 'm') AND relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)`,
+	shown: `SELECT relname FROM pg_catalog.pg_class WHERE relkind IN ('v', 'm') AND relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+		OR oid IN (SELECT inhparent FROM pg_catalog.pg_inherits UNION ALL SELECT inhrelid FROM pg_catalog.pg_inherits)`,
 	recent: func(ref string, c engine.Column, _ bool) string {
 		if !strings.HasPrefix(c.Type, "timestamp") && c.Type != "date" {
 			return ""

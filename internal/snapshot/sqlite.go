@@ -67,7 +67,7 @@ var sqliteFlavour = flavour{
 	skip:    " ON CONFLICT DO NOTHING",
 	nothing: " WHERE 1 = 0",
 	yes:     "1",
-	views:   `SELECT name FROM sqlite_schema WHERE type = 'view'`,
+	shown:   `SELECT name FROM sqlite_schema WHERE type = 'view'`,
 	recent:  sqliteRecent,
 	system: func(n engine.Name) bool {
 		return slices.Contains([]string{"sqlite_schema", "sqlite_master"}, strings.ToLower(n.Name))

@@ -136,8 +136,8 @@ type flavour struct {
 	system func(n engine.Name) bool
 	// recent is the condition that a live column holds a moment at most a day away; "" where it holds none. whole: it is captured with the whole row.
 	recent func(ref string, c engine.Column, whole bool) string
-	// views is a query for the names of all views.
-	views string
+	// shown is a query for the names of all that shows rows of other tables: views, and tables of which others inherit.
+	shown string
 	// joined: UPDATE and DELETE name the other table beside the one they write, instead of in a clause of its own.
 	joined bool
 }
