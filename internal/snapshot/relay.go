@@ -169,7 +169,7 @@ func (r *Restorer) tie(ctx context.Context, tx engine.Querier) error {
 				}
 			}
 		}
-		for _, col := range t.Columns {
+		for _, col := range r.carrying(y, t) {
 			if col.Generated {
 				continue
 			}
@@ -183,6 +183,34 @@ func (r *Restorer) tie(ctx context.Context, tx engine.Querier) error {
 	}
 	return nil
 }
+
+// carrying lists the columns of a source by which the statements that run now can tell which rows to write: those that they name, or all.
+func (r *Restorer) carrying(y *restoring, t *engine.Table) []engine.Column {
+	var text strings.Builder
+	for _, st := range r.run {
+		if slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.RenameColumn }) {
+			return t.Columns // it may name them otherwise
+		}
+		if len(relays([]effects.Statement{st}, y.Seal.Table)) > 0 {
+			text.WriteString(countAll.ReplaceAllString(st.SQL, "") + "\n")
+		}
+	}
+	if everyColumn.MatchString(text.String()) {
+		return t.Columns
+	}
+	named := slices.DeleteFunc(slices.Clone(t.Columns), func(c engine.Column) bool {
+		return !regexp.MustCompile(`(?i)(^|[^\pL\pN_$])` + regexp.QuoteMeta(c.Name) + `($|[^\pL\pN_$])`).MatchString(text.String())
+	})
+	if len(named) == 0 {
+		return t.Columns
+	}
+	return named
+}
+
+var (
+	countAll    = regexp.MustCompile(`(?i)count\s*\(\s*\*\s*\)`)
+	everyColumn = regexp.MustCompile(`(?i)\*|\bnatural\b|\btable\b`)
+)
 
 // unknown among the ties: rows were deleted, and nothing tells which others were made of them.
 const unknown = "dbrollback: deleted"
