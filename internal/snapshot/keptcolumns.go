@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
@@ -96,7 +95,7 @@ func unnames(es []effects.Effect) bool {
 // Quiet tells whether statements write no rows and do nothing about a table but add to it and drop columns: then what is in its columns
 // is the same before and after. What is not known for sure is not quiet.
 func Quiet(n engine.Name, list []effects.Statement) bool {
-	named := regexp.MustCompile(`(?i)(^|[^\w$])` + regexp.QuoteMeta(n.Name) + `($|[^\w$])`)
+	named := word(n.Name)
 	for _, st := range list {
 		mentions := named.MatchString(st.SQL)
 		for _, e := range st.Effects {

@@ -83,7 +83,7 @@ func sealEmpty(x *capture, statement int) {
 
 // LeftAlone tells whether statements leave the rows of a table alone, and do not need them. What is not known for sure is not alone.
 func (s *Store) LeftAlone(ctx context.Context, n engine.Name, list []effects.Statement) (bool, error) {
-	named := regexp.MustCompile(`(?i)(^|[^\w$])` + regexp.QuoteMeta(n.Name) + `($|[^\w$])`)
+	named := word(n.Name)
 	for _, st := range list {
 		if st.Opaque() || named.MatchString(st.SQL) {
 			return false, nil

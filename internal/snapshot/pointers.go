@@ -26,7 +26,7 @@ func (r *Restorer) pointers(ctx context.Context, tx engine.Querier, to *engine.T
 		return nil, err
 	}
 	names := func(sql, n string) int {
-		return len(regexp.MustCompile(`(^|[^\pL\pN_$])`+regexp.QuoteMeta(n)+`($|[^\pL\pN_$])`).FindAllString(strings.ToLower(sql), -1))
+		return len(word(n).FindAllString(sql, -1))
 	}
 	written := map[string]bool{}
 	for _, st := range r.run {
@@ -109,6 +109,11 @@ func (r *Restorer) leaves(name string) bool {
 			return e.Kind == effects.DropSchema
 		})
 	})
+}
+
+// word finds a name where it stands as a word of a statement, in whichever case.
+func word(name string) *regexp.Regexp {
+	return regexp.MustCompile(`(?i)(^|[^\pL\pN_$])` + regexp.QuoteMeta(name) + `($|[^\pL\pN_$])`)
 }
 
 // puts tells whether an effect writes values into rows.

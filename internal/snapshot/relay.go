@@ -19,7 +19,7 @@ import (
 // relays gives the tables that statements write in which the name of another one stands.
 func relays(list []effects.Statement, from engine.Name) []string {
 	var out []string
-	named := regexp.MustCompile(`(?i)(^|[^\w$])` + regexp.QuoteMeta(from.Name) + `($|[^\w$])`)
+	named := word(from.Name)
 	for _, st := range list {
 		for _, e := range st.Effects {
 			switch e.Kind {
@@ -199,7 +199,7 @@ func (r *Restorer) carrying(y *restoring, t *engine.Table) []engine.Column {
 		return t.Columns
 	}
 	named := slices.DeleteFunc(slices.Clone(t.Columns), func(c engine.Column) bool {
-		return !regexp.MustCompile(`(?i)(^|[^\pL\pN_$])` + regexp.QuoteMeta(c.Name) + `($|[^\pL\pN_$])`).MatchString(text.String())
+		return !word(c.Name).MatchString(text.String())
 	})
 	if len(named) == 0 {
 		return t.Columns
