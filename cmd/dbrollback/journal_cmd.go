@@ -260,6 +260,9 @@ func runJournalLog(ctx context.Context, s *session, o journalOptions) error {
 			}
 			w.line("  %s %s%s: %s", e.At, w.bold(e.Change), by, firstWords(strings.Join(parts, ", "), 160))
 		}
+		if h.Why != "" {
+			w.line("not all is here: %s", h.Why)
+		}
 		if h.Note != "" {
 			w.line("%s", h.Note)
 		}

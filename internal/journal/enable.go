@@ -324,7 +324,22 @@ func (j *Journal) sound(ctx context.Context, q engine.Querier, g *segment, t *en
 	case !g.form.Same(j.store, t):
 		return "the table was altered by something else than dbrollback up", nil
 	}
+	if lost, err := j.lost(ctx, q, g); lost || err != nil {
+		return lostRecords, err
+	}
 	return j.by(g.source).sound(ctx, q, g, t)
+}
+
+// lostRecords is what is said of a journal of which somebody dropped the table that the records are in.
+const lostRecords = "what it recorded is gone: somebody dropped its table"
+
+// lost tells whether that is so.
+func (j *Journal) lost(ctx context.Context, q engine.Querier, g *segment) (bool, error) {
+	_, err := j.db.Resolve(ctx, q, j.db.Own(g.data()))
+	if errors.Is(err, engine.ErrNoTable) {
+		return true, nil
+	}
+	return false, err
 }
 
 func orElse(s, other string) string {

@@ -16,6 +16,7 @@ type History struct {
 	From    string  `json:"from"` // as far as the journal goes back
 	Entries []Entry `json:"entries"`
 	Note    string  `json:"note,omitempty"`
+	Why     string  `json:"why,omitempty"` // why it does not record any more: what was written since is not known
 }
 
 // Entry is one write.
@@ -47,12 +48,19 @@ func (j *Journal) History(ctx context.Context, q engine.Querier, n engine.Name, 
 			return nil, err
 		}
 	}
+	why, err := j.sound(ctx, q, last, t)
+	if err != nil {
+		return nil, err
+	}
+	if why == olderProgram { // all is recorded
+		why = ""
+	}
 	names := last.form.Key()
 	if len(key) != len(names) {
 		return nil, &snapshot.AskError{Message: fmt.Sprintf("the key of %s is (%s): %d value(s) are wanted, %d are given", t.Name, strings.Join(names, ", "), len(names), len(key)),
 			Hint: "--key once for each column of the key, in this order"}
 	}
-	h := &History{Table: t.Name.String(), From: stamp(mine[0].floor), Note: j.by(last.source).spelling().note, Entries: []Entry{}}
+	h := &History{Table: t.Name.String(), From: stamp(mine[0].floor), Note: j.by(last.source).spelling().note, Why: why, Entries: []Entry{}}
 	var shown []string
 	for i, k := range names {
 		shown = append(shown, k+"="+key[i])
@@ -65,6 +73,12 @@ func (j *Journal) History(ctx context.Context, q engine.Querier, n engine.Name, 
 	for i := len(mine) - 1; i >= 0 && len(h.Entries) < limit; i-- {
 		if mine[i].reason == cutOff {
 			continue
+		}
+		if lost, err := j.lost(ctx, q, mine[i]); err != nil {
+			return nil, err
+		} else if lost {
+			h.Why = lostRecords
+			break
 		}
 		if after, err = j.walk(ctx, q, mine[i], key, after, limit, h); err != nil {
 			return nil, err

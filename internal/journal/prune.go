@@ -38,6 +38,11 @@ func (j *Journal) Prune(ctx context.Context, s *engine.Session) (int64, error) {
 		if g.reason == cutOff || !g.floor.Before(before) {
 			continue
 		}
+		if lost, err := j.lost(ctx, s, g); err != nil {
+			return removed, err
+		} else if lost {
+			continue
+		}
 		// First the promise, then the records: what is cut off in between can be had no longer, but nothing wrong either.
 		if err := s.Tx(ctx, func(tx *sql.Tx) error { return j.set(ctx, tx, g, "floor_at", stamp(before)) }); err != nil {
 			return removed, err

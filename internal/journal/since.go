@@ -55,6 +55,20 @@ func (j *Journal) Since(ctx context.Context, q engine.Querier, live *engine.Tabl
 	if err != nil {
 		return nil, err
 	}
+	chain, from := span(mine)
+	for _, g := range all {
+		own := slices.Contains(chain, g)
+		if !own && (j.db.Kind != engine.Postgres || g.source == Slot || !g.open() && !g.ended.After(at)) { // see postgres.late
+			continue
+		}
+		if lost, err := j.lost(ctx, q, g); err != nil {
+			return nil, err
+		} else if lost && own {
+			why = lostRecords
+		} else if lost {
+			why = fmt.Sprintf("what the journal of %s recorded is gone, and which transactions had ended is known by that as well", g.table)
+		}
+	}
 	now, err := j.now(ctx, q)
 	if err != nil {
 		return nil, err
@@ -63,7 +77,6 @@ func (j *Journal) Since(ctx context.Context, q engine.Querier, live *engine.Tabl
 		return nil, &snapshot.NothingError{Message: fmt.Sprintf("the journal of %s cannot be used: %s", live.Name, why),
 			Hint: "dbrollback journal enable begins a new one; dbrollback snapshot list shows captures, to be given to --snapshot"}
 	}
-	chain, from := span(mine)
 	if at.Before(from) {
 		e := &snapshot.NothingError{Message: fmt.Sprintf("the journal of %s goes from %s to now, %s; %s is before that", live.Name, stamp(from), stamp(now), stamp(at)),
 			Hint: "--at " + stamp(from) + " is the earliest that can be had; dbrollback snapshot list shows captures, to be given to --snapshot"}

@@ -17,8 +17,15 @@ import (
 // Prepare makes what tables are to be journalled by, as far as that cannot be part of the transaction in which Enable runs. Settle takes away
 // what was not needed in the end. q is no transaction.
 func (j *Journal) Prepare(ctx context.Context, q engine.Querier, tables []engine.Name, o Options) error {
+	if o.Source == "" {
+		again, err := j.slotAgain(ctx, q, tables)
+		if err != nil || !again {
+			return err
+		}
+		o.Source = Slot
+	}
 	switch {
-	case o.Source == "" || o.Source == Trigger:
+	case o.Source == Trigger:
 		return nil
 	case o.Source != Slot:
 		return &RefusedError{Message: "there is no source " + strconv.Quote(o.Source), Hint: "--source trigger or --source slot"}
@@ -39,6 +46,32 @@ func (j *Journal) Prepare(ctx context.Context, q engine.Querier, tables []engine
 		return err
 	}
 	return p.make(ctx, q)
+}
+
+// slotAgain tells whether tables that are journalled by a slot, and go on so, lack it.
+func (j *Journal) slotAgain(ctx context.Context, q engine.Querier, tables []engine.Name) (bool, error) {
+	if j.db.Kind != engine.Postgres {
+		return false, nil
+	}
+	for _, n := range tables {
+		t, err := j.inspect(ctx, q, n)
+		if err != nil {
+			return false, err
+		}
+		if source, err := j.chosen(ctx, q, t.Name, Options{}); err != nil || source != Slot {
+			if err != nil {
+				return false, err
+			}
+			continue
+		}
+		state, err := slot{j}.state(ctx, q, false)
+		if err != nil || state == nil {
+			return err == nil, err
+		}
+		why, err := slot{j}.lost(ctx, q, state.token)
+		return why != "", err
+	}
+	return false, nil
 }
 
 //go:embed slot_server.sql

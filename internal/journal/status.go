@@ -77,6 +77,11 @@ func (j *Journal) Status(ctx context.Context, q engine.Querier) ([]Status, error
 			if g.reason == cutOff {
 				continue
 			}
+			if lost, err := j.lost(ctx, q, g); err != nil {
+				return nil, err
+			} else if lost {
+				continue
+			}
 			var rows int64
 			if err := q.QueryRowContext(ctx, "SELECT count(*) FROM "+j.own(g.data())).Scan(&rows); err != nil {
 				return nil, fmt.Errorf("measure the journal of %s: %w", g.table, err)
