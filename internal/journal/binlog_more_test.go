@@ -145,3 +145,49 @@ func TestBinlogWriters(t *testing.T) {
 		t.Logf("%d of 8 at the first try", restored)
 	}, testdb.OnMySQL, testdb.OnMariaDB)
 }
+
+// TestBinlogSavepoints: MariaDB has a part of a transaction that was rolled back in its log when a table without transactions was written in it. What was written
+// before it and after it comes back, and nothing of it.
+func TestBinlogSavepoints(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		w := logged(t, dsn, "CREATE TABLE aside (id int) ENGINE=MyISAM")
+		for i, c := range []struct {
+			want   string
+			writes []string
+		}{
+			{"", []string{"UPDATE @ SET v = 7 WHERE id = 1", "SAVEPOINT a", "DELETE FROM @ WHERE id = 2", "INSERT INTO @ VALUES (9, 9)", "INSERT INTO aside VALUES (1)", "ROLLBACK TO SAVEPOINT a", "UPDATE @ SET v = 8 WHERE id = 3"}},
+			{"", []string{"SAVEPOINT `a`", "DELETE FROM @", "INSERT INTO aside VALUES (1)", "rollback work to A", "UPDATE @ SET v = 8 WHERE id = 3", "SAVEPOINT b", "DELETE FROM @", "ROLLBACK TO b"}},
+			{"", []string{"INSERT INTO aside VALUES (1)", "SAVEPOINT a", "UPDATE @ SET v = 5 WHERE id = 1", "SAVEPOINT b", "DELETE FROM @", "SAVEPOINT a", "INSERT INTO @ VALUES (1, 1)", "ROLLBACK TO a", "INSERT INTO @ VALUES (2, 9)", "ROLLBACK TO b", "DELETE FROM @ WHERE id = 3"}},
+			{"a part of a transaction", []string{"INSERT INTO aside VALUES (1)", "SAVEPOINT `ä`", "DELETE FROM @ WHERE id = 2", "ROLLBACK TO `ä`", "UPDATE @ SET v = 8 WHERE id = 3"}},
+		} {
+			table := fmt.Sprintf("s%d", i)
+			w.exec("CREATE TABLE "+table+" (id int PRIMARY KEY, v int)", "INSERT INTO "+table+" VALUES (1, 1), (2, 2), (3, 3)")
+			at, was := w.moment(), w.rows(table, []string{"id"}, []string{"v"})
+			tx, err := w.db.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, q := range c.writes {
+				if _, err := tx.ExecContext(t.Context(), strings.ReplaceAll(q, "@", table)); err != nil {
+					t.Fatalf("%s: %v", q, err)
+				}
+			}
+			if err := tx.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			now := w.rows(table, []string{"id"}, []string{"v"})
+			err = w.fromBinlog(snapshot.Ask{Tables: names([]string{table}), At: at, Mode: snapshot.Replace})
+			if c.want != "" {
+				if err == nil || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("%d: %v; want %q", i, err, c.want)
+				}
+				was, err = now, nil
+			}
+			if err != nil {
+				t.Fatalf("%d: %v", i, err)
+			}
+			w.same(fmt.Sprintf("restored %d", i), was, w.rows(table, []string{"id"}, []string{"v"}))
+		}
+	}, testdb.OnMariaDB)
+}

@@ -28,6 +28,8 @@ type walk struct {
 	after    bool
 	prepared map[string]bool // transactions of XA that were prepared in what was read: whether they wrote a table asked for
 	xa       string
+	// saved is how many records there were of each table at the savepoints of the transaction.
+	saved map[string]map[*watched]int64
 }
 
 // read takes in what the log has up to a position.
@@ -114,7 +116,7 @@ func commitTime(micros uint64, h *replication.EventHeader) time.Time {
 
 func (w *walk) begin(at time.Time) {
 	w.b.x++
-	w.at, w.wrote, w.xa = at, nil, ""
+	w.at, w.wrote, w.xa, w.saved = at, nil, "", nil
 	w.after = w.after || at.After(w.b.at)
 }
 
@@ -272,10 +274,13 @@ func (w *walk) query(ctx context.Context, schema, text string) error {
 	word, rest := firstWord(text)
 	second, _ := firstWord(rest)
 	switch word {
-	case "BEGIN", "COMMIT", "SAVEPOINT", "RELEASE", "SET", "USE", "FLUSH", "ANALYZE", "GRANT", "REVOKE":
+	case "SAVEPOINT":
+		w.save(rest)
+		return nil
+	case "BEGIN", "COMMIT", "RELEASE", "SET", "USE", "FLUSH", "ANALYZE", "GRANT", "REVOKE":
 		return nil
 	case "ROLLBACK":
-		return w.undone(ctx, second)
+		return w.undone(ctx, rest)
 	case "XA":
 		return w.distributed(second, rest)
 	case "INSERT", "UPDATE", "REPLACE", "LOAD", "CALL", "SELECT", "DO", "WITH":
@@ -352,19 +357,44 @@ func (w *walk) names(one Touched, schema string) *watched {
 	return w.b.watched[i]
 }
 
-// undone takes back what was read of a transaction that was rolled back: it is in the log for tables without transactions.
-func (w *walk) undone(ctx context.Context, second string) error {
+// save remembers where a transaction stands. The server takes names for the same that it writes in several ways: of others than plain ones none is known.
+func (w *walk) save(name string) {
+	m := binlogSavepoint.FindStringSubmatch("TO " + name)
+	if m == nil {
+		w.saved = nil
+		return
+	}
+	if w.saved == nil {
+		w.saved = map[string]map[*watched]int64{}
+	}
+	n := map[*watched]int64{}
+	for _, t := range w.b.watched {
+		n[t] = t.n
+	}
+	w.saved[strings.ToLower(m[1])] = n
+}
+
+var binlogSavepoint = regexp.MustCompile("(?i)^\\s*(?:WORK\\s+)?TO\\s+(?:SAVEPOINT\\s+)?`?([a-z0-9_$]+)`?\\s*$")
+
+// undone takes back what was read of a transaction, or of a part of it, that was rolled back: it is in the log for tables without transactions.
+func (w *walk) undone(ctx context.Context, rest string) error {
 	if len(w.wrote) == 0 || !w.after || w.check {
 		return nil
 	}
-	if second != "" && second != "WORK" {
-		return w.gap("a part of a transaction that wrote " + w.wrote[0].name.String() + " was rolled back, together with a table without transactions")
+	var kept map[*watched]int64
+	if word, more := firstWord(rest); word == "TO" || strings.TrimSpace(more) != "" {
+		if m := binlogSavepoint.FindStringSubmatch(rest); m != nil {
+			kept = w.saved[strings.ToLower(m[1])]
+		}
+		if kept == nil {
+			return w.gap("a part of a transaction that wrote " + w.wrote[0].name.String() + " was rolled back, together with a table without transactions")
+		}
 	}
 	for _, t := range w.wrote {
 		if err := t.insert.flush(ctx, w.q); err != nil {
 			return err
 		}
-		if _, err := w.q.ExecContext(ctx, fmt.Sprintf("DELETE FROM %s WHERE x = %d", w.b.j.db.Ident(t.staging), w.b.x)); err != nil {
+		if _, err := w.q.ExecContext(ctx, fmt.Sprintf("DELETE FROM %s WHERE x = %d AND n > %d", w.b.j.db.Ident(t.staging), w.b.x, kept[t])); err != nil {
 			return fmt.Errorf("put by what the binary log has of %s: %w", t.name, err)
 		}
 	}
