@@ -118,7 +118,7 @@ func (r *runner) attempt(ctx context.Context, w *work) (*work, error) {
 	if a := w.additive(); a != nil && !journals {
 		ran := false
 		err := r.s.Tx(ctx, func(tx *sql.Tx) error {
-			err := w.keepingLarge(ctx, tx, func() error { return w.add(ctx, tx, a) })
+			err := w.keepingLarge(ctx, tx, w.stmts, func() error { return w.add(ctx, tx, a) })
 			ran = err == nil
 			return err
 		})
@@ -140,7 +140,7 @@ func (r *runner) attempt(ctx context.Context, w *work) (*work, error) {
 	r.unknown(w.reach)
 	ran := false
 	err = r.s.Tx(ctx, func(tx *sql.Tx) error {
-		err := long.keepingLarge(ctx, tx, func() error { return long.inTransaction(ctx, tx) })
+		err := long.keepingLarge(ctx, tx, w.stmts, func() error { return long.inTransaction(ctx, tx) })
 		ran = err == nil
 		return err
 	})

@@ -177,7 +177,9 @@ func (w *work) together(ctx context.Context, i int) error {
 	}
 	role, ran := w.role, false
 	err := s.Steady(ctx, func(tx *sql.Tx) error {
-		err := w.acting(ctx, tx, st, &role, func() error { return w.statement(ctx, tx, i) })
+		err := w.acting(ctx, tx, st, &role, func() error {
+			return w.keepingLarge(ctx, tx, w.stmts[i:i+1], func() error { return w.statement(ctx, tx, i) })
+		})
 		if err != nil {
 			return err
 		}
