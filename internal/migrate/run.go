@@ -302,7 +302,7 @@ func (w *work) begin(ctx context.Context, tx database.DBTxConn) error {
 	if w.restorer != nil {
 		w.restorer.Record(w.capturer)
 	}
-	return nil
+	return w.capturer.Stand(ctx, tx, w.parsed(0)...)
 }
 
 // meta is what the captures of the migration are marked with.
@@ -398,6 +398,9 @@ func (w *work) captured(ctx context.Context, g ground, i int, run func(text stri
 	}
 	followed, err := w.follow(ctx, g, &st)
 	if err != nil {
+		return w.located(st, err)
+	}
+	if err := w.capturer.Hold(ctx, q, st.Statement); err != nil {
 		return w.located(st, err)
 	}
 	start := time.Now()

@@ -304,7 +304,7 @@ func (r *Restorer) putAll(ctx context.Context, tx engine.Querier, targets []*tar
 		return err
 	}
 	for _, t := range tables {
-		var old []sequence
+		var old []Sequence
 		for _, g := range targets {
 			if g.t.Name == t.Name {
 				old = append(old, g.x.Sequences...)

@@ -49,7 +49,7 @@ type detail struct {
 	Moved     bool            `json:"moved"`             // rows have an old key besides the one that locates them
 	Still     bool            `json:"still,omitempty"`   // of Moved: none of them differs
 	Seal      seal            `json:"seal"`              // how the places looked when the migration ended
-	Sequences []sequence      `json:"sequences"`         // where the generators of numbers stood
+	Sequences []Sequence      `json:"sequences"`         // where the generators of numbers stood
 	Parents   []engine.Name   `json:"parents"`           // tables that foreign keys of this one point to
 	Shape     *engine.Table   `json:"shape"`             // the shape of the table when it was captured
 	Objects   []verify.Object `json:"objects"`           // of Definition
@@ -82,11 +82,13 @@ type field struct {
 	Slot string `json:"slot,omitempty"`
 }
 
-// sequence is a generator of numbers.
-type sequence struct {
-	Name   engine.Name `json:"name"`
-	Column string      `json:"column"`
-	Last   int64       `json:"last"`
+// Sequence is a generator of numbers, and the last one that it gave.
+type Sequence struct {
+	Name       engine.Name `json:"name"`
+	Table      engine.Name `json:"table,omitzero"` // whose column it feeds, where that matters
+	Column     string      `json:"column"`
+	Last       int64       `json:"last"`
+	Descending bool        `json:"descending,omitempty"`
 }
 
 // Seal modes: how the places of the captured rows looked when the migration ended.
