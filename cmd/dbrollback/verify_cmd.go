@@ -192,10 +192,17 @@ func runProve(ctx context.Context, s *session, o verifyOptions) error {
 	}
 	prove.Scratch = scratch
 	report, err := migrate.Prove(ctx, prove)
-	if cerr := scratch.Close(); err == nil {
-		err = cerr
-	}
+	cerr := scratch.Close()
 	s.progress.end()
+	if cerr != nil { // what was seen stays true
+		s.out.warn("%s", oneLine(cerr.Error()))
+	}
+	for _, name := range scratch.Left() {
+		if scratch.Owned() {
+			break // with its server it is gone
+		}
+		s.out.warn("%s is left on the scratch server; nothing in it is needed. The next verify there tries again to drop it, or: DROP DATABASE %s;", name, name)
+	}
 	if err != nil {
 		return err
 	}
