@@ -407,6 +407,9 @@ func (r *Restorer) clear(ctx context.Context, tx engine.Querier, g *target, targ
 			continue
 		}
 		h.x.cleared = true
+		if err := r.spare(ctx, tx, h); err != nil {
+			return err
+		}
 		deleted, err := r.remove(ctx, tx, h)
 		if err != nil {
 			return err

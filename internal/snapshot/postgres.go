@@ -103,6 +103,7 @@ var postgresFlavour = flavour{
 	sequences: postgresSequences,
 	raise:     postgresRaise,
 	climb:     postgresRaise,
+	parts:     postgresPartitions,
 	standing:  postgresStanding,
 	onward:    postgresOnward,
 	hold:      postgresHold,

@@ -62,7 +62,11 @@ type detail struct {
 	Of        string        `json:"of,omitempty"`     // the capture of the same rows without the columns of this one; see sift.go
 	Spare     []field       `json:"spare,omitempty"`  // what else of whole rows lies in the data table: neither sealed nor put back, unless a row is gone; see sift.go
 	Relay     bool          `json:"relay,omitempty"`  // rows of a table that the migration made, from which the opposite direction writes captured ones: they are only looked at
-	New       bool          `json:"new,omitempty"`    // rows that were put into a table made in the place of another one, by key
+	// Above, of Relay: the partitioned tables that the table is a part of.
+	Above []engine.Name `json:"above,omitempty"`
+	// Parts are the partitions that the table had, by their names when the migration began; nil: not known, or none can be.
+	Parts []engine.Name `json:"parts,omitempty"`
+	New   bool          `json:"new,omitempty"` // rows that were put into a table made in the place of another one, by key
 }
 
 // field is one captured column.

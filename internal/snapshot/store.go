@@ -93,6 +93,8 @@ type flavour struct {
 	raise func(ctx context.Context, q engine.Querier, s *Store, t *engine.Table, old []Sequence) error
 	// sequences reads where the generators of a table's numbers stand.
 	sequences func(ctx context.Context, q engine.Querier, s *Store, t *engine.Table) ([]Sequence, error)
+	// parts lists partitions that are tables themselves; nil: none are.
+	parts func(ctx context.Context, q engine.Querier, t *engine.Table) ([]*engine.Table, error)
 	// climb is raise at a time when what commits by itself may be done.
 	climb func(ctx context.Context, q engine.Querier, s *Store, t *engine.Table, old []Sequence) error
 	// standing reads where sequences stand, those of these names or all.
