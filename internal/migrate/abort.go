@@ -224,6 +224,9 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 	if err := repair(func(verify.Object) bool { return true }); err != nil {
 		return err
 	}
+	if err := m.store.GoOn(ctx, q, begun.Stood); err != nil {
+		return err
+	}
 	have, err := w.reach.take(ctx, m.db, q)
 	if err != nil {
 		return fmt.Errorf("fingerprint: %w", err)

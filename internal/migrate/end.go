@@ -28,6 +28,12 @@ func (w *work) end(ctx context.Context, g ground) error {
 		func() error { return w.bringBack(ctx, g) },
 		func() error { return w.repair(ctx, g.schema(), func(verify.Object) bool { return true }) },
 		func() error { return w.reshape(ctx, g.schema()) },
+		func() error {
+			if w.restorer == nil {
+				return nil
+			}
+			return w.restorer.GoOn(ctx, g.schema())
+		},
 	} {
 		followed, err := w.follow(ctx, g, nil)
 		if err != nil {

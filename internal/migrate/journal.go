@@ -38,6 +38,8 @@ type opening struct {
 	Back   string             `json:"back,omitempty"` // id of the captures that recover --abort makes
 	// Policy is who wins a conflict: recover goes on as the run began. It is fail only until the run began.
 	Policy snapshot.Policy `json:"on_conflict,omitempty"`
+	// Where generators of numbers stood that the migration may drop or set back.
+	Stood []snapshot.Sequence `json:"stood,omitempty"`
 	// How many renames recover --abort has taken back.
 	Unnamed int `json:"unnamed,omitempty"`
 	// What its restorer knew before the first of them.

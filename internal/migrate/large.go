@@ -2,20 +2,28 @@ package migrate
 
 import (
 	"context"
-	"slices"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
 
-// Large objects of PostgreSQL lie in no table of the user's: rows hold their numbers, and only those are captured. What deletes or
-// overwrites the objects themselves by its name is told by the plan. A trigger does it unseen (lo_manage of the extension lo), so the
-// server is asked what became of them.
+// Large objects of PostgreSQL lie in no table of the user's: rows hold their numbers, and only those are captured. What unlinks them by the
+// function's name is refused by the plan. A trigger does it unseen (lo_manage of the extension lo), and other functions write over objects that
+// may be new, so the server is asked what became of them.
 
-// keepingLarge runs an Up in its transaction, and refuses it when it lost some.
-func (w *work) keepingLarge(ctx context.Context, q engine.Querier, run func() error) error {
+const keepLarge = "keep the objects (DISABLE TRIGGER around the statement, vacuumlo later), or write -- +dbrollback irreversible: REASON and run it with --allow-irreversible"
+
+// losesLarge refuses a statement that unlinks large objects by name.
+func losesLarge(st Statement, e effects.Effect) (Refusal, bool) {
+	return Refusal{File: st.File, Line: st.Line, Column: st.Column,
+		Message: "this deletes large objects: rows hold only their numbers, and what is in the objects cannot be captured", Hint: keepLarge,
+	}, e.Kind == effects.External && e.Detail == "calls lo_unlink()"
+}
+
+// keepingLarge runs what an Up does in a transaction, and refuses it when it lost some.
+func (w *work) keepingLarge(ctx context.Context, q engine.Querier, stmts []Statement, run func() error) error {
 	db := w.r.m.db
-	if w.r.dir != Up || w.mig.acceptedLoss() || !w.mayLoseLarge() {
+	if w.r.dir != Up || w.mig.acceptedLoss() || !mayLoseLarge(stmts) {
 		return run()
 	}
 	before, err := db.LargeObjectsLost(ctx, q)
@@ -30,20 +38,23 @@ func (w *work) keepingLarge(ctx context.Context, q engine.Querier, run func() er
 		return err
 	}
 	return &RefusedError{Reasons: []Refusal{{
-		File: w.mig.File, Line: 1, Column: 1,
+		File: stmts[0].File, Line: stmts[0].Line, Column: stmts[0].Column,
 		Message: "a trigger or a function deletes or overwrites large objects: rows hold only their numbers, and what is in the objects cannot be captured",
-		Hint:    "keep the objects (DISABLE TRIGGER around the statement, vacuumlo later), or write -- +dbrollback irreversible: REASON and run it with --allow-irreversible",
+		Hint:    keepLarge,
 	}}}
 }
 
-// mayLoseLarge tells whether a statement could do that unseen. One that names the functions for it has said so in the plan.
-func (w *work) mayLoseLarge() bool {
-	may := false
-	for _, st := range w.stmts {
-		if slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.External }) {
-			return false
+// mayLoseLarge tells whether a statement could do that.
+func mayLoseLarge(stmts []Statement) bool {
+	for _, st := range stmts {
+		if st.DestroysData() || st.Opaque() {
+			return true
 		}
-		may = may || st.DestroysData() || st.Opaque()
+		for _, e := range st.Effects {
+			if e.Kind == effects.External {
+				return true
+			}
+		}
 	}
-	return may
+	return false
 }

@@ -196,6 +196,9 @@ func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migrat
 			if e.Kind == effects.External {
 				step.Notes = append(step.Notes, "leaves the database and cannot be undone: "+e.Detail)
 			}
+			if refusal, ok := losesLarge(st, e); ok && dir == Up {
+				pm.Reasons = append(pm.Reasons, refusal)
+			}
 		}
 		if reason, ok := mig.annotation(dir, st, effects.NoCapture); ok {
 			step.Notes = append(step.Notes, "not captured, as the migration says: "+reason)

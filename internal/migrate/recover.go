@@ -173,6 +173,7 @@ func (w *work) resume(ctx context.Context, tx *sql.Tx, c cutOff, was seen) error
 	if err != nil {
 		return err
 	}
+	w.capturer.Recall(c.begun.Stood)
 	if w.restorer != nil {
 		w.restorer.Record(w.capturer)
 	}

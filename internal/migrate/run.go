@@ -118,7 +118,7 @@ func (r *runner) attempt(ctx context.Context, w *work) (*work, error) {
 	if a := w.additive(); a != nil && !journals {
 		ran := false
 		err := r.s.Tx(ctx, func(tx *sql.Tx) error {
-			err := w.keepingLarge(ctx, tx, func() error { return w.add(ctx, tx, a) })
+			err := w.keepingLarge(ctx, tx, w.stmts, func() error { return w.add(ctx, tx, a) })
 			ran = err == nil
 			return err
 		})
@@ -140,7 +140,7 @@ func (r *runner) attempt(ctx context.Context, w *work) (*work, error) {
 	r.unknown(w.reach)
 	ran := false
 	err = r.s.Tx(ctx, func(tx *sql.Tx) error {
-		err := long.keepingLarge(ctx, tx, func() error { return long.inTransaction(ctx, tx) })
+		err := long.keepingLarge(ctx, tx, w.stmts, func() error { return long.inTransaction(ctx, tx) })
 		ran = err == nil
 		return err
 	})
@@ -302,7 +302,7 @@ func (w *work) begin(ctx context.Context, tx database.DBTxConn) error {
 	if w.restorer != nil {
 		w.restorer.Record(w.capturer)
 	}
-	return nil
+	return w.capturer.Stand(ctx, tx, w.parsed(0)...)
 }
 
 // meta is what the captures of the migration are marked with.
@@ -398,6 +398,9 @@ func (w *work) captured(ctx context.Context, g ground, i int, run func(text stri
 	}
 	followed, err := w.follow(ctx, g, &st)
 	if err != nil {
+		return w.located(st, err)
+	}
+	if err := w.capturer.Hold(ctx, q, st.Statement); err != nil {
 		return w.located(st, err)
 	}
 	start := time.Now()

@@ -56,7 +56,7 @@ func (w *work) journalled(ctx context.Context) error {
 		if err := w.begin(ctx, tx); err != nil {
 			return err
 		}
-		begun := opening{Sum: w.mig.Sum(), File: w.mig.File, Text: w.mig.Text, Before: w.before, Policy: w.r.policy}
+		begun := opening{Sum: w.mig.Sum(), File: w.mig.File, Text: w.mig.Text, Before: w.before, Policy: w.r.policy, Stood: w.capturer.Stood()}
 		if w.restorer != nil {
 			var err error
 			if begun.Memo, err = w.restorer.Memo(); err != nil {
@@ -177,7 +177,9 @@ func (w *work) together(ctx context.Context, i int) error {
 	}
 	role, ran := w.role, false
 	err := s.Steady(ctx, func(tx *sql.Tx) error {
-		err := w.acting(ctx, tx, st, &role, func() error { return w.statement(ctx, tx, i) })
+		err := w.acting(ctx, tx, st, &role, func() error {
+			return w.keepingLarge(ctx, tx, w.stmts[i:i+1], func() error { return w.statement(ctx, tx, i) })
+		})
 		if err != nil {
 			return err
 		}

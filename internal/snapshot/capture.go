@@ -38,8 +38,9 @@ type Capturer struct {
 	last      shapes          // names at the end, once they are read
 	ready     bool            // the catalog is there
 	sealed    bool
-	statement int       // the one under way
-	instead   string    // what run is to execute in place of the statement
+	statement int    // the one under way
+	instead   string // what run is to execute in place of the statement
+	stood     []Sequence
 	moment    time.Time // of all captures, when they are of one; zero: each has its own
 	// All effects of the statement at hand, and what to watch; see Ahead.
 	effects  []effects.Effect

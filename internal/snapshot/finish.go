@@ -304,7 +304,7 @@ func (r *Restorer) putAll(ctx context.Context, tx engine.Querier, targets []*tar
 		return err
 	}
 	for _, t := range tables {
-		var old []sequence
+		var old []Sequence
 		for _, g := range targets {
 			if g.t.Name == t.Name {
 				old = append(old, g.x.Sequences...)
@@ -407,6 +407,9 @@ func (r *Restorer) clear(ctx context.Context, tx engine.Querier, g *target, targ
 			continue
 		}
 		h.x.cleared = true
+		if err := r.spare(ctx, tx, h); err != nil {
+			return err
+		}
 		deleted, err := r.remove(ctx, tx, h)
 		if err != nil {
 			return err

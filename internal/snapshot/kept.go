@@ -386,28 +386,41 @@ func (r *Restorer) waits(x *restoring, above []engine.Name, rest []effects.State
 
 // above lists the partitioned tables that a table is, or was, a partition of.
 func (r *Restorer) above(ctx context.Context, tx engine.Querier, x *restoring) ([]engine.Name, error) {
-	var out []engine.Name
 	if x.Shape == nil {
 		return nil, nil
 	}
-	for up := x.Shape.Parent; up.Name != ""; {
+	t, err := r.inspect(ctx, tx, x.Home)
+	if err != nil {
+		return nil, err
+	}
+	if t == nil || x.Shape.Parent.Name != "" { // it may have been detached when it was captured
+		t = x.Shape
+	}
+	return r.s.above(ctx, tx, t)
+}
+
+// above lists the partitioned tables that a table is a partition of.
+func (s *Store) above(ctx context.Context, q engine.Querier, t *engine.Table) ([]engine.Name, error) {
+	var out []engine.Name
+	for up := t.Parent; up.Name != ""; {
 		out = append(out, up)
-		t, err := r.inspect(ctx, tx, up)
+		t, err := s.db.Inspect(ctx, q, up)
+		if errors.Is(err, engine.ErrNoTable) {
+			break
+		}
 		if err != nil {
 			return nil, err
 		}
-		if up = (engine.Name{}); t != nil {
-			up = t.Parent
-		}
+		up = t.Parent
 	}
 	return out, nil
 }
 
-// related tells whether the table of one capture is a partition of the other's.
+// related tells whether the table of one capture is a partition of the other's, and was when that was captured.
 func (r *Restorer) related(ctx context.Context, tx engine.Querier, x, y *restoring) (bool, error) {
 	for _, pair := range [][2]*restoring{{x, y}, {y, x}} {
 		if above, err := r.above(ctx, tx, pair[0]); err != nil || slices.Contains(above, pair[1].Home) {
-			return err == nil, err
+			return err == nil && pair[1].has(pair[0].Home), err
 		}
 	}
 	return false, nil

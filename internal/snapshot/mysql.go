@@ -43,8 +43,11 @@ func mysqlFlavour(kind engine.Kind) flavour {
 		},
 		observable: func(context.Context, engine.Querier, *engine.Table) (bool, error) { return false, nil },
 		sequences:  mysqlSequences,
-		raise:      func(context.Context, engine.Querier, *Store, *engine.Table, []sequence) error { return nil }, // see mysqlReady
+		raise:      func(context.Context, engine.Querier, *Store, *engine.Table, []Sequence) error { return nil }, // see mysqlReady
 		options:    " ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+		climb:      mysqlRaise,
+		standing:   mysqlStanding,
+		onward:     mysqlOnward,
 		keyed:      true,
 		locking:    " FOR UPDATE",
 		nothing:    " FROM dual WHERE 1 = 0",
@@ -159,7 +162,7 @@ func (d mysqlDialect) probe(context.Context, engine.Querier) (func(context.Conte
 var errNoRehearsal = errors.New("this server cannot take back what a rehearsal did")
 
 // mysqlSequences reads AUTO_INCREMENT from the definition: what the catalog's statistics say may be a day old.
-func mysqlSequences(ctx context.Context, q engine.Querier, s *Store, t *engine.Table) ([]sequence, error) {
+func mysqlSequences(ctx context.Context, q engine.Querier, s *Store, t *engine.Table) ([]Sequence, error) {
 	i := slices.IndexFunc(t.Columns, func(c engine.Column) bool { return c.Identity != "" })
 	if i < 0 {
 		return nil, nil
@@ -168,7 +171,7 @@ func mysqlSequences(ctx context.Context, q engine.Querier, s *Store, t *engine.T
 	if err != nil || next < 2 {
 		return nil, err
 	}
-	return []sequence{{Name: t.Name, Column: t.Columns[i].Name, Last: next - 1}}, nil
+	return []Sequence{{Name: t.Name, Column: t.Columns[i].Name, Last: next - 1}}, nil
 }
 
 // mysqlNext gives the number that AUTO_INCREMENT hands out next; 0 when the table has none.

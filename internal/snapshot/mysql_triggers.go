@@ -212,7 +212,7 @@ func (s *Store) Mend(ctx context.Context, q engine.Querier) error {
 }
 
 // mysqlReady exchanges triggers and raises AUTO_INCREMENT, which commits wherever it is done.
-func mysqlReady(ctx context.Context, s *Store, q engine.Querier, tables []*engine.Table, old []sequence) (func(context.Context, error) error, error) {
+func mysqlReady(ctx context.Context, s *Store, q engine.Querier, tables []*engine.Table, old []Sequence) (func(context.Context, error) error, error) {
 	for _, t := range tables {
 		if err := mysqlRaise(ctx, q, s, t, old); err != nil {
 			return nil, err
@@ -222,7 +222,7 @@ func mysqlReady(ctx context.Context, s *Store, q engine.Querier, tables []*engin
 }
 
 // mysqlRaise makes AUTO_INCREMENT continue after every number that was handed out. Rows that come back raise it by themselves.
-func mysqlRaise(ctx context.Context, q engine.Querier, s *Store, t *engine.Table, old []sequence) error {
+func mysqlRaise(ctx context.Context, q engine.Querier, s *Store, t *engine.Table, old []Sequence) error {
 	i := slices.IndexFunc(t.Columns, func(c engine.Column) bool { return c.Identity != "" })
 	var want int64
 	for _, o := range old {
@@ -241,4 +241,37 @@ func mysqlRaise(ctx context.Context, q engine.Querier, s *Store, t *engine.Table
 		return fmt.Errorf("raise AUTO_INCREMENT of %s: %w", t.Name, err)
 	}
 	return nil
+}
+
+// mysqlStanding reads which number MariaDB's sequences give next, as far as the server has not yet kept it in reserve.
+func mysqlStanding(ctx context.Context, q engine.Querier, s *Store, all bool, names []engine.Name) ([]Sequence, error) {
+	if s.db.Kind != engine.MariaDB {
+		return nil, nil
+	}
+	there, err := engine.Texts(ctx, q, "SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND table_type = 'SEQUENCE'")
+	if err != nil {
+		return nil, fmt.Errorf("read sequences: %w", err)
+	}
+	var out []Sequence
+	for _, name := range there {
+		if !all && !slices.ContainsFunc(names, func(n engine.Name) bool { return n.Schema == "" && strings.EqualFold(n.Name, name) }) {
+			continue
+		}
+		x := Sequence{Name: engine.Name{Name: name}}
+		if err := q.QueryRowContext(ctx, "SELECT next_not_cached_value, increment < 0 FROM "+s.db.Quote(x.Name)).Scan(&x.Last, &x.Descending); err != nil {
+			return nil, fmt.Errorf("read sequence %s: %w", name, err)
+		}
+		out = append(out, x)
+	}
+	return out, nil
+}
+
+// mysqlOnward lets a sequence of MariaDB continue with a number; the server itself goes back to none.
+func mysqlOnward(ctx context.Context, q engine.Querier, s *Store, x Sequence) error {
+	there, err := number(ctx, q, "look for a sequence", "SELECT count(*) FROM information_schema.tables WHERE table_schema = database() AND table_type = 'SEQUENCE' AND table_name = ?", x.Name.Name)
+	if err != nil || there == 0 {
+		return err
+	}
+	_, err = exec(ctx, q, "set a sequence", fmt.Sprintf("SELECT setval(%s, ?, 0)", s.db.Quote(x.Name)), x.Last)
+	return err
 }

@@ -23,7 +23,7 @@ func (c *Capturer) replaced() []*capture {
 
 // arrives plans to note the keys of rows that a statement puts into a table that the migration made in the place of a captured one.
 func (p *planner) arrives(t *engine.Table, e effects.Effect) {
-	if len(t.Keys) == 0 || t.Kind != "table" && t.Kind != "partitioned" || !slices.ContainsFunc(p.track.replaced, func(n engine.Name) bool { return n == p.track.home(t) }) {
+	if len(t.Keys) == 0 || t.Kind != "table" && t.Kind != "partitioned" && t.Kind != "partition" || !slices.ContainsFunc(p.track.replaced, func(n engine.Name) bool { return n == p.track.home(t) }) {
 		return
 	}
 	switch e.Kind {
@@ -77,7 +77,7 @@ func (c *Capturer) arrivals(ctx context.Context, tx engine.Querier, n int, es []
 func (c *Capturer) named(ctx context.Context, e effects.Effect) (*engine.Table, error) {
 	p := &planner{s: c.s, q: c.s.db, track: c.track, tables: map[engine.Name]*engine.Table{}}
 	t, err := p.inspect(ctx, engine.Name(e.Table))
-	if err != nil || t == nil || t.Kind != "table" && t.Kind != "partitioned" || !c.track.made(t) || len(t.Keys) == 0 {
+	if err != nil || t == nil || t.Kind != "table" && t.Kind != "partitioned" && t.Kind != "partition" || !c.track.made(t) || len(t.Keys) == 0 {
 		return nil, err
 	}
 	return t, nil

@@ -102,6 +102,11 @@ var postgresFlavour = flavour{
 	},
 	sequences: postgresSequences,
 	raise:     postgresRaise,
+	climb:     postgresRaise,
+	parts:     postgresPartitions,
+	standing:  postgresStanding,
+	onward:    postgresOnward,
+	hold:      postgresHold,
 }
 
 // numeric are the types among which the server converts by itself.
@@ -247,8 +252,8 @@ func (d postgresDialect) pin(ctx context.Context, q engine.Querier) (func(contex
 	}, nil
 }
 
-func postgresSequences(ctx context.Context, q engine.Querier, s *Store, t *engine.Table) ([]sequence, error) {
-	var out []sequence
+func postgresSequences(ctx context.Context, q engine.Querier, s *Store, t *engine.Table) ([]Sequence, error) {
+	var out []Sequence
 	for _, c := range t.Columns {
 		if c.Sequence.Name == "" {
 			continue
@@ -258,13 +263,13 @@ func postgresSequences(ctx context.Context, q engine.Querier, s *Store, t *engin
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, sequence{Name: c.Sequence, Column: c.Name, Last: last})
+		out = append(out, Sequence{Name: c.Sequence, Column: c.Name, Last: last})
 	}
 	return out, nil
 }
 
 // postgresRaise makes sequences continue after the largest number handed out or in use, never lower.
-func postgresRaise(ctx context.Context, q engine.Querier, s *Store, t *engine.Table, old []sequence) error {
+func postgresRaise(ctx context.Context, q engine.Querier, s *Store, t *engine.Table, old []Sequence) error {
 	for _, c := range t.Columns {
 		if c.Sequence.Name == "" || !slices.Contains(numeric[:4], bare(c.Type)) {
 			continue

@@ -71,6 +71,9 @@ func (c *Capturer) describe(ctx context.Context, tx engine.Querier, n int, a *ac
 		c.ready = true
 	}
 	var err error
+	if x.Parts, err = c.partsOf(ctx, tx, t); err != nil {
+		return nil, err
+	}
 	if a.kind == Table || a.kind == Columns || a.kind == Kept || a.kind == KeptColumns {
 		if x.Sequences, err = c.s.f.sequences(ctx, tx, c.s, t); err != nil {
 			return nil, err

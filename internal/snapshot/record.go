@@ -49,7 +49,7 @@ type detail struct {
 	Moved     bool            `json:"moved"`             // rows have an old key besides the one that locates them
 	Still     bool            `json:"still,omitempty"`   // of Moved: none of them differs
 	Seal      seal            `json:"seal"`              // how the places looked when the migration ended
-	Sequences []sequence      `json:"sequences"`         // where the generators of numbers stood
+	Sequences []Sequence      `json:"sequences"`         // where the generators of numbers stood
 	Parents   []engine.Name   `json:"parents"`           // tables that foreign keys of this one point to
 	Shape     *engine.Table   `json:"shape"`             // the shape of the table when it was captured
 	Objects   []verify.Object `json:"objects"`           // of Definition
@@ -62,7 +62,11 @@ type detail struct {
 	Of        string        `json:"of,omitempty"`     // the capture of the same rows without the columns of this one; see sift.go
 	Spare     []field       `json:"spare,omitempty"`  // what else of whole rows lies in the data table: neither sealed nor put back, unless a row is gone; see sift.go
 	Relay     bool          `json:"relay,omitempty"`  // rows of a table that the migration made, from which the opposite direction writes captured ones: they are only looked at
-	New       bool          `json:"new,omitempty"`    // rows that were put into a table made in the place of another one, by key
+	// Above, of Relay: the partitioned tables that the table is a part of.
+	Above []engine.Name `json:"above,omitempty"`
+	// Parts are the partitions that the table had, by their names when the migration began; nil: not known, or none can be.
+	Parts []engine.Name `json:"parts,omitempty"`
+	New   bool          `json:"new,omitempty"` // rows that were put into a table made in the place of another one, by key
 }
 
 // field is one captured column.
@@ -82,11 +86,13 @@ type field struct {
 	Slot string `json:"slot,omitempty"`
 }
 
-// sequence is a generator of numbers.
-type sequence struct {
-	Name   engine.Name `json:"name"`
-	Column string      `json:"column"`
-	Last   int64       `json:"last"`
+// Sequence is a generator of numbers, and the last one that it gave.
+type Sequence struct {
+	Name       engine.Name `json:"name"`
+	Table      engine.Name `json:"table,omitzero"` // whose column it feeds, where that matters
+	Column     string      `json:"column"`
+	Last       int64       `json:"last"`
+	Descending bool        `json:"descending,omitempty"`
 }
 
 // Seal modes: how the places of the captured rows looked when the migration ended.

@@ -16,15 +16,15 @@ import (
 // makes of rows that were changed or deleted since stays, and is a conflict. Which rows it makes of them is told by the values that tie the two together: the
 // key of the one stands among the values of the other.
 
-// relays gives the tables that statements write in which the name of another one stands.
-func relays(list []effects.Statement, from engine.Name) []string {
+// relays gives the tables that statements write in which the name of another one stands, or of a table that it is a part of.
+func relays(list []effects.Statement, from ...engine.Name) []string {
 	var out []string
-	named := word(from.Name)
 	for _, st := range list {
 		for _, e := range st.Effects {
 			switch e.Kind {
 			case effects.Insert, effects.Update, effects.Upsert, effects.Replace, effects.Merge:
-				if n := e.Table.Name; !strings.EqualFold(n, from.Name) && named.MatchString(st.SQL) && !slices.Contains(out, n) {
+				if n := e.Table.Name; !strings.EqualFold(n, from[0].Name) && !slices.Contains(out, n) &&
+					slices.ContainsFunc(from, func(f engine.Name) bool { return word(f.Name).MatchString(st.SQL) }) {
 					out = append(out, n)
 				}
 			}
@@ -32,6 +32,9 @@ func relays(list []effects.Statement, from engine.Name) []string {
 	}
 	return out
 }
+
+// from lists the names by which the rows of a source can be read.
+func (c *capture) from() []engine.Name { return append([]engine.Name{c.Seal.Table}, c.Above...) }
 
 // Relays seals, at the end of a migration, the rows of tables that it made from which the opposite direction writes captured ones. n is the
 // number of the last statement.
@@ -55,26 +58,30 @@ func (c *Capturer) Relays(ctx context.Context, tx engine.Querier, n int, opposit
 		if _, before := c.track.origin[id]; before {
 			continue
 		}
-		if !slices.ContainsFunc(relays(opposite, sh.Name), func(into string) bool {
-			return slices.ContainsFunc(taken, func(x *capture) bool { return strings.EqualFold(x.Home.Name, into) })
-		}) {
-			continue
-		}
 		t, err := c.s.db.Inspect(ctx, look, sh.Name)
 		if err != nil {
 			return err
 		}
-		if !c.track.made(t) || t.Kind != "table" && t.Kind != "partitioned" || len(t.Keys) == 0 {
+		if !c.track.made(t) || t.Kind != "table" && t.Kind != "partitioned" && t.Kind != "partition" || len(t.Keys) == 0 {
 			continue
 		}
-		if err := c.s.pinned(ctx, tx, func() error { return c.relay(ctx, tx, n, t) }); err != nil {
+		above, err := c.s.above(ctx, look, t)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(relays(opposite, append([]engine.Name{t.Name}, above...)...), func(into string) bool {
+			return slices.ContainsFunc(taken, func(x *capture) bool { return strings.EqualFold(x.Home.Name, into) })
+		}) {
+			continue
+		}
+		if err := c.s.pinned(ctx, tx, func() error { return c.relay(ctx, tx, n, t, above) }); err != nil {
 			return fmt.Errorf("seal rows of %s: %w", t.Name, err)
 		}
 	}
 	return nil
 }
 
-func (c *Capturer) relay(ctx context.Context, tx engine.Querier, n int, t *engine.Table) error {
+func (c *Capturer) relay(ctx context.Context, tx engine.Querier, n int, t *engine.Table, above []engine.Name) error {
 	y, err := c.prepare(ctx, tx, n, &action{kind: Rows, table: t, events: events{insert: true}, reason: "Down reads them"})
 	if err != nil {
 		return err
@@ -83,7 +90,7 @@ func (c *Capturer) relay(ctx context.Context, tx engine.Querier, n int, t *engin
 	for i, f := range y.Key {
 		keys, values = append(keys, k(i)), append(values, c.s.f.value("t."+c.s.q(f.At), f))
 	}
-	y.Relay = true
+	y.Relay, y.Above = true, above
 	y.Rows, err = exec(ctx, tx, "look at rows", fmt.Sprintf("INSERT INTO %s (op, %s) SELECT 'i', %s FROM %s t", c.s.own(y.data()), list(keys), list(values), c.s.f.from(c.s.db, t)))
 	if err != nil {
 		return err
@@ -103,7 +110,7 @@ func (c *Capturer) relay(ctx context.Context, tx engine.Querier, n int, t *engin
 // sources are the captures of rows that the migration has put somewhere, sealed, from where the statements that run now write others.
 func (r *Restorer) sources() []*restoring {
 	return slices.DeleteFunc(slices.Concat(r.relays, r.tables()), func(y *restoring) bool {
-		return !y.Ops || y.Rows == 0 || len(y.Key) == 0 || y.Seal.Mode != sealRows || y.Bystander || len(relays(r.run, y.Seal.Table)) == 0
+		return !y.Ops || y.Rows == 0 || len(y.Key) == 0 || y.Seal.Mode != sealRows || y.Bystander || len(relays(r.run, y.from()...)) == 0
 	})
 }
 
@@ -191,7 +198,7 @@ func (r *Restorer) carrying(y *restoring, t *engine.Table) []engine.Column {
 		if slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.RenameColumn }) {
 			return t.Columns // it may name them otherwise
 		}
-		if len(relays([]effects.Statement{st}, y.Seal.Table)) > 0 {
+		if len(relays([]effects.Statement{st}, y.from()...)) > 0 {
 			text.WriteString(countAll.ReplaceAllString(st.SQL, "") + "\n")
 		}
 	}
@@ -217,7 +224,7 @@ const unknown = "dbrollback: deleted"
 
 // follows tells whether the statements that run now write the rows of x from those of y.
 func (r *Restorer) follows(x, y *restoring) bool {
-	return len(x.Key) > 0 && x.Rows > 0 && slices.ContainsFunc(relays(r.run, y.Seal.Table), func(n string) bool { return strings.EqualFold(n, x.Home.Name) })
+	return len(x.Key) > 0 && x.Rows > 0 && slices.ContainsFunc(relays(r.run, y.from()...), func(n string) bool { return strings.EqualFold(n, x.Home.Name) })
 }
 
 // carriedSince marks a row that the opposite direction has written from one that was changed since.

@@ -51,7 +51,7 @@ func (x *Restoration) ready(ctx context.Context, tx engine.Querier, f func() err
 		return f()
 	}
 	var tables []*engine.Table
-	var old []sequence
+	var old []Sequence
 	for _, l := range x.lots {
 		if l.live == nil {
 			continue
@@ -189,7 +189,7 @@ func (x *Restoration) write(ctx context.Context, tx engine.Querier, c *Capturer)
 		return err
 	}
 	for _, l := range x.lots {
-		var old []sequence
+		var old []Sequence
 		for _, y := range l.was.captures {
 			old = append(old, y.Sequences...)
 		}

@@ -129,7 +129,7 @@ func (r *Restorer) ready(ctx context.Context, tx engine.Querier, tables []*engin
 	if r.s.f.ready == nil {
 		return f()
 	}
-	var old []sequence
+	var old []Sequence
 	for _, x := range r.captures {
 		for _, q := range x.Sequences {
 			if q.Name == x.At {

@@ -57,12 +57,12 @@ var sqliteFlavour = flavour{
 		}
 		return !strings.Contains(strings.Join(strings.Fields(strings.ToUpper(text)), " "), "ON CONFLICT REPLACE"), nil
 	},
-	sequences: func(ctx context.Context, q engine.Querier, _ *Store, t *engine.Table) ([]sequence, error) {
+	sequences: func(ctx context.Context, q engine.Querier, _ *Store, t *engine.Table) ([]Sequence, error) {
 		last, ok, err := sqliteSequence(ctx, q, t.Name.Name)
 		if err != nil || !ok {
 			return nil, err
 		}
-		return []sequence{{Name: t.Name, Last: last}}, nil
+		return []Sequence{{Name: t.Name, Last: last}}, nil
 	},
 	skip:    " ON CONFLICT DO NOTHING",
 	nothing: " WHERE 1 = 0",
@@ -72,9 +72,11 @@ var sqliteFlavour = flavour{
 	system: func(n engine.Name) bool {
 		return slices.Contains([]string{"sqlite_schema", "sqlite_master"}, strings.ToLower(n.Name))
 	},
-	raise:  sqliteRaise,
-	hidden: hiddenName,
-	unseen: fillsVirtual,
+	raise:    sqliteRaise,
+	climb:    sqliteRaise,
+	standing: sqliteStanding,
+	hidden:   hiddenName,
+	unseen:   fillsVirtual,
 }
 
 // sqliteSequence reads how far AUTOINCREMENT has come for a table.
@@ -93,7 +95,32 @@ func sqliteSequence(ctx context.Context, q engine.Querier, table string) (last i
 	return last, true, nil
 }
 
-func sqliteRaise(ctx context.Context, q engine.Querier, s *Store, t *engine.Table, old []sequence) error {
+// sqliteStanding reads how far AUTOINCREMENT has come for all tables.
+func sqliteStanding(ctx context.Context, q engine.Querier, _ *Store, all bool, _ []engine.Name) (out []Sequence, err error) {
+	there, err := number(ctx, q, "read sequences", "SELECT count(*) FROM main.sqlite_schema WHERE name = 'sqlite_sequence'")
+	if err != nil || there == 0 || !all {
+		return nil, err
+	}
+	rows, err := q.QueryContext(ctx, "SELECT name, seq FROM main.sqlite_sequence")
+	if err != nil {
+		return nil, fmt.Errorf("read sequences: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var x Sequence
+		if err := rows.Scan(&x.Name.Name, &x.Last); err != nil {
+			return nil, fmt.Errorf("read sequences: %w", err)
+		}
+		x.Table = x.Name
+		out = append(out, x)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read sequences: %w", err)
+	}
+	return out, nil
+}
+
+func sqliteRaise(ctx context.Context, q engine.Querier, s *Store, t *engine.Table, old []Sequence) error {
 	var want int64
 	for _, o := range old {
 		if strings.EqualFold(o.Name.Name, t.Name.Name) {

@@ -90,9 +90,19 @@ type flavour struct {
 	// observable tells whether the session may watch writes to a table.
 	observable func(ctx context.Context, q engine.Querier, t *engine.Table) (bool, error)
 	// raise makes generators of numbers continue after everything that was handed out.
-	raise func(ctx context.Context, q engine.Querier, s *Store, t *engine.Table, old []sequence) error
+	raise func(ctx context.Context, q engine.Querier, s *Store, t *engine.Table, old []Sequence) error
 	// sequences reads where the generators of a table's numbers stand.
-	sequences func(ctx context.Context, q engine.Querier, s *Store, t *engine.Table) ([]sequence, error)
+	sequences func(ctx context.Context, q engine.Querier, s *Store, t *engine.Table) ([]Sequence, error)
+	// parts lists partitions that are tables themselves; nil: none are.
+	parts func(ctx context.Context, q engine.Querier, t *engine.Table) ([]*engine.Table, error)
+	// climb is raise at a time when what commits by itself may be done.
+	climb func(ctx context.Context, q engine.Querier, s *Store, t *engine.Table, old []Sequence) error
+	// standing reads where sequences stand, those of these names or all.
+	standing func(ctx context.Context, q engine.Querier, s *Store, all bool, names []engine.Name) ([]Sequence, error)
+	// hold locks a sequence against those who take numbers, until the transaction ends; nil: nothing does that.
+	hold func(ctx context.Context, q engine.Querier, s *Store, n engine.Name) error
+	// onward lets a sequence continue after a number, if it is there and stands before it.
+	onward func(ctx context.Context, q engine.Querier, s *Store, x Sequence) error
 	// options follow the columns in a CREATE TABLE of ours; keyed: such a table needs a primary key.
 	options string
 	keyed   bool
@@ -121,7 +131,7 @@ type flavour struct {
 	exchange func(ctx context.Context, r *Restorer, tx engine.Querier, g *target, kept, live, group, stays string, remove bool) error
 	// ready prepares tables for rows that come back, by what cannot be part of the transaction, before that has used them; done
 	// ends it after the last write. nil: nothing to prepare.
-	ready func(ctx context.Context, s *Store, q engine.Querier, tables []*engine.Table, old []sequence) (done func(ctx context.Context, failed error) error, err error)
+	ready func(ctx context.Context, s *Store, q engine.Querier, tables []*engine.Table, old []Sequence) (done func(ctx context.Context, failed error) error, err error)
 	// reached lists the tables that the triggers of a table may write; nil: a rehearsal shows it.
 	reached func(ctx context.Context, p *planner, t *engine.Table, ev events) (tables []engine.Name, rewrites bool, err error)
 	// rowTypes counts what is of the row type of a table or view; "": nothing can be.
