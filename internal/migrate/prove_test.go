@@ -207,13 +207,14 @@ func TestProveRefuses(t *testing.T) {
 	outside := map[testdb.Engine][]string{
 		testdb.OnPostgres: {"CREATE ROLE dbrollback_x", "CREATE DATABASE x", "DO $$ BEGIN EXECUTE 'CREATE ROLE dbrollback_x'; END $$", "COPY (SELECT 1) TO PROGRAM 'true'", "ALTER SYSTEM SET work_mem = '1MB'", "SELECT lo_import('/etc/hosts')"},
 		testdb.OnSQLite:   {"ATTACH DATABASE 'x.db' AS x", "VACUUM INTO 'x.db'"},
-		testdb.OnMySQL:    {"CREATE USER dbrollback_x", "CREATE DATABASE x", "USE mysql", "CREATE TABLE other.t (id int)", "RENAME TABLE t TO other.t", "SELECT 1 INTO OUTFILE '/tmp/x'", "SET GLOBAL max_connections = 5"},
+		testdb.OnMySQL: {"CREATE USER dbrollback_x", "CREATE DATABASE x", "USE mysql", "CREATE TABLE other.t (id int)", "RENAME TABLE t TO other.t", "SELECT 1 INTO OUTFILE '/tmp/x'", "SET GLOBAL max_connections = 5",
+			"SET @a = concat('CREATE USER dbrollback', '_x');\nPREPARE s FROM @a;\nEXECUTE s", "SELECT concat('DROP USER ', 'dbrollback_x') INTO @a;\nPREPARE s FROM @a;\nEXECUTE s"},
 	}
 	outside[testdb.OnMariaDB] = outside[testdb.OnMySQL]
 	inside := map[testdb.Engine][]string{
 		testdb.OnPostgres: {"SELECT pg_notify('a', 'b')", "SELECT lo_from_bytea(0, 'x')", "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET work_mem = 4096', current_database()); END $$"},
-		testdb.OnMySQL:    {"ALTER DATABASE CHARACTER SET utf8mb4"},
-		testdb.OnMariaDB:  {"ALTER DATABASE CHARACTER SET utf8mb4"},
+		testdb.OnMySQL:    {"ALTER DATABASE CHARACTER SET utf8mb4", "SET @a = concat('CREATE TABLE u', ' (id int)');\nPREPARE s FROM @a;\nEXECUTE s"},
+		testdb.OnMariaDB:  {"ALTER DATABASE CHARACTER SET utf8mb4", "SET @a = concat('CREATE TABLE u', ' (id int)');\nPREPARE s FROM @a;\nEXECUTE s"},
 	}
 	for _, e := range everywhere {
 		t.Run(string(e), func(t *testing.T) {
