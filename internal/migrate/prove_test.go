@@ -202,6 +202,20 @@ func TestProveAsItWouldRun(t *testing.T) {
 	}, everywhere...)
 }
 
+// What a migration of SQLite leaves on its session does not reach the next one, although not each has a session of its own.
+func TestProveSessions(t *testing.T) {
+	t.Parallel()
+	for _, leaves := range []string{"CREATE TEMPORARY TABLE x (id integer);", "CREATE TABLE temp.x (id integer);", "ATTACH DATABASE ':memory:' AS m;\nCREATE TABLE m.x (id integer);"} {
+		first := migration("CREATE TABLE a (id integer);", "DROP TABLE a;")
+		second := strings.Replace(migration(leaves, "SELECT 1;"), "-- +goose Up", "-- +goose NO TRANSACTION\n-- +goose Up", 1)
+		third := migration("CREATE TABLE y AS SELECT * FROM x;", "DROP TABLE y;")
+		report := prove(t, testdb.OnSQLite.New(t), migrate.ProveOptions{AllowExternal: true}, first, second, third)
+		if p := report.Migrations[2]; p.Verdict != migrate.ProofUpFails || !strings.Contains(p.Error.Message, "no such table: x") {
+			t.Errorf("%s: %s %+v", leaves, p.Verdict, p.Error)
+		}
+	}
+}
+
 // What reaches beyond the scratch database does not run: the server may be anybody's.
 func TestProveRefuses(t *testing.T) {
 	outside := map[testdb.Engine][]string{
