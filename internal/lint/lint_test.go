@@ -96,6 +96,17 @@ func TestIndexFound(t *testing.T) {
 	}
 }
 
+// TestIntervalColumn: a column that is called an interval is none.
+func TestIntervalColumn(t *testing.T) {
+	findings := lintLast(t, Options{Engine: pg},
+		goose("CREATE TABLE u (id int PRIMARY KEY, pay_interval text CHECK (pay_interval IN ('a', 'b')));", "DROP TABLE u;"),
+		goose("ALTER TABLE u DROP CONSTRAINT u_pay_interval_check;\nALTER TABLE u ADD CONSTRAINT u_pay_interval_check CHECK (pay_interval IN ('a', 'c'));\nALTER TABLE u ADD COLUMN x int;",
+			"ALTER TABLE u DROP COLUMN x;"))
+	if !slices.Contains(codes(findings), "RV002") && !slices.Contains(codes(findings), "RV003") {
+		t.Errorf("got%s", print(findings))
+	}
+}
+
 // lintLast judges the last of some migrations in the light of those before it.
 func lintLast(t testing.TB, o Options, texts ...string) []Diagnostic {
 	t.Helper()
