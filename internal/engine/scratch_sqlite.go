@@ -27,16 +27,27 @@ const ownerFile = "owner.db"
 
 func newScratchFolder() (*scratchFolder, error) {
 	sweepFolders(os.TempDir())
-	dir, err := os.MkdirTemp("", ScratchPrefix)
-	if err != nil {
-		return nil, fmt.Errorf("make a scratch folder: %w", err)
+	for tries := 1; ; tries++ {
+		dir, err := os.MkdirTemp("", ScratchPrefix)
+		if err != nil {
+			return nil, fmt.Errorf("make a scratch folder: %w", err)
+		}
+		f := &scratchFolder{dir: dir}
+		if f.owner, err = lockFolder(dir); err == nil {
+			if _, err = os.Stat(filepath.Join(dir, ownerFile)); err == nil {
+				return f, nil
+			}
+			err = errors.Join(err, f.owner.Close())
+		}
+		// The sweep of another run may have come between the file and its lock, and taken the folder for one that was left.
+		if err = errors.Join(err, os.RemoveAll(dir)); tries == lockTries {
+			return nil, fmt.Errorf("lock the scratch folder: %w", err)
+		}
 	}
-	f := &scratchFolder{dir: dir}
-	if f.owner, err = lockFolder(dir); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock the scratch folder: %w", err), os.RemoveAll(dir))
-	}
-	return f, nil
 }
+
+// lockTries is how many folders are made until one is locked before somebody sweeps it away.
+const lockTries = 20
 
 // newSQLiteScratch makes a folder for SQLite databases, opened with the parameters of dsn.
 func newSQLiteScratch(dsn string) (*scratchFolder, error) {
@@ -95,8 +106,11 @@ func sweepFolders(parent string) {
 			continue // its owner lives
 		}
 		stopLeftServer(dir)
+		err = os.RemoveAll(dir) // with the lock held: who has just made the folder sees that it is gone
 		_ = owner.Close()
-		_ = os.RemoveAll(dir)
+		if err != nil {
+			_ = os.RemoveAll(dir) // systems that keep open files
+		}
 	}
 }
 

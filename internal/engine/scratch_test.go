@@ -1,10 +1,12 @@
 package engine_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -190,6 +192,35 @@ func TestScratchSweepFolders(t *testing.T) {
 	}
 	if _, err := query(t, running, live, "CREATE TABLE t (id int)"); err != nil {
 		t.Errorf("the database of a run that goes on: %v", err)
+	}
+}
+
+// Runs that begin at once do not take each other's folders for ones that were left.
+func TestScratchFoldersAtOnce(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 25 {
+				s, err := engine.NewScratch(t.Context(), engine.ScratchOptions{Kind: engine.SQLite})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				name, err := s.Create(t.Context(), "")
+				if err == nil {
+					_, err = query(t, s, name, "CREATE TABLE t (id int)")
+				}
+				if err := errors.Join(err, s.Close()); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -67,7 +68,9 @@ func star(d effects.Dialect, sql string) bool {
 }
 
 // hasInterval: '5 minutes' is printed as '00:05:00'.
-func hasInterval(s string) bool { return strings.Contains(strings.ToLower(s), "interval") }
+func hasInterval(s string) bool { return intervalWord.MatchString(s) }
+
+var intervalWord = regexp.MustCompile(`(?i)\binterval\b`)
 
 // printed says whether a text looks like the server's own: casts written out, lists as arrays.
 func printed(s string) bool {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -54,6 +55,56 @@ func history(t testing.TB, d effects.Dialect, texts ...string) []*Migration {
 		out = append(out, migration(t, d, int64(i+1), text))
 	}
 	return out
+}
+
+// TestIndexesInProportion: what indexes that come and go take grows with their number, and not with its square.
+func TestIndexesInProportion(t *testing.T) {
+	memory := func(d effects.Dialect, n int) uint64 {
+		var up, down strings.Builder
+		for i := range n {
+			fmt.Fprintf(&up, "CREATE TABLE t%d (id bigint PRIMARY KEY, a integer);\nCREATE INDEX i%d ON t%d (a);\n", i, i, i)
+			if i > 0 {
+				fmt.Fprintf(&up, "DROP INDEX i%d;\n", i-1)
+			}
+			fmt.Fprintf(&down, "DROP TABLE t%d;\n", n-1-i)
+		}
+		ms := history(t, d, goose(up.String(), down.String()))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r := Run(ms, Options{Engine: d})
+		runtime.ReadMemStats(&after)
+		if len(r.Findings) > 0 {
+			t.Fatalf("%d findings, the first: %s", len(r.Findings), print(r.Findings[:1]))
+		}
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	for _, d := range []effects.Dialect{effects.Postgres, effects.SQLite} {
+		if few, many := memory(d, 300), memory(d, 1200); many > 6*few {
+			t.Errorf("%s: %d bytes for 300, %d for 1200", d, few, many)
+		}
+	}
+}
+
+// TestIndexFound: an index is found by its name wherever its table has gone.
+func TestIndexFound(t *testing.T) {
+	findings := lintLast(t, Options{Engine: pg},
+		goose("CREATE TABLE a (id int PRIMARY KEY, x int);\nCREATE INDEX i ON a (x);\nALTER TABLE a RENAME TO b;\nALTER INDEX i RENAME TO j;", "DROP TABLE b;"),
+		goose("ALTER TABLE b RENAME TO c;\nDROP INDEX j;\nALTER TABLE c RENAME TO b;", "CREATE INDEX j ON b (id);"))
+	found := slices.ContainsFunc(findings, func(f Diagnostic) bool { return f.Code == "RV003" && strings.Contains(f.Message, "index j") })
+	if !found {
+		t.Errorf("got%s", print(findings))
+	}
+}
+
+// TestIntervalColumn: a column that is called an interval is none.
+func TestIntervalColumn(t *testing.T) {
+	findings := lintLast(t, Options{Engine: pg},
+		goose("CREATE TABLE u (id int PRIMARY KEY, pay_interval text CHECK (pay_interval IN ('a', 'b')));", "DROP TABLE u;"),
+		goose("ALTER TABLE u DROP CONSTRAINT u_pay_interval_check;\nALTER TABLE u ADD CONSTRAINT u_pay_interval_check CHECK (pay_interval IN ('a', 'c'));\nALTER TABLE u ADD COLUMN x int;",
+			"ALTER TABLE u DROP COLUMN x;"))
+	if !slices.Contains(codes(findings), "RV002") && !slices.Contains(codes(findings), "RV003") {
+		t.Errorf("got%s", print(findings))
+	}
 }
 
 // lintLast judges the last of some migrations in the light of those before it.

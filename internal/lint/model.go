@@ -2,6 +2,7 @@ package lint
 
 import (
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
@@ -21,8 +22,9 @@ type Model struct {
 	doubt bool
 	// mentioned are the words of opaque statements: things so called may exist or not.
 	mentioned map[string]bool
-	played    *played // what a migration does to this layer; nil in the base
-	links     *links  // nil when something may have been added since they were made
+	played    *played                   // what a migration does to this layer; nil in the base
+	indexed   map[string][]effects.Name // where indexes of a name, in lower case, may be found: tables of this layer
+	links     *links                    // nil when something may have been added since they were made
 
 	strayed bool // a sequence that cannot be told to be some column's got another type
 }
@@ -104,7 +106,7 @@ type Object struct {
 
 // NewModel is an empty schema.
 func NewModel(d effects.Dialect) *Model {
-	m := &Model{dialect: d, tables: map[effects.Name]*Table{}, objects: map[objectKey]*Object{}, mentioned: map[string]bool{}}
+	m := &Model{dialect: d, tables: map[effects.Name]*Table{}, objects: map[objectKey]*Object{}, mentioned: map[string]bool{}, indexed: map[string][]effects.Name{}}
 	if d == effects.Postgres {
 		m.schema = "public"
 	}
@@ -133,7 +135,7 @@ func (m *Model) commit(f *Model) {
 			t = &Table{Name: k, Partial: true, Unknown: true, Charset: t.Charset, Collation: t.Collation, Partitions: t.Partitions}
 		}
 		t.owner = m
-		m.tables[k] = t
+		m.put(k, t)
 	}
 	for k, o := range f.objects {
 		if o == nil {
@@ -201,7 +203,7 @@ func (m *Model) edit(n effects.Name) *Table {
 	}
 	c := t.clone()
 	c.owner, c.Origin = m, k
-	m.tables[k] = c
+	m.put(k, c)
 	return c
 }
 
@@ -211,6 +213,25 @@ func (t *Table) clone() *Table {
 	c.Constraints = append([]Constraint(nil), t.Constraints...)
 	c.Indexes = append([]Index(nil), t.Indexes...)
 	return &c
+}
+
+// put makes a table one of this layer.
+func (m *Model) put(k effects.Name, t *Table) {
+	m.tables[k] = t
+	for i := range t.Indexes {
+		m.noteIndex(k, t.Indexes[i].Name)
+	}
+}
+
+// noteIndex remembers that a table of this layer may have an index: to look through all tables for each index that is made or dropped would take n times n looks.
+func (m *Model) noteIndex(table effects.Name, name string) {
+	if m.mysql() {
+		return // they are looked up in their table
+	}
+	name = strings.ToLower(name)
+	if !slices.Contains(m.indexed[name], table) {
+		m.indexed[name] = append(m.indexed[name], table)
+	}
 }
 
 // allTables gives each table once, in no order. The list is the caller's: tables may be edited on the way.

@@ -47,6 +47,7 @@ func (m *Model) putIndex(t *Table, x Index) {
 		m.dropImplicit(t, x.Columns)
 	}
 	t.Indexes = append(t.Indexes, x)
+	m.noteIndex(t.Name, x.Name)
 	m.touch(m.indexEntity(t, x.Name))
 }
 
@@ -102,12 +103,15 @@ func (m *Model) findIndex(table, name effects.Name) (*Table, int) {
 		}
 	}
 	schema := m.key(name).Schema
-	for _, t := range m.allTables() {
-		if m.dialect == effects.Postgres && t.Name.Schema != schema {
-			continue
-		}
-		if i := t.index(name.Name); i >= 0 {
-			return t, i
+	for l := m; l != nil; l = l.parent {
+		for _, k := range l.indexed[strings.ToLower(name.Name)] {
+			t := m.Table(k) // as it is now
+			if t == nil || m.dialect == effects.Postgres && t.Name.Schema != schema {
+				continue
+			}
+			if i := t.index(name.Name); i >= 0 {
+				return t, i
+			}
 		}
 	}
 	return nil, -1
@@ -172,6 +176,7 @@ func (m *Model) renameIndex(e *effects.Effect) {
 		m.touch(m.indexEntity(w, w.Indexes[i].Name))
 		m.touch(m.indexEntity(w, to))
 		w.Indexes[i].Name, w.Indexes[i].SQL = to, ""
+		m.noteIndex(w.Name, to)
 		return
 	}
 	// The index of a constraint has the constraint's name.

@@ -180,7 +180,8 @@ func (m *Model) moveTable(from, to effects.Name) {
 	}
 	c := m.edit(from)
 	c.Name, c.SQL = now, ""
-	m.tables[old], m.tables[now] = nil, c
+	m.tables[old] = nil
+	m.put(now, c)
 	m.touch(m.tableEntity(old))
 	m.touch(m.tableEntity(now))
 	for i := range c.Constraints {

@@ -13,15 +13,24 @@ import (
 var beyond = map[string]bool{"role": true, "user": true, "database": true, "tablespace": true, "subscription": true}
 
 // hidden finds, in code that is not taken apart, what would reach beyond the database.
-var hidden = regexp.MustCompile(`(?i)\b(create|alter|drop)\s+(role|user|database|tablespace|subscription)\b|\bdblink\w*\s*\(|\bto\s+program\b|\bfrom\s+program\b|\balter\s+system\b`)
+var hidden = regexp.MustCompile(`(?i)\b(create|alter|drop|rename)\s+(?:or\s+replace\s+)?(role|user|database|tablespace|subscription)\b|\bdblink\w*\s*\(|\bto\s+program\b|\bfrom\s+program\b|\balter\s+system\b|\binto\s+(outfile|dumpfile)\b|\bset\s+(global|persist)\b`)
 
 // refused says why a direction of a migration is not run: a statement reaches beyond the scratch database.
 func (p *prover) refused(m *Migration, d Direction) *ProofError {
 	if p.o.AllowExternal {
 		return nil
 	}
+	var texts strings.Builder // that the session remembers, and that a later statement may run
 	for _, st := range m.statements(d) {
 		what := p.reaches(st)
+		for _, e := range st.Effects {
+			if e.Kind == effects.Opaque && strings.HasSuffix(e.Detail, "dynamic SQL") && what == "" {
+				what = p.hiddenIn(texts.String())
+			}
+		}
+		if strings.Contains(st.SQL, "@") {
+			texts.WriteString(st.SQL + "\n")
+		}
 		if what == "" {
 			continue
 		}

@@ -202,18 +202,33 @@ func TestProveAsItWouldRun(t *testing.T) {
 	}, everywhere...)
 }
 
+// What a migration of SQLite leaves on its session does not reach the next one, although not each has a session of its own.
+func TestProveSessions(t *testing.T) {
+	t.Parallel()
+	for _, leaves := range []string{"CREATE TEMPORARY TABLE x (id integer);", "CREATE TABLE temp.x (id integer);", "ATTACH DATABASE ':memory:' AS m;\nCREATE TABLE m.x (id integer);"} {
+		first := migration("CREATE TABLE a (id integer);", "DROP TABLE a;")
+		second := strings.Replace(migration(leaves, "SELECT 1;"), "-- +goose Up", "-- +goose NO TRANSACTION\n-- +goose Up", 1)
+		third := migration("CREATE TABLE y AS SELECT * FROM x;", "DROP TABLE y;")
+		report := prove(t, testdb.OnSQLite.New(t), migrate.ProveOptions{AllowExternal: true}, first, second, third)
+		if p := report.Migrations[2]; p.Verdict != migrate.ProofUpFails || !strings.Contains(p.Error.Message, "no such table: x") {
+			t.Errorf("%s: %s %+v", leaves, p.Verdict, p.Error)
+		}
+	}
+}
+
 // What reaches beyond the scratch database does not run: the server may be anybody's.
 func TestProveRefuses(t *testing.T) {
 	outside := map[testdb.Engine][]string{
 		testdb.OnPostgres: {"CREATE ROLE dbrollback_x", "CREATE DATABASE x", "DO $$ BEGIN EXECUTE 'CREATE ROLE dbrollback_x'; END $$", "COPY (SELECT 1) TO PROGRAM 'true'", "ALTER SYSTEM SET work_mem = '1MB'", "SELECT lo_import('/etc/hosts')"},
 		testdb.OnSQLite:   {"ATTACH DATABASE 'x.db' AS x", "VACUUM INTO 'x.db'"},
-		testdb.OnMySQL:    {"CREATE USER dbrollback_x", "CREATE DATABASE x", "USE mysql", "CREATE TABLE other.t (id int)", "RENAME TABLE t TO other.t", "SELECT 1 INTO OUTFILE '/tmp/x'", "SET GLOBAL max_connections = 5"},
+		testdb.OnMySQL: {"CREATE USER dbrollback_x", "CREATE DATABASE x", "USE mysql", "CREATE TABLE other.t (id int)", "RENAME TABLE t TO other.t", "SELECT 1 INTO OUTFILE '/tmp/x'", "SET GLOBAL max_connections = 5",
+			"SET @a = concat('CREATE USER dbrollback', '_x');\nPREPARE s FROM @a;\nEXECUTE s", "SELECT concat('DROP USER ', 'dbrollback_x') INTO @a;\nPREPARE s FROM @a;\nEXECUTE s"},
 	}
 	outside[testdb.OnMariaDB] = outside[testdb.OnMySQL]
 	inside := map[testdb.Engine][]string{
 		testdb.OnPostgres: {"SELECT pg_notify('a', 'b')", "SELECT lo_from_bytea(0, 'x')", "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET work_mem = 4096', current_database()); END $$"},
-		testdb.OnMySQL:    {"ALTER DATABASE CHARACTER SET utf8mb4"},
-		testdb.OnMariaDB:  {"ALTER DATABASE CHARACTER SET utf8mb4"},
+		testdb.OnMySQL:    {"ALTER DATABASE CHARACTER SET utf8mb4", "SET @a = concat('CREATE TABLE u', ' (id int)');\nPREPARE s FROM @a;\nEXECUTE s"},
+		testdb.OnMariaDB:  {"ALTER DATABASE CHARACTER SET utf8mb4", "SET @a = concat('CREATE TABLE u', ' (id int)');\nPREPARE s FROM @a;\nEXECUTE s"},
 	}
 	for _, e := range everywhere {
 		t.Run(string(e), func(t *testing.T) {

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"time"
 
+	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/verify"
 )
@@ -111,7 +114,22 @@ func (t *trunk) run(ctx context.Context, m *Migration, d Direction) error {
 	if err != nil {
 		_, _ = t.s.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") // there may be no transaction any more
 	}
+	if err == nil && t.db.Kind == engine.SQLite && !slices.ContainsFunc(stmts, lasts) {
+		return nil // to open a session takes time that grows with the schema
+	}
 	return errors.Join(err, t.renew(ctx))
+}
+
+// momentary are the effects after which a session of SQLite is as it was.
+var momentary = []effects.Kind{effects.CreateTable, effects.DropTable, effects.AddColumn, effects.DropColumn, effects.RenameTable, effects.RenameColumn,
+	effects.Insert, effects.Update, effects.Delete, effects.Read, effects.Create, effects.Drop}
+
+// sticking are the words without which nothing lasts.
+var sticking = regexp.MustCompile(`(?i)\b(temp|temporary|pragma|attach|detach|begin|commit|end|rollback|savepoint|release)\b`)
+
+// lasts says whether a statement may leave something on its session.
+func lasts(st Statement) bool {
+	return sticking.MatchString(st.SQL) || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return !slices.Contains(momentary, e.Kind) })
 }
 
 // transaction runs f between BEGIN and COMMIT.
