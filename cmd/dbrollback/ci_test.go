@@ -133,7 +133,7 @@ func (r *runner) step(s workflowStep) int {
 	}
 	cmd := exec.CommandContext(r.t.Context(), "bash", "--noprofile", "--norc", "-eo", "pipefail", script)
 	cmd.Dir = filepath.Join(r.dir, r.fill(s.WorkingDirectory))
-	cmd.Env = append(os.Environ(), "GITHUB_ACTIONS=true", "GITHUB_OUTPUT="+output, "GITHUB_PATH="+path, "RUNNER_TEMP="+r.temp, "CGO_ENABLED="+cgo(r.t),
+	cmd.Env = append(os.Environ(), "GITHUB_ACTIONS=true", "GITHUB_WORKSPACE="+r.dir, "GITHUB_OUTPUT="+output, "GITHUB_PATH="+path, "RUNNER_TEMP="+r.temp, "CGO_ENABLED="+cgo(r.t),
 		"PATH="+strings.Join(append(r.paths, os.Getenv("PATH")), string(os.PathListSeparator)))
 	for name, value := range s.Env {
 		cmd.Env = append(cmd.Env, name+"="+r.fill(value))
@@ -197,13 +197,13 @@ func TestAction(t *testing.T) {
 	// A new line and a quote in an input stay what they are: data.
 	r := newRunner(t, map[string]string{"engine": "sqlite", "paths": "my folder\n\ndb/2_b.sql", "sarif": "out put.sarif", "working-directory": "sub"})
 	place(t, r.dir, map[string]string{"sub/my folder/1_a.sql": goodMigration, "sub/db/1_a.sql": goodMigration, "sub/db/2_b.sql": badMigration})
-	if code := r.run(); code != 3 || !strings.Contains(r.log.String(), badPlace) {
+	if code := r.run(); code != 3 || !strings.Contains(r.log.String(), strings.Replace(badPlace, "db/", "sub/db/", 1)) {
 		t.Errorf("exit code %d, %s", code, r.log.String())
 	}
 	if name := r.output["lint.sarif"]; name != "out put.sarif" {
 		t.Errorf("output %q", name)
 	}
-	if b, err := os.ReadFile(filepath.Join(r.dir, "sub", "out put.sarif")); err != nil || !strings.Contains(string(b), `"ruleId": "RV001"`) {
+	if b, err := os.ReadFile(filepath.Join(r.dir, "sub", "out put.sarif")); err != nil || !strings.Contains(string(b), `"ruleId": "RV001"`) || !strings.Contains(string(b), `"uri": "sub/db/2_b.sql"`) {
 		t.Errorf("the SARIF file: %v, %.200s", err, b)
 	}
 
@@ -218,6 +218,10 @@ func TestAction(t *testing.T) {
 		"code in an input":                {map[string]string{"engine": "sqlite", "paths": "$(touch pwned)'\"; touch pwned"}, 2, "there is no"},
 		"verify": {map[string]string{"engine": "sqlite", "fail-on": "never", "verify": "true"}, 3,
 			"::error file=db/2_b.sql,line=4,col=1,title=no-down::"},
+		"verify, elsewhere": {map[string]string{"engine": "sqlite", "working-directory": "good", "paths": "../db", "fail-on": "never", "verify": "true"}, 3,
+			"::error file=db/2_b.sql,line=4,col=1,title=no-down::"},
+		"verify, files":       {map[string]string{"engine": "sqlite", "paths": "db/1_a.sql\ngood/1_a.sql\ndb/1_a.sql", "verify": "true"}, 0, ""},
+		"verify, a bad file":  {map[string]string{"engine": "sqlite", "paths": "db/1_a.sql\ndb/2_b.sql\ngood", "fail-on": "never", "verify": "true"}, 3, "title=no-down"},
 		"verify, two folders": {map[string]string{"engine": "sqlite", "paths": "good\ndb", "fail-on": "never", "verify": "true"}, 3, "title=no-down"},
 		"another tool":        {map[string]string{"engine": "sqlite", "source": "dbmate"}, 1, "there is no line"},
 	} {

@@ -435,6 +435,34 @@ func sourceText(file string) string {
 	return string(b)
 }
 
+// fromWorkspace makes the paths in a report those that GitHub knows, from the top of the checkout, wherever the program was started.
+func (s *session) fromWorkspace(r *lint.Report, format string) {
+	root := s.Getenv("GITHUB_WORKSPACE")
+	if root == "" || format != "github" && format != "sarif" {
+		return
+	}
+	resolved := func(dir string) string {
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return dir
+		}
+		if linked, err := filepath.EvalSymlinks(abs); err == nil {
+			return linked
+		}
+		return abs
+	}
+	root = resolved(root)
+	for i, f := range r.Findings {
+		if f.File == "" {
+			continue
+		}
+		rel, err := filepath.Rel(root, filepath.Join(resolved(filepath.Dir(f.File)), filepath.Base(f.File)))
+		if err == nil && filepath.IsLocal(rel) {
+			r.Findings[i].File = rel
+		}
+	}
+}
+
 func (s *session) lintReport(report *lint.Report, o lintOptions) error {
 	format := o.Format
 	if format == "" {
@@ -444,6 +472,7 @@ func (s *session) lintReport(report *lint.Report, o lintOptions) error {
 		}
 	}
 	s.out.printed = true
+	s.fromWorkspace(report, format)
 	if err := lint.Write(s.Out, report, format, build().Release, s.out.colourOn); err != nil {
 		return err
 	}

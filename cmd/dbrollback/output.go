@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/dbrollback/dbrollback/internal/lint"
 )
 
 // output is where a command's words go: the result to stdout, everything else to stderr.
@@ -51,7 +54,7 @@ func (o *output) document(v any) error {
 
 // note writes one line for the person to stderr.
 func (o *output) note(format string, args ...any) {
-	fmt.Fprintln(o.err, redact(fmt.Sprintf(format, args...), o.secret))
+	fmt.Fprintln(o.err, printable(redact(fmt.Sprintf(format, args...), o.secret)))
 }
 
 func (o *output) warn(format string, args ...any) {
@@ -66,12 +69,12 @@ func (o *output) fail(ctx context.Context, err error) int {
 	if o.colour {
 		label = "\x1b[31merror:\x1b[0m"
 	}
-	fmt.Fprintf(o.err, "%s %s\n", label, p.line())
+	fmt.Fprintf(o.err, "%s %s\n", label, printable(p.line()))
 	for _, d := range p.Details {
-		fmt.Fprintf(o.err, "  %s\n", d)
+		fmt.Fprintf(o.err, "  %s\n", printable(d))
 	}
 	if p.Hint != "" {
-		fmt.Fprintf(o.err, "hint: %s\n", p.Hint)
+		fmt.Fprintf(o.err, "hint: %s\n", printable(p.Hint))
 	}
 	if o.json && !o.printed {
 		if werr := o.document(errorDocument{Version: 1, Error: p}); werr != nil {
@@ -94,8 +97,22 @@ type page struct {
 }
 
 func (p *page) line(format string, args ...any) {
-	fmt.Fprintf(p, format, args...)
+	p.WriteString(printable(fmt.Sprintf(format, args...)))
 	p.WriteByte('\n')
+}
+
+// own are the sequences that bold writes, apart from which a text must not command the terminal.
+var own = regexp.MustCompile(`\x1b\[[01]m`)
+
+// printable shows control characters of names, values and server messages as symbols.
+func printable(s string) string {
+	var b strings.Builder
+	end := 0
+	for _, at := range own.FindAllStringIndex(s, -1) {
+		b.WriteString(lint.Printable(s[end:at[0]]) + s[at[0]:at[1]])
+		end = at[1]
+	}
+	return b.String() + lint.Printable(s[end:])
 }
 
 // bold marks what the eye should find first.

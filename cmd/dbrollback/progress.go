@@ -97,7 +97,7 @@ func moved(e migrate.Event) string {
 // say writes a line that stays.
 func (p *progress) say(format string, args ...any) {
 	p.clear()
-	fmt.Fprintln(p.w, redact(fmt.Sprintf(format, args...), p.out.secret))
+	fmt.Fprintln(p.w, printable(redact(fmt.Sprintf(format, args...), p.out.secret)))
 }
 
 // busy sets the live line; a goroutine keeps its clock going.
@@ -105,7 +105,7 @@ func (p *progress) busy(text string) {
 	if !p.live {
 		return
 	}
-	p.doing, p.since = redact(text, p.out.secret), time.Now()
+	p.doing, p.since = printable(redact(text, p.out.secret)), time.Now()
 	if p.stop == nil {
 		p.stop, p.done = make(chan struct{}), make(chan struct{})
 		go p.tick(p.stop, p.done)

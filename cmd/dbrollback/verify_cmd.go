@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
@@ -19,7 +18,7 @@ import (
 
 // verifyOptions are the options of `verify`.
 type verifyOptions struct {
-	Path          string
+	Paths         []string
 	Target        bool
 	Snapshots     bool
 	ScratchDSN    string
@@ -46,6 +45,8 @@ func (o verifyOptions) Validate() error {
 		return &usageError{message: "--target and --snapshots are two questions", hint: "ask them one after the other"}
 	case (o.Target || o.Snapshots) && len(o.Proves) > 0:
 		return &usageError{message: fmt.Sprintf("%s does not go with --target or --snapshots: they look at the database itself", o.Proves[0]), hint: "dbrollback verify --help"}
+	case (o.Target || o.Snapshots) && len(o.Paths) > 0:
+		return &usageError{message: "a PATH does not go with --target or --snapshots: they look at the database itself", hint: "dbrollback verify --help"}
 	case o.Rows < 0 || o.Rows > mostRows:
 		return &usageError{message: fmt.Sprintf("--rows %d is not between 0 and %d", o.Rows, mostRows), hint: "--rows 0 leaves the tables as migrations fill them"}
 	case o.Engine != "" && !slices.Contains(lintEngines, o.Engine):
@@ -58,11 +59,11 @@ func (o verifyOptions) Validate() error {
 
 func (p *program) verifyCommand() *cli.Command {
 	return &cli.Command{
-		Name: "verify", ArgsUsage: "[PATH]",
+		Name: "verify", ArgsUsage: "[PATH…]",
 		Usage: "prove on a scratch database that each migration can be undone",
 		Description: `Each migration runs up, down and up again in databases that are made for it and dropped: never
 in the configured one. What differs afterwards, objects and rows, is reported; PATH is the folder of the migrations
-(default --dir). docs/verify.md explains the verdicts.
+(default --dir), or those of its files to judge. docs/verify.md explains the verdicts.
 
 --target compares the configured database with what was recorded when migrations ran on it, and --snapshots
 recomputes the checksum of every capture in it; both only read.
@@ -82,7 +83,7 @@ Exit code 3 when something is found.`,
 			&cli.BoolFlag{Name: "snapshots", Usage: "recompute the checksums of the captures in the configured database instead"},
 		},
 		Action: action(p, func(c *cli.Context) (verifyOptions, error) {
-			o := verifyOptions{Path: c.Args().First(), Target: c.Bool("target"), Snapshots: c.Bool("snapshots"), ScratchDSN: c.String("scratch-dsn"),
+			o := verifyOptions{Paths: c.Args().Slice(), Target: c.Bool("target"), Snapshots: c.Bool("snapshots"), ScratchDSN: c.String("scratch-dsn"),
 				Engine: c.String("engine"), Format: c.String("format"), Since: c.String("since"), Rows: c.Int("rows"), Strict: c.Bool("strict"),
 				AllowExternal: c.Bool("allow-external")}
 			for _, name := range []string{"scratch-dsn", "engine", "format", "since", "rows", "strict", "allow-external"} {
@@ -93,7 +94,7 @@ Exit code 3 when something is found.`,
 			if o.ScratchDSN == "" {
 				o.ScratchDSN = p.Getenv(variable("scratch-dsn"))
 			}
-			return o, arguments(c, 0, 1)
+			return o, nil
 		}, runVerify),
 	}
 }
@@ -147,8 +148,17 @@ func runVerifyTarget(ctx context.Context, s *session) error {
 
 // runProve proves the migrations of a folder.
 func runProve(ctx context.Context, s *session, o verifyOptions) error {
-	if o.Path != "" {
-		s.Dir, s.DirSet = filepath.Clean(o.Path), true
+	var chosen []string
+	if len(o.Paths) > 0 {
+		folders, err := s.lintFolders(o.Paths)
+		if err != nil {
+			return err
+		}
+		if len(folders) > 1 {
+			return &usageError{message: fmt.Sprintf("%s and %s are two folders", folders[0].dir, folders[1].dir), hint: "verify one after the other"}
+		}
+		s.Dir, s.DirSet = folders[0].dir, true
+		chosen = folders[0].files
 	}
 	scratchOptions, err := s.scratchOptions(o)
 	if err != nil {
@@ -162,12 +172,16 @@ func runProve(ctx context.Context, s *session, o verifyOptions) error {
 	if s.StatementSet {
 		prove.StatementTimeout = s.StatementTimeout
 	}
+	var added addedFiles
 	if o.Since != "" {
-		added, err := addedSince(ctx, s.Dir, o.Since)
-		if err != nil {
+		if added, err = addedSince(ctx, s.Dir, o.Since); err != nil {
 			return err
 		}
-		prove.Only = func(m *migrate.Migration) bool { return added.has(files, m.Name) }
+	}
+	if added != nil || chosen != nil {
+		prove.Only = func(m *migrate.Migration) bool {
+			return added.has(files, m.Name) && (chosen == nil || slices.ContainsFunc(filesOf(files, m.Name), func(file string) bool { return slices.Contains(chosen, file) }))
+		}
 	}
 	s.progress = newProgress(s)
 	scratchOptions.Notify = func(text string) { s.progress.proof(migrate.ProofEvent{Text: text}) }
@@ -178,10 +192,17 @@ func runProve(ctx context.Context, s *session, o verifyOptions) error {
 	}
 	prove.Scratch = scratch
 	report, err := migrate.Prove(ctx, prove)
-	if cerr := scratch.Close(); err == nil {
-		err = cerr
-	}
+	cerr := scratch.Close()
 	s.progress.end()
+	if cerr != nil { // what was seen stays true
+		s.out.warn("%s", oneLine(cerr.Error()))
+	}
+	for _, name := range scratch.Left() {
+		if scratch.Owned() {
+			break // with its server it is gone
+		}
+		s.out.warn("%s is left on the scratch server; nothing in it is needed. The next verify there tries again to drop it, or: DROP DATABASE %s;", name, name)
+	}
 	if err != nil {
 		return err
 	}

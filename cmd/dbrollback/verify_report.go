@@ -42,7 +42,9 @@ func (s *session) proofReport(r *migrate.ProofReport, o verifyOptions) error {
 		err = s.out.result(nil, func(w *page) { writeProofReport(w, r, o.Strict) })
 	default:
 		var b bytes.Buffer
-		if err = lint.Write(&b, proofFindings(r, o.Strict), format, build().Release, s.out.colourOn); err == nil {
+		found := proofFindings(r, o.Strict)
+		s.fromWorkspace(found, format)
+		if err = lint.Write(&b, found, format, build().Release, s.out.colourOn); err == nil {
 			s.out.printed = true
 			_, err = s.Out.Write(b.Bytes())
 		}

@@ -6,13 +6,26 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
+	"regexp"
+	"slices"
 	"sync"
 	"time"
 )
 
 // ScratchPrefix begins the name of every scratch database, folder and container. What lacks it is never dropped.
 const ScratchPrefix = "dbrollback_scratch_"
+
+// scratchName is the form of a scratch database's name, with the number of the run's lock in it. A database that is called anything else is
+// somebody's, however it begins.
+var scratchName = regexp.MustCompile("^" + ScratchPrefix + "([0-9a-f]{16})_[1-9][0-9]*$")
+
+// scratchOwner is the run that made a database, as 16 hexadecimal digits; "" when none did.
+func scratchOwner(name string) string {
+	if m := scratchName.FindStringSubmatch(name); m != nil {
+		return m[1]
+	}
+	return ""
+}
 
 // ScratchOptions say where scratch databases are made.
 type ScratchOptions struct {
@@ -143,7 +156,7 @@ func (s *Scratch) Open(ctx context.Context, name string) (*DB, error) {
 
 // Drop drops a scratch database, connections to it included.
 func (s *Scratch) Drop(ctx context.Context, name string) error {
-	if !strings.HasPrefix(name, ScratchPrefix+s.id) {
+	if scratchOwner(name) != s.id {
 		return fmt.Errorf("%s is no scratch database of this run", name)
 	}
 	if err := s.place.drop(ctx, name); err != nil {
@@ -160,15 +173,19 @@ func (s *Scratch) Drop(ctx context.Context, name string) error {
 	return nil
 }
 
+// Left are the databases that are still there: after Close, those that could not be dropped. The next Scratch on the server tries again.
+func (s *Scratch) Left() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.names)
+}
+
 // Close drops every database that is left and lets go of the place. It works on after ctx of the run has ended.
 func (s *Scratch) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	s.mu.Lock()
-	left := append([]string(nil), s.names...)
-	s.mu.Unlock()
 	var errs []error
-	for _, name := range left {
+	for _, name := range s.Left() {
 		errs = append(errs, s.Drop(ctx, name))
 	}
 	return errors.Join(append(errs, s.place.close())...)

@@ -63,8 +63,8 @@ func (m *mysqlScratch) sweep(ctx context.Context) error {
 		return fmt.Errorf("look for scratch databases of runs that were killed: %w", err)
 	}
 	for _, name := range names {
-		id, _, _ := strings.Cut(strings.TrimPrefix(name, ScratchPrefix), "_")
-		if b, err := hex.DecodeString(id); err != nil || len(b) != 8 {
+		id := scratchOwner(name)
+		if id == "" {
 			continue // not made by us
 		}
 		var free bool
@@ -97,7 +97,7 @@ func (m *mysqlScratch) create(ctx context.Context, name, from string) error {
 
 // drop ends the connections to a database first, because one that was given up may hold a lock there.
 func (m *mysqlScratch) drop(ctx context.Context, name string) error {
-	if !strings.HasPrefix(name, ScratchPrefix) {
+	if scratchOwner(name) == "" {
 		return fmt.Errorf("%s is no scratch database", name)
 	}
 	m.mu.Lock()

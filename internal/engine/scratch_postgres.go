@@ -98,8 +98,7 @@ func (p *postgresScratch) sweep(ctx context.Context) error {
 		return fmt.Errorf("look for scratch databases of runs that were killed: %w", err)
 	}
 	for _, name := range names {
-		id, _, _ := strings.Cut(strings.TrimPrefix(name, ScratchPrefix), "_")
-		b, err := hex.DecodeString(id)
+		b, err := hex.DecodeString(scratchOwner(name))
 		if err != nil || len(b) != 8 {
 			continue // not made by us
 		}
@@ -133,13 +132,21 @@ func (p *postgresScratch) create(ctx context.Context, name, from string) error {
 }
 
 func (p *postgresScratch) drop(ctx context.Context, name string) error {
-	if !strings.HasPrefix(name, ScratchPrefix) {
+	if scratchOwner(name) == "" {
 		return fmt.Errorf("%s is no scratch database", name)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	// A template's flag and a connection limit are a migration's to set, and would keep the database.
-	_, err := p.s.ExecContext(ctx, "DROP DATABASE IF EXISTS "+p.db.Ident(name)+" WITH (FORCE)")
+	statement := "DROP DATABASE IF EXISTS " + p.db.Ident(name) + " WITH (FORCE)"
+	_, err := p.s.ExecContext(ctx, statement)
+	if err == nil {
+		return nil
+	}
+	// A template's flag is a migration's to set, and keeps the database.
+	if _, terr := p.s.ExecContext(ctx, "ALTER DATABASE "+p.db.Ident(name)+" IS_TEMPLATE false"); terr != nil {
+		return err
+	}
+	_, err = p.s.ExecContext(ctx, statement)
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -68,6 +69,9 @@ func lockFolder(dir string) (*sql.DB, error) {
 // youth is how long a folder without an owner's file may be one that is just being made.
 const youth = time.Minute
 
+// folderName is the form of a scratch folder's name, as os.MkdirTemp makes it.
+var folderName = regexp.MustCompile("^" + ScratchPrefix + "[0-9]+$")
+
 // sweepFolders removes the scratch folders of processes that are gone. What cannot be removed belongs to
 // somebody else.
 func sweepFolders(parent string) {
@@ -77,7 +81,7 @@ func sweepFolders(parent string) {
 	}
 	for _, dir := range dirs {
 		info, err := os.Lstat(dir)
-		if err != nil || !info.IsDir() || !mayOwn(info) {
+		if err != nil || !folderName.MatchString(filepath.Base(dir)) || !info.IsDir() || !mayOwn(info) {
 			continue
 		}
 		if _, err := os.Stat(filepath.Join(dir, ownerFile)); err != nil {

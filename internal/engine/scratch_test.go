@@ -3,6 +3,7 @@ package engine_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,14 +102,21 @@ func TestScratchSweep(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		const left, strange = engine.ScratchPrefix + "0123456789abcdef_1", engine.ScratchPrefix + "of_somebody"
-		for _, name := range []string{left, strange} {
-			testdb.Exec(t, dsn, "CREATE DATABASE "+name)
+		const left = engine.ScratchPrefix + "0123456789abcdef_1"
+		there := map[string]bool{left: false, live: true}
+		testdb.Exec(t, dsn, "CREATE DATABASE "+left)
+		// The names of somebody's databases begin alike.
+		for _, end := range []string{"of_somebody", "0123456789abcdef", "0123456789abcdef_1_backup", "0123456789abcdef_", "0123456789abcdef0_1", "0123456789abcdef_01"} {
+			there[engine.ScratchPrefix+end] = true
+			testdb.Exec(t, dsn, "CREATE DATABASE "+engine.ScratchPrefix+end)
+			defer testdb.Exec(t, dsn, "DROP DATABASE IF EXISTS "+engine.ScratchPrefix+end)
 		}
-		defer testdb.Exec(t, dsn, "DROP DATABASE "+strange)
+		if target, err := engine.Parse(dsn); err == nil && target.Kind == engine.Postgres {
+			testdb.Exec(t, dsn, "ALTER DATABASE "+left+" IS_TEMPLATE true") // a migration may do that, too
+		}
 		next := newScratch(t, engine.ScratchOptions{DSN: dsn})
 		defer next.Close()
-		for name, there := range map[string]bool{left: false, strange: true, live: true} {
+		for name, there := range there {
 			if _, err := query(t, next, name, "SELECT 1"); (err == nil) != there {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -116,7 +124,34 @@ func TestScratchSweep(t *testing.T) {
 	}, testdb.OnPostgres, testdb.OnMySQL, testdb.OnMariaDB)
 }
 
-// The same for folders.
+// A database that cannot be dropped is told by its name, and the next run drops it.
+func TestScratchLeft(t *testing.T) {
+	dsn := testdb.OnPostgres.New(t)
+	role, name := testdb.Role(t, dsn)
+	testdb.Exec(t, dsn, "ALTER ROLE "+name+" CREATEDB")
+	s := newScratch(t, engine.ScratchOptions{DSN: role})
+	kept, err := s.Create(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Create(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	testdb.Exec(t, dsn, "ALTER DATABASE "+kept+" OWNER TO CURRENT_USER")
+	if err := s.Close(); err == nil || !strings.Contains(err.Error(), kept) {
+		t.Errorf("Close: %v", err)
+	}
+	if left := s.Left(); !slices.Equal(left, []string{kept}) {
+		t.Errorf("left: %v", left)
+	}
+	next := newScratch(t, engine.ScratchOptions{DSN: dsn})
+	defer next.Close()
+	if _, err := query(t, next, kept, "SELECT 1"); err == nil {
+		t.Error("it is still there")
+	}
+}
+
+// What a killed run left is removed when it is a folder, too.
 func TestScratchSweepFolders(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	folder := func(name string, age time.Duration, files ...string) string {
@@ -141,13 +176,14 @@ func TestScratchSweepFolders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	left := folder(engine.ScratchPrefix+"left", 0, "owner.db", "x.db")
-	young := folder(engine.ScratchPrefix+"young", 0)
-	old := folder(engine.ScratchPrefix+"old", time.Hour)
-	strange := folder(engine.ScratchPrefix+"strange", time.Hour, "thesis.txt")
+	left := folder(engine.ScratchPrefix+"1", 0, "owner.db", "x.db")
+	young := folder(engine.ScratchPrefix+"22", 0)
+	old := folder(engine.ScratchPrefix+"333", time.Hour)
+	strange := folder(engine.ScratchPrefix+"4444", time.Hour, "thesis.txt")
+	named := folder(engine.ScratchPrefix+"of_somebody", time.Hour, "owner.db")
 	other := folder("dbrollback", time.Hour)
 	defer newScratch(t, engine.ScratchOptions{Kind: engine.SQLite}).Close()
-	for dir, there := range map[string]bool{left: false, young: true, old: false, strange: true, other: true} {
+	for dir, there := range map[string]bool{left: false, named: true, young: true, old: false, strange: true, other: true} {
 		if _, err := os.Stat(dir); (err == nil) != there {
 			t.Errorf("%s: %v", dir, err)
 		}

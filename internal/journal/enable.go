@@ -77,7 +77,7 @@ func (j *Journal) Enable(ctx context.Context, q engine.Querier, tables []engine.
 			}
 		}
 		// The new one records before the old one stops.
-		if err := j.begin(ctx, q, t, segment{keep: keep, by: by, source: source, joined: ends != nil && why == ""}); err != nil {
+		if err := j.begin(ctx, q, t, segment{keep: keep, by: by, source: source, joined: ends != nil && (why == "" || why == olderProgram)}); err != nil {
 			return err
 		}
 		if ends != nil {

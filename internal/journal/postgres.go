@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
 )
 
 // postgres records updates and deletes with row triggers, because only those see who made the row that is written: of what one transaction
@@ -22,6 +23,12 @@ var postgresEnsure string
 
 //go:embed postgres_install.sql
 var postgresInstall string
+
+//go:embed postgres_order.sql
+var postgresOrder string
+
+//go:embed postgres_truncate.sql
+var postgresTruncate string
 
 //go:embed postgres_made.sql
 var postgresMade string
@@ -97,12 +104,27 @@ func (p postgres) unfit(ctx context.Context, q engine.Querier, t *engine.Table) 
 	case t.Rules:
 		return "it has rules, which may write something else than what was asked for", "replace its rules with triggers", nil
 	}
+	return p.hidden(ctx, q, t)
+}
+
+// hidden refuses a table of which the role that journals it, and restores it, sees only some rows.
+func (p postgres) hidden(ctx context.Context, q engine.Querier, t *engine.Table) (string, string, error) {
+	var active bool
+	var role string
+	if err := q.QueryRowContext(ctx, "SELECT row_security_active($1::bigint::oid), current_user::text", int64(t.OID)).Scan(&active, &role); err != nil {
+		return "", "", fmt.Errorf("look for row-level security: %w", err)
+	}
+	if active {
+		return "its row-level security hides rows from " + role, "let its owner do it, without FORCE ROW LEVEL SECURITY, or a role with BYPASSRLS", nil
+	}
 	return "", "", nil
 }
 
+// postgresEvents have a trigger and a function each: there is less to do in one that need not ask what it was called for.
 var postgresEvents = []struct{ name, when, each string }{
 	{"insert", "AFTER INSERT", " REFERENCING NEW TABLE AS dbrollback_new FOR EACH STATEMENT"},
-	{"write", "AFTER UPDATE OR DELETE", " FOR EACH ROW"},
+	{"update", "AFTER UPDATE", " FOR EACH ROW"},
+	{"delete", "AFTER DELETE", " FOR EACH ROW"},
 	{"truncate", "BEFORE TRUNCATE", " FOR EACH STATEMENT"},
 }
 
@@ -122,33 +144,34 @@ func (p postgres) install(ctx context.Context, q engine.Querier, g *segment, t *
 		return err
 	}
 	names, _ := g.form.Columns()
-	settings := ""
-	if g.form.Cast() {
-		settings = " SET search_path = pg_catalog, pg_temp"
-	}
-	if g.form.AsText() {
-		settings += " SET DateStyle = 'ISO', 'MDY' SET IntervalStyle = 'postgres' SET TimeZone = 'UTC' SET extra_float_digits = '3' SET bytea_output = 'hex' SET lc_monetary = 'C' SET xmloption = 'content'"
-	}
 	record := func(op, order, old, now, from string) string {
 		values := append([]string{"dbrollback_x", order, "pg_catalog.clock_timestamp()", "'" + op + "'"}, j.store.Values(g.form, old, now)...)
-		return fmt.Sprintf("INSERT INTO %s (x, s, at, %s) SELECT %s%s", j.own(g.data()), strings.Join(names, ", "), strings.Join(values, ", "), from)
+		return fmt.Sprintf("INSERT INTO %s (x, s, at, %s) SELECT %s%s;", j.own(g.data()), strings.Join(names, ", "), strings.Join(values, ", "), from)
 	}
-	inserted := record("i", "0", "", "r", " FROM dbrollback_new r")
+	const ifAny = " IF NOT FOUND THEN RETURN NULL; END IF;"
+	inserted := record("i", "0", "", "r", " FROM dbrollback_new r") + ifAny
 	if t.Kind == "partition" {
 		inserted = record("i", "0", "", "NEW", "")
 	}
-	body := strings.NewReplacer(
-		"@function", db.Quote(db.Own(g.data())), "@settings", settings, "@tag", "$dbrollback_"+g.id+"$",
-		"@insert", inserted,
-		"@update", record("u", "dbrollback_s", "OLD", "NEW", ""),
-		"@delete", record("d", "dbrollback_s", "OLD", "", ""),
-		// Of what the transaction wrote before there are records before.
-		"@truncate", record("t", "1", "r", "", " FROM ONLY "+db.Quote(t.Name)+" r"),
-	).Replace(postgresInstall)
-	queries := []string{body, "REVOKE ALL ON FUNCTION " + j.own(g.data()) + "() FROM PUBLIC"}
+	each, once := settingsOf(g.form)
+	var queries []string
 	for _, e := range postgresEvents {
-		trigger := db.Ident(g.trigger(e.name))
-		queries = append(queries, fmt.Sprintf("CREATE TRIGGER %s %s ON %s%s EXECUTE FUNCTION %s()", trigger, e.when, db.Quote(t.Name), p.each(e.name, e.each, t), j.own(g.data())),
+		body, settings := "", each
+		switch e.name {
+		case "insert":
+			body, settings = inserted, once
+		case "update":
+			body = postgresOrder + record("u", "dbrollback_s", "OLD", "NEW", "")
+		case "delete":
+			body = postgresOrder + record("d", "dbrollback_s", "OLD", "", "")
+		default: // of what the transaction wrote before there are records before
+			body, settings = postgresTruncate+record("t", "1", "r", "", " FROM ONLY "+db.Quote(t.Name)+" r")+ifAny, once
+		}
+		function, trigger := p.function(g, e.name), db.Ident(g.trigger(e.name))
+		queries = append(queries,
+			strings.NewReplacer("@function", function, "@settings", settings, "@tag", "$dbrollback_"+g.id+"$", "@record", body).Replace(postgresInstall),
+			"REVOKE ALL ON FUNCTION "+function+"() FROM PUBLIC",
+			fmt.Sprintf("CREATE TRIGGER %s %s ON %s%s EXECUTE FUNCTION %s()", trigger, e.when, db.Quote(t.Name), p.each(e.name, e.each, t), function),
 			fmt.Sprintf("ALTER TABLE ONLY %s ENABLE ALWAYS TRIGGER %s", db.Quote(t.Name), trigger)) // what a replica or a tool writes counts as well
 	}
 	for _, query := range queries {
@@ -164,6 +187,24 @@ func (p postgres) install(ctx context.Context, q engine.Querier, g *segment, t *
 	return err
 }
 
+// function is what an event of a table calls.
+func (p postgres) function(g *segment, event string) string { return p.j.own(g.data() + "_" + event) }
+
+// settingsOf gives the settings of functions: of those that are called for each row none that is not needed, because a setting costs more than
+// what they do, and of those that are called once for a statement. These read from a table, where what looks like a column that is gone calls a
+// function of that name, and row-level security may hide rows: that is an error then.
+func settingsOf(f *snapshot.Form) (each, once string) {
+	const path = " SET search_path = pg_catalog, pg_temp"
+	if f.AsText() {
+		each = " SET DateStyle = 'ISO', 'MDY' SET IntervalStyle = 'postgres' SET TimeZone = 'UTC' SET extra_float_digits = '3' SET bytea_output = 'hex' SET lc_monetary = 'C' SET xmloption = 'content'"
+	}
+	once = path + " SET row_security = off" + each
+	if each != "" || f.Cast() {
+		each = path + each
+	}
+	return each, once
+}
+
 // made is by what a table is known to be the one that is recorded, with nothing done to it that fires no trigger. What is altered of a column changes
 // its row of the catalog, and so does ATTACH PARTITION, after which rows come that a statement trigger does not see; the row of the table's type changes when
 // the table changes its name or its schema, so that another one can bear them for a while; a trigger's changes when it is switched off, and on again. None of
@@ -177,23 +218,35 @@ func (p postgres) made(ctx context.Context, q engine.Querier, t *engine.Table, t
 	return mark, nil
 }
 
+// olderProgram is what is said of a table whose triggers record all that is written, but not safely. A new segment joins what they recorded.
+const olderProgram = "its triggers are of an older dbrollback, and give those who write to it rights of the one who enabled them; enable mends that, and nothing that was recorded is lost"
+
 // alteredBy is what is said of a table of which that is not what it was.
 const alteredBy = "it, a column of it or a trigger of its journal was altered, or had another name or was switched off for a while, by something else than dbrollback up"
 
 func (p postgres) remove(ctx context.Context, q engine.Querier, g *segment) error {
-	// With its function go the triggers, wherever the table is.
-	_, err := q.ExecContext(ctx, "DROP FUNCTION IF EXISTS "+p.j.own(g.data())+"() CASCADE")
+	// With its functions go the triggers, wherever the table is.
+	gone := []string{p.j.own(g.data()) + "()"} // of an older program
+	for _, e := range postgresEvents {
+		gone = append(gone, p.function(g, e.name)+"()")
+	}
+	_, err := q.ExecContext(ctx, "DROP FUNCTION IF EXISTS "+strings.Join(gone, ", ")+" CASCADE")
 	return err
 }
 
 func (p postgres) sound(ctx context.Context, q engine.Querier, g *segment, t *engine.Table) (string, error) {
 	var on int
-	err := q.QueryRowContext(ctx, `SELECT count(*) FROM pg_catalog.pg_trigger WHERE tgrelid = $1::bigint::oid AND tgname LIKE 'dbrollback\_journal\_%' AND right(tgname, 32) = $2::text AND tgenabled = 'A'
-		AND NOT ($3::boolean AND tgname LIKE '%\_insert\_%' AND tgtype & 1 = 0)`, int64(t.OID), g.id, t.Kind == "partition").Scan(&on)
+	var older bool
+	err := q.QueryRowContext(ctx, `SELECT count(*) FILTER (WHERE tgenabled = 'A' AND NOT ($3::boolean AND tgname LIKE '%\_insert\_%' AND tgtype & 1 = 0)), coalesce(bool_or(tgname LIKE '%\_write\_%'), false)
+		FROM pg_catalog.pg_trigger WHERE tgrelid = $1::bigint::oid AND tgname LIKE 'dbrollback\_journal\_%' AND right(tgname, 32) = $2::text`, int64(t.OID), g.id, t.Kind == "partition").Scan(&on, &older)
 	if err != nil {
 		return "", fmt.Errorf("look for triggers: %w", err)
 	}
-	if on < len(postgresEvents) {
+	triggers := len(postgresEvents)
+	if older { // updates and deletes had one trigger, of a function under which whoever writes could run his own operators
+		triggers--
+	}
+	if on < triggers {
 		why := "its triggers are gone, or switched off"
 		if t.Kind == "partition" {
 			why += ", or it has become a partition since"
@@ -206,6 +259,9 @@ func (p postgres) sound(ctx context.Context, q engine.Querier, g *segment, t *en
 	}
 	if mark != g.mark {
 		return alteredBy, nil
+	}
+	if older {
+		return olderProgram, nil
 	}
 	return "", nil
 }

@@ -99,6 +99,9 @@ func (p slot) unfit(ctx context.Context, q engine.Querier, t *engine.Table) (str
 	if t.Kind == "partitioned" {
 		return postgres(p).unfit(ctx, q, t)
 	}
+	if why, hint, err := postgres(p).hidden(ctx, q, t); why != "" || err != nil {
+		return why, hint, err
+	}
 	var unlogged bool
 	if err := q.QueryRowContext(ctx, "SELECT relpersistence = 'u' FROM pg_catalog.pg_class WHERE oid = $1::bigint::oid", int64(t.OID)).Scan(&unlogged); err != nil {
 		return "", "", fmt.Errorf("look at %s: %w", t.Name, err)
@@ -213,10 +216,7 @@ func (p slot) install(ctx context.Context, q engine.Querier, g *segment, t *engi
 	if len(others) > 0 { // it is FULL because of us
 		m.Was = others[0].Was
 	}
-	settings := " SET search_path = pg_catalog, pg_temp"
-	if g.form.AsText() {
-		settings += " SET DateStyle = 'ISO', 'MDY' SET IntervalStyle = 'postgres' SET TimeZone = 'UTC' SET extra_float_digits = '3' SET bytea_output = 'hex' SET lc_monetary = 'C' SET xmloption = 'content'"
-	}
+	_, settings := settingsOf(g.form)
 	names, _ := g.form.Columns()
 	values := append([]string{"dbrollback_x", "0", "'-infinity'", "'t'"}, j.store.Values(g.form, "r", "")...)
 	trigger := db.Ident(g.trigger("truncate"))
@@ -224,7 +224,7 @@ func (p slot) install(ctx context.Context, q engine.Querier, g *segment, t *engi
 		"ALTER TABLE ONLY " + table + " REPLICA IDENTITY FULL",
 		strings.NewReplacer("@function", db.Quote(db.Own(g.data())), "@settings", settings, "@tag", "$dbrollback_"+g.id+"$", "@segment", g.id,
 			"@numbers", strings.ReplaceAll(j.own(g.data()+"_n"), "'", "''"),
-			"@truncate", fmt.Sprintf("INSERT INTO %s (x, s, at, %s) SELECT %s FROM ONLY %s r", j.own(g.data()), strings.Join(names, ", "), strings.Join(values, ", "), table)).Replace(slotInstall),
+			"@truncate", postgresTruncate+fmt.Sprintf("INSERT INTO %s (x, s, at, %s) SELECT %s FROM ONLY %s r;", j.own(g.data()), strings.Join(names, ", "), strings.Join(values, ", "), table)).Replace(slotInstall),
 		"REVOKE ALL ON FUNCTION " + j.own(g.data()) + "() FROM PUBLIC",
 		"CREATE SEQUENCE " + j.own(g.data()+"_n") + " OWNED BY " + j.own(g.data()) + ".x",
 		"CREATE TRIGGER " + trigger + " BEFORE TRUNCATE ON " + table + " FOR EACH STATEMENT EXECUTE FUNCTION " + j.own(g.data()) + "()",

@@ -3,11 +3,7 @@ CREATE FUNCTION @function() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER@se
 DECLARE
     dbrollback_x pg_catalog.int8 := pg_catalog.nextval('@numbers'::pg_catalog.regclass);
 BEGIN
-    IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) 'read committed' THEN
-        RAISE EXCEPTION 'TRUNCATE of % is journalled, and that wants READ COMMITTED', TG_RELID::pg_catalog.regclass
-            USING HINT = 'a transaction at a higher level does not see all rows that it would take away; DELETE is journalled at every level';
-    END IF;
-    @truncate;
+    @truncate
     PERFORM pg_catalog.pg_logical_emit_message(true, 'dbrollback_journal', pg_catalog.concat_ws(' ', token, 'truncate', TG_RELID::pg_catalog.int8, '@segment', dbrollback_x))
         FROM dbrollback.dbrollback_journal_slot;
     RETURN NULL;

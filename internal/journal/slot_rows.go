@@ -62,6 +62,13 @@ func (r *reader) prepare(l *slotLot) {
 		given = append(given, name)
 		args = append(args, fmt.Sprintf("$%d::%s[]", len(given), array))
 	}
+	read := func(name string, c slotColumn) string {
+		value := "b." + name + "::" + c.Read
+		if c.Read == "pg_catalog.regclass" { // what is cast from text is a name always, and of a table that is gone the log has the number
+			value = "pg_catalog.regclassin(b." + name + "::pg_catalog.cstring)"
+		}
+		return value + " AS " + j.db.Ident(c.Name)
+	}
 	add("x", "bigint")
 	add("s", "bigint")
 	add("at", "text")
@@ -69,12 +76,12 @@ func (r *reader) prepare(l *slotLot) {
 	for i, c := range l.mark.Columns {
 		name := fmt.Sprintf("o%d", i)
 		add(name, "text")
-		old = append(old, fmt.Sprintf("b.%s::%s AS %s", name, c.Read, j.db.Ident(c.Name)))
+		old = append(old, read(name, c))
 	}
 	for i, k := range l.key {
 		name := fmt.Sprintf("k%d", i)
 		add(name, "text")
-		now = append(now, fmt.Sprintf("b.%s::%s AS %s", name, l.mark.Columns[k].Read, j.db.Ident(l.mark.Columns[k].Name)))
+		now = append(now, read(name, l.mark.Columns[k]))
 	}
 	l.query = fmt.Sprintf("INSERT INTO %s (x, s, at, %s) SELECT b.x, b.s, b.at::timestamptz, b.op, %s FROM unnest(%s) WITH ORDINALITY AS b(%s, i) CROSS JOIN LATERAL (SELECT %s) r CROSS JOIN LATERAL (SELECT %s) w ORDER BY b.i",
 		j.own(l.g.data()), strings.Join(names, ", "), strings.Join(j.store.Values(l.g.form, "r", "w"), ", "), strings.Join(args, ", "), strings.Join(given, ", "), strings.Join(old, ", "), strings.Join(now, ", "))

@@ -30,24 +30,25 @@ func commandText(s string) string { return textEscapes.Replace(s) }
 
 func commandValue(s string) string { return valueEscapes.Replace(s) }
 
+// The elements and attributes that Jenkins' junit-10.xsd knows.
 type (
 	junitSuites struct {
 		XMLName  xml.Name     `xml:"testsuites"`
 		Tests    int          `xml:"tests,attr"`
 		Failures int          `xml:"failures,attr"`
+		Errors   int          `xml:"errors,attr"`
 		Suites   []junitSuite `xml:"testsuite"`
 	}
 	junitSuite struct {
 		Name     string      `xml:"name,attr"`
 		Tests    int         `xml:"tests,attr"`
 		Failures int         `xml:"failures,attr"`
+		Errors   int         `xml:"errors,attr"`
 		Cases    []junitCase `xml:"testcase"`
 	}
 	junitCase struct {
 		Name      string        `xml:"name,attr"`
 		Classname string        `xml:"classname,attr"`
-		File      string        `xml:"file,attr"`
-		Line      int           `xml:"line,attr"`
 		Failure   *junitFailure `xml:"failure,omitempty"`
 	}
 	junitFailure struct {
@@ -63,13 +64,13 @@ func writeJUnit(w io.Writer, r *Report) error {
 	dirty := map[string]bool{}
 	for _, f := range r.Findings {
 		dirty[f.File] = true
-		suite.Cases = append(suite.Cases, junitCase{Name: fmt.Sprintf("%s line %d", f.Code, f.Line), Classname: f.File, File: f.File, Line: f.Line,
+		suite.Cases = append(suite.Cases, junitCase{Name: fmt.Sprintf("%s line %d", f.Code, f.Line), Classname: f.File,
 			Failure: &junitFailure{Message: plainXML(f.Message), Type: string(f.Severity), Text: plainXML(fmt.Sprintf("%s:%d:%d %s", f.File, f.Line, f.Column, f.Fix))}})
 	}
 	suite.Failures = len(suite.Cases)
 	for _, file := range r.Files {
 		if !dirty[file] {
-			suite.Cases = append(suite.Cases, junitCase{Name: "no findings", Classname: file, File: file, Line: 1})
+			suite.Cases = append(suite.Cases, junitCase{Name: "no findings", Classname: file})
 		}
 	}
 	suite.Tests = len(suite.Cases)

@@ -8,12 +8,16 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io"
+	"net/url"
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
 	"github.com/xeipuuv/gojsonschema"
@@ -159,6 +163,11 @@ func TestSARIF(t *testing.T) {
 	if len(rules) != len(Rules) || len(log.Runs[0].Results) == 0 {
 		t.Fatalf("%d rules, %d results", len(rules), len(log.Runs[0].Results))
 	}
+	for _, r := range rules {
+		if r.ShortDescription.Text == "" || r.FullDescription.Text == "" || !strings.Contains(r.Help.Text, r.HelpURI) || !strings.HasSuffix(r.HelpURI, "#"+strings.ToLower(r.ID)) {
+			t.Errorf("incomplete: %+v", r)
+		}
+	}
 	for _, r := range log.Runs[0].Results {
 		region := r.Locations[0].Physical.Region
 		uri := r.Locations[0].Physical.Artifact.URI
@@ -176,18 +185,116 @@ func TestSARIF(t *testing.T) {
 }
 
 func TestCaret(t *testing.T) {
-	for _, c := range []struct {
+	long := strings.Repeat("a", 200)
+	for name, c := range map[string]struct {
 		line   string
 		column int
 		want   string
 	}{
-		{"\tDROP", 2, "     7 |  DROP\n       |  ^\n"},
-		{"näme x", 6, "     7 | näme x\n       |      ^\n"},
-		{strings.Repeat("a", 130), 1, "     7 | " + strings.Repeat("a", 120) + "…\n       | ^\n"},
-		{"x", 121, ""},
+		"a tab":              {"\tDROP", 2, "     7 |  DROP\n       |  ^\n"},
+		"an umlaut":          {"näme x", 6, "     7 | näme x\n       |      ^\n"},
+		"a long line":        {strings.Repeat("a", 130), 1, "     7 | " + strings.Repeat("a", 120) + "…\n       | ^\n"},
+		"beyond the line":    {"x", 121, ""},
+		"escapes":            {"\x1b[31m\x1b]0;t\a\x7f\r\u009b2J\u202ex DROP", 20, "     7 | ␛[31m␛]0;t␇␡␍\ufffd2J\ufffdx DROP\n       | " + strings.Repeat(" ", 19) + "^\n"},
+		"wide characters":    {"表🙂 x", 4, "     7 | 表🙂 x\n       |      ^\n"},
+		"combining marks":    {"e\u0301 x", 4, "     7 | e\u0301 x\n       |   ^\n"},
+		"far to the right":   {long + "XY" + long, 201, "     7 | …" + strings.Repeat("a", 60) + "XY" + strings.Repeat("a", 58) + "…\n       | " + strings.Repeat(" ", 61) + "^\n"},
+		"wide, to the right": {strings.Repeat("表", 200) + "X", 201, "     7 | …" + strings.Repeat("表", 30) + "X\n       | " + strings.Repeat(" ", 61) + "^\n"},
 	} {
 		if got := quoteLine(false, c.line, 7, c.column); got != c.want {
-			t.Errorf("%q: got\n%s want\n%s", c.line, got, c.want)
+			t.Errorf("%s: got\n%q want\n%q", name, got, c.want)
+		}
+	}
+}
+
+// TestPrintable: a report for people is free of what a file could tell the terminal.
+func TestPrintable(t *testing.T) {
+	ms := history(t, pg, "-- +goose Up\nCREATE TABLE \"a\x1b]0;x\a\" (id int PRIMARY KEY, s text DEFAULT '\u009b2J');\n-- +goose Down\nSELECT 1;\n")
+	ms[0].File = "m/1_\x1b[2J.sql"
+	r := Run(ms, Options{Engine: pg})
+	r.Text = func(string) string { return ms[0].Text }
+	var b bytes.Buffer
+	if err := Write(&b, r, "text", "", false); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(b.String(), "RV001") || strings.ContainsFunc(b.String(), func(c rune) bool { return c != '\n' && unicode.IsControl(c) }) {
+		t.Errorf("%q", b.String())
+	}
+}
+
+// TestJUnitSchema holds reports against Jenkins' junit-10.xsd: the attributes that each element must and may have, and what stands in what.
+func TestJUnitSchema(t *testing.T) {
+	type element struct{ within, must, may []string }
+	number := []string{"tests", "failures", "errors"}
+	known := map[string]element{
+		"testsuites": {within: []string{""}, may: append([]string{"name", "time"}, number...)},
+		"testsuite":  {within: []string{"testsuites", "testsuite"}, must: append([]string{"name"}, number...), may: []string{"group", "time", "skipped", "timestamp", "hostname", "id", "package", "file", "log", "url"}},
+		"testcase":   {within: []string{"testsuite"}, must: []string{"name"}, may: []string{"time", "classname", "group"}},
+		"failure":    {within: []string{"testcase"}, may: []string{"type", "message"}},
+	}
+	odd := &Report{Files: []string{"a\x01.sql"}, Findings: []Diagnostic{{Code: "RV001", Severity: Error, File: "b\x1b<&\ufffe.sql", Line: 1, Column: 1, Message: "a\x00\ufffe\"]]>", Fix: "x;\ny;"}}}
+	for name, r := range map[string]*Report{"sample": sample(t), "empty": {}, "odd": odd} {
+		var b bytes.Buffer
+		if err := Write(&b, r, "junit", "", false); err != nil {
+			t.Fatal(err)
+		}
+		dec := xml.NewDecoder(&b)
+		open := []string{""}
+		for {
+			token, err := dec.Token()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			switch e := token.(type) {
+			case xml.StartElement:
+				k, ok := known[e.Name.Local]
+				if !ok || !slices.Contains(k.within, open[len(open)-1]) {
+					t.Fatalf("%s: <%s> in <%s>", name, e.Name.Local, open[len(open)-1])
+				}
+				var has []string
+				for _, a := range e.Attr {
+					has = append(has, a.Name.Local)
+					if !slices.Contains(k.must, a.Name.Local) && !slices.Contains(k.may, a.Name.Local) {
+						t.Errorf("%s: <%s> knows no %s", name, e.Name.Local, a.Name.Local)
+					}
+				}
+				for _, m := range k.must {
+					if !slices.Contains(has, m) {
+						t.Errorf("%s: <%s> lacks %s", name, e.Name.Local, m)
+					}
+				}
+				open = append(open, e.Name.Local)
+			case xml.EndElement:
+				open = open[:len(open)-1]
+			case xml.CharData:
+				if in := open[len(open)-1]; in != "failure" && strings.TrimSpace(string(e)) != "" {
+					t.Errorf("%s: text in <%s>: %q", name, in, e)
+				}
+			}
+		}
+		if len(open) != 1 {
+			t.Errorf("%s: %v are left open", name, open)
+		}
+	}
+}
+
+// TestFileURI: paths in SARIF are URI references that lead back to the file.
+func TestFileURI(t *testing.T) {
+	for path, want := range map[string]string{
+		"a:b/1.sql":        "./a:b/1.sql",
+		"m/a:b.sql":        "m/a:b.sql",
+		"1:x.sql":          "./1:x.sql",
+		"a b/ü%#?[1].sql":  "a%20b/%C3%BC%25%23%3F%5B1%5D.sql",
+		"../up/a.sql":      "../up/a.sql",
+		"/abs/a b:c/x.sql": "file:///abs/a%20b:c/x.sql",
+	} {
+		got := fileURI(path)
+		u, err := url.Parse(got)
+		if got != want || err != nil || filepath.IsAbs(path) != u.IsAbs() || filepath.Clean(u.Path) != filepath.Clean(path) {
+			t.Errorf("%s: %s, %v, want %s", path, got, err, want)
 		}
 	}
 }

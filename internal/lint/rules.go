@@ -31,6 +31,20 @@ func (r *Rule) severity(d effects.Dialect) Severity {
 	return r.Severity
 }
 
+// applies names the engines that a rule is about, when it is not about all.
+func (r *Rule) applies() string {
+	var names []string
+	for _, e := range []struct{ letter, name string }{{"P", "PostgreSQL"}, {"M", "MySQL and MariaDB"}, {"S", "SQLite"}} {
+		if strings.Contains(r.Engines, e.letter) {
+			names = append(names, e.name)
+		}
+	}
+	if len(names) == 0 || len(names) == 3 {
+		return ""
+	}
+	return ", on " + strings.Join(names, " and ")
+}
+
 // Rules are all rules, sorted by code.
 var Rules = []Rule{
 	{Code: "BC101", Severity: Warning, Engines: "PMS", Title: "a table is renamed", effect: renamesTable},

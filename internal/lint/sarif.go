@@ -32,6 +32,8 @@ type (
 	sarifRule struct {
 		ID               string      `json:"id"`
 		ShortDescription sarifText   `json:"shortDescription"`
+		FullDescription  sarifText   `json:"fullDescription"`
+		Help             sarifText   `json:"help"`
 		HelpURI          string      `json:"helpUri"`
 		Default          sarifConfig `json:"defaultConfiguration"`
 	}
@@ -77,8 +79,10 @@ func writeSARIF(w io.Writer, r *Report, version string) error {
 	}
 	for i, rule := range rules {
 		index[rule.Code] = i
+		uri := homepage + "/blob/main/docs/" + page + "#" + strings.ToLower(rule.Code)
 		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{ID: rule.Code, ShortDescription: sarifText{rule.Title},
-			HelpURI: homepage + "/blob/main/docs/" + page + "#" + strings.ToLower(rule.Code), Default: sarifConfig{string(rule.Severity)}})
+			FullDescription: sarifText{rule.Title + rule.applies() + "."}, Help: sarifText{"What it means, and what to do: " + uri},
+			HelpURI: uri, Default: sarifConfig{string(rule.Severity)}})
 	}
 	for _, f := range r.Findings {
 		text := f.Message
@@ -102,7 +106,7 @@ func writeSARIF(w io.Writer, r *Report, version string) error {
 func fileURI(path string) string {
 	u := &url.URL{Path: filepath.ToSlash(path)}
 	if !filepath.IsAbs(path) {
-		return u.EscapedPath()
+		return u.String() // with ./ where what is before a colon would be a scheme
 	}
 	u.Scheme = "file"
 	if !strings.HasPrefix(u.Path, "/") {

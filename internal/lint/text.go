@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/width"
 )
 
 // Formats are the names that Write knows.
@@ -55,12 +58,12 @@ func writeText(w io.Writer, r *Report, colour bool) error {
 			of = f.File
 			text = r.Text(f.File)
 		}
-		fmt.Fprintf(b, "%s %s %s: %s\n", p.put("1", fmt.Sprintf("%s:%d:%d", f.File, f.Line, f.Column)), p.severity(f.Severity), f.Code, f.Message)
+		fmt.Fprintf(b, "%s %s %s: %s\n", p.put("1", fmt.Sprintf("%s:%d:%d", Printable(f.File), f.Line, f.Column)), p.severity(f.Severity), f.Code, Printable(f.Message))
 		if line, ok := sourceLine(text, f.Line); ok {
 			fmt.Fprint(b, quoteLine(p, line, f.Line, f.Column))
 		}
 		if f.Fix != "" {
-			for i, l := range strings.Split(f.Fix, "\n") {
+			for i, l := range strings.Split(Printable(f.Fix), "\n") {
 				fmt.Fprintln(b, pick(i == 0, "   fix: ", "        ")+p.put("32", l))
 			}
 		}
@@ -76,26 +79,65 @@ func plural(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// widest is how much of a line is quoted.
+// widest is how much of a line is quoted, in columns of the terminal.
 const widest = 120
 
-// quoteLine shows a source line with a caret under the column.
+// quoteLine shows a source line with a caret under the column, which counts characters.
 func quoteLine(p paint, line string, number, column int) string {
-	// Tabs and control characters would move the caret.
-	line = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, line)
-	if column > widest {
+	runes := []rune(strings.ReplaceAll(line, "\t", " ")) // a tab would move the caret
+	if column < 1 || column > max(len(runes), 1) {
 		return ""
 	}
-	if runes := []rune(line); len(runes) > widest {
-		line = string(runes[:widest]) + "…"
+	start, end, more := 0, len(runes), ""
+	if cells(string(runes[:column])) > widest { // what the finding is about comes later
+		start, more = column-1, "…"
+		for used := 0; start > 0 && used < widest/2; start-- {
+			used += cells(string(runes[start-1]))
+		}
+	}
+	for end > column && cells(string(runes[start:end])) > widest {
+		end = max(column, end-max((cells(string(runes[start:end]))-widest)/2, 1))
+	}
+	before := Printable(more + string(runes[start:column-1]))
+	text := before + Printable(string(runes[column-1:end]))
+	if end < len(runes) {
+		text += "…"
 	}
 	head := fmt.Sprintf("%6d | ", number)
-	return p.put("2", head) + line + "\n" + p.put("2", strings.Repeat(" ", 6)+" | ") + strings.Repeat(" ", max(column-1, 0)) + p.put("1;31", "^") + "\n"
+	return p.put("2", head) + text + "\n" + p.put("2", strings.Repeat(" ", 6)+" | ") + strings.Repeat(" ", cells(before)) + p.put("1;31", "^") + "\n"
+}
+
+// Printable is a text as a terminal may show it: control characters, and what turns the direction of writing, become symbols, so that a file commands no terminal.
+// New lines and tabs stay.
+func Printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return r
+		case r < ' ':
+			return '\u2400' + r
+		case r == 0x7f:
+			return '\u2421'
+		case unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp):
+			return utf8.RuneError
+		}
+		return r
+	}, s)
+}
+
+// cells is how many columns a text takes on a terminal.
+func cells(s string) int {
+	n := 0
+	for _, r := range s {
+		switch k := width.LookupRune(r).Kind(); {
+		case unicode.In(r, unicode.Mn, unicode.Me): // set upon the character before
+		case k == width.EastAsianWide || k == width.EastAsianFullwidth:
+			n += 2
+		default:
+			n++
+		}
+	}
+	return n
 }
 
 // sourceLine gives a line of a text, 1-based.

@@ -181,3 +181,24 @@ CREATE POLICY few ON mine USING (id = 1);
 	}
 	testdb.SameDump(t, dsn, before)
 }
+
+// TestSettingsOfAMigration: values that are kept as text come back as they were, however the migration has dates, intervals and the like
+// written and read.
+func TestSettingsOfAMigration(t *testing.T) {
+	t.Parallel()
+	dsn := testdb.Postgres(t)
+	for _, s := range []string{
+		"CREATE DOMAIN day AS date", "CREATE DOMAIN moment AS timestamptz", "CREATE DOMAIN span AS interval", "CREATE TYPE two AS (d date, f double precision)", "CREATE DOMAIN bytes AS bytea",
+		"CREATE TABLE t (id integer PRIMARY KEY, n integer, d day, m moment, s span, b two, y bytes)",
+		`INSERT INTO t VALUES (1, 1, '2026-06-05', '2026-06-05 03:04:05.678901+00', '1 mon -3 days', ROW('2026-01-02', 0.1::float8 + 0.2), '\x00ff'), (2, 2, '2026-12-31', 'infinity', '-1 mon', ROW('2026-12-13', 1e-320), '\x')`,
+	} {
+		testdb.Exec(t, dsn, s)
+	}
+	f := newFixture(t, dsn, "", map[string]string{"00001_a.sql": migration(
+		"SET LOCAL DateStyle = 'SQL, DMY'; SET LOCAL IntervalStyle = 'sql_standard'; SET LOCAL TimeZone = 'Asia/Kathmandu'; SET LOCAL extra_float_digits = -5; SET LOCAL bytea_output = 'escape';\n"+
+			"UPDATE t SET d = NULL, m = NULL, s = NULL, b = NULL, y = NULL WHERE id = 1;\nDELETE FROM t WHERE n = 2;", "SELECT 1;")})
+	before := testdb.Dump(t, dsn)
+	f.up()
+	f.rollback(migrate.RollbackRequest{To: 0})
+	testdb.SameDump(t, dsn, before)
+}

@@ -386,11 +386,19 @@ func (r *Restorer) waits(x *restoring, above []engine.Name, rest []effects.State
 
 // above lists the partitioned tables that a table is, or was, a partition of.
 func (r *Restorer) above(ctx context.Context, tx engine.Querier, x *restoring) ([]engine.Name, error) {
-	var out []engine.Name
 	if x.Shape == nil {
 		return nil, nil
 	}
-	for up := x.Shape.Parent; up.Name != ""; {
+	var out []engine.Name
+	t, err := r.inspect(ctx, tx, x.Home) // it may have been detached when it was captured
+	if err != nil {
+		return nil, err
+	}
+	up := x.Shape.Parent
+	if t != nil && up.Name == "" {
+		up = t.Parent
+	}
+	for up.Name != "" {
 		out = append(out, up)
 		t, err := r.inspect(ctx, tx, up)
 		if err != nil {

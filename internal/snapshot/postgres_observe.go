@@ -78,8 +78,10 @@ func (d postgresDialect) install(x *capture, always bool) []string {
 	}
 	tag := "$dbrollback_" + compact(x.ID) + "$"
 	var sets strings.Builder
-	for _, p := range pins[2:] {
-		fmt.Fprintf(&sets, " SET %s = %s", p[0], quoteSetting(p[1]))
+	for _, p := range pins {
+		if p[0] != "row_security" { // no table but ours is read
+			fmt.Fprintf(&sets, " SET %s = %s", p[0], quoteSetting(p[1]))
+		}
 	}
 	out := []string{
 		"CREATE FUNCTION " + d.observer(x) + "() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp" + sets.String() + " AS " + tag + `
