@@ -31,13 +31,19 @@ var cases = []compared{
 	{"up of small migrations", lite, "", small, withGoose, "goose up", 1.3},
 	{"up of small migrations", my, "", small, withGoose, "goose up", 1.3},
 	{"up of small migrations", ma, "", small, withGoose, "goose up", 1.3},
-	{"up of ten times as many, each", pg, "", each(10), each(1), "each of a tenth", 1.5},
+	{"up of 100 small migrations, each", pg, "", each(100), each(10), "each of 10", 1.5},
+	{"up of 1,000 small migrations, each", pg, "", each(1000), each(100), "each of 100", 1.5},
+	{"up of 1,000 small migrations, each", lite, "", each(1000), each(100), "each of 100", 1.5},
+	{"up of 1,000 small migrations, each", my, "", each(1000), each(100), "each of 100", 1.5},
+	{"up of 1,000 small migrations, each", ma, "", each(1000), each(100), "each of 100", 1.5},
 	{"up of mixed migrations", pg, "", mixed, mixedWithGoose, "goose up", 0},
 
-	{"whole table copied, under lock", pg, "", blocked(truncate), bare(copied), "CREATE TABLE AS", 1.15},
+	{"whole table copied, under lock", pg, "", blocked(truncate, false), bare(copied), "CREATE TABLE AS", 1.15},
 	{"whole table copied, with checksum", pg, "", upCopied(truncate), bare(copied), "CREATE TABLE AS", 1.5},
-	{"whole table copied, under lock, dump", pg, "", blocked(truncate), pgDump, "pg_dump -Fc", 0.5},
+	{"whole table copied, under lock, dump", pg, "", blocked(truncate, false), pgDump, "pg_dump -Fc", 0.5},
+	{"whole table copied, under lock", ma, "", blocked(truncate, false), bare(copied), "CREATE TABLE AS", 1.15},
 	{"whole table copied, with checksum", ma, "", upCopied(truncate), bare(copied), "CREATE TABLE AS", 1.5},
+	{"whole table copied, with checksum", my, "", upCopied(truncate), bare(copied), "CREATE TABLE AS", 1.5},
 	{"snapshot of the whole table", ma, "", manual, mariadbDump, "mariadb-dump", 0},
 	{"snapshot of the whole table", lite, "", manual, sqliteBackup, "sqlite3 .backup", 0},
 
@@ -53,10 +59,17 @@ var cases = []compared{
 	{"DROP COLUMN, up", pg, "", up(dropNote), bare("CREATE TABLE big_copy AS SELECT id, note FROM big"), "CREATE TABLE AS of it", 0},
 	{"DROP COLUMN, rollback", pg, "", rollback(dropNote), bare(rewrite), "a plain rewrite", 1.3},
 	{"DROP COLUMN, rollback, usual way", pg, "", rollback(dropNote), bare(append(noteBack, updateFrom)...), "UPDATE … FROM", 0.4},
+	{"DROP COLUMN, longest wait of a writer", pg, "", blocked(dropNote, false), bare("CREATE TABLE big_copy AS SELECT id, note FROM big"), "CREATE TABLE AS of it", 0},
+	{"DROP COLUMN, rollback, longest wait", pg, "", blocked(dropNote, true), bare(rewrite), "a plain rewrite", 0},
+	{"DROP COLUMN, longest wait of a writer", ma, "", blocked(dropNote, false), bare("CREATE TABLE big_copy AS SELECT id, note FROM big"), "CREATE TABLE AS of it", 0},
+	{"DROP COLUMN, rollback, longest wait", ma, "", blocked(dropNote, true), bare(modify), "a plain rewrite", 0},
+	{"DROP COLUMN, rollback", my, "", rollback(dropNote), bare(modify), "a plain rewrite", 1.3},
+	{"DROP COLUMN, rollback, usual way", my, "", rollback(dropNote), bare(append(noteBack, updateJoin)...), "UPDATE … JOIN", 0},
 	{"DROP COLUMN, rollback", ma, "", rollback(dropNote), bare(modify), "a plain rewrite", 1.3},
 	{"DROP COLUMN, rollback, usual way", ma, "", rollback(dropNote), bare(append(noteBack, updateJoin)...), "UPDATE … JOIN", 0.67},
 
 	{"UPDATE of all rows, up", pg, "", up(updateAll), bare("UPDATE big SET note = 'gone'"), "the bare UPDATE", 1.3},
+	{"UPDATE of all rows, up", my, "", up(updateAll), bare("UPDATE big SET note = 'gone'"), "the bare UPDATE", 0},
 	{"UPDATE of all rows, up", ma, "", up(updateAll), bare("UPDATE big SET note = 'gone'"), "the bare UPDATE", 1.6},
 	{"UPDATE of all rows, up", lite, "", up(updateAll), bare("UPDATE big SET note = 'gone'"), "the bare UPDATE", 0},
 
@@ -83,6 +96,7 @@ var cases = []compared{
 	{"writes that wait for no disk, journal on", ma, "", writes(on, unsynced), writes(off, unsynced), "journal off", 0},
 
 	{"memory above start, up and rollback", pg, "MiB", memory(dropNote), fixed(64), "64 MiB", 1},
+	{"memory above start, up and rollback", my, "MiB", memory(dropNote), fixed(64), "64 MiB", 1},
 	{"memory above start, up and rollback", ma, "MiB", memory(dropNote), fixed(64), "64 MiB", 1},
 	{"memory above start, up and rollback", lite, "MiB", memory(dropNote), fixed(64), "64 MiB", 1},
 	{"lint of one file, from the start", lite, "", start("lint"), fixed(0.06), "60 ms", 1},
@@ -91,5 +105,7 @@ var cases = []compared{
 
 // measured are cases with a peer that is not on every machine: only make bench runs them.
 var measured = []compared{
+	{"snapshot of the whole table, parallel dump", ma, "", manual, mydumper, "mydumper", 0},
+	{"restore, a tenth differs, parallel load", ma, "", replace(10), myloader, "myloader", 0},
 	{"lint of 400 migrations", pg, "", lintHistory, squawkHistory, "squawk 2.66", 1},
 }

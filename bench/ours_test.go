@@ -135,11 +135,16 @@ func tenth(s side) side {
 	}
 }
 
-// blocked measures for how long a writer of the large table waits, at most, while the migration copies it.
-func blocked(text string) side {
+// blocked measures for how long a writer of the large table waits, at most, while the migration copies it, or while that is rolled back.
+func blocked(text string, back bool) side {
 	return func(b *bench) float64 {
 		dsn := b.large()
 		m := b.migrator(dsn, one(text), true)
+		work := b.up
+		if back {
+			b.up(m)
+			work = b.back
+		}
 		db, ctx := b.open(dsn), context.Background()
 		stop, worst := make(chan struct{}), make(chan float64)
 		started := make(chan struct{})
@@ -164,7 +169,7 @@ func blocked(text string) side {
 			}
 		}()
 		<-started
-		b.up(m)
+		work(m)
 		close(stop)
 		return <-worst
 	}
@@ -224,10 +229,10 @@ func (b *bench) applied(dsn string, n int) {
 func small(b *bench) float64 { return ups(b, smallFiles(b.files)) }
 func mixed(b *bench) float64 { return ups(b, mixedFiles(b.files/2)) }
 
-// each measures one of so many small migrations.
-func each(times int) side {
+// each measures one of so many small migrations, or of as many fewer as the tables are smaller.
+func each(n int) side {
 	return func(b *bench) float64 {
-		n := b.files / 4 * times
+		n := max(n*b.files/400, 1)
 		return ups(b, smallFiles(n)) / float64(n)
 	}
 }

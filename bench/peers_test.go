@@ -122,6 +122,43 @@ func mariadbLoad(b *bench) float64 {
 	return took
 }
 
+// dumpedParallel has mydumper write the table to a folder.
+func (b *bench) dumpedParallel(dsn string) (dir string, took float64) {
+	dir = filepath.Join(b.TempDir(), "dump")
+	return dir, timed(func() {
+		b.run("", "", "mydumper", append(b.parallel(dsn), "--tables-list", "big", "--outputdir", dir)...)
+	})
+}
+
+// parallel gives the options that both programs of mydumper have.
+func (b *bench) parallel(dsn string) []string {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		b.Fatal(err)
+	}
+	args := []string{"-h", u.Hostname(), "-P", u.Port(), "-u", u.User.Username(), "-B", strings.TrimPrefix(u.Path, "/"), "-t", "2"}
+	if pw, ok := u.User.Password(); ok && pw != "" {
+		args = append(args, "-p", pw)
+	}
+	return args
+}
+
+func mydumper(b *bench) float64 {
+	_, took := b.dumpedParallel(b.large())
+	return took
+}
+
+func myloader(b *bench) float64 {
+	dsn := b.large()
+	was := b.state(dsn)
+	dir, _ := b.dumpedParallel(dsn)
+	took := timed(func() {
+		b.run("", "", "myloader", append(b.parallel(dsn), "--overwrite-tables", "--directory", dir)...)
+	})
+	b.same(dsn, was)
+	return took
+}
+
 func sqliteBackup(b *bench) float64 {
 	path := strings.TrimPrefix(b.large(), "sqlite:")
 	return timed(func() { b.run("", "", "sqlite3", path, ".backup "+filepath.Join(b.TempDir(), "copy.db")) })

@@ -255,6 +255,9 @@ func backText(b migrate.PlanBack) string {
 		text += fmt.Sprintf(" of about %s", count(b.Of))
 	}
 	text += ", " + waysBack[b.Way.Way]
+	if b.Twin != "" {
+		text += fmt.Sprintf(" (built beside it as %s, which then takes its name)", b.Twin)
+	}
 	if b.Seconds >= 1 {
 		text += fmt.Sprintf(", about %s", time.Duration(b.Seconds)*time.Second)
 	}

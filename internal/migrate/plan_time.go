@@ -51,7 +51,7 @@ func (m *Migrator) foresee(ctx context.Context, q engine.Querier, p *Plan) error
 				switch w := &ways[j]; w.Way.Way {
 				case snapshot.ByUpdate, snapshot.ByRewrite:
 					if filled[w.Table] {
-						w.Way.Way, w.Of, w.Seconds = snapshot.BySize, -1, float64(w.Rows)/rowRate
+						w.Way.Way, w.Twin, w.Of, w.Seconds = snapshot.BySize, "", -1, float64(w.Rows)/rowRate
 					}
 				default:
 					filled[w.Table] = true

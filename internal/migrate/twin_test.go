@@ -56,9 +56,17 @@ func TestColumnBackByTwin(t *testing.T) {
 		before := state(t, dsn)
 		c.must("up")
 		after := state(t, dsn)
+		plan, err := c.open(dsn).Plan(t.Context(), migrate.PlanRequest{Direction: migrate.Down, To: -1, Steps: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
 		commands := c.commands("rollback")
 		if !exchanged(commands) {
 			t.Fatalf("no twin took the place of the table:\n%s", strings.Join(commands, "\n"))
+		}
+		back := plan.Migrations[0].Back
+		if len(back) != 1 || back[0].Way.Way != "rewrite" || !slices.ContainsFunc(commands, func(q string) bool { return q == "CREATE TABLE `"+back[0].Twin+"` LIKE `wide`" }) {
+			t.Errorf("the plan does not name the table that was built: %+v", back)
 		}
 		if got := state(t, dsn); got != before {
 			t.Fatalf("not as before:\n%s", testdb.Diff(before, got))

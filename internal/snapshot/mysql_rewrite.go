@@ -62,11 +62,12 @@ type twin struct {
 	name       string
 }
 
+func (mysqlDialect) twinName(capture string) string { return besideTwin + compact(capture) }
+
 // rewrite ends the transaction of q and begins another one: what was written in it so far can be done again.
 func (d mysqlDialect) rewrite(ctx context.Context, q engine.Querier, r *Restorer, g *target, fields []int) (err error) {
 	s, x := d.s, g.x
-	id := compact(x.ID)
-	b := &twin{d: d, q: q, table: s.db.Quote(g.t.Name), twin: s.own(besideTwin + id), gone: s.own(besideGone + id), name: g.t.Name.Name}
+	b := &twin{d: d, q: q, table: s.db.Quote(g.t.Name), twin: s.own(d.twinName(x.ID)), gone: s.own(besideGone + compact(x.ID)), name: g.t.Name.Name}
 	what := "put back columns of " + x.Home.String()
 	if err := b.run(ctx, "COMMIT"); err != nil {
 		return err

@@ -26,7 +26,11 @@ type Way struct {
 	Of      int64    `json:"of"`    // rows of the table, by the server's statistics; -1 not known
 	Bytes   int64    `json:"bytes"` // of the table now, or of the capture where it is to be inserted; -1 not known
 	Way     string   `json:"way"`
+	Twin    string   `json:"twin,omitempty"` // the table that a rewrite builds beside the table, and that takes its name; "" where the table is written in place
 }
+
+// twinner is an engine whose rewrite builds a table of another name.
+type twinner interface{ twinName(capture string) string }
 
 // Ways says how the captures of the latest run of a migration in a direction would go back, the newest first. It only reads.
 func (s *Store) Ways(ctx context.Context, q engine.Querier, migration int64, direction string) ([]Way, error) {
@@ -56,6 +60,9 @@ func (s *Store) Ways(ctx context.Context, q engine.Querier, migration int64, dir
 			w.Way, w.Bytes = ByUpdate, t.Bytes
 			if w.Way, err = r.way(ctx, q, x, t); err != nil {
 				return nil, err
+			}
+			if d, ok := s.d.(twinner); ok && w.Way == ByRewrite {
+				w.Twin = d.twinName(x.ID)
 			}
 		}
 		out = append(out, w)
