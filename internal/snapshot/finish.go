@@ -366,22 +366,20 @@ func (r *Restorer) removed(ctx context.Context, tx engine.Querier, g *target, c 
 		conditions = append(conditions, "("+strings.Join(in, " OR ")+")")
 	}
 	missing := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal))
-	if x.Refill { // what an up has written over rows that it had inserted itself goes with them
-		for _, y := range r.tables() {
-			if y == x || !y.Ops || y.Rows == 0 || !sameKey(x, y) {
-				continue
-			}
-			var on []string
-			for i := range x.Key {
-				on = append(on, fmt.Sprintf("y.%s = d.%s", k(i), x.goal(i)))
-			}
-			born := fmt.Sprintf("EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(append(on, "y.op = 'i'")...))
-			if err := r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", letBeGone, r.source(x), all(x.inserted(false), r.free(x), missing, born))); err != nil {
-				return err
-			}
+	for _, y := range r.tables() { // what was written over rows that the run had inserted itself goes with them
+		if y == x || !y.Ops || y.Rows == 0 || !sameKey(x, y) || !x.Refill && y.Statement >= x.Statement {
+			continue
 		}
-		conditions = append(conditions, r.free(x))
+		var on []string
+		for i := range x.Key {
+			on = append(on, fmt.Sprintf("y.%s = d.%s", k(i), x.goal(i)))
+		}
+		born := fmt.Sprintf("EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(append(on, "y.op = 'i'")...))
+		if err := r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", letBeGone, r.source(x), all(x.inserted(false), r.free(x), missing, born))); err != nil {
+			return err
+		}
 	}
+	conditions[1] = r.free(x)
 	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", reason, r.source(x), all(append(conditions, missing)...)))
 }
 

@@ -22,6 +22,11 @@ func relays(list []effects.Statement, from ...engine.Name) []string {
 	for _, st := range list {
 		for _, e := range st.Effects {
 			switch e.Kind {
+			case effects.DetachPartition, effects.Truncate:
+				if !strings.HasPrefix(e.Detail, "EXCHANGE") {
+					continue
+				}
+				fallthrough
 			case effects.Insert, effects.Update, effects.Upsert, effects.Replace, effects.Merge:
 				if n := e.Table.Name; !strings.EqualFold(n, from[0].Name) && !slices.Contains(out, n) &&
 					slices.ContainsFunc(from, func(f engine.Name) bool { return word(f.Name).MatchString(st.SQL) }) {
