@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/migrate"
 	"github.com/dbrollback/dbrollback/internal/testdb"
 )
@@ -16,41 +15,41 @@ func TestNumbersGoOn(t *testing.T) {
 	t.Parallel()
 	const number = "SELECT nextval('q')"
 	for _, x := range []struct {
-		engine                 engine.Kind
+		engine                 testdb.Engine
 		name, setup, up, down  string
 		whole                  bool   // what it touches is only told in a transaction
 		draw, next             string // what hands out a number, and what gives it
 		want                   string // which comes next after the rollback
 		writes, query, newNext string // by the application while it is applied; what is asked after an up again, and the answer
 	}{
-		{engine: engine.Postgres, name: "sequence", setup: "CREATE SEQUENCE q START 77 INCREMENT 3;\nSELECT setval('q', 200);",
+		{engine: testdb.OnPostgres, name: "sequence", setup: "CREATE SEQUENCE q START 77 INCREMENT 3;\nSELECT setval('q', 200);",
 			up: "DROP SEQUENCE q;", down: "CREATE SEQUENCE q START 77 INCREMENT 3;", next: number, want: "203"},
-		{engine: engine.Postgres, name: "descending sequence", whole: true, setup: "CREATE SEQUENCE q START -1 INCREMENT -1;\nSELECT setval('q', -50);",
+		{engine: testdb.OnPostgres, name: "descending sequence", whole: true, setup: "CREATE SEQUENCE q START -1 INCREMENT -1;\nSELECT setval('q', -50);",
 			up: "DROP SEQUENCE q CASCADE;", down: "CREATE SEQUENCE q INCREMENT -1;", next: number, want: "-51"},
-		{engine: engine.Postgres, name: "sequence of a schema", whole: true, setup: "CREATE SCHEMA s;\nCREATE SEQUENCE s.q;\nSELECT setval('s.q', 200);",
+		{engine: testdb.OnPostgres, name: "sequence of a schema", whole: true, setup: "CREATE SCHEMA s;\nCREATE SEQUENCE s.q;\nSELECT setval('s.q', 200);",
 			up: "DROP SCHEMA s CASCADE;", down: "CREATE SCHEMA s;\nCREATE SEQUENCE s.q;", next: "SELECT nextval('s.q')", want: "201"},
-		{engine: engine.Postgres, name: "restart", setup: "CREATE SEQUENCE q;\nSELECT setval('q', 200);",
+		{engine: testdb.OnPostgres, name: "restart", setup: "CREATE SEQUENCE q;\nSELECT setval('q', 200);",
 			up: "ALTER SEQUENCE q RESTART WITH 5;", down: "SELECT 1;", writes: number + ";", next: number, want: "201"},
-		{engine: engine.Postgres, name: "setval in code", whole: true, setup: "CREATE SEQUENCE q;\nSELECT setval('q', 200);",
+		{engine: testdb.OnPostgres, name: "setval in code", whole: true, setup: "CREATE SEQUENCE q;\nSELECT setval('q', 200);",
 			up: "-- +goose StatementBegin\nDO $$ BEGIN PERFORM setval('q', 5); END $$;\n-- +goose StatementEnd", down: "SELECT 1;", next: number, want: "201"},
-		{engine: engine.Postgres, name: "identity", setup: "CREATE TABLE t (id integer GENERATED ALWAYS AS IDENTITY, v text);\nINSERT INTO t (v) SELECT 'x' FROM generate_series(1, 9);\nDELETE FROM t WHERE id > 5;",
+		{engine: testdb.OnPostgres, name: "identity", setup: "CREATE TABLE t (id integer GENERATED ALWAYS AS IDENTITY, v text);\nINSERT INTO t (v) SELECT 'x' FROM generate_series(1, 9);\nDELETE FROM t WHERE id > 5;",
 			up: "ALTER TABLE t ALTER id DROP IDENTITY;", down: "ALTER TABLE t ALTER id ADD GENERATED ALWAYS AS IDENTITY;", next: "SELECT nextval('t_id_seq')", want: "10"},
-		{engine: engine.Postgres, name: "identity and writes", setup: "CREATE TABLE t (id integer GENERATED ALWAYS AS IDENTITY, v text);\nINSERT INTO t (v) SELECT 'x' FROM generate_series(1, 9);",
+		{engine: testdb.OnPostgres, name: "identity and writes", setup: "CREATE TABLE t (id integer GENERATED ALWAYS AS IDENTITY, v text);\nINSERT INTO t (v) SELECT 'x' FROM generate_series(1, 9);",
 			up: "ALTER TABLE t ALTER id DROP IDENTITY;", down: "ALTER TABLE t ALTER id ADD GENERATED ALWAYS AS IDENTITY;", writes: "INSERT INTO t VALUES (70, 'new');",
 			next: "SELECT nextval('t_id_seq')", want: "71"},
-		{engine: engine.Postgres, name: "default", setup: "CREATE SEQUENCE q;\nSELECT setval('q', 200);\nCREATE TABLE t (id bigint DEFAULT nextval('q') PRIMARY KEY);",
+		{engine: testdb.OnPostgres, name: "default", setup: "CREATE SEQUENCE q;\nSELECT setval('q', 200);\nCREATE TABLE t (id bigint DEFAULT nextval('q') PRIMARY KEY);",
 			up: "ALTER TABLE t ALTER id DROP DEFAULT;\nDROP SEQUENCE q;", down: "CREATE SEQUENCE q;\nALTER TABLE t ALTER id SET DEFAULT nextval('q');",
 			writes: "INSERT INTO t VALUES (300);", next: number, want: "301"},
-		{engine: engine.Postgres, name: "made by Up", up: "CREATE SEQUENCE q;", down: "DROP SEQUENCE q;", writes: number + ";\n" + number + ";", query: number, newNext: "3"},
-		{engine: engine.MariaDB, name: "sequence", setup: "CREATE SEQUENCE q NOCACHE;\nSELECT setval(q, 200);",
+		{engine: testdb.OnPostgres, name: "made by Up", up: "CREATE SEQUENCE q;", down: "DROP SEQUENCE q;", writes: number + ";\n" + number + ";", query: number, newNext: "3"},
+		{engine: testdb.OnMariaDB, name: "sequence", setup: "CREATE SEQUENCE q NOCACHE;\nSELECT setval(q, 200);",
 			up: "DROP SEQUENCE q;", down: "CREATE SEQUENCE q NOCACHE;", next: "SELECT nextval(q)", want: "201"},
-		{engine: engine.MariaDB, name: "made by Up", up: "CREATE SEQUENCE q NOCACHE;", down: "DROP SEQUENCE q;", writes: "SELECT nextval(q);\nSELECT nextval(q);", query: "SELECT nextval(q)", newNext: "3"},
-		{engine: engine.MariaDB, name: "auto_increment", setup: "CREATE TABLE t (id int AUTO_INCREMENT PRIMARY KEY);\nINSERT INTO t VALUES (1), (9);\nDELETE FROM t WHERE id = 9;",
+		{engine: testdb.OnMariaDB, name: "made by Up", up: "CREATE SEQUENCE q NOCACHE;", down: "DROP SEQUENCE q;", writes: "SELECT nextval(q);\nSELECT nextval(q);", query: "SELECT nextval(q)", newNext: "3"},
+		{engine: testdb.OnMariaDB, name: "auto_increment", setup: "CREATE TABLE t (id int AUTO_INCREMENT PRIMARY KEY);\nINSERT INTO t VALUES (1), (9);\nDELETE FROM t WHERE id = 9;",
 			up: "ALTER TABLE t MODIFY id int NOT NULL;", down: "ALTER TABLE t MODIFY id int NOT NULL AUTO_INCREMENT;", draw: "INSERT INTO t VALUES ();", next: "SELECT max(id) FROM t", want: "10"},
-		{engine: engine.MySQL, name: "auto_increment", setup: "CREATE TABLE t (id int AUTO_INCREMENT PRIMARY KEY);\nINSERT INTO t VALUES (1), (9);\nDELETE FROM t WHERE id = 9;",
+		{engine: testdb.OnMySQL, name: "auto_increment", setup: "CREATE TABLE t (id int AUTO_INCREMENT PRIMARY KEY);\nINSERT INTO t VALUES (1), (9);\nDELETE FROM t WHERE id = 9;",
 			up: "ALTER TABLE t MODIFY id int NOT NULL;", down: "ALTER TABLE t MODIFY id int NOT NULL AUTO_INCREMENT;",
 			draw: "INSERT INTO t VALUES ();", next: "SELECT max(id) FROM t", want: "10"},
-		{engine: engine.SQLite, name: "sqlite_sequence", setup: "CREATE TABLE t (id integer PRIMARY KEY AUTOINCREMENT);\nINSERT INTO t VALUES (1), (9);\nDELETE FROM t WHERE id = 9;",
+		{engine: testdb.OnSQLite, name: "sqlite_sequence", setup: "CREATE TABLE t (id integer PRIMARY KEY AUTOINCREMENT);\nINSERT INTO t VALUES (1), (9);\nDELETE FROM t WHERE id = 9;",
 			up: "UPDATE sqlite_sequence SET seq = 1 WHERE name = 't';", down: "SELECT 1;", draw: "INSERT INTO t DEFAULT VALUES;", next: "SELECT max(id) FROM t", want: "10"},
 	} {
 		t.Run(string(x.engine)+"/"+x.name, func(t *testing.T) {
@@ -63,7 +62,7 @@ func TestNumbersGoOn(t *testing.T) {
 				if setup == "" {
 					setup = "SELECT 1;"
 				}
-				f := newFixture(t, databaseOf(t, x.engine), setup, map[string]string{"00001_change.sql": head + migration(x.up, x.down)})
+				f := newFixture(t, x.engine.New(t), setup, map[string]string{"00001_change.sql": head + migration(x.up, x.down)})
 				for round := range 2 {
 					f.up()
 					if round == 0 {
@@ -88,7 +87,7 @@ func TestNumbersGoOn(t *testing.T) {
 				if head == "" {
 					continue
 				}
-				f = newFixture(t, databaseOf(t, x.engine), setup, map[string]string{"00001_change.sql": head + migration(x.up+"\nINSERT INTO nowhere VALUES (1);", x.down)})
+				f = newFixture(t, x.engine.New(t), setup, map[string]string{"00001_change.sql": head + migration(x.up+"\nINSERT INTO nowhere VALUES (1);", x.down)})
 				var failed *migrate.StatementError
 				if _, err := f.open().Up(t.Context(), migrate.UpRequest{To: -1}); !errors.As(err, &failed) || !strings.Contains(err.Error(), "nowhere") {
 					t.Fatalf("up: %v", err)
@@ -105,19 +104,5 @@ func TestNumbersGoOn(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-func databaseOf(t *testing.T, kind engine.Kind) string {
-	t.Helper()
-	switch kind {
-	case engine.Postgres:
-		return testdb.Postgres(t)
-	case engine.MySQL:
-		return testdb.MySQL(t)
-	case engine.MariaDB:
-		return testdb.MariaDB(t)
-	default:
-		return testdb.SQLite(t)
 	}
 }

@@ -13,8 +13,8 @@ import (
 
 // A migration moves values into a table that it makes, and its Down carries them back: what the application has written there since is
 // newer than what was captured. So the rows that the migration leaves in such a table are sealed, and nothing else of them is kept. What Down
-// makes of rows that were changed or deleted since stays, and is a conflict. Which rows it makes of them is told by the values that tie the two together: the
-// key of the one stands among the values of the other.
+// makes of rows that were changed or deleted since stays, and is a conflict. Which rows it makes of them is told by a foreign key, or by the values that tie the
+// two together: the key of the one stands among the values of the other.
 
 // relays gives the tables that statements write in which the name of another one stands, or of a table that it is a part of.
 func relays(list []effects.Statement, from ...engine.Name) []string {
@@ -163,7 +163,7 @@ func (r *Restorer) tie(ctx context.Context, tx engine.Querier) error {
 			continue
 		}
 		y.ties = s.own("dbrollback_ties_" + compact(y.ID))
-		if err := s.make(ctx, tx, "note what was written since", y.ties, []string{"v varchar(200)"}, ""); err != nil {
+		if err := s.make(ctx, tx, "note what was written since", y.ties, []string{"v varchar(200)", "x varchar(36) DEFAULT ''"}, ""); err != nil {
 			return err
 		}
 		note := func(value, from, and string) error {
@@ -181,6 +181,9 @@ func (r *Restorer) tie(ctx context.Context, tx engine.Querier) error {
 				}
 			}
 		}
+		if err := r.referring(ctx, tx, y, t, place, changed, gone); err != nil {
+			return err
+		}
 		for _, col := range r.carrying(y, t) {
 			if col.Generated {
 				continue
@@ -191,6 +194,54 @@ func (r *Restorer) tie(ctx context.Context, tx engine.Querier) error {
 			if err := note(text, changed, fmt.Sprintf(" AND length(%s) <= 200", text)); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// referring notes the keys of rows that point, by a foreign key, to rows of a source that were changed or deleted since: Down may write into them what it reads
+// there. They are noted for their own capture alone, and then nothing else ties its rows to the source.
+func (r *Restorer) referring(ctx context.Context, tx engine.Querier, y *restoring, of *engine.Table, place func(int) string, changed, gone string) error {
+	s := r.s
+	for _, x := range r.captures {
+		if x == y || !r.follows(x, y) || x.Seal.Table == of.Name {
+			continue
+		}
+		t, err := r.inspect(ctx, tx, x.Seal.Table)
+		if err != nil || t == nil {
+			return err
+		}
+		for _, fk := range t.ForeignKeys {
+			if fk.Parent != of.Name || !slices.Equal(fk.ParentColumns, y.Seal.Key) {
+				continue
+			}
+			var on []string
+			for i, c := range fk.Columns {
+				j, at := columnIndex(t, c), columnIndex(of, fk.ParentColumns[i])
+				if j < 0 || at < 0 {
+					return nil
+				}
+				f := y.Key[i]
+				f.At = c
+				on = append(on, s.f.match("p."+s.q(c), place(i), f, t.Columns[j]))
+			}
+			for _, f := range x.Key {
+				if columnIndex(t, f.Seal) < 0 || slices.Contains(fk.Columns, f.Seal) {
+					continue
+				}
+				key := s.f.text(s.f.value("p."+s.q(f.Seal), f), f)
+				for _, from := range []string{changed, gone} {
+					before, where, _ := strings.Cut(from, " WHERE ")
+					if _, err := exec(ctx, tx, "note what was written since", fmt.Sprintf("INSERT INTO %s (v, x) SELECT DISTINCT %s, '%s' FROM %s JOIN %s p ON %s WHERE %s AND length(%[2]s) <= 200",
+						y.ties, key, x.ID, before, s.f.from(s.db, t), all(on...), where)); err != nil {
+						return err
+					}
+				}
+			}
+			if r.pointed == nil {
+				r.pointed = map[[2]string]bool{}
+			}
+			r.pointed[[2]string{x.ID, y.ID}] = true
 		}
 	}
 	return nil
@@ -252,7 +303,11 @@ func (r *Restorer) newer(ctx context.Context, tx engine.Querier, g *target) erro
 			}
 			tied = append(tied, s.f.text("d."+x.goal(i), f))
 		}
-		ties := fmt.Sprintf("EXISTS (SELECT 1 FROM %s v WHERE v.v IN (%s))", y.ties, list(tied))
+		of := ""
+		if r.pointed[[2]string{x.ID, y.ID}] {
+			of = x.ID
+		}
+		ties := fmt.Sprintf("EXISTS (SELECT 1 FROM %s v WHERE v.x = '%s' AND v.v IN (%s))", y.ties, of, list(tied))
 		gone := fmt.Sprintf("EXISTS (SELECT 1 FROM %s v WHERE v.v = '%s')", y.ties, unknown)
 		empty := []string{gone}
 		for _, i := range g.fields {
