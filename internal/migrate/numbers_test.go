@@ -106,3 +106,22 @@ func TestNumbersGoOn(t *testing.T) {
 		})
 	}
 }
+
+// TestSequenceOfAnother: who owns a schema may drop the sequences of others in it, and so may the migration.
+func TestSequenceOfAnother(t *testing.T) {
+	t.Parallel()
+	dsn := testdb.Postgres(t)
+	login, name := testdb.Role(t, dsn)
+	testdb.Exec(t, dsn, `CREATE SCHEMA s AUTHORIZATION "`+name+`"`, "CREATE SEQUENCE s.q", "SELECT setval('s.q', 200)", `GRANT SELECT ON s.q TO "`+name+`"`,
+		`DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO "`+name+`"', current_database()); END $$`, `GRANT CREATE ON SCHEMA public TO "`+name+`"`)
+	f := newFixture(t, login, "", map[string]string{"00001_a.sql": migration("DROP SEQUENCE s.q;", "CREATE SEQUENCE s.q;")})
+	f.up()
+	if _, err := f.open().Rollback(t.Context(), migrate.RollbackRequest{Steps: 1}); err == nil || !strings.Contains(err.Error(), "OWNER TO postgres") {
+		t.Errorf("rollback: %v; it cannot give the sequence its owner back", err)
+	}
+	f = &fixture{t: t, dsn: dsn, db: newFixture(t, dsn, "", nil).db, files: f.files} // one who can
+	f.rollback(migrate.RollbackRequest{Steps: 1})
+	if got := testdb.Query(t, dsn, "SELECT nextval('s.q')")[0]; got != "201" {
+		t.Errorf("%s comes next, want 201", got)
+	}
+}

@@ -149,3 +149,45 @@ func TestCutOffWhileRowsAreCarriedBack(t *testing.T) {
 		}
 	}, family...)
 }
+
+// TestCutOffWhileParentsAreCarriedBack: the same where many rows point to what was changed: by which key is known after the crash as well.
+func TestCutOffWhileParentsAreCarriedBack(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		c := newCutter(t, dsn, migration("CREATE TABLE cust (id integer AUTO_INCREMENT PRIMARY KEY, name varchar(30) UNIQUE);\nINSERT INTO cust (name) SELECT DISTINCT cust_name FROM ord;\n"+
+			"ALTER TABLE ord ADD COLUMN cust_id integer;\nALTER TABLE ord ADD CONSTRAINT ord_cust FOREIGN KEY (cust_id) REFERENCES cust (id);\n"+
+			"UPDATE ord SET cust_id = (SELECT c.id FROM cust c WHERE c.name = ord.cust_name);\nALTER TABLE ord DROP COLUMN cust_name;",
+			"ALTER TABLE ord ADD COLUMN cust_name varchar(30);\nUPDATE ord SET cust_name = (SELECT c.name FROM cust c WHERE c.id = ord.cust_id);\n"+
+				"ALTER TABLE ord DROP FOREIGN KEY ord_cust;\nALTER TABLE ord DROP COLUMN cust_id;\nDROP TABLE cust;"))
+		testdb.Exec(t, dsn, "CREATE TABLE ord (id integer PRIMARY KEY, cust_name varchar(30))", "INSERT INTO ord VALUES (1, 'Z0'), (2, 'Ann'), (3, 'Z0'), (4, 'Bob'), (5, 'Ann')")
+		for n := 0; ; n++ {
+			c.must("up")
+			testdb.Exec(t, dsn, fmt.Sprintf("UPDATE cust SET name = 'Z%d' WHERE name LIKE 'Z%%'", n+1))
+			how, i := []cut{afterAnswer, beforeIt, afterSending}[n%3], 0
+			at, err := c.cutWhere("rollback", how, func(query string) bool {
+				if strings.Contains(query, "dbrollback_ties_") || i > 0 && strings.HasPrefix(query, "COMMIT") {
+					i++
+				}
+				return i == n+1
+			})
+			if at != "" {
+				if _, err = c.mend("recover"); err == nil && len(testdb.Query(t, dsn, "SHOW TABLES LIKE 'cust'")) > 0 { // it had not begun
+					err = c.run(dsn, "rollback")
+				}
+			}
+			if err != nil {
+				t.Fatalf("cut %d at %q: %v", n, at, err)
+			}
+			want := []string{fmt.Sprintf("1|Z%d", n+1), "2|Ann", fmt.Sprintf("3|Z%d", n+1), "4|Bob", "5|Ann"}
+			if got := testdb.Query(t, dsn, "SELECT id, cust_name FROM ord ORDER BY id"); !slices.Equal(got, want) {
+				t.Fatalf("cut %d at %q: rows %q, want %q", n, at, got, want)
+			}
+			if at == "" {
+				if n < 8 {
+					t.Fatalf("only %d places to cut it off at", n)
+				}
+				return
+			}
+		}
+	}, family...)
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
@@ -117,6 +118,9 @@ func (r reach) takeBy(ctx context.Context, db *engine.DB, q engine.Querier, take
 		}
 		if err != nil {
 			return nil, err
+		}
+		if strings.HasPrefix(resolved.Schema, "pg_temp") {
+			continue // gone before anybody looks again
 		}
 		if !slices.Contains(tables, resolved) {
 			tables = append(tables, resolved)

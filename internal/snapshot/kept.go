@@ -89,7 +89,7 @@ func drops(es []effects.Effect) bool {
 func (c *Capturer) keeps(t *engine.Table) bool {
 	id := identity(t)
 	if slices.ContainsFunc(c.captures, func(x *capture) bool {
-		return x.Identity == id || t.Parent.Name != "" && x.Shape != nil && x.Shape.Kind == "partitioned" // its rows may be among those
+		return x.Identity == id || x.lone(id) || t.Parent.Name != "" && x.Shape != nil && x.Shape.Kind == "partitioned" // its rows may be among those
 	}) || c.track.home(t) != t.Name {
 		return false
 	}
@@ -420,7 +420,7 @@ func (s *Store) above(ctx context.Context, q engine.Querier, t *engine.Table) ([
 func (r *Restorer) related(ctx context.Context, tx engine.Querier, x, y *restoring) (bool, error) {
 	for _, pair := range [][2]*restoring{{x, y}, {y, x}} {
 		if above, err := r.above(ctx, tx, pair[0]); err != nil || slices.Contains(above, pair[1].Home) {
-			return err == nil && pair[1].has(pair[0].Home), err
+			return err == nil && !pair[1].lone(pair[0].Identity), err
 		}
 	}
 	return false, nil

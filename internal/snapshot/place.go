@@ -99,6 +99,13 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 		if c.fresh && (r.alien(x, t) || r.renames(x, t, rest)) {
 			continue
 		}
+		above, err := r.s.above(ctx, tx, t)
+		if err != nil {
+			return err
+		}
+		if c.fresh && slices.ContainsFunc(above, func(n engine.Name) bool { return r.insertedInto(n, rest) }) {
+			continue // what goes into the whole may come into this part
+		}
 		if c.fresh && (r.insertedInto(x.Home, rest) || t.Kind == "partitioned" && partitionsCome(rest) || r.moves(x.Home) && r.touchedBy(x.Home, rest) ||
 			r.rekeyed(x, rest)) {
 			continue // stays as last looked at, so that it is found again after the next statement

@@ -49,9 +49,10 @@ func postgresOnward(ctx context.Context, q engine.Querier, s *Store, x Sequence)
 	return err
 }
 
-// postgresHold locks a sequence as ALTER SEQUENCE does, also when that alters nothing.
+// postgresHold locks a sequence as ALTER SEQUENCE does, also when that alters nothing. Its owner may; who may drop it as the owner of its schema may not.
 func postgresHold(ctx context.Context, q engine.Querier, s *Store, n engine.Name) error {
-	cache, err := engine.Texts(ctx, q, "SELECT seqcache::text FROM pg_catalog.pg_sequence WHERE seqrelid = pg_catalog.to_regclass($1::text)", s.db.Quote(n))
+	cache, err := engine.Texts(ctx, q, `SELECT s.seqcache::text FROM pg_catalog.pg_sequence s JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid
+		WHERE s.seqrelid = pg_catalog.to_regclass($1::text) AND pg_catalog.pg_has_role(c.relowner, 'USAGE')`, s.db.Quote(n))
 	if err != nil || len(cache) == 0 {
 		return err
 	}

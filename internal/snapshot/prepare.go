@@ -71,7 +71,7 @@ func (c *Capturer) describe(ctx context.Context, tx engine.Querier, n int, a *ac
 		c.ready = true
 	}
 	var err error
-	if x.Parts, err = c.partsOf(ctx, tx, t); err != nil {
+	if x.Apart, err = c.apartFrom(ctx, tx, t); err != nil {
 		return nil, err
 	}
 	if a.kind == Table || a.kind == Columns || a.kind == Kept || a.kind == KeptColumns {

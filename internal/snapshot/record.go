@@ -64,9 +64,9 @@ type detail struct {
 	Relay     bool          `json:"relay,omitempty"`  // rows of a table that the migration made, from which the opposite direction writes captured ones: they are only looked at
 	// Above, of Relay: the partitioned tables that the table is a part of.
 	Above []engine.Name `json:"above,omitempty"`
-	// Parts are the partitions that the table had, by their names when the migration began; nil: not known, or none can be.
-	Parts []engine.Name `json:"parts,omitempty"`
-	New   bool          `json:"new,omitempty"` // rows that were put into a table made in the place of another one, by key
+	// Apart are tables that may be partitions of this one, and were not when it was captured; see apart.go.
+	Apart []standing `json:"apart,omitempty"`
+	New   bool       `json:"new,omitempty"` // rows that were put into a table made in the place of another one, by key
 }
 
 // field is one captured column.

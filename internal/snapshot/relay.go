@@ -153,9 +153,10 @@ func (r *Restorer) tie(ctx context.Context, tx engine.Querier) error {
 			continue
 		}
 		sealed := fmt.Sprintf("%s d JOIN %s e ON e.n = d.n", s.own(y.data()), s.own(y.companion()))
-		changed := fmt.Sprintf("%s JOIN %s t ON %s WHERE d.op = 'i' AND e.h <> %s", sealed, s.f.from(s.db, t), all(on...), s.sealHash(y.capture, t, "t", "d"))
-		gone := fmt.Sprintf("%s WHERE d.op = 'i' AND NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", sealed, s.f.from(s.db, t), all(on...))
-		n, err := number(ctx, tx, "look what was written since", fmt.Sprintf("SELECT (SELECT count(*) FROM %s) + (SELECT count(*) FROM %s)", changed, gone))
+		changed := written{fmt.Sprintf("%s JOIN %s t ON %s", sealed, s.f.from(s.db, t), all(on...)), "d.op = 'i' AND e.h <> " + s.sealHash(y.capture, t, "t", "d")}
+		gone := written{sealed, fmt.Sprintf("d.op = 'i' AND NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, t), all(on...))}
+		n, err := number(ctx, tx, "look what was written since", fmt.Sprintf("SELECT (SELECT count(*) FROM %s WHERE %s) + (SELECT count(*) FROM %s WHERE %s)",
+			changed.from, changed.where, gone.from, gone.where))
 		if err != nil {
 			return err
 		}
@@ -166,8 +167,8 @@ func (r *Restorer) tie(ctx context.Context, tx engine.Querier) error {
 		if err := s.make(ctx, tx, "note what was written since", y.ties, []string{"v varchar(200)", "x varchar(36) DEFAULT ''"}, ""); err != nil {
 			return err
 		}
-		note := func(value, from, and string) error {
-			_, err := exec(ctx, tx, "note what was written since", fmt.Sprintf("INSERT INTO %s (v) SELECT DISTINCT %s FROM %s%s", y.ties, value, from, and))
+		note := func(value string, w written) error {
+			_, err := exec(ctx, tx, "note what was written since", fmt.Sprintf("INSERT INTO %s (v) SELECT DISTINCT %s FROM %s WHERE %s AND length(%[2]s) <= 200", y.ties, value, w.from, w.where))
 			return err
 		}
 		for i, f := range y.Key {
@@ -176,7 +177,7 @@ func (r *Restorer) tie(ctx context.Context, tx engine.Querier) error {
 				values = append(values, "'"+unknown+"'")
 			}
 			for _, v := range values {
-				if err := note(v, gone, fmt.Sprintf(" AND length(%s) <= 200", v)); err != nil {
+				if err := note(v, gone); err != nil {
 					return err
 				}
 			}
@@ -191,7 +192,7 @@ func (r *Restorer) tie(ctx context.Context, tx engine.Querier) error {
 			f := field{At: col.Name, Type: s.typed(col)}
 			f.Decl, f.Text = s.f.store(col)
 			text := s.f.text(s.f.value("t."+s.q(col.Name), f), f)
-			if err := note(text, changed, fmt.Sprintf(" AND length(%s) <= 200", text)); err != nil {
+			if err := note(text, changed); err != nil {
 				return err
 			}
 		}
@@ -199,17 +200,26 @@ func (r *Restorer) tie(ctx context.Context, tx engine.Querier) error {
 	return nil
 }
 
-// referring notes the keys of rows that point, by a foreign key, to rows of a source that were changed or deleted since: Down may write into them what it reads
-// there. They are noted for their own capture alone, and then nothing else ties its rows to the source.
-func (r *Restorer) referring(ctx context.Context, tx engine.Querier, y *restoring, of *engine.Table, place func(int) string, changed, gone string) error {
+// written are entries of a source whose rows others wrote since: d, and what it is joined with.
+type written struct{ from, where string }
+
+// byKey among the ties of a capture: its rows are tied to the source by a foreign key alone.
+const byKey = "dbrollback: by key"
+
+// referring notes the keys of rows that point, by a foreign key, to rows of a source that were changed or deleted since: the statements that run now may write
+// into them what they read there. Where they do nothing but that, by the columns of the key, nothing else ties the rows to the source.
+func (r *Restorer) referring(ctx context.Context, tx engine.Querier, y *restoring, of *engine.Table, place func(int) string, changed, gone written) error {
 	s := r.s
 	for _, x := range r.captures {
 		if x == y || !r.follows(x, y) || x.Seal.Table == of.Name {
 			continue
 		}
 		t, err := r.inspect(ctx, tx, x.Seal.Table)
-		if err != nil || t == nil {
+		if err != nil {
 			return err
+		}
+		if t == nil {
+			continue
 		}
 		for _, fk := range t.ForeignKeys {
 			if fk.Parent != of.Name || !slices.Equal(fk.ParentColumns, y.Seal.Key) {
@@ -217,34 +227,46 @@ func (r *Restorer) referring(ctx context.Context, tx engine.Querier, y *restorin
 			}
 			var on []string
 			for i, c := range fk.Columns {
-				j, at := columnIndex(t, c), columnIndex(of, fk.ParentColumns[i])
-				if j < 0 || at < 0 {
-					return nil
-				}
 				f := y.Key[i]
 				f.At = c
-				on = append(on, s.f.match("p."+s.q(c), place(i), f, t.Columns[j]))
+				on = append(on, s.f.match("p."+s.q(c), place(i), f, t.Columns[columnIndex(t, c)]))
 			}
 			for _, f := range x.Key {
 				if columnIndex(t, f.Seal) < 0 || slices.Contains(fk.Columns, f.Seal) {
 					continue
 				}
 				key := s.f.text(s.f.value("p."+s.q(f.Seal), f), f)
-				for _, from := range []string{changed, gone} {
-					before, where, _ := strings.Cut(from, " WHERE ")
+				for _, w := range []written{changed, gone} {
 					if _, err := exec(ctx, tx, "note what was written since", fmt.Sprintf("INSERT INTO %s (v, x) SELECT DISTINCT %s, '%s' FROM %s JOIN %s p ON %s WHERE %s AND length(%[2]s) <= 200",
-						y.ties, key, x.ID, before, s.f.from(s.db, t), all(on...), where)); err != nil {
+						y.ties, key, x.ID, w.from, s.f.from(s.db, t), all(on...), w.where)); err != nil {
 						return err
 					}
 				}
 			}
-			if r.pointed == nil {
-				r.pointed = map[[2]string]bool{}
+			if r.joinedBy(x, y, fk) {
+				if _, err := exec(ctx, tx, "note what was written since", fmt.Sprintf("INSERT INTO %s (v, x) VALUES ('%s', '%s')", y.ties, byKey, x.ID)); err != nil {
+					return err
+				}
 			}
-			r.pointed[[2]string{x.ID, y.ID}] = true
 		}
 	}
 	return nil
+}
+
+// joinedBy tells whether all statements that write rows of x from those of y only update them, and name the columns of a foreign key.
+func (r *Restorer) joinedBy(x, y *restoring, fk engine.ForeignKey) bool {
+	for _, st := range r.run {
+		if !slices.ContainsFunc(relays([]effects.Statement{st}, y.from()...), func(n string) bool { return strings.EqualFold(n, x.Home.Name) }) {
+			continue
+		}
+		if slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+			return strings.EqualFold(e.Table.Name, x.Home.Name) && e.Kind != effects.Update
+		}) ||
+			slices.ContainsFunc(fk.Columns, func(c string) bool { return !word(c).MatchString(st.SQL) }) {
+			return false
+		}
+	}
+	return true
 }
 
 // carrying lists the columns of a source by which the statements that run now can tell which rows to write: those that they name, or all.
@@ -303,11 +325,15 @@ func (r *Restorer) newer(ctx context.Context, tx engine.Querier, g *target) erro
 			}
 			tied = append(tied, s.f.text("d."+x.goal(i), f))
 		}
-		of := ""
-		if r.pointed[[2]string{x.ID, y.ID}] {
-			of = x.ID
+		alone, err := number(ctx, tx, "look what ties rows", fmt.Sprintf("SELECT count(*) FROM %s WHERE x = '%s' AND v = '%s'", y.ties, x.ID, byKey))
+		if err != nil {
+			return err
 		}
-		ties := fmt.Sprintf("EXISTS (SELECT 1 FROM %s v WHERE v.x = '%s' AND v.v IN (%s))", y.ties, of, list(tied))
+		by := fmt.Sprintf("v.x IN ('', '%s')", x.ID)
+		if alone > 0 {
+			by = fmt.Sprintf("v.x = '%s'", x.ID)
+		}
+		ties := fmt.Sprintf("EXISTS (SELECT 1 FROM %s v WHERE %s AND v.v IN (%s))", y.ties, by, list(tied))
 		gone := fmt.Sprintf("EXISTS (SELECT 1 FROM %s v WHERE v.v = '%s')", y.ties, unknown)
 		empty := []string{gone}
 		for _, i := range g.fields {

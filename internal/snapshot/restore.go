@@ -32,8 +32,7 @@ const (
 type Restorer struct {
 	s        *Store
 	snapshot string
-	captures []*restoring       // oldest first
-	pointed  map[[2]string]bool // which captures have rows that point to which sources, see relay.go
+	captures []*restoring // oldest first
 	checked  bool
 	report   map[engine.Name]*TableReport
 	order    []engine.Name
