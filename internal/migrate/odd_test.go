@@ -122,12 +122,28 @@ func TestOddHistories(t *testing.T) {
 	for source, engines := range map[string][]testdb.Engine{journal.Trigger: testdb.Everywhere(), journal.Slot: {testdb.OnPostgres}, "binlog": family} {
 		t.Run(source, func(t *testing.T) {
 			t.Parallel()
-			testdb.Each(t, func(t *testing.T, dsn string) { oddHistories(t, dsn, source) }, engines...)
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				if source != "binlog" {
+					oddHistories(t, dsn, source, nil)
+					return
+				}
+				// A log of its own: that of the server that all share is long, and every answer reads it.
+				server := testdb.PrivateMySQL
+				if strings.HasPrefix(dsn, "mariadb") {
+					server = testdb.PrivateMariaDB
+				}
+				opaque := []string{"statements", "xa"} // no table can be told of past them
+				log := server(t)
+				oddHistories(t, log.Database(), source, func(name string) bool { return !slices.Contains(opaque, name) })
+				oddHistories(t, log.Database(), source, func(name string) bool { return slices.Contains(opaque, name) })
+			}, engines...)
 		})
 	}
 }
 
-func oddHistories(t *testing.T, dsn, source string) {
+// oddHistories goes through the histories whose names are wanted, or through all.
+func oddHistories(t *testing.T, dsn, source string, wanted func(name string) bool) {
+	t.Helper()
 	histories := maps.Clone(oddEverywhere)
 	switch {
 	case strings.HasPrefix(dsn, "postgres"):
@@ -136,6 +152,9 @@ func oddHistories(t *testing.T, dsn, source string) {
 		maps.Copy(histories, oddSQLite)
 	default:
 		maps.Copy(histories, oddFamily(strings.HasPrefix(dsn, "mariadb")))
+	}
+	if wanted != nil {
+		maps.DeleteFunc(histories, func(name string, _ oddHistory) bool { return !wanted(name) })
 	}
 	// With CASES so many more, each of several that were drawn, one after the other.
 	if n, err := strconv.Atoi(os.Getenv("CASES")); err == nil {
@@ -277,7 +296,7 @@ func oddHistories(t *testing.T, dsn, source string) {
 		}
 	}
 	t.Logf("%s: %d moments told, %d refused", source, told, refused)
-	if os.Getenv("CASES") == "" && (told == 0 || refused == 0) {
+	if os.Getenv("CASES") == "" && len(histories) > 2 && (told == 0 || refused == 0) {
 		t.Error("nothing was told, or nothing refused")
 	}
 }
