@@ -8,7 +8,7 @@ GOBUILD   := go build -trimpath -ldflags='-s -w'
 # where goroutines meet: the race detector looks at these
 RACE      := ./internal/testdb/... ./internal/engine/... ./internal/snapshot/... ./internal/verify/... ./internal/migrate/... ./cmd/...
 TESTFLAGS ?=
-TEST      := go test -timeout 80m $(TESTFLAGS)
+TEST      := TMPDIR=$$(scripts/test-tmp.sh) go test -timeout 80m $(TESTFLAGS)
 
 .PHONY: help
 help: ## this list
