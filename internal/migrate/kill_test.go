@@ -75,7 +75,7 @@ func kills(t *testing.T) int {
 	t.Helper()
 	s := os.Getenv("KILLS")
 	if s == "" {
-		return 8
+		return 6
 	}
 	n, err := strconv.Atoi(s)
 	if err != nil {
@@ -194,7 +194,7 @@ func settle(t *testing.T, dsn string, run func(time.Duration, ...string) testdb.
 		if got == from || got == to {
 			break
 		}
-		if strings.Contains(run(0, "status").Stdout+run(0, "status").Stderr, "recover") {
+		if s := run(0, "status"); strings.Contains(s.Stdout+s.Stderr, "recover") {
 			rec := run(0, "recover")
 			if rec.Code != 0 {
 				t.Fatalf("recover after a killed %s: %v\nthe kill: %v", verb, rec, r)
