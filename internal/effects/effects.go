@@ -164,6 +164,7 @@ type Effect struct {
 type Fill struct {
 	Column string
 	Reads  []string
+	Copies string // the column that it is, as it is; "" when it is made of others, or of none
 }
 
 // Assignment is what an UPDATE sets a column to, as source text.

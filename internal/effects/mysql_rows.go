@@ -231,6 +231,9 @@ func mysqlFill(e *Effect, query ast.ResultSetNode) {
 		for _, ref := range mysqlCollect(field.Expr).refs {
 			fill.Reads = append(fill.Reads, ref.Name.O)
 		}
+		if ref, ok := field.Expr.(*ast.ColumnNameExpr); ok {
+			fill.Copies = ref.Name.Name.O
+		}
 		fills = append(fills, fill)
 	}
 	e.Fills = fills

@@ -188,6 +188,9 @@ func pgFill(e *Effect, q *pg.SelectStmt) {
 			}
 			fill.Reads = append(fill.Reads, names...) // the names of tables among them are no columns
 		}
+		if ref := n.GetResTarget().GetVal().GetColumnRef(); ref != nil && len(fill.Reads) > 0 {
+			fill.Copies = fill.Reads[len(fill.Reads)-1]
+		}
 		fills = append(fills, fill)
 	}
 	e.Fills = fills

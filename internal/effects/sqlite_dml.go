@@ -180,6 +180,9 @@ func (p *sqliteParser) fill(e *Effect, from, to int) {
 				f.Reads = append(f.Reads, name)
 			}
 		}
+		if len(f.Reads) == 1 && (end-start == 1 || end-start == 3 && p.punct(start+1) == '.') {
+			f.Copies = f.Reads[0]
+		}
 		fills = append(fills, f)
 		return true
 	}

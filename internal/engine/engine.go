@@ -144,6 +144,7 @@ type Key struct {
 	Name    string
 	Primary bool
 	Columns []string
+	Loose   bool // a primary key of SQLite whose columns may be NULL; none was when the table was looked at
 }
 
 // solid parts unique indexes, by name: those that a row is known by, and those that can hold NULL; the broken are left out.

@@ -39,7 +39,7 @@ func (d sqliteDialect) inspect(ctx context.Context, q Querier, n Name, shallow b
 		return t, nil
 	}
 	for _, read := range []func(context.Context, Querier, *Table) error{
-		sqliteColumns, sqliteCollations, sqliteKeys, sqliteForeignKeys, sqliteTriggers, sqliteSize,
+		sqliteColumns, sqliteCollations, sqliteKeys, sqliteLoose, sqliteForeignKeys, sqliteTriggers, sqliteSize,
 	} {
 		if err := read(ctx, q, t); err != nil {
 			return nil, err
@@ -91,8 +91,32 @@ func sqliteColumns(ctx context.Context, q Querier, t *Table) error {
 	}
 	if solid || t.Kind == "table" && !t.RowID {
 		t.Keys = append(t.Keys, key)
+	} else {
+		t.Unique = append(t.Unique, key)
 	}
 	return nil
+}
+
+// sqliteLoose counts a primary key that could hold NULL, as most of SQLite's do (id TEXT PRIMARY KEY), among the keys while there are rows and none does. A row
+// whose key is NULL later is none of those that were known by it.
+func sqliteLoose(ctx context.Context, q Querier, t *Table) error {
+	i := slices.IndexFunc(t.Unique, func(k Key) bool { return k.Primary })
+	if i < 0 || t.Kind != "table" {
+		return nil
+	}
+	key := t.Unique[i]
+	var empty []string
+	for _, c := range key.Columns {
+		empty = append(empty, sqliteIdent(c)+" IS NULL")
+	}
+	var full bool
+	from := " FROM " + sqliteSchema(t.Name) + "." + sqliteIdent(t.Name.Name)
+	err := q.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1"+from+") AND NOT EXISTS (SELECT 1"+from+" WHERE "+strings.Join(empty, " OR ")+")").Scan(&full)
+	if err == nil && full {
+		key.Loose = true
+		t.Keys, t.Unique = append(t.Keys, key), slices.Delete(t.Unique, i, i+1)
+	}
+	return err
 }
 
 // sqliteCollations finds the collations of columns, which SQLite tells only in the text of the table.
@@ -159,7 +183,8 @@ func sqliteKeys(ctx context.Context, q Querier, t *Table) error {
 			loose = append(loose, index)
 		}
 	}
-	unique, t.Unique = solid(unique, broken, loose)
+	unique, nullable := solid(unique, broken, loose)
+	t.Unique = append(t.Unique, nullable...)
 	slices.SortStableFunc(unique, func(a, b Key) int { return len(a.Columns) - len(b.Columns) })
 	t.Keys = append(t.Keys, unique...)
 	return rows.Err()

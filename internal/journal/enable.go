@@ -129,7 +129,7 @@ func (j *Journal) inspect(ctx context.Context, q engine.Querier, n engine.Name) 
 
 // fit refuses a table of which not everything that is written could be recorded.
 func (j *Journal) fit(ctx context.Context, q engine.Querier, t *engine.Table, source string) error {
-	if len(t.Keys) == 0 {
+	if len(t.Keys) == 0 || t.Keys[0].Loose { // what is written later may have no key
 		return &RefusedError{Message: fmt.Sprintf("%s cannot be journalled: it has no primary key, and no unique key over NOT NULL columns, by which a row could be known again", t.Name),
 			Hint: "give it one; or capture it whole: dbrollback snapshot create --table " + t.Name.String()}
 	}

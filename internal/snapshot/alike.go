@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
@@ -75,7 +76,15 @@ func (r *Restorer) alike(ctx context.Context, tx engine.Querier, z *rekeying) er
 	if err := equal(fields); err != nil {
 		return err
 	}
-	for _, u := range slices.Concat(g.t.Keys, g.t.Unique) {
+	unique := slices.Concat(g.t.Keys, g.t.Unique)
+	for _, st := range r.run { // an index may be still to come
+		for _, e := range st.Effects {
+			if e.Kind == effects.Create && e.Index != nil && e.Index.Unique && !e.Index.Expressions && e.Index.Where == "" && strings.EqualFold(e.Table.Name, g.t.Name.Name) {
+				unique = append(unique, engine.Key{Columns: e.Index.Columns})
+			}
+		}
+	}
+	for _, u := range unique {
 		var columns []int
 		var filled []string
 		for _, i := range fields {

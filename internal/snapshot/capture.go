@@ -145,6 +145,41 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 		return err
 	}
 	c.ran()
+	return c.known(ctx, tx)
+}
+
+// known makes sure that the rows of captured tables have keys still: a primary key of SQLite may hold NULL, and what was put there with none could not be
+// told from what others write.
+func (c *Capturer) known(ctx context.Context, tx engine.Querier) error {
+	if c.s.db.Kind != engine.SQLite || c.meta.Direction != "up" {
+		return nil
+	}
+	for _, x := range c.captures {
+		if x.Kind == Definition {
+			continue
+		}
+		t, err := c.now(ctx, tx, x)
+		if err != nil {
+			return err
+		}
+		for _, f := range x.Key {
+			if t == nil {
+				break
+			}
+			i := columnIndex(t, c.keyNow(x, t, f))
+			if i < 0 || !slices.ContainsFunc(t.Unique, func(u engine.Key) bool { return u.Primary && slices.Contains(u.Columns, t.Columns[i].Name) }) {
+				continue
+			}
+			n, err := number(ctx, tx, "look for rows without a key", fmt.Sprintf("SELECT EXISTS (SELECT 1 FROM %s WHERE %s IS NULL)", c.s.db.Quote(t.Name), c.s.q(t.Columns[i].Name)))
+			if err != nil {
+				return err
+			}
+			if n > 0 {
+				return &LossError{Object: t.Name.String(), Reason: fmt.Sprintf("the statement leaves NULL in %s, by which the rows that were captured are known", t.Columns[i].Name),
+					Hint: "give every row a key; a primary key of SQLite may hold NULL, where its columns are not NOT NULL"}
+			}
+		}
+	}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -42,11 +43,18 @@ func (r *Restorer) rekeys(ctx context.Context, tx engine.Querier, g *target, c *
 		return nil, nil
 	}
 	j := columnIndex(g.t, g.name(0))
-	if j < 0 || !given(g.t, g.t.Columns[j]) || r.keyed(g.t, g.name(0)) {
-		return nil, nil // whoever inserts says what the key is
+	if j < 0 {
+		return nil, nil
+	}
+	drawn := !given(g.t, g.t.Columns[j]) || r.keyed(g.t, g.name(0)) // whoever inserts says what the key is
+	if drawn && !r.random(g.t) {
+		return nil, nil
 	}
 	if err := c.origins(ctx, tx); err != nil {
 		return nil, err
+	}
+	if drawn && !c.track.made(g.t) {
+		return nil, nil
 	}
 	children, ok, err := r.pointing(ctx, tx, g, c)
 	if err != nil || !ok {
@@ -68,6 +76,9 @@ func (r *Restorer) rekeys(ctx context.Context, tx engine.Querier, g *target, c *
 			return nil, err
 		} else if t == nil || t.Name != g.t.Name {
 			continue
+		}
+		if drawn {
+			continue // of the table before, under the same name: its keys are none of these
 		}
 		if y.Kind != Rows && y.Kind != Columns || len(y.Key) != 1 || y.Key[0].Decl != x.Key[0].Decl || y.Moved && !y.Still {
 			return nil, nil // what that one says of a row would not be found under another key
@@ -179,6 +190,22 @@ func (r *Restorer) inserts(t *engine.Table) (list []effects.Effect, known bool) 
 func (r *Restorer) keyed(t *engine.Table, key string) bool {
 	list, known := r.inserts(t)
 	return known && len(list) > 0 && !slices.ContainsFunc(list, func(e effects.Effect) bool { return !r.s.fills(e, key) })
+}
+
+// chance is what gives another value each time: a key that is made of it is no better known to the migration than one that the table gives out.
+var chance = regexp.MustCompile(`(?i)\b(random|randomblob|rand|random_bytes|gen_random_bytes|uuid|uuid_short|uuid_v4|uuid_v7|uuidv4|uuidv7|sys_guid|gen_random_uuid|uuid_generate_v1|uuid_generate_v1mc|uuid_generate_v4|nextval)\s*\(`)
+
+// random tells whether every statement of the run that inserts into a table draws values by chance.
+func (r *Restorer) random(t *engine.Table) bool {
+	list, known := r.inserts(t)
+	for _, st := range r.run {
+		if slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+			return slices.ContainsFunc(list, func(i effects.Effect) bool { return i.Kind == e.Kind && i.Table == e.Table })
+		}) && !chance.MatchString(st.SQL) {
+			return false
+		}
+	}
+	return known && len(list) > 0
 }
 
 // says tells whether some statement of the run may say which keys rows of a table get.

@@ -222,7 +222,7 @@ func (c *Capturer) newcomers(ctx context.Context, tx engine.Querier, x *capture)
 	y.Home, y.Info.Table, y.Key = x.Home, x.Info.Table, slices.Clone(x.Key)
 	var keys, values []string
 	for i, f := range x.Key {
-		j := columnIndex(t, f.Name)
+		j := columnIndex(t, c.keyNow(x, t, f))
 		if j < 0 || y.Kind != Rows || len(t.Keys[0].Columns) != len(x.Key) {
 			break
 		}
@@ -234,7 +234,7 @@ func (c *Capturer) newcomers(ctx context.Context, tx engine.Querier, x *capture)
 	}
 	if len(keys) == len(x.Key) {
 		y.Rows, err = exec(ctx, tx, "compare keys", fmt.Sprintf("INSERT INTO %s (op, %s) SELECT 'i', %s FROM %s t WHERE NOT EXISTS (SELECT 1 FROM %s d WHERE %s)",
-			c.s.own(y.data()), list(keys), list(values), c.s.f.from(c.s.db, t), c.s.own(x.data()), c.s.on(x, t, "t", "d", func(i int) string { return x.Key[i].Name }, k)))
+			c.s.own(y.data()), list(keys), list(values), c.s.f.from(c.s.db, t), c.s.own(x.data()), c.s.on(x, t, "t", "d", func(i int) string { return y.Key[i].At }, k)))
 		if err != nil {
 			return err
 		}
@@ -283,6 +283,22 @@ func (c *Capturer) nameNow(x *capture, t *engine.Table, f field) string {
 	return ""
 }
 
+// keyNow is nameNow for a column of the key. In a table that the migration made it is the one that has its values: one of the same name may be another,
+// as where a number gives way to a UUID, and the number is kept beside it.
+func (c *Capturer) keyNow(x *capture, t *engine.Table, f field) string {
+	name := c.nameNow(x, t, f)
+	if !c.track.made(t) {
+		return name
+	}
+	if copied := c.track.copied(x.Home, f.Name, t); copied != "" {
+		return copied
+	}
+	if i := columnIndex(t, name); i < 0 || !c.s.akin(f.Type, c.s.typed(t.Columns[i])) {
+		return ""
+	}
+	return name
+}
+
 // seal records how the places of one capture look now.
 func (c *Capturer) seal(ctx context.Context, tx engine.Querier, index int, x *capture, watch Watch) error {
 	t, err := c.now(ctx, tx, x)
@@ -320,7 +336,7 @@ func (c *Capturer) seal(ctx context.Context, tx engine.Querier, index int, x *ca
 		return c.sealBag(ctx, tx, x, t)
 	}
 	for i, f := range x.Key {
-		x.Key[i].Seal = c.nameNow(x, t, f)
+		x.Key[i].Seal = c.keyNow(x, t, f)
 		if x.Key[i].Seal == "" {
 			x.Seal.Mode = sealCovered
 			return nil

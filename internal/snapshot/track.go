@@ -61,6 +61,7 @@ type tracker struct {
 	// names: by the name that a table had in the beginning, in small letters, and by that of its column: what the column is called
 	// now, be it in a table that was made in the place of the first; "" when it was dropped. What is not there kept its name.
 	names map[string]map[string]string
+	feeds []feed
 	given map[string]bool // "table.column", in small letters: names of now that a column was given by a rename
 	loses bool            // the author accepts that what no capture can hold is lost
 }
@@ -234,6 +235,13 @@ func (t *tracker) after(es []effects.Effect, named bool) {
 		switch e.Kind {
 		case effects.RenameTable:
 			t.renamed(engine.Name{Schema: e.Table.Schema, Name: e.Table.Name}, e.NewName.Name)
+			for i := range t.feeds {
+				if strings.EqualFold(t.feeds[i].into, e.Table.Name) {
+					t.feeds[i].into = e.NewName.Name
+				}
+			}
+		case effects.Insert:
+			t.feed(e)
 		case effects.RenameColumn, effects.DropColumn:
 			for _, c := range e.Columns {
 				t.renamedColumn(e.Table.Name, c, e.NewName.Name)
@@ -282,6 +290,53 @@ func (t *tracker) renamed(from engine.Name, to string) {
 		}
 	}
 	t.stands[strings.ToLower(from.Name)] = now
+}
+
+// feed is what an INSERT … SELECT took from one table, column by column.
+type feed struct {
+	into, from string // what the table is called now, and what the other one was called when the migration began
+	fills      []effects.Fill
+}
+
+// feed notes what is copied from one table into another.
+func (t *tracker) feed(e effects.Effect) {
+	if len(e.Fills) == 0 {
+		return
+	}
+	var from []string
+	for _, s := range e.Sources { // among them may be names of no tables
+		named := func(n engine.Name) bool { return strings.EqualFold(n.Name, s.Name) }
+		if n, ok := t.beganAs(s.Name); ok {
+			from = append(from, n.Name)
+		} else if slices.ContainsFunc(t.began, named) || slices.ContainsFunc(t.tables, named) {
+			from = append(from, s.Name)
+		}
+	}
+	if len(from) == 1 {
+		t.feeds = append(t.feeds, feed{e.Table.Name, from[0], e.Fills})
+	}
+}
+
+// copied gives the column of a table that the migration made into which a column of one that was there was copied as it was; "" where it was not.
+func (t *tracker) copied(home engine.Name, column string, into *engine.Table) string {
+	if now := t.names[strings.ToLower(home.Name)][strings.ToLower(column)]; now != "" {
+		column = now
+	}
+	for _, f := range slices.Backward(t.feeds) {
+		if !strings.EqualFold(f.into, into.Name.Name) || !strings.EqualFold(f.from, home.Name) {
+			continue
+		}
+		for i, fill := range f.fills {
+			name := fill.Column
+			if name == "" && len(f.fills) <= len(into.Columns) {
+				name = into.Columns[i].Name // by their order
+			}
+			if j := columnIndex(into, name); fill.Copies != "" && strings.EqualFold(fill.Copies, column) && j >= 0 && !into.Columns[j].Generated {
+				return into.Columns[j].Name
+			}
+		}
+	}
+	return ""
 }
 
 // beganAs gives the name that the table of a name of now had when the migration began, by the renames alone.
