@@ -263,7 +263,7 @@ func (r *Restorer) pointing(ctx context.Context, tx engine.Querier, g *target, c
 			} else if y.Kind == Definition || now == nil || now.Name != t.Name {
 				continue
 			}
-			if slices.ContainsFunc(y.Key, func(f field) bool { return c.nameNow(y, t, f) == t.Columns[i].Name }) && (y.Kind != Rows || !y.Ops || y.Moved && !y.Still) {
+			if slices.ContainsFunc(y.Key, func(f field) bool { return c.keyNow(y, t, f) == t.Columns[i].Name }) && (y.Kind != Rows || !y.Ops || y.Moved && !y.Still) {
 				return nil, false, nil
 			}
 		}
@@ -305,7 +305,7 @@ func (r *Restorer) unpointed(ctx context.Context, tx engine.Querier, z *rekeying
 			}
 			continue
 		}
-		rows = fmt.Sprintf("%s d JOIN %s ON %s", s.own(y.data()), rows, s.on(y, t, "t", "d", func(i int) string { return c.nameNow(y, t, y.Key[i]) }, k))
+		rows = fmt.Sprintf("%s d JOIN %s ON %s", s.own(y.data()), rows, s.on(y, t, "t", "d", func(i int) string { return c.keyNow(y, t, y.Key[i]) }, k))
 		if free, err := r.without(ctx, tx, z, t, t.Columns, rows, all(stays(t), "d.op = 'i'")); err != nil || !free {
 			return false, err
 		}
@@ -479,7 +479,7 @@ func (r *Restorer) rekey(ctx context.Context, tx engine.Querier, z *rekeying, c 
 			continue
 		}
 		for i, f := range y.Key {
-			at := c.nameNow(y, t, f)
+			at := c.keyNow(y, t, f)
 			if t.Name == z.g.t.Name && at == key.Name || slices.ContainsFunc(z.children, func(h child) bool { return t.Name == h.t.Name && at == h.column.Name }) {
 				if _, err := exec(ctx, tx, "follow keys", s.update(s.own(y.data()), "d", [][2]string{{k(i), "p.was"}}, z.list+" p", "d."+k(i)+" = p.now")); err != nil {
 					return err
