@@ -34,7 +34,8 @@ var sqliteFlavour = flavour{
 	text: func(ref string, _ field) string {
 		return "CASE typeof(" + ref + ") WHEN 'blob' THEN 'x''' || hex(" + ref + ") || '''' ELSE coalesce(CAST(" + ref + " AS TEXT), 'NULL') END"
 	},
-	from: func(db *engine.DB, t *engine.Table) string { return db.Quote(t.Name) },
+	meant: sqliteMeant,
+	from:  func(db *engine.DB, t *engine.Table) string { return db.Quote(t.Name) },
 	address: func(t *engine.Table) string {
 		for _, name := range []string{"rowid", "oid"} {
 			if !slices.ContainsFunc(t.Columns, func(c engine.Column) bool { return strings.EqualFold(c.Name, name) }) {
