@@ -218,7 +218,7 @@ func writeJournals(w *page, s *session, all []journal.Status) {
 	if note := all[0].Note; note != "" {
 		w.line("%s", note)
 	}
-	w.line("to go back: dbrollback restore --table %s --at \"10m ago\"", all[0].Table)
+	w.line("to go back: dbrollback restore --table %s --at \"10m ago\"", all[0].Arg)
 }
 
 // journalLogDocument is the JSON of `journal log`.

@@ -40,7 +40,7 @@ func (j *Journal) History(ctx context.Context, q engine.Querier, n engine.Name, 
 	}
 	mine := j.of(all, t.Name)
 	if len(mine) == 0 {
-		return nil, &RefusedError{Message: fmt.Sprintf("%s is not journalled", t.Name), Hint: "dbrollback journal enable " + t.Name.String()}
+		return nil, &RefusedError{Message: fmt.Sprintf("%s is not journalled", t.Name), Hint: "dbrollback journal enable " + t.Name.Arg()}
 	}
 	last := mine[len(mine)-1]
 	if last.source == Slot {

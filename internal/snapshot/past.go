@@ -309,7 +309,7 @@ func (s *Store) partsWritten(ctx context.Context, q engine.Querier, ask Ask, liv
 		if c, err := s.Journal.Since(ctx, q, part, ask.At); err != nil || c == nil {
 			return "" // it is a hint only
 		}
-		out += " --table " + n.String()
+		out += " --table " + n.Arg()
 	}
 	return out
 }
@@ -328,7 +328,7 @@ func none(ask Ask, n engine.Name, mine []row, message string) *NothingError {
 	switch {
 	case first == nil:
 		e.Message += "; none holds it whole at any time"
-		e.Hint = fmt.Sprintf("dbrollback snapshot create --table %s makes one for the next time", n)
+		e.Hint = fmt.Sprintf("dbrollback snapshot create --table %s makes one for the next time", n.Arg())
 		if len(e.Have) > 0 {
 			e.Hint = "what migrations captured of it can be put back with --migration VERSION; " + e.Hint
 		}
