@@ -30,6 +30,7 @@ type held struct {
 	snapshot string
 	captures []*capture // oldest first
 	changes  *Changes   // of a journal: what was written since; captures has its form alone
+	mapped   []string   // columns that --map gave another name
 	along    bool       // nobody named it: a foreign key ties it to one that was
 	// sealed: what was written since is told from what the migration (or restore) left, and is a conflict.
 	sealed bool
@@ -361,9 +362,13 @@ func had(mine []row) []string {
 	return out
 }
 
-// rename gives captured columns their names of now.
+// rename gives captured columns their names of now. Of several tables each takes what is about its columns.
 func (s *Store) rename(ask Ask, h *held) error {
 	for old, now := range ask.Map {
+		if ask.several() && !h.takes(old, now) {
+			continue
+		}
+		h.mapped = append(h.mapped, old)
 		found := false
 		for _, c := range h.captures {
 			for i := range c.Fields {
@@ -387,6 +392,24 @@ func (s *Store) rename(ask Ask, h *held) error {
 	for _, c := range ask.Columns {
 		if !slices.Contains(h.columns(), c) {
 			return &AskError{Message: fmt.Sprintf("--columns: %s was captured without a column %s", h.home, c), Hint: "captured columns: " + strings.Join(h.columns(), ", ")}
+		}
+	}
+	return nil
+}
+
+// several tells whether an ask can be about more than one table.
+func (a Ask) several() bool { return len(a.Tables) != 1 || a.Related }
+
+// takes tells whether a column was captured that is gone, and there is one of the name of now.
+func (h *held) takes(old, now string) bool {
+	return slices.Contains(h.columns(), old) && (h.live == nil || columnIndex(h.live, old) < 0 && columnIndex(h.live, now) >= 0)
+}
+
+// unmapped refuses what --map says of no table.
+func unmapped(ask Ask, all []*held) error {
+	for old, now := range ask.Map {
+		if !slices.ContainsFunc(all, func(h *held) bool { return slices.Contains(h.mapped, old) }) {
+			return &AskError{Message: fmt.Sprintf("--map %s=%s: no table was captured with a column %[1]s that is gone, and has a column %[2]s now", old, now), Hint: "dbrollback snapshot show lists the columns that were captured"}
 		}
 	}
 	return nil
@@ -444,7 +467,7 @@ func (p *captures) related(ctx context.Context, q engine.Querier, ask Ask) error
 
 // neighbour finds what is held of a table that nobody named; nil when nothing is.
 func (p *captures) neighbour(ctx context.Context, q engine.Querier, ask Ask, n engine.Name) (*held, error) {
-	ask.Columns, ask.Map, ask.Where = nil, nil, "" // these are of the tables that were named
+	ask.Columns, ask.Where = nil, "" // these are of the tables that were named
 	h, err := p.find(ctx, q, ask, n)
 	var nothing *NothingError
 	if errors.As(err, &nothing) {

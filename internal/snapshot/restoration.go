@@ -151,6 +151,9 @@ func (s *Store) Restoration(ctx context.Context, q engine.Querier, ask Ask) (*Re
 	if err != nil {
 		return nil, err
 	}
+	if err := unmapped(ask, found.held()); err != nil {
+		return nil, err
+	}
 	x.from = found
 	for _, h := range found.held() {
 		l := &lot{name: h.home, live: h.live, was: h}
