@@ -218,7 +218,9 @@ func writeJournals(w *page, s *session, all []journal.Status) {
 	if note := all[0].Note; note != "" {
 		w.line("%s", note)
 	}
-	w.line("to go back: dbrollback restore --table %s --at \"10m ago\"", all[0].Table)
+	if i := slices.IndexFunc(all, func(j journal.Status) bool { return j.From != nil }); i >= 0 {
+		w.line("to go back: dbrollback restore --table %s --at \"10m ago\"", all[i].Arg)
+	}
 }
 
 // journalLogDocument is the JSON of `journal log`.

@@ -86,6 +86,8 @@ func splitQuoted(text string) ([][]string, error) {
 		case quoted && c == '"' && i+1 < len(runes) && runes[i+1] == '"':
 			part.WriteRune(c)
 			i++
+		case c == '"' && !quoted && (any || strings.TrimSpace(part.String()) != ""):
+			return nil, fmt.Errorf("a name that holds a double quote stands in double quotes, and has two for it")
 		case c == '"':
 			quoted, any = !quoted, true
 		case quoted || c != ',' && c != '.':

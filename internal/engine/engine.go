@@ -10,6 +10,7 @@ package engine
 import (
 	"context"
 	"database/sql"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -77,6 +78,27 @@ func (n Name) String() string {
 	}
 	return n.Schema + "." + n.Name
 }
+
+// Arg gives the name as an argument of a command that is shown, to be typed in a shell.
+func (n Name) Arg() string {
+	quote := func(part string) string {
+		if strings.ContainsAny(part, `.,"`) || strings.TrimSpace(part) != part {
+			return `"` + strings.ReplaceAll(part, `"`, `""`) + `"`
+		}
+		return part
+	}
+	out := quote(n.Name)
+	if n.Schema != "" {
+		out = quote(n.Schema) + "." + out
+	}
+	if plainArg.MatchString(out) {
+		return out
+	}
+	return "'" + strings.ReplaceAll(out, "'", `'\''`) + "'"
+}
+
+// plainArg is what no shell reads as something else.
+var plainArg = regexp.MustCompile(`^[\p{L}\p{N}_][\p{L}\p{N}_.-]*$`)
 
 // Target says which database a URL means, without its secrets; it is safe to print and to store.
 type Target struct {

@@ -98,7 +98,7 @@ func (j *Journal) chosen(ctx context.Context, q engine.Querier, n engine.Name, o
 	mine := j.of(all, n)
 	switch {
 	case o.Source == Trigger && len(mine) > 0 && mine[len(mine)-1].source == Slot:
-		return "", &RefusedError{Message: fmt.Sprintf("%s is journalled by a replication slot", n), Hint: "dbrollback journal disable " + n.String() + " first, which drops what was recorded"}
+		return "", &RefusedError{Message: fmt.Sprintf("%s is journalled by a replication slot", n), Hint: "dbrollback journal disable " + n.Arg() + " first, which drops what was recorded"}
 	case o.Source != "":
 		return o.Source, nil
 	case len(mine) > 0:
@@ -131,7 +131,7 @@ func (j *Journal) inspect(ctx context.Context, q engine.Querier, n engine.Name) 
 func (j *Journal) fit(ctx context.Context, q engine.Querier, t *engine.Table, source string) error {
 	if len(t.Keys) == 0 || t.Keys[0].Loose { // what is written later may have no key
 		return &RefusedError{Message: fmt.Sprintf("%s cannot be journalled: it has no primary key, and no unique key over NOT NULL columns, by which a row could be known again", t.Name),
-			Hint: "give it one; or capture it whole: dbrollback snapshot create --table " + t.Name.String()}
+			Hint: "give it one; or capture it whole: dbrollback snapshot create --table " + t.Name.Arg()}
 	}
 	why, hint, err := j.by(source).unfit(ctx, q, t)
 	if err != nil || why == "" {

@@ -40,7 +40,7 @@ func (j *Journal) History(ctx context.Context, q engine.Querier, n engine.Name, 
 	}
 	mine := j.of(all, t.Name)
 	if len(mine) == 0 {
-		return nil, &RefusedError{Message: fmt.Sprintf("%s is not journalled", t.Name), Hint: "dbrollback journal enable " + t.Name.String()}
+		return nil, &RefusedError{Message: fmt.Sprintf("%s is not journalled", t.Name), Hint: "dbrollback journal enable " + t.Name.Arg()}
 	}
 	last := mine[len(mine)-1]
 	if last.source == Slot {
@@ -61,6 +61,9 @@ func (j *Journal) History(ctx context.Context, q engine.Querier, n engine.Name, 
 			Hint: "--key once for each column of the key, in this order"}
 	}
 	h := &History{Table: t.Name.String(), From: stamp(mine[0].floor), Note: j.by(last.source).spelling().note, Why: why, Entries: []Entry{}}
+	if key, err = j.meant(ctx, q, last, t, key); err != nil {
+		return nil, err
+	}
 	var shown []string
 	for i, k := range names {
 		shown = append(shown, k+"="+key[i])
@@ -85,6 +88,38 @@ func (j *Journal) History(ctx context.Context, q engine.Querier, n engine.Name, 
 		}
 	}
 	return h, nil
+}
+
+// meant gives the values of a key as they are shown, from what a person wrote.
+func (j *Journal) meant(ctx context.Context, q engine.Querier, g *segment, t *engine.Table, key []string) ([]string, error) {
+	var out []string
+	for i, name := range g.form.Key() {
+		value, can, err := j.store.Meant(ctx, q, g.form, t, i, key[i])
+		if err != nil {
+			return nil, err
+		}
+		if !can {
+			c := t.Columns[indexOf(t, name)]
+			e := &snapshot.AskError{Message: fmt.Sprintf("no row of %s can have the key %q: its column %s is of type %s", t.Name, key[i], c.Name, c.Type), Hint: "--key with a value of that type"}
+			var shown []string
+			for _, k := range g.form.Key() {
+				shown = append(shown, j.store.Shown(g.form, "t", k, false))
+			}
+			some, err := texts(ctx, q, "SELECT "+strings.Join(shown, ", ")+" FROM "+j.db.Quote(t.Name)+" t LIMIT 1")
+			if err != nil {
+				return nil, err
+			}
+			for _, r := range some {
+				e.Hint = "a key of it looks like this:"
+				for _, v := range r {
+					e.Hint += fmt.Sprintf(" --key %q", *v)
+				}
+			}
+			return nil, e
+		}
+		out = append(out, value)
+	}
+	return out, nil
 }
 
 // row reads the row as it is now, as texts by name; nil when there is none.

@@ -97,7 +97,7 @@ func (p postgres) unfit(ctx context.Context, q engine.Querier, t *engine.Table) 
 	case t.Kind == "partitioned":
 		var parts []string
 		for _, n := range t.Children {
-			parts = append(parts, n.String())
+			parts = append(parts, n.Arg())
 		}
 		return "it is a partitioned table: partitions that are attached or detached, or emptied by TRUNCATE, bring and take rows, and that fires no trigger of it",
 			strings.TrimSpace("journal its partitions, each by its name, and new ones when they are made: dbrollback journal enable " + strings.Join(parts, " ")), nil

@@ -196,7 +196,7 @@ func (p slot) install(ctx context.Context, q engine.Querier, g *segment, t *engi
 		return err
 	}
 	if state == nil || state.lsn == "" {
-		return &RefusedError{Message: "there is no replication slot to journal " + t.Name.String() + " by", Hint: "dbrollback journal enable " + t.Name.String() + " --source slot"}
+		return &RefusedError{Message: "there is no replication slot to journal " + t.Name.String() + " by", Hint: "dbrollback journal enable " + t.Name.Arg() + " --source slot"}
 	}
 	table := db.Quote(t.Name)
 	if _, err := q.ExecContext(ctx, "LOCK TABLE ONLY "+table+" IN ACCESS EXCLUSIVE MODE"); err != nil {

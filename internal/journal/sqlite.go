@@ -128,17 +128,22 @@ func (s sqlite) install(ctx context.Context, q engine.Querier, g *segment, t *en
 		takes, changed = append(takes, "r."+a+" = NEW."+a), append(changed, "NEW."+a+" IS NOT OLD."+a)
 	}
 	into := strings.Join(names[1:], ", ")
+	// Each index is asked by itself: one condition for all of them reads the whole table, for some releases of SQLite.
+	// What is there from before, when rows were not written after all (INSERT OR IGNORE), goes first: time stands still within a statement, and
+	// within all that it fires.
 	putBy := func(but string) string {
-		where := "(" + strings.Join(takes, ") OR (") + ")"
-		if but != "" {
-			where = "(" + where + ") AND NOT (" + but + ")"
+		all := []string{fmt.Sprintf("DELETE FROM %s WHERE at < %s;", db.Ident(g.stash()), sqliteNow)}
+		for i, where := range takes {
+			for _, before := range takes[:i] {
+				where += " AND (" + before + ") IS NOT TRUE"
+			}
+			if but != "" {
+				where += " AND NOT (" + but + ")"
+			}
+			all = append(all, fmt.Sprintf("DELETE FROM %[1]s WHERE (%[4]s) IN (SELECT +%[5]s FROM %[2]s r WHERE %[3]s); INSERT INTO %[1]s (at, %[6]s) SELECT %[7]s, %[8]s FROM %[2]s r WHERE %[3]s;",
+				db.Ident(g.stash()), db.Ident(t.Name.Name), where, strings.Join(names[1:1+len(key)], ", "), strings.Join(keys("r"), ", +"), into, sqliteNow, strings.Join(j.store.Values(g.form, "r", ""), ", ")))
 		}
-		var same []string
-		for i, k := range keys("r") {
-			same = append(same, fmt.Sprintf("%s IS %s", names[1+i], k))
-		}
-		return fmt.Sprintf("DELETE FROM %[1]s WHERE EXISTS (SELECT 1 FROM %[2]s r WHERE (%[3]s) AND %[4]s); INSERT INTO %[1]s (%[5]s) SELECT %[6]s FROM %[2]s r WHERE %[3]s;",
-			db.Ident(g.stash()), db.Ident(t.Name.Name), where, strings.Join(same, " AND "), into, strings.Join(j.store.Values(g.form, "r", ""), ", "))
+		return strings.Join(all, " ")
 	}
 	gone := func() string {
 		var same []string
@@ -157,7 +162,8 @@ func (s sqlite) install(ctx context.Context, q engine.Querier, g *segment, t *en
 		itself = append(itself, k+" IS "+keys("OLD")[i])
 	}
 	queries := []string{
-		"CREATE TABLE " + db.Ident(g.stash()) + " (" + into + ")",
+		"CREATE TABLE " + db.Ident(g.stash()) + " (at, " + into + ")",
+		"CREATE INDEX " + db.Ident(g.stash()+"_at") + " ON " + db.Ident(g.stash()) + " (at)",
 		"CREATE INDEX " + db.Ident(g.stash()+"_key") + " ON " + db.Ident(g.stash()) + " (" + strings.Join(names[1:1+len(key)], ", ") + ")",
 	}
 	for _, x := range []struct{ name, when, body string }{

@@ -25,6 +25,7 @@ type Status struct {
 	CreatedBy string     `json:"created_by"`
 	Earlier   []string   `json:"earlier,omitempty"` // times before that, which cannot be had any more, and why
 	Note      string     `json:"note,omitempty"`
+	Arg       string     `json:"-"`              // the table as an argument of a command
 	Slot      *Lag       `json:"slot,omitempty"` // of a replication slot: how far it is read
 }
 
@@ -63,7 +64,7 @@ func (j *Journal) Status(ctx context.Context, q engine.Querier) ([]Status, error
 			return nil, err
 		}
 		chain, from := span(mine)
-		s := Status{Table: g.table.String(), Recording: why == "", Why: why, Source: last.source, Keep: last.keep.Seconds(), Since: mine[0].started, CreatedBy: mine[0].by, Note: sp.note}
+		s := Status{Table: g.table.String(), Arg: g.table.Arg(), Recording: why == "", Why: why, Source: last.source, Keep: last.keep.Seconds(), Since: mine[0].started, CreatedBy: mine[0].by, Note: sp.note}
 		if why == "" {
 			s.From, s.To = &from, &now
 		}

@@ -242,7 +242,7 @@ func (r *runner) meta(direction, label string) snapshot.Meta {
 func (out *RestoreResult) undo(x *snapshot.Restoration, c *snapshot.Capturer) {
 	switch {
 	case out.Mode == snapshot.Copy:
-		out.Undo = "DROP TABLE " + out.Details[0].Into
+		out.Undo = x.Undo()
 	case len(c.Captures()) > 0:
 		out.saved(x, c.Snapshot())
 	}

@@ -344,7 +344,15 @@ func (x *Restoration) later(l *lot) string {
 		from = fmt.Sprintf("(SELECT * FROM %s WHERE (\n%s\n))", from, where)
 	}
 	into, chosen := x.look(l, names, values)
-	return fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s t LEFT JOIN %s d ON %s WHERE d.n IS NULL", s.own(w.data()), into, chosen, from, s.own(l.x.data()),
+	entries := s.own(l.x.data())
+	if s.f.keyed { // where nothing is sorted or hashed for a join, a table that is read first gets an index
+		columns := []string{"n"}
+		for i := range l.x.Key {
+			columns = append(columns, l.x.old(i))
+		}
+		entries = fmt.Sprintf("(SELECT %s FROM %s LIMIT 9223372036854775807)", list(columns), entries)
+	}
+	return fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s t LEFT JOIN %s d ON %s WHERE d.n IS NULL", s.own(w.data()), into, chosen, from, entries,
 		s.on(l.x, l.live, "t", "d", g.name, l.x.old))
 }
 

@@ -31,6 +31,7 @@ func mysqlFlavour(kind engine.Kind) flavour {
 			return engine.Column{Type: f.Type, Base: f.Type, Portable: true}, nil
 		},
 		text:  mysqlText,
+		meant: mysqlMeant,
 		apart: mysqlApart,
 		typed: func(c engine.Column) string { return c.Base },
 		from:  func(db *engine.DB, t *engine.Table) string { return db.Quote(t.Name) },

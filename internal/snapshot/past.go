@@ -30,6 +30,7 @@ type held struct {
 	snapshot string
 	captures []*capture // oldest first
 	changes  *Changes   // of a journal: what was written since; captures has its form alone
+	mapped   []string   // columns that --map gave another name
 	along    bool       // nobody named it: a foreign key ties it to one that was
 	// sealed: what was written since is told from what the migration (or restore) left, and is a conflict.
 	sealed bool
@@ -309,7 +310,7 @@ func (s *Store) partsWritten(ctx context.Context, q engine.Querier, ask Ask, liv
 		if c, err := s.Journal.Since(ctx, q, part, ask.At); err != nil || c == nil {
 			return "" // it is a hint only
 		}
-		out += " --table " + n.String()
+		out += " --table " + n.Arg()
 	}
 	return out
 }
@@ -328,7 +329,7 @@ func none(ask Ask, n engine.Name, mine []row, message string) *NothingError {
 	switch {
 	case first == nil:
 		e.Message += "; none holds it whole at any time"
-		e.Hint = fmt.Sprintf("dbrollback snapshot create --table %s makes one for the next time", n)
+		e.Hint = fmt.Sprintf("dbrollback snapshot create --table %s makes one for the next time", n.Arg())
 		if len(e.Have) > 0 {
 			e.Hint = "what migrations captured of it can be put back with --migration VERSION; " + e.Hint
 		}
@@ -361,33 +362,73 @@ func had(mine []row) []string {
 	return out
 }
 
-// rename gives captured columns their names of now.
+// rename gives captured columns their names of now, all at once: two may have changed names. Of several tables each takes what is about
+// its columns.
 func (s *Store) rename(ask Ask, h *held) error {
+	names := map[string]string{}
 	for old, now := range ask.Map {
-		found := false
-		for _, c := range h.captures {
-			for i := range c.Fields {
-				if c.Fields[i].Name == old {
-					c.Fields[i].Name, found = now, true
+		if ask.several() && !h.takes(old, now) {
+			continue
+		}
+		if err := h.mappable(old, now); err != nil {
+			return err
+		}
+		h.mapped, names[old] = append(h.mapped, old), now
+	}
+	for _, c := range h.captures {
+		for _, fields := range [][]field{c.Fields, c.Key} {
+			for i, f := range fields {
+				if now, ok := names[f.Name]; ok {
+					fields[i].Name = now
 				}
 			}
-			for i := range c.Key {
-				if c.Key[i].Name == old {
-					c.Key[i].Name, found = now, true
-				}
-			}
-		}
-		if !found {
-			return &AskError{Message: fmt.Sprintf("--map %s=%s: %s was captured without a column %s", old, now, h.home, old), Hint: "captured columns: " + strings.Join(h.columns(), ", ")}
-		}
-		if h.live != nil && columnIndex(h.live, now) < 0 {
-			return &AskError{Message: fmt.Sprintf("--map %s=%s: %s has no column %s", old, now, h.home, now), Hint: "its columns: " + strings.Join(columnNames(h.live), ", ")}
 		}
 	}
 	for _, c := range ask.Columns {
 		if !slices.Contains(h.columns(), c) {
 			return &AskError{Message: fmt.Sprintf("--columns: %s was captured without a column %s", h.home, c), Hint: "captured columns: " + strings.Join(h.columns(), ", ")}
 		}
+	}
+	return nil
+}
+
+// several tells whether an ask can be about more than one table.
+func (a Ask) several() bool { return len(a.Tables) != 1 || a.Related }
+
+// takes tells whether a column was captured that is gone, and there is one of the name of now.
+func (h *held) takes(old, now string) bool {
+	return h.has(old) && (h.live == nil || columnIndex(h.live, old) < 0 && columnIndex(h.live, now) >= 0)
+}
+
+// has tells whether a column was captured, be it to know rows by.
+func (h *held) has(column string) bool {
+	is := func(f field) bool { return f.Name == column }
+	return slices.ContainsFunc(h.captures, func(c *capture) bool { return slices.ContainsFunc(c.Fields, is) || slices.ContainsFunc(c.Key, is) })
+}
+
+// mappable refuses a column that was not captured, and a name that no column has.
+func (h *held) mappable(old, now string) error {
+	if !h.has(old) {
+		return &AskError{Message: fmt.Sprintf("--map %s=%s: %s was captured without a column %s", old, now, h.home, old), Hint: "captured columns: " + strings.Join(h.columns(), ", ")}
+	}
+	if h.live != nil && columnIndex(h.live, now) < 0 {
+		return &AskError{Message: fmt.Sprintf("--map %s=%s: %s has no column %s", old, now, h.home, now), Hint: "its columns: " + strings.Join(columnNames(h.live), ", ")}
+	}
+	return nil
+}
+
+// unmapped refuses what --map says of no table.
+func unmapped(ask Ask, all []*held) error {
+	for old, now := range ask.Map {
+		if slices.ContainsFunc(all, func(h *held) bool { return slices.Contains(h.mapped, old) }) {
+			continue
+		}
+		if len(all) == 1 {
+			if err := all[0].mappable(old, now); err != nil {
+				return err
+			}
+		}
+		return &AskError{Message: fmt.Sprintf("--map %s=%s: no table was captured with a column %[1]s that is gone, and has a column %[2]s now", old, now), Hint: "dbrollback snapshot show lists the columns that were captured"}
 	}
 	return nil
 }
@@ -444,7 +485,7 @@ func (p *captures) related(ctx context.Context, q engine.Querier, ask Ask) error
 
 // neighbour finds what is held of a table that nobody named; nil when nothing is.
 func (p *captures) neighbour(ctx context.Context, q engine.Querier, ask Ask, n engine.Name) (*held, error) {
-	ask.Columns, ask.Map, ask.Where = nil, nil, "" // these are of the tables that were named
+	ask.Columns, ask.Where = nil, "" // these are of the tables that were named
 	h, err := p.find(ctx, q, ask, n)
 	var nothing *NothingError
 	if errors.As(err, &nothing) {

@@ -72,6 +72,7 @@ var postgresFlavour = flavour{
 	},
 	match: postgresMatch,
 	text:  func(ref string, _ field) string { return "coalesce(" + ref + "::text, 'NULL')" },
+	meant: postgresMeant,
 	from: func(db *engine.DB, t *engine.Table) string {
 		if t.Kind == "partitioned" {
 			return db.Quote(t.Name)

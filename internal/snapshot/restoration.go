@@ -119,6 +119,7 @@ type Restoration struct {
 	lots                  []*lot    // parents before children
 	conflicts, overridden []Conflict
 	online                bool
+	copied                engine.Name // what a copy is called
 }
 
 // lot is what a restoration does to one table.
@@ -148,6 +149,9 @@ func (s *Store) Restoration(ctx context.Context, q engine.Querier, ask Ask) (*Re
 	x := &Restoration{s: s, ask: ask, r: &Restorer{s: s, report: map[engine.Name]*TableReport{}}}
 	found, err := s.captured(ctx, q, ask)
 	if err != nil {
+		return nil, err
+	}
+	if err := unmapped(ask, found.held()); err != nil {
 		return nil, err
 	}
 	x.from = found
@@ -239,8 +243,11 @@ func (x *Restoration) Conflicts() []Conflict {
 	return append(slices.Clone(x.overridden), x.conflicts...)
 }
 
-// Undo gives the flags that restoring the safety snapshot needs.
+// Undo gives what takes a copy away, and otherwise the flags that restoring the safety snapshot needs.
 func (x *Restoration) Undo() string {
+	if x.ask.Mode == Copy {
+		return "DROP TABLE " + x.s.db.Quote(x.copied)
+	}
 	if slices.ContainsFunc(x.lots, func(l *lot) bool { return l.w == nil }) {
 		return "--mode " + string(Replace)
 	}

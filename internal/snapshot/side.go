@@ -51,7 +51,7 @@ func (x *Restoration) aside(ctx context.Context, tx engine.Querier, preview bool
 		return nil, into, nil, err
 	}
 	l.x = l.entries.capture
-	l.preview.Into = into.String()
+	x.copied, l.preview.Into = into, into.String()
 	for i, f := range l.x.Fields {
 		if x.asked(l, f) || slices.ContainsFunc(l.x.Key, func(k field) bool { return k.Name == f.Name }) {
 			columns = append(columns, i)

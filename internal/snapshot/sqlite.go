@@ -27,14 +27,19 @@ var sqliteFlavour = flavour{
 	column: func(_ context.Context, _ engine.Querier, f field) (engine.Column, error) {
 		return engine.Column{Type: f.Type, Portable: true}, nil
 	},
-	match: func(live, kept string, _ field, _ engine.Column) string {
-		// The first comparison can use an index, whatever its collation; the second is exact.
-		return live + " = " + kept + " AND " + live + " = " + kept + " COLLATE BINARY"
+	match: func(live, kept string, f field, now engine.Column) string {
+		// The first comparison can use an index of the live table, whatever its collation; the second is exact.
+		match := live + " = " + kept + " AND " + live + " = " + kept + " COLLATE BINARY"
+		if f.Type == now.Type { // no value was made another: an index over what is kept can be used, too
+			match += " AND " + kept + " = +" + live
+		}
+		return match
 	},
 	text: func(ref string, _ field) string {
 		return "CASE typeof(" + ref + ") WHEN 'blob' THEN 'x''' || hex(" + ref + ") || '''' ELSE coalesce(CAST(" + ref + " AS TEXT), 'NULL') END"
 	},
-	from: func(db *engine.DB, t *engine.Table) string { return db.Quote(t.Name) },
+	meant: sqliteMeant,
+	from:  func(db *engine.DB, t *engine.Table) string { return db.Quote(t.Name) },
 	address: func(t *engine.Table) string {
 		for _, name := range []string{"rowid", "oid"} {
 			if !slices.ContainsFunc(t.Columns, func(c engine.Column) bool { return strings.EqualFold(c.Name, name) }) {

@@ -79,6 +79,8 @@ type flavour struct {
 	match func(live, kept string, f field, now engine.Column) string
 	// text shows a kept value to a person.
 	text func(ref string, f field) string
+	// meant is what a text that a person wrote means as a value of a key column.
+	meant func(t *engine.Table, c engine.Column, text string) meaning
 	// address locates a live row, under the alias t, until it is written.
 	address func(t *engine.Table) string
 	// from is a live table, without those that inherit from it.

@@ -1,0 +1,60 @@
+package snapshot_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
+	"github.com/dbrollback/dbrollback/internal/testdb"
+)
+
+// TestRestoreRenamedAmongSeveral: a column that was renamed in one of several tables, named or brought along, keeps none of them back; another
+// table's column of that name stays what it is.
+func TestRestoreRenamedAmongSeveral(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		b := newBench(t, dsn, "CREATE TABLE p (id integer NOT NULL PRIMARY KEY, v varchar(9))", "CREATE TABLE c (id integer NOT NULL PRIMARY KEY, pid integer NOT NULL, v varchar(9), FOREIGN KEY (pid) REFERENCES p (id))",
+			"INSERT INTO p VALUES (1, 'a'), (2, 'b')", "INSERT INTO c VALUES (1, 1, 'x'), (2, 2, 'y')")
+		id := b.take("c", "p")
+		b.exec("ALTER TABLE p RENAME COLUMN v TO w")
+		all := func() string {
+			return strings.Join(append(b.query("SELECT concat(id, w) FROM p ORDER BY id"), b.query("SELECT concat(id, pid, v) FROM c ORDER BY id")...), " ")
+		}
+		want := all()
+		for _, ask := range []snapshot.Ask{
+			{Tables: []engine.Name{{Name: "c"}}, Related: true},
+			{Tables: []engine.Name{{Name: "c"}, {Name: "p"}}},
+			{},
+		} {
+			b.exec("DELETE FROM c WHERE id = 2", "DELETE FROM p WHERE id = 2", "UPDATE p SET w = 'q'", "UPDATE c SET v = 'q'")
+			ask.Snapshot, ask.Map = id, map[string]string{"v": "w"}
+			b.restore(ask)
+			if got := all(); got != want {
+				t.Errorf("%+v: %s, want %s", ask, got, want)
+			}
+		}
+		var wrong *snapshot.AskError
+		if _, err := b.preview(snapshot.Ask{Snapshot: id, Map: map[string]string{"v": "w", "x": "w"}}); !errors.As(err, &wrong) || !strings.Contains(wrong.Message, "--map x=w") {
+			t.Errorf("a column that no table had: %v", err)
+		}
+	}, testdb.Everywhere()...)
+}
+
+// TestRestoreNamesChanged: two columns that changed names with each other, and one that took the name of another, get each its own values back.
+func TestRestoreNamesChanged(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		b := newBench(t, dsn, "CREATE TABLE p (id integer NOT NULL PRIMARY KEY, a integer, b integer, c integer)", "INSERT INTO p VALUES (1, 10, 20, 30), (2, 11, 21, 31)")
+		id := b.take("p")
+		b.exec("ALTER TABLE p RENAME COLUMN c TO d", "ALTER TABLE p RENAME COLUMN b TO c", "ALTER TABLE p RENAME COLUMN a TO b", "ALTER TABLE p RENAME COLUMN d TO a")
+		for range 8 { // in whatever order they are looked at
+			b.exec("UPDATE p SET a = 0, b = 0, c = 0", "DELETE FROM p WHERE id = 2")
+			b.restore(snapshot.Ask{Snapshot: id, Tables: []engine.Name{{Name: "p"}}, Map: map[string]string{"a": "b", "b": "c", "c": "a"}})
+			if got := strings.Join(b.query("SELECT concat(id, '/', a, '/', b, '/', c) FROM p ORDER BY id"), " "); got != "1/30/10/20 2/31/11/21" {
+				t.Fatalf("%s", got)
+			}
+		}
+	}, testdb.Everywhere()...)
+}
