@@ -91,7 +91,27 @@ func sqliteColumns(ctx context.Context, q Querier, t *Table) error {
 	}
 	if solid || t.Kind == "table" && !t.RowID {
 		t.Keys = append(t.Keys, key)
+		return nil
 	}
+	return sqliteLooseKey(ctx, q, t, key)
+}
+
+// sqliteLooseKey takes a primary key that may hold NULL, as SQLite lets every one do that is not of integers: rows are known by it as long
+// as none of them is NULL, which is nearly always.
+func sqliteLooseKey(ctx context.Context, q Querier, t *Table, key Key) error {
+	var none []string
+	for _, c := range key.Columns {
+		none = append(none, "SELECT 1 FROM "+sqliteIdent(sqliteSchema(t.Name))+"."+sqliteIdent(t.Name.Name)+" WHERE "+sqliteIdent(c)+" IS NULL")
+	}
+	var null bool
+	if err := q.QueryRowContext(ctx, "SELECT EXISTS ("+strings.Join(none, " UNION ALL ")+")").Scan(&null); err != nil {
+		return err
+	}
+	if null {
+		t.Unique = append(t.Unique, key)
+		return nil
+	}
+	t.Keys = append(t.Keys, key)
 	return nil
 }
 
@@ -159,7 +179,8 @@ func sqliteKeys(ctx context.Context, q Querier, t *Table) error {
 			loose = append(loose, index)
 		}
 	}
-	unique, t.Unique = solid(unique, broken, loose)
+	unique, loosely := solid(unique, broken, loose)
+	t.Unique = append(t.Unique, loosely...)
 	slices.SortStableFunc(unique, func(a, b Key) int { return len(a.Columns) - len(b.Columns) })
 	t.Keys = append(t.Keys, unique...)
 	return rows.Err()
