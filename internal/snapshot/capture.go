@@ -145,7 +145,7 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 		return err
 	}
 	c.ran()
-	return nil
+	return c.nullKeys(ctx, tx)
 }
 
 // ran follows what the statement at hand renamed and removed, once it has run.

@@ -9,13 +9,6 @@ import (
 
 // prepare settles names and storage of a capture and makes its data table.
 func (c *Capturer) prepare(ctx context.Context, tx engine.Querier, n int, a *action) (*capture, error) {
-	if holdsNull(a.table) {
-		for _, x := range c.captures {
-			if err := c.nullKeys(ctx, tx, x); err != nil {
-				return nil, err
-			}
-		}
-	}
 	x, err := c.describe(ctx, tx, n, a)
 	if err != nil {
 		return nil, err

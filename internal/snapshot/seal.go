@@ -54,9 +54,6 @@ func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) err
 				}
 				x.Seal, x.stale = seal{}, false
 			}
-			if err := c.nullKeys(ctx, tx, x); err != nil {
-				return err
-			}
 			if x.Kind != Definition {
 				if c.meta.Direction == Manual { // nobody changed anything: there is nothing to tell apart later
 					x.Seal.Mode = sealNone
@@ -91,26 +88,26 @@ func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) err
 	})
 }
 
-// holdsNull tells whether rows of the table are not known by its primary key because of a NULL in it.
-func holdsNull(t *engine.Table) bool {
-	return slices.ContainsFunc(t.Unique, func(k engine.Key) bool { return k.Primary })
-}
-
-// nullKeys refuses a migration that puts NULL into the primary key that the captured rows are known by, as SQLite allows: such rows
-// could not be found again.
-func (c *Capturer) nullKeys(ctx context.Context, tx engine.Querier, x *capture) error {
-	if !slices.ContainsFunc(x.Key, func(f field) bool {
-		i := columnIndex(x.live, f.Name)
-		return i >= 0 && !x.live.Columns[i].NotNull
-	}) {
-		return nil
+// nullKeys refuses a statement that puts NULL into the primary key that captured rows are known by, as SQLite allows: such rows could
+// not be found again.
+func (c *Capturer) nullKeys(ctx context.Context, tx engine.Querier) error {
+	for _, x := range c.captures {
+		if !slices.ContainsFunc(x.Key, func(f field) bool {
+			i := columnIndex(x.live, f.Name)
+			return i >= 0 && !x.live.Columns[i].NotNull
+		}) {
+			continue
+		}
+		t, err := c.now(ctx, tx, x)
+		if err != nil {
+			return err
+		}
+		if t != nil && slices.ContainsFunc(t.Unique, func(k engine.Key) bool { return k.Primary }) { // it is among Keys otherwise
+			return &UnsafeError{Message: fmt.Sprintf("the migration writes NULL into the primary key of %s, by which its rows are known again at the rollback", t.Name),
+				Hint: "give each row a key that is not NULL, and make the column NOT NULL"}
+		}
 	}
-	t, err := c.now(ctx, tx, x)
-	if err != nil || t == nil || !holdsNull(t) {
-		return err
-	}
-	return &UnsafeError{Message: fmt.Sprintf("the migration writes NULL into the primary key of %s, by which its rows are known again at the rollback", t.Name),
-		Hint: "give each row a key that is not NULL, and make the column NOT NULL"}
+	return nil
 }
 
 // supersede takes earlier captures of the same migration and direction out of use: they belong to a run that was
