@@ -145,6 +145,7 @@ func TestInspectSQLite(t *testing.T) {
 		`CREATE TABLE Items (id INTEGER PRIMARY KEY, "name x" TEXT COLLATE NOCASE NOT NULL DEFAULT (lower('X')), price NUMERIC(10,2) NOT NULL, g AS (price * 2), s TEXT GENERATED ALWAYS AS (price) STORED, a, b,
 			UNIQUE (price), UNIQUE (a), FOREIGN KEY (b, a) REFERENCES parent ON DELETE CASCADE ON UPDATE SET NULL DEFERRABLE INITIALLY DEFERRED)`,
 		"CREATE TABLE loose (x TEXT PRIMARY KEY, y)", "CREATE TABLE descending (id INTEGER PRIMARY KEY DESC)",
+		`CREATE TABLE "both ways" (x TEXT DEFAULT 'x', y INT, PRIMARY KEY (x, y))`,
 		"CREATE UNIQUE INDEX u_name ON items (\"name x\", price)", "CREATE UNIQUE INDEX u_expr ON items (abs(price))", "CREATE UNIQUE INDEX u_partial ON items (price) WHERE price > 0",
 		"CREATE TRIGGER tr BEFORE UPDATE OF price ON items BEGIN DELETE FROM parent; END", "CREATE TRIGGER dbrollback_t AFTER INSERT ON items BEGIN SELECT 1; END",
 		"CREATE VIEW v AS SELECT 1", "CREATE VIRTUAL TABLE ft USING fts5(body)")
@@ -176,9 +177,17 @@ func TestInspectSQLite(t *testing.T) {
 	if len(tab.Triggers) != 1 || tab.Triggers[0].Events != "UPDATE" || !tab.Triggers[0].Before {
 		t.Errorf("triggers %+v", tab.Triggers)
 	}
-	for _, name := range []string{"loose", "descending"} { // their primary keys take NULL
-		if tab := inspect(t, db, engine.Name{Name: name}); len(tab.Keys) != 0 {
+	for name, insert := range map[string]string{"loose": "INSERT INTO loose VALUES ('a', 1)", "descending": "INSERT INTO descending VALUES (1)", "both ways": `INSERT INTO "both ways" VALUES ('a', 1)`} { // their primary keys take NULL
+		if tab := inspect(t, db, engine.Name{Name: name}); len(tab.Keys) != 0 || len(tab.Unique) != 1 {
+			t.Errorf("%s, empty: keys %+v, unique %+v", name, tab.Keys, tab.Unique)
+		}
+		exec(t, db, insert)
+		if tab := inspect(t, db, engine.Name{Name: name}); len(tab.Keys) != 1 || !tab.Keys[0].Loose || len(tab.Unique) != 0 {
 			t.Errorf("%s: keys %+v", name, tab.Keys)
+		}
+		exec(t, db, `INSERT INTO "`+name+`" DEFAULT VALUES`)
+		if tab := inspect(t, db, engine.Name{Name: name}); len(tab.Keys) != 0 || len(tab.Unique) != 1 || !tab.Unique[0].Primary {
+			t.Errorf("%s with NULL: keys %+v, unique %+v", name, tab.Keys, tab.Unique)
 		}
 	}
 	if v := inspect(t, db, engine.Name{Name: "v"}); v.Kind != "view" {

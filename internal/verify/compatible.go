@@ -87,7 +87,13 @@ func (f Fit) Shape(db *engine.DB) []Finding {
 				Remedy: "nothing to do; --mode copy shows the captured values"})
 		}
 	}
-	if len(f.Key) > 0 && !slices.ContainsFunc(f.Now.Keys, func(k engine.Key) bool { return sameColumns(k.Columns, f.Key) }) {
+	known := f.Now.Keys
+	for _, k := range f.Now.Unique { // a primary key of SQLite that came to hold NULL: no captured row has one
+		if k.Primary {
+			known = append(slices.Clip(known), k)
+		}
+	}
+	if len(f.Key) > 0 && !slices.ContainsFunc(known, func(k engine.Key) bool { return sameColumns(k.Columns, f.Key) }) {
 		out = append(out, Finding{Kind: "key", Object: f.Now.Name.String(), Blocks: true,
 			Message: fmt.Sprintf("rows of %s were known by (%s), which is not a key of it any more", f.Now.Name, strings.Join(f.Key, ", ")),
 			Remedy:  "make it a primary or unique key (NOT NULL) again, or look at the rows with --mode copy --into NAME"})
