@@ -32,6 +32,10 @@ func TestCarriedBackByJoinedColumns(t *testing.T) {
 			"ALTER TABLE u ADD tags text[];\nUPDATE u SET tags = (SELECT array_agg(tag ORDER BY tag) FROM tag WHERE u_id = u.id);\nDROP TABLE tag;",
 			"INSERT INTO tag VALUES (2, 'new'), (3, 'e');", "SELECT id, tags::text FROM u ORDER BY id",
 			[]string{"1|{b,a}", "2|{}", "3|{d,c}"}, []string{"1|{b,a}", "2|{new}", "3|{c,d,e}"}, 2},
+		{"a foreign key that is the key", "CREATE TABLE u (id integer PRIMARY KEY, bio text);\nINSERT INTO u VALUES (10, 'x'), (20, 'y'), (30, 'z');",
+			"CREATE TABLE prof (id integer PRIMARY KEY, bio text);\nINSERT INTO prof SELECT id, bio FROM u;\nALTER TABLE u ADD CONSTRAINT own FOREIGN KEY (id) REFERENCES prof (id);\nALTER TABLE u DROP COLUMN bio;",
+			"ALTER TABLE u ADD bio text;\nUPDATE u SET bio = p.bio FROM prof p WHERE p.id = u.id;\nALTER TABLE u DROP CONSTRAINT own;\nDROP TABLE prof;",
+			"UPDATE prof SET bio = 'mine' WHERE id = 20;", "SELECT id, bio FROM u ORDER BY id", []string{"10|x", "20|y", "30|z"}, []string{"10|x", "20|mine", "30|z"}, 1},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
