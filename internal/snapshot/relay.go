@@ -235,7 +235,11 @@ func (r *Restorer) referring(ctx context.Context, tx engine.Querier, y *restorin
 			if fk.Parent != of.Name || !slices.Equal(fk.ParentColumns, y.Seal.Key) {
 				continue
 			}
-			if err := r.tiedBy(ctx, tx, x, y, t, of, fk.Columns, fk.ParentColumns, place, since); err != nil {
+			var by []effects.Join
+			for i, c := range fk.Columns {
+				by = append(by, effects.Join{Target: c, Source: y.Seal.Key[i]})
+			}
+			if err := r.tiedBy(ctx, tx, x, y, t, by, place, since); err != nil {
 				return err
 			}
 			if r.joinedBy(x, y, fk) {
@@ -248,7 +252,7 @@ func (r *Restorer) referring(ctx context.Context, tx engine.Querier, y *restorin
 			if columnIndex(t, j.Target) < 0 || columnIndex(of, j.Source) < 0 {
 				continue
 			}
-			if err := r.tiedBy(ctx, tx, x, y, t, of, []string{j.Target}, []string{j.Source}, place, since); err != nil {
+			if err := r.tiedBy(ctx, tx, x, y, t, []effects.Join{j}, place, since); err != nil {
 				return err
 			}
 		}
@@ -257,25 +261,26 @@ func (r *Restorer) referring(ctx context.Context, tx engine.Querier, y *restorin
 }
 
 // tiedBy notes the keys of rows of x, in t, whose columns are equal to those of rows of y that were written since.
-func (r *Restorer) tiedBy(ctx context.Context, tx engine.Querier, x, y *restoring, t, of *engine.Table, columns, to []string, place func(int) string, since []written) error {
+func (r *Restorer) tiedBy(ctx context.Context, tx engine.Querier, x, y *restoring, t *engine.Table, by []effects.Join, place func(int) string, since []written) error {
 	s := r.s
 	keys := slices.DeleteFunc(slices.Clone(x.Key), func(f field) bool { return columnIndex(t, f.Seal) < 0 })
-	if own := slices.DeleteFunc(slices.Clone(keys), func(f field) bool { return slices.Contains(columns, f.Seal) }); len(own) > 0 {
+	if own := slices.DeleteFunc(slices.Clone(keys), func(f field) bool { return slices.ContainsFunc(by, func(j effects.Join) bool { return j.Target == f.Seal }) }); len(own) > 0 {
 		keys = own
 	}
 	for _, w := range since {
 		var on []string
-		for i, c := range columns {
-			switch k := slices.Index(y.Seal.Key, to[i]); {
+		for _, j := range by {
+			c := j.Target
+			switch k := slices.Index(y.Seal.Key, j.Source); {
 			case k >= 0 && w.sealed:
 				f := y.Key[k]
 				f.At = c
 				on = append(on, s.f.match("p."+s.q(c), place(k), f, t.Columns[columnIndex(t, c)]))
 			case w.row:
-				on = append(on, fmt.Sprintf("p.%s = t.%s", s.q(c), s.q(to[i])))
+				on = append(on, fmt.Sprintf("p.%s = t.%s", s.q(c), s.q(j.Source)))
 			}
 		}
-		if len(on) < len(columns) {
+		if len(on) < len(by) {
 			continue
 		}
 		for _, f := range keys {
