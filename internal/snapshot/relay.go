@@ -264,7 +264,9 @@ func (r *Restorer) referring(ctx context.Context, tx engine.Querier, y *restorin
 func (r *Restorer) tiedBy(ctx context.Context, tx engine.Querier, x, y *restoring, t *engine.Table, by []effects.Join, place func(int) string, since []written) error {
 	s := r.s
 	keys := slices.DeleteFunc(slices.Clone(x.Key), func(f field) bool { return columnIndex(t, f.Seal) < 0 })
-	if own := slices.DeleteFunc(slices.Clone(keys), func(f field) bool { return slices.ContainsFunc(by, func(j effects.Join) bool { return j.Target == f.Seal }) }); len(own) > 0 {
+	if own := slices.DeleteFunc(slices.Clone(keys), func(f field) bool {
+		return slices.ContainsFunc(by, func(j effects.Join) bool { return j.Target == f.Seal })
+	}); len(own) > 0 {
 		keys = own
 	}
 	for _, w := range since {
