@@ -158,7 +158,12 @@ type Effect struct {
 	// in the order of the columns; nil when that cannot be told (a star, a set operation, a WITH).
 	Sources []Name `json:"-"`
 	Fills   []Fill `json:"-"`
+	// Joins are the columns that Update and Merge compare with one of another table for equality. PostgreSQL.
+	Joins []Join `json:"-"`
 }
+
+// Join is a column of the target and the one of another table that it is to be equal to.
+type Join struct{ Target, Source string }
 
 // Fill is one value of an INSERT … SELECT: its column, "" when the statement does not name it, and the columns that it is made of.
 type Fill struct {

@@ -15,7 +15,8 @@ type pgFacts struct {
 	calls     []string
 	refs      []*pg.ColumnRef
 	tables    []Name
-	unordered bool // LIMIT without ORDER BY, TABLESAMPLE, SKIP LOCKED
+	equal     [][2]*pg.ColumnRef // columns compared for equality
+	unordered bool               // LIMIT without ORDER BY, TABLESAMPLE, SKIP LOCKED
 }
 
 // pgCollect walks through a tree of the grammar.
@@ -43,6 +44,7 @@ func (f *pgFacts) walk(m reflect.Value) {
 		if op := pgStrings(v.Name); len(op) > 1 && op[0] != "pg_catalog" {
 			f.calls = append(f.calls, strings.Join(op, "."))
 		}
+		f.equality(v)
 	case *pg.ColumnRef:
 		f.refs = append(f.refs, v)
 	case *pg.RangeVar:
@@ -71,6 +73,13 @@ func (f *pgFacts) walk(m reflect.Value) {
 		default:
 			f.walk(c)
 		}
+	}
+}
+
+func (f *pgFacts) equality(v *pg.A_Expr) {
+	l, r := v.Lexpr.GetColumnRef(), v.Rexpr.GetColumnRef()
+	if op := pgStrings(v.Name); v.Kind == pg.A_Expr_Kind_AEXPR_OP && len(op) > 0 && op[len(op)-1] == "=" && l != nil && r != nil {
+		f.equal = append(f.equal, [2]*pg.ColumnRef{l, r})
 	}
 }
 

@@ -205,7 +205,8 @@ func (s *pgStatement) update(v *pg.UpdateStmt) {
 		e.From = ""
 	}
 	s.where(&e, r, v.WhereClause)
-	e.Reads = s.reads(e, pgCollect(pgMessages(v.TargetList, v.FromClause, v.WithClause.GetCtes(), []*pg.Node{v.WhereClause})...))
+	f := pgCollect(pgMessages(v.TargetList, v.FromClause, v.WithClause.GetCtes(), []*pg.Node{v.WhereClause})...)
+	e.Reads, e.Joins = s.reads(e, f), pgJoins(e, f)
 	s.rows(e, v)
 }
 
@@ -251,8 +252,25 @@ func (s *pgStatement) merge(v *pg.MergeStmt) {
 	e.From, _ = s.clause(r, r.body, "USING", "ON")
 	e.Where, _ = s.clause(r, r.body, "ON", "WHEN")
 	e.HasWhere = true
-	e.Reads = s.reads(e, pgCollect(v))
+	f := pgCollect(v)
+	e.Reads, e.Joins = s.reads(e, f), pgJoins(e, f)
 	s.rows(e, v)
+}
+
+// pgJoins are the columns of the target that are compared with others. A name without its table may be of either.
+func pgJoins(e Effect, f pgFacts) []Join {
+	alias := firstOf(e.Alias, e.Table.Name)
+	var out []Join
+	for _, pair := range f.equal {
+		for i, target := range pair {
+			t, s := pgStrings(target.Fields), pgStrings(pair[1-i].Fields)
+			if len(t) == 0 || len(s) == 0 || len(t) > 1 && t[len(t)-2] != alias || len(s) > 1 && s[len(s)-2] == alias {
+				continue
+			}
+			out = append(out, Join{t[len(t)-1], s[len(s)-1]})
+		}
+	}
+	return out
 }
 
 // rows adds a writing query with what its functions do.

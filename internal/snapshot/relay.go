@@ -153,10 +153,17 @@ func (r *Restorer) tie(ctx context.Context, tx engine.Querier) error {
 			continue
 		}
 		sealed := fmt.Sprintf("%s d JOIN %s e ON e.n = d.n", s.own(y.data()), s.own(y.companion()))
-		changed := written{fmt.Sprintf("%s JOIN %s t ON %s", sealed, s.f.from(s.db, t), all(on...)), "d.op = 'i' AND e.h <> " + s.sealHash(y.capture, t, "t", "d")}
-		gone := written{sealed, fmt.Sprintf("d.op = 'i' AND NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, t), all(on...))}
-		n, err := number(ctx, tx, "look what was written since", fmt.Sprintf("SELECT (SELECT count(*) FROM %s WHERE %s) + (SELECT count(*) FROM %s WHERE %s)",
-			changed.from, changed.where, gone.from, gone.where))
+		changed := written{fmt.Sprintf("%s JOIN %s t ON %s", sealed, s.f.from(s.db, t), all(on...)), "d.op = 'i' AND e.h <> " + s.sealHash(y.capture, t, "t", "d"), true, true}
+		gone := written{sealed, fmt.Sprintf("d.op = 'i' AND NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, t), all(on...)), true, false}
+		since := []written{changed, gone}
+		if y.Relay { // all rows of before are sealed
+			since = append(since, written{s.f.from(s.db, t) + " t", fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s WHERE d.op = 'i' AND %s)", sealed, all(on...)), false, true})
+		}
+		var counts []string
+		for _, w := range since {
+			counts = append(counts, fmt.Sprintf("(SELECT count(*) FROM %s WHERE %s)", w.from, w.where))
+		}
+		n, err := number(ctx, tx, "look what was written since", "SELECT "+strings.Join(counts, " + "))
 		if err != nil {
 			return err
 		}
@@ -182,7 +189,7 @@ func (r *Restorer) tie(ctx context.Context, tx engine.Querier) error {
 				}
 			}
 		}
-		if err := r.referring(ctx, tx, y, t, place, changed, gone); err != nil {
+		if err := r.referring(ctx, tx, y, t, place, since); err != nil {
 			return err
 		}
 		for _, col := range r.carrying(y, t) {
@@ -200,16 +207,19 @@ func (r *Restorer) tie(ctx context.Context, tx engine.Querier) error {
 	return nil
 }
 
-// written are entries of a source whose rows others wrote since: d, and what it is joined with.
-type written struct{ from, where string }
+// written are entries of a source whose rows others wrote since: d, and the row itself, t, where it is there.
+type written struct {
+	from, where string
+	sealed, row bool // whether d, and whether t stands in it
+}
 
 // byKey among the ties of a capture: its rows are tied to the source by a foreign key alone.
 const byKey = "dbrollback: by key"
 
-// referring notes the keys of rows that point, by a foreign key, to rows of a source that were changed or deleted since: the statements that run now may write
-// into them what they read there. Where they do nothing but that, by the columns of the key, nothing else ties the rows to the source.
-func (r *Restorer) referring(ctx context.Context, tx engine.Querier, y *restoring, of *engine.Table, place func(int) string, changed, gone written) error {
-	s := r.s
+// referring notes the keys of rows that point, by a foreign key or by columns that a statement joins, to rows of a source that were written since: the
+// statements that run now may write into them what they read there. Where they do nothing but that, by the columns of the key, nothing else ties the rows
+// to the source.
+func (r *Restorer) referring(ctx context.Context, tx engine.Querier, y *restoring, of *engine.Table, place func(int) string, since []written) error {
 	for _, x := range r.captures {
 		if x == y || !r.follows(x, y) || x.Seal.Table == of.Name {
 			continue
@@ -225,23 +235,12 @@ func (r *Restorer) referring(ctx context.Context, tx engine.Querier, y *restorin
 			if fk.Parent != of.Name || !slices.Equal(fk.ParentColumns, y.Seal.Key) {
 				continue
 			}
-			var on []string
+			var by []effects.Join
 			for i, c := range fk.Columns {
-				f := y.Key[i]
-				f.At = c
-				on = append(on, s.f.match("p."+s.q(c), place(i), f, t.Columns[columnIndex(t, c)]))
+				by = append(by, effects.Join{Target: c, Source: y.Seal.Key[i]})
 			}
-			for _, f := range x.Key {
-				if columnIndex(t, f.Seal) < 0 || slices.Contains(fk.Columns, f.Seal) {
-					continue
-				}
-				key := s.f.text(s.f.value("p."+s.q(f.Seal), f), f)
-				for _, w := range []written{changed, gone} {
-					if _, err := exec(ctx, tx, "note what was written since", fmt.Sprintf("INSERT INTO %s (v, x) SELECT DISTINCT %s, '%s' FROM %s JOIN %s p ON %s WHERE %s AND length(%[2]s) <= 200",
-						y.ties, key, x.ID, w.from, s.f.from(s.db, t), all(on...), w.where)); err != nil {
-						return err
-					}
-				}
+			if err := r.tiedBy(ctx, tx, x, y, t, by, place, since); err != nil {
+				return err
 			}
 			if r.joinedBy(x, y, fk) {
 				if _, err := exec(ctx, tx, "note what was written since", fmt.Sprintf("INSERT INTO %s (v, x) VALUES ('%s', '%s')", y.ties, byKey, x.ID)); err != nil {
@@ -249,8 +248,68 @@ func (r *Restorer) referring(ctx context.Context, tx engine.Querier, y *restorin
 				}
 			}
 		}
+		for _, j := range r.joins(x, y) {
+			if columnIndex(t, j.Target) < 0 || columnIndex(of, j.Source) < 0 {
+				continue
+			}
+			if err := r.tiedBy(ctx, tx, x, y, t, []effects.Join{j}, place, since); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
+}
+
+// tiedBy notes the keys of rows of x, in t, whose columns are equal to those of rows of y that were written since.
+func (r *Restorer) tiedBy(ctx context.Context, tx engine.Querier, x, y *restoring, t *engine.Table, by []effects.Join, place func(int) string, since []written) error {
+	s := r.s
+	keys := slices.DeleteFunc(slices.Clone(x.Key), func(f field) bool { return columnIndex(t, f.Seal) < 0 })
+	if own := slices.DeleteFunc(slices.Clone(keys), func(f field) bool {
+		return slices.ContainsFunc(by, func(j effects.Join) bool { return j.Target == f.Seal })
+	}); len(own) > 0 {
+		keys = own
+	}
+	for _, w := range since {
+		var on []string
+		for _, j := range by {
+			c := j.Target
+			switch k := slices.Index(y.Seal.Key, j.Source); {
+			case k >= 0 && w.sealed:
+				f := y.Key[k]
+				f.At = c
+				on = append(on, s.f.match("p."+s.q(c), place(k), f, t.Columns[columnIndex(t, c)]))
+			case w.row:
+				on = append(on, fmt.Sprintf("p.%s = t.%s", s.q(c), s.q(j.Source)))
+			}
+		}
+		if len(on) < len(by) {
+			continue
+		}
+		for _, f := range keys {
+			key := s.f.text(s.f.value("p."+s.q(f.Seal), f), f)
+			if _, err := exec(ctx, tx, "note what was written since", fmt.Sprintf("INSERT INTO %s (v, x) SELECT DISTINCT %s, '%s' FROM %s JOIN %s p ON %s WHERE %s AND length(%[2]s) <= 200",
+				y.ties, key, x.ID, w.from, s.f.from(s.db, t), all(on...), w.where)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// joins lists the columns by which the statements that run now tell which rows of x to write from those of y.
+func (r *Restorer) joins(x, y *restoring) []effects.Join {
+	var out []effects.Join
+	for _, st := range r.run {
+		if len(relays([]effects.Statement{st}, y.from()...)) == 0 {
+			continue
+		}
+		for _, e := range st.Effects {
+			if strings.EqualFold(e.Table.Name, x.Home.Name) {
+				out = append(out, e.Joins...)
+			}
+		}
+	}
+	return out
 }
 
 // joinedBy tells whether all statements that write rows of x from those of y only update them, and name the columns of a foreign key.
