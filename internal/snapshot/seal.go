@@ -346,6 +346,7 @@ func (c *Capturer) seal(ctx context.Context, tx engine.Querier, index int, x *ca
 	if dropped || x.Bystander {
 		c.watch(x, t, watch[t.Name.String()])
 	}
+	c.watchMade(x, t, watch[t.Name.String()])
 	return c.sealRows(ctx, tx, index, x, t)
 }
 
@@ -376,6 +377,24 @@ func (c *Capturer) watch(x *capture, t *engine.Table, computed []Computed) {
 			}
 			if concerns && !slices.Contains(x.Seal.Sources, n) && c.s.db.Caps.TransactionalDDL {
 				x.Seal.Sources = append(x.Seal.Sources, n)
+			}
+		}
+	}
+}
+
+// watchMade adds the columns that the migration made, and from which Down computes captured ones that are there still: what is written into them since is
+// only in what Down computes.
+func (c *Capturer) watchMade(x *capture, t *engine.Table, computed []Computed) {
+	for _, w := range computed {
+		if !slices.ContainsFunc(x.Fields, func(f field) bool {
+			return f.Seal != "" && slices.ContainsFunc(w.Sets, func(n string) bool { return c.s.sameName(f.Name, n) })
+		}) {
+			continue
+		}
+		for _, col := range t.Columns {
+			if !col.Generated && c.track.madeColumn(t, col) && !c.track.made(t) && !slices.Contains(x.Seal.Columns, col.Name) &&
+				slices.ContainsFunc(w.Reads, func(n string) bool { return n == "*" || c.s.sameName(col.Name, n) }) {
+				x.Seal.Columns = append(x.Seal.Columns, col.Name)
 			}
 		}
 	}
