@@ -67,20 +67,58 @@ func (c *Capturer) Relays(ctx context.Context, tx engine.Querier, n int, opposit
 		if err != nil {
 			return err
 		}
-		if !c.track.made(t) || t.Kind != "table" && t.Kind != "partitioned" && t.Kind != "partition" || len(t.Keys) == 0 {
+		if !c.track.made(t) || t.Kind != "table" && t.Kind != "partitioned" && t.Kind != "partition" {
 			continue
 		}
 		above, err := c.s.above(ctx, look, t)
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(relays(opposite, append([]engine.Name{t.Name}, above...)...), func(into string) bool {
-			return slices.ContainsFunc(taken, func(x *capture) bool { return strings.EqualFold(x.Home.Name, into) })
-		}) {
+		into := relays(opposite, append([]engine.Name{t.Name}, above...)...)
+		written := slices.DeleteFunc(slices.Clone(taken), func(x *capture) bool {
+			return !slices.ContainsFunc(into, func(n string) bool { return strings.EqualFold(x.Home.Name, n) })
+		})
+		if len(written) == 0 {
 			continue
+		}
+		if len(t.Keys) == 0 {
+			if err := c.knownBy(ctx, look, t, written); err != nil {
+				return err
+			}
+			if len(t.Keys) == 0 {
+				continue
+			}
 		}
 		if err := c.s.pinned(ctx, tx, func() error { return c.relay(ctx, tx, n, t, above) }); err != nil {
 			return fmt.Errorf("seal rows of %s: %w", t.Name, err)
+		}
+	}
+	return nil
+}
+
+// knownBy gives a table without a key, as CREATE TABLE AS makes them, the columns by which the rows are known that Down writes from it, where they tell
+// its own rows apart.
+func (c *Capturer) knownBy(ctx context.Context, q engine.Querier, t *engine.Table, written []*capture) error {
+	for _, x := range written {
+		var key []string
+		conditions := []string{"1 = 0"}
+		for _, f := range x.Key {
+			if i := columnIndex(t, f.Name); i >= 0 {
+				key, conditions = append(key, t.Columns[i].Name), append(conditions, "t."+c.s.q(t.Columns[i].Name)+" IS NULL")
+			}
+		}
+		if len(key) == 0 || len(key) < len(x.Key) {
+			continue
+		}
+		from := c.s.f.from(c.s.db, t)
+		n, err := number(ctx, q, "look for a key", fmt.Sprintf("SELECT (SELECT count(*) FROM %s t WHERE %s) + (SELECT count(*) FROM (SELECT 1 AS n FROM %s t GROUP BY %s HAVING count(*) > 1) g)",
+			from, strings.Join(conditions, " OR "), from, c.s.db.Idents(key)))
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			t.Keys = []engine.Key{{Columns: key}}
+			return nil
 		}
 	}
 	return nil
