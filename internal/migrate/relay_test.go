@@ -122,21 +122,7 @@ func TestCutOffWhileRowsAreCarriedBack(t *testing.T) {
 			testdb.Exec(t, dsn, fmt.Sprintf("INSERT INTO fresh VALUES (%d, 'own')", 10+n))
 			want = append(slices.DeleteFunc(slices.Clone(want), func(row string) bool { return row == last || strings.HasPrefix(row, "1|") }), own)
 			want = append([]string{"1|" + mine}, want...)
-			how, i := []cut{afterAnswer, beforeIt, afterSending}[n%3], 0
-			at, err := c.cutWhere("rollback", how, func(query string) bool {
-				if strings.Contains(query, "dbrollback_ties_") || i > 0 && strings.HasPrefix(query, "COMMIT") {
-					i++
-				}
-				return i == n+1
-			})
-			if at != "" {
-				if _, err = c.mend("recover"); err == nil && len(testdb.Query(t, dsn, "SHOW TABLES LIKE 'fresh'")) > 0 { // it had not begun
-					err = c.run(dsn, "rollback")
-				}
-			}
-			if err != nil {
-				t.Fatalf("cut %d at %q: %v", n, at, err)
-			}
+			at := c.rollbackCutAtTies(n, "fresh")
 			if got := testdb.Query(t, dsn, x.rows); !slices.Equal(got, want) {
 				t.Fatalf("cut %d at %q: rows %q, want %q", n, at, got, want)
 			}
@@ -148,6 +134,28 @@ func TestCutOffWhileRowsAreCarriedBack(t *testing.T) {
 			}
 		}
 	}, family...)
+}
+
+// rollbackCutAtTies cuts a rollback off at the n-th statement about what was written since in the table that Up made, and brings it to its end. at is the
+// statement; "" when there are not so many.
+func (c *cutter) rollbackCutAtTies(n int, made string) (at string) {
+	c.Helper()
+	i := 0
+	at, err := c.cutWhere("rollback", []cut{afterAnswer, beforeIt, afterSending}[n%3], func(query string) bool {
+		if strings.Contains(query, "dbrollback_ties_") || i > 0 && strings.HasPrefix(query, "COMMIT") {
+			i++
+		}
+		return i == n+1
+	})
+	if at != "" {
+		if _, err = c.mend("recover"); err == nil && len(testdb.Query(c, c.dsn, "SHOW TABLES LIKE '"+made+"'")) > 0 { // it had not begun
+			err = c.run(c.dsn, "rollback")
+		}
+	}
+	if err != nil {
+		c.Fatalf("cut %d at %q: %v", n, at, err)
+	}
+	return at
 }
 
 // TestCutOffWhileParentsAreCarriedBack: the same where many rows point to what was changed: by which key is known after the crash as well.
@@ -163,21 +171,7 @@ func TestCutOffWhileParentsAreCarriedBack(t *testing.T) {
 		for n := 0; ; n++ {
 			c.must("up")
 			testdb.Exec(t, dsn, fmt.Sprintf("UPDATE cust SET name = 'Z%d' WHERE name LIKE 'Z%%'", n+1))
-			how, i := []cut{afterAnswer, beforeIt, afterSending}[n%3], 0
-			at, err := c.cutWhere("rollback", how, func(query string) bool {
-				if strings.Contains(query, "dbrollback_ties_") || i > 0 && strings.HasPrefix(query, "COMMIT") {
-					i++
-				}
-				return i == n+1
-			})
-			if at != "" {
-				if _, err = c.mend("recover"); err == nil && len(testdb.Query(t, dsn, "SHOW TABLES LIKE 'cust'")) > 0 { // it had not begun
-					err = c.run(dsn, "rollback")
-				}
-			}
-			if err != nil {
-				t.Fatalf("cut %d at %q: %v", n, at, err)
-			}
+			at := c.rollbackCutAtTies(n, "cust")
 			want := []string{fmt.Sprintf("1|Z%d", n+1), "2|Ann", fmt.Sprintf("3|Z%d", n+1), "4|Bob", "5|Ann"}
 			if got := testdb.Query(t, dsn, "SELECT id, cust_name FROM ord ORDER BY id"); !slices.Equal(got, want) {
 				t.Fatalf("cut %d at %q: rows %q, want %q", n, at, got, want)
