@@ -1,11 +1,13 @@
 package migrate_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/testdb"
 )
 
@@ -60,4 +62,47 @@ func TestDrawnKeys(t *testing.T) {
 		f.rollback(migrate.RollbackRequest{Steps: 1})
 		same(back, "rolled back once more")
 	}, testdb.Everywhere()...)
+}
+
+// TestRenumberedKeys: a table is made anew without what its rows were known by, and Down numbers them anew. While nobody writes, every row comes back under its
+// number; afterwards the rows stay as Down makes them, and nothing that was captured under a number is written over another row that has it now.
+func TestRenumberedKeys(t *testing.T) {
+	for policy, want := range map[snapshot.Policy][]string{snapshot.Keep: {"b|B!|1", "c|C!|2", "d|D|3"}, snapshot.Restore: {"a|A|1", "b|B|2", "c|C|5"}} {
+		t.Run(string(policy), func(t *testing.T) {
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				join := "concat(%s, %s)"
+				if strings.HasPrefix(dsn, "sqlite") {
+					join = "%s || %s"
+				}
+				swap := "DROP TABLE client;\nALTER TABLE client_new RENAME TO client;"
+				f := newFixture(t, dsn, "CREATE TABLE client (id varchar(40) NOT NULL, name varchar(40), pk integer PRIMARY KEY);\nINSERT INTO client VALUES ('a', 'A', 1), ('b', 'B', 2), ('c', 'C', 5);",
+					map[string]string{"00001_key.sql": migration("UPDATE client SET name = "+fmt.Sprintf(join, "name", "'!'")+" WHERE pk > 1;\nCREATE TABLE client_new (id varchar(40) NOT NULL, name varchar(40), pk varchar(60) NOT NULL PRIMARY KEY);\n"+
+						"INSERT INTO client_new (id, name, pk) SELECT id, name, "+fmt.Sprintf(join, "'k'", "id")+" FROM client;\n"+swap,
+						"CREATE TABLE client_new (id varchar(40) NOT NULL, name varchar(40), pk integer PRIMARY KEY);\n"+
+							"INSERT INTO client_new (id, name, pk) SELECT id, name, row_number() OVER (ORDER BY id) FROM client;\n"+swap)})
+				rows := func() []string { return testdb.Query(t, dsn, "SELECT * FROM client ORDER BY id") }
+				before := rows()
+				for range 2 {
+					f.up()
+					f.rollback(migrate.RollbackRequest{Steps: 1})
+					if got := rows(); !slices.Equal(got, before) {
+						t.Fatalf("without writes: %q", got)
+					}
+				}
+				f.up()
+				f.exec("INSERT INTO client VALUES ('d', 'D', 'zzz');\nDELETE FROM client WHERE id = 'a';\n")
+				written := rows()
+				res := f.rollback(migrate.RollbackRequest{Steps: 1, OnConflict: policy})
+				if got := rows(); !slices.Equal(got, want) || len(res.Conflicts) == 0 {
+					t.Fatalf("rows %q, want %q; conflicts %+v", got, want, res.Conflicts)
+				}
+				if policy == snapshot.Restore {
+					return
+				}
+				if f.up(); !slices.Equal(rows(), written) {
+					t.Errorf("up again: %q, want %q", rows(), written)
+				}
+			}, testdb.Everywhere()...)
+		})
+	}
 }

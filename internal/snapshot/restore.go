@@ -248,6 +248,9 @@ func (r *Restorer) Check(ctx context.Context, tx engine.Querier) error {
 			if err := r.compare(ctx, tx, x, t); err != nil {
 				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
 			}
+			if err := r.renumbered(ctx, tx, x, all[:i]); err != nil {
+				return err
+			}
 			if err := r.computed(ctx, tx, x, t); err != nil {
 				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
 			}
@@ -463,6 +466,22 @@ func (r *Restorer) spread(ctx context.Context, tx engine.Querier, x *restoring, 
 		if err := r.mark(ctx, tx, y, fmt.Sprintf("SELECT y.n, w.reason FROM %s w JOIN %s d ON d.n = w.n JOIN %s y ON %s WHERE %s",
 			r.s.own(x.conflicts()), r.s.own(x.data()), r.s.own(y.data()), all(on...), all("d.op = 'u'", known))); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// renumbered leaves alone what older captures hold of a table that was made anew without what its rows were known by, and was written to since: Down gives
+// the rows other keys, and what was captured under one of them may be of another row.
+func (r *Restorer) renumbered(ctx context.Context, tx engine.Querier, x *restoring, older []*restoring) error {
+	if !x.Whole || x.bag == nil || x.bag.same || x.Shape == nil || len(x.Shape.Keys) == 0 {
+		return nil
+	}
+	for _, y := range older {
+		if y.Home == x.Home && y.Seal.Mode == sealCovered && y.Rows > 0 {
+			if err := r.mark(ctx, tx, y, fmt.Sprintf("SELECT d.n, '%s' FROM %s d", changedSince, r.s.own(y.data()))); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

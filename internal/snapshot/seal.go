@@ -337,6 +337,11 @@ func (c *Capturer) seal(ctx context.Context, tx engine.Querier, index int, x *ca
 	}
 	for i, f := range x.Key {
 		x.Key[i].Seal = c.keyNow(x, t, f)
+		// Behind a Down, rows that others point to stay known by their keys: the next up finds them by what is unique.
+		if x.Key[i].Seal == "" && x.Whole && c.track.made(t) && (c.meta.Direction == "up" || len(t.Referenced) == 0) {
+			x.Key, x.Seal.Key = nil, nil // no row of the one that stands in its place can be told to be one of these
+			return c.sealBag(ctx, tx, x, t)
+		}
 		if x.Key[i].Seal == "" {
 			x.Seal.Mode = sealCovered
 			return nil
