@@ -145,19 +145,21 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 		return err
 	}
 	c.ran()
-	return c.known(ctx, tx)
+	return c.known(ctx, tx, st.Effects)
 }
 
 // known makes sure that the rows of captured tables have keys still: a primary key of SQLite may hold NULL, and what was put there with none could not be
-// told from what others write.
-func (c *Capturer) known(ctx context.Context, tx engine.Querier) error {
+// told from what others write. Asked about the tables that effects name, or about all at the end: triggers write to others.
+func (c *Capturer) known(ctx context.Context, tx engine.Querier, es []effects.Effect) error {
 	if c.s.db.Kind != engine.SQLite || c.meta.Direction != "up" {
 		return nil
 	}
+	seen := map[engine.Name]bool{}
 	for _, x := range c.captures {
-		if x.Kind == Definition {
+		if x.Kind == Definition || seen[x.Home] || es != nil && !slices.ContainsFunc(es, func(e effects.Effect) bool { return c.concerns(e, x) }) {
 			continue
 		}
+		seen[x.Home] = true
 		t, err := c.now(ctx, tx, x)
 		if err != nil {
 			return err

@@ -28,6 +28,9 @@ func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) err
 		return nil
 	}
 	c.sealed = true
+	if err := c.known(ctx, tx, nil); err != nil {
+		return err
+	}
 	if len(c.captures) == 0 && (!c.s.f.lasting || c.meta.First && len(c.trails) == 0) { // nothing to write under settings of ours
 		if err := c.forgetTrails(ctx, tx); err != nil {
 			return err
