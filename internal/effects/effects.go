@@ -169,7 +169,7 @@ type Join struct{ Target, Source string }
 type Fill struct {
 	Column string
 	Reads  []string
-	Copies string // the column that it is, as it is; "" when it is made of others, or of none
+	Copies string // the column that it is, perhaps cast to another type; "" when it is made in another way
 }
 
 // Assignment is what an UPDATE sets a column to, as source text.

@@ -231,7 +231,11 @@ func mysqlFill(e *Effect, query ast.ResultSetNode) {
 		for _, ref := range mysqlCollect(field.Expr).refs {
 			fill.Reads = append(fill.Reads, ref.Name.O)
 		}
-		if ref, ok := field.Expr.(*ast.ColumnNameExpr); ok {
+		value := field.Expr
+		if cast, ok := value.(*ast.FuncCastExpr); ok {
+			value = cast.Expr
+		}
+		if ref, ok := value.(*ast.ColumnNameExpr); ok {
 			fill.Copies = ref.Name.Name.O
 		}
 		fills = append(fills, fill)

@@ -188,7 +188,11 @@ func pgFill(e *Effect, q *pg.SelectStmt) {
 			}
 			fill.Reads = append(fill.Reads, names...) // the names of tables among them are no columns
 		}
-		if ref := n.GetResTarget().GetVal().GetColumnRef(); ref != nil && len(fill.Reads) > 0 {
+		value := n.GetResTarget().GetVal()
+		if cast := value.GetTypeCast(); cast != nil {
+			value = cast.Arg
+		}
+		if ref := value.GetColumnRef(); ref != nil && len(fill.Reads) > 0 {
 			fill.Copies = fill.Reads[len(fill.Reads)-1]
 		}
 		fills = append(fills, fill)

@@ -180,8 +180,13 @@ func (p *sqliteParser) fill(e *Effect, from, to int) {
 				f.Reads = append(f.Reads, name)
 			}
 		}
-		if len(f.Reads) == 1 && (end-start == 1 || end-start == 3 && p.punct(start+1) == '.') {
-			f.Copies = f.Reads[0]
+		value, behind := start, end
+		if p.word(start) == "CAST" && p.punct(start+1) == '(' {
+			for value, behind = start+2, start+2; behind < end && p.word(behind) != "AS"; behind++ {
+			}
+		}
+		if behind-value == 1 || behind-value == 3 && p.punct(value+1) == '.' {
+			f.Copies = p.columnAt(behind - 1)
 		}
 		fills = append(fills, f)
 		return true

@@ -59,7 +59,7 @@ func sqliteMeant(t *engine.Table, c engine.Column, text string) meaning {
 	switch kind := strings.ToUpper(c.Type); {
 	case number && strings.Contains(kind, "INT"):
 		return meaning{expr: "CAST(? AS INTEGER)"}
-	case kind == "INTEGER" && t.RowID && t.Keys[0].Primary && len(t.Keys[0].Columns) == 1:
+	case kind == "INTEGER" && t.RowID && len(t.Keys) > 0 && t.Keys[0].Primary && len(t.Keys[0].Columns) == 1:
 		return meaning{never: true}
 	}
 	return meaning{plain: text}

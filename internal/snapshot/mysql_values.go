@@ -247,6 +247,11 @@ func mysqlMatch(live, kept string, f field, now engine.Column) string {
 		if t.family() == moment {
 			return "UNIX_TIMESTAMP(" + live + ") = " + kept
 		}
+	case wholeNumber, fixed:
+		if t.family() == letters { // as numbers, texts that are none are an error, and several are the same
+			as := "CAST(" + kept + " AS CHAR)"
+			return live + " = CONVERT(" + as + " USING " + t.charset + ") COLLATE " + now.Collation + " AND CAST(CONVERT(" + live + " USING utf8mb4) AS BINARY) = CAST(CONVERT(" + as + " USING utf8mb4) AS BINARY)"
+		}
 	case label, labels:
 		return "CAST(" + live + " AS BINARY) = CAST(" + kept + " AS BINARY) AND (" + live + " = 0) = (" + kept + " = 0)"
 	}

@@ -47,7 +47,7 @@ func (r *Restorer) rekeys(ctx context.Context, tx engine.Querier, g *target, c *
 		return nil, nil
 	}
 	drawn := !given(g.t, g.t.Columns[j]) || r.keyed(g.t, g.name(0)) // whoever inserts says what the key is
-	if drawn && !r.random(g.t) {
+	if drawn && !r.random(g.t, j) {
 		return nil, nil
 	}
 	if err := c.origins(ctx, tx); err != nil {
@@ -195,13 +195,19 @@ func (r *Restorer) keyed(t *engine.Table, key string) bool {
 // chance is what gives another value each time: a key that is made of it is no better known to the migration than one that the table gives out.
 var chance = regexp.MustCompile(`(?i)\b(random|randomblob|rand|random_bytes|gen_random_bytes|uuid|uuid_short|uuid_v4|uuid_v7|uuidv4|uuidv7|sys_guid|gen_random_uuid|uuid_generate_v1|uuid_generate_v1mc|uuid_generate_v4|nextval)\s*\(`)
 
-// random tells whether every statement of the run that inserts into a table draws values by chance.
-func (r *Restorer) random(t *engine.Table) bool {
+// random tells whether every statement of the run that inserts into a table draws by chance what it puts into a column, the j-th: a query makes it of no other
+// column. Of VALUES it is enough that something is drawn: what is written out is the same each time.
+func (r *Restorer) random(t *engine.Table, j int) bool {
 	list, known := r.inserts(t)
-	for _, st := range r.run {
-		if slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
-			return slices.ContainsFunc(list, func(i effects.Effect) bool { return i.Kind == e.Kind && i.Table == e.Table })
-		}) && !chance.MatchString(st.SQL) {
+	for _, e := range list {
+		for i, fill := range e.Fills {
+			if (r.s.sameName(fill.Column, t.Columns[j].Name) || fill.Column == "" && i == j) && len(fill.Reads) > 0 {
+				return false
+			}
+		}
+		if e.Fills == nil && len(e.Sources) > 0 || !slices.ContainsFunc(r.run, func(st effects.Statement) bool {
+			return chance.MatchString(st.SQL) && slices.ContainsFunc(st.Effects, func(o effects.Effect) bool { return o.Kind == e.Kind && o.Table == e.Table })
+		}) {
 			return false
 		}
 	}

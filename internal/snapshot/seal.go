@@ -293,11 +293,12 @@ func (c *Capturer) keyNow(x *capture, t *engine.Table, f field) string {
 	if !c.track.made(t) {
 		return name
 	}
-	if copied := c.track.copied(x.Home, f.Name, t); copied != "" {
+	copied, known := c.track.copied(x.Home, f.Name, t)
+	if copied != "" {
 		return copied
 	}
-	if i := columnIndex(t, name); i < 0 || !c.s.akin(f.Type, c.s.typed(t.Columns[i])) {
-		return ""
+	if i := columnIndex(t, name); known && i >= 0 && (c.s.akin(f.Type, "bigint") || !c.s.akin(f.Type, c.s.typed(t.Columns[i]))) {
+		return "" // made of something else: a number that is reckoned is another one
 	}
 	return name
 }
@@ -394,7 +395,7 @@ func (c *Capturer) watch(x *capture, t *engine.Table, computed []Computed) {
 // only in what Down computes.
 func (c *Capturer) watchMade(x *capture, t *engine.Table, computed []Computed) {
 	for _, w := range computed {
-		if !slices.ContainsFunc(x.Fields, func(f field) bool {
+		if w.Into != nil || !slices.ContainsFunc(x.Fields, func(f field) bool {
 			return f.Seal != "" && slices.ContainsFunc(w.Sets, func(n string) bool { return c.s.sameName(f.Name, n) })
 		}) {
 			continue

@@ -28,6 +28,9 @@ var sqliteFlavour = flavour{
 		return engine.Column{Type: f.Type, Portable: true}, nil
 	},
 	match: func(live, kept string, f field, now engine.Column) string {
+		if f.Type != now.Type && sqliteText(now.Type) { // numbers become texts there, and two columns are compared as they are
+			kept = "CASE WHEN typeof(" + kept + ") IN ('integer', 'real') THEN CAST(" + kept + " AS TEXT) ELSE " + kept + " END"
+		}
 		// The first comparison can use an index of the live table, whatever its collation; the second is exact.
 		match := live + " = " + kept + " AND " + live + " = " + kept + " COLLATE BINARY"
 		if f.Type == now.Type { // no value was made another: an index over what is kept can be used, too
@@ -318,4 +321,10 @@ func sqliteRecent(ref string, c engine.Column, whole bool) string {
 	}
 	return fmt.Sprintf("CASE typeof(%[1]s) WHEN 'text' THEN abs(julianday(%[1]s) - julianday('now')) <= 1 WHEN 'blob' THEN 0"+
 		" ELSE abs(%[1]s - unixepoch()) <= 86400 OR abs(%[1]s / 1000 - unixepoch()) <= 86400 END", ref)
+}
+
+// sqliteText tells whether a column of a type has the affinity TEXT (sqlite.org/datatype3.html, 3.1).
+func sqliteText(kind string) bool {
+	kind = strings.ToUpper(kind)
+	return !strings.Contains(kind, "INT") && (strings.Contains(kind, "CHAR") || strings.Contains(kind, "CLOB") || strings.Contains(kind, "TEXT"))
 }

@@ -317,26 +317,28 @@ func (t *tracker) feed(e effects.Effect) {
 	}
 }
 
-// copied gives the column of a table that the migration made into which a column of one that was there was copied as it was; "" where it was not.
-func (t *tracker) copied(home engine.Name, column string, into *engine.Table) string {
-	if now := t.names[strings.ToLower(home.Name)][strings.ToLower(column)]; now != "" {
-		column = now
+// copied gives the column of a table that the migration made into which a column of one that was there was copied; "" where it was not. known tells whether
+// what was taken from there is known column by column.
+func (t *tracker) copied(home engine.Name, column string, into *engine.Table) (now string, known bool) {
+	if renamed := t.names[strings.ToLower(home.Name)][strings.ToLower(column)]; renamed != "" {
+		column = renamed
 	}
 	for _, f := range slices.Backward(t.feeds) {
 		if !strings.EqualFold(f.into, into.Name.Name) || !strings.EqualFold(f.from, home.Name) {
 			continue
 		}
+		known = true
 		for i, fill := range f.fills {
 			name := fill.Column
 			if name == "" && len(f.fills) <= len(into.Columns) {
 				name = into.Columns[i].Name // by their order
 			}
 			if j := columnIndex(into, name); fill.Copies != "" && strings.EqualFold(fill.Copies, column) && j >= 0 && !into.Columns[j].Generated {
-				return into.Columns[j].Name
+				return into.Columns[j].Name, true
 			}
 		}
 	}
-	return ""
+	return "", known
 }
 
 // beganAs gives the name that the table of a name of now had when the migration began, by the renames alone.
