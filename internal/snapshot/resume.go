@@ -89,10 +89,19 @@ func (t *tracker) recall(ctx context.Context, q engine.Querier, past Past) error
 		}
 		return tables[n]
 	}
+	called := func(s effects.Name) (string, bool) {
+		n := engine.Name(s)
+		if x := tables[n]; x != nil && !x.made {
+			return x.home.Name, true
+		}
+		return n.Name, tables[n] != nil || !gone[n] && past.Table(n)
+	}
 	for _, st := range past.Statements {
 		for _, e := range st.Effects {
 			n := engine.Name(e.Table)
 			switch e.Kind {
+			case effects.Insert:
+				t.feed(e, called)
 			case effects.CreateTable:
 				if gone[n] || !past.Table(n) {
 					at(n).made = true
@@ -105,6 +114,7 @@ func (t *tracker) recall(ctx context.Context, q engine.Querier, past Past) error
 				delete(tables, n)
 				gone[n] = true
 				tables[engine.Name{Schema: n.Schema, Name: e.NewName.Name}] = x
+				t.fedRenamed(e)
 			case effects.AddColumn:
 				for _, col := range e.Columns {
 					x := at(n)

@@ -235,13 +235,9 @@ func (t *tracker) after(es []effects.Effect, named bool) {
 		switch e.Kind {
 		case effects.RenameTable:
 			t.renamed(engine.Name{Schema: e.Table.Schema, Name: e.Table.Name}, e.NewName.Name)
-			for i := range t.feeds {
-				if strings.EqualFold(t.feeds[i].into, e.Table.Name) {
-					t.feeds[i].into = e.NewName.Name
-				}
-			}
+			t.fedRenamed(e)
 		case effects.Insert:
-			t.feed(e)
+			t.feed(e, t.called)
 		case effects.RenameColumn, effects.DropColumn:
 			for _, c := range e.Columns {
 				t.renamedColumn(e.Table.Name, c, e.NewName.Name)
@@ -298,23 +294,39 @@ type feed struct {
 	fills      []effects.Fill
 }
 
-// feed notes what is copied from one table into another.
-func (t *tracker) feed(e effects.Effect) {
+// feed notes what an INSERT takes from one table. home gives what a table of now was called when the migration began, or what it is called where the migration
+// made it; false for a name of no table.
+func (t *tracker) feed(e effects.Effect, home func(effects.Name) (string, bool)) {
 	if len(e.Fills) == 0 {
 		return
 	}
 	var from []string
 	for _, s := range e.Sources { // among them may be names of no tables
-		named := func(n engine.Name) bool { return strings.EqualFold(n.Name, s.Name) }
-		if n, ok := t.beganAs(s.Name); ok {
-			from = append(from, n.Name)
-		} else if slices.ContainsFunc(t.began, named) || slices.ContainsFunc(t.tables, named) {
-			from = append(from, s.Name)
+		if n, ok := home(s); ok {
+			from = append(from, n)
 		}
 	}
 	if len(from) == 1 {
 		t.feeds = append(t.feeds, feed{e.Table.Name, from[0], e.Fills})
 	}
+}
+
+// fedRenamed follows the tables that were filled from name to name.
+func (t *tracker) fedRenamed(e effects.Effect) {
+	for i := range t.feeds {
+		if strings.EqualFold(t.feeds[i].into, e.Table.Name) {
+			t.feeds[i].into = e.NewName.Name
+		}
+	}
+}
+
+// called is home for feed.
+func (t *tracker) called(s effects.Name) (string, bool) {
+	if n, ok := t.beganAs(s.Name); ok {
+		return n.Name, true
+	}
+	named := func(n engine.Name) bool { return strings.EqualFold(n.Name, s.Name) }
+	return s.Name, slices.ContainsFunc(t.began, named) || slices.ContainsFunc(t.tables, named)
 }
 
 // copied gives the column of a table that the migration made into which a column of one that was there was copied; "" where it was not. known tells whether
