@@ -227,8 +227,8 @@ func mysqlBack(ref string, f field, now engine.Column) string {
 // mysqlMatch compares a live key column with a kept one. Text is compared by the column's collation, so that its
 // index serves, and then by bytes.
 func mysqlMatch(live, kept string, f field, now engine.Column) string {
-	t := mysqlTyped(now.Base)
-	switch mysqlTyped(f.Type).family() {
+	t, was := mysqlTyped(now.Base), mysqlTyped(f.Type)
+	switch was.family() {
 	case letters:
 		switch t.family() {
 		case letters:
@@ -248,7 +248,7 @@ func mysqlMatch(live, kept string, f field, now engine.Column) string {
 			return "UNIX_TIMESTAMP(" + live + ") = " + kept
 		}
 	case wholeNumber, fixed:
-		if t.family() == letters { // as numbers, texts that are none are an error, and several are the same
+		if t.family() == letters && !was.zerofill && was.kind != "bit" { // as numbers, texts that are none are an error, and several are the same
 			as := "CAST(" + kept + " AS CHAR)"
 			return live + " = CONVERT(" + as + " USING " + t.charset + ") COLLATE " + now.Collation + " AND CAST(CONVERT(" + live + " USING utf8mb4) AS BINARY) = CAST(CONVERT(" + as + " USING utf8mb4) AS BINARY)"
 		}
