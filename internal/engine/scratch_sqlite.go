@@ -33,7 +33,7 @@ func newScratchFolder() (*scratchFolder, error) {
 			return nil, fmt.Errorf("make a scratch folder: %w", err)
 		}
 		f := &scratchFolder{dir: dir}
-		if f.owner, err = lockFolder(dir); err == nil {
+		if f.owner, err = lockFolder(dir, Options{LockTimeout: lockWait}); err == nil {
 			if _, err = os.Stat(filepath.Join(dir, ownerFile)); err == nil {
 				return f, nil
 			}
@@ -61,14 +61,17 @@ func newSQLiteScratch(dsn string) (*scratchFolder, error) {
 	return f, nil
 }
 
+// lockWait is how long a lock of somebody else is waited for: not at all, in what SQLite can be told.
+const lockWait = time.Millisecond
+
 // lockFolder takes the owner's lock of a folder, or fails at once when somebody has it.
-func lockFolder(dir string) (*sql.DB, error) {
+func lockFolder(dir string, o Options) (*sql.DB, error) {
 	driver, err := sqliteDriver()
 	if err != nil {
 		return nil, err
 	}
 	d := dsn{path: filepath.Join(dir, ownerFile)}
-	uri := sqliteURI(d, Options{LockTimeout: time.Millisecond})
+	uri := sqliteURI(d, o)
 	db := sql.OpenDB(sqliteConnector{driver: driver, dsn: uri})
 	db.SetMaxOpenConns(1)
 	if _, err := db.Exec("BEGIN EXCLUSIVE"); err != nil {
@@ -101,16 +104,12 @@ func sweepFolders(parent string) {
 			}
 			continue
 		}
-		owner, err := lockFolder(dir)
+		owner, err := lockFolder(dir, Options{LockTimeout: lockWait, MustExist: true}) // a file made anew would keep the folder from being removed
 		if err != nil {
 			continue // its owner lives
 		}
 		stopLeftServer(dir)
-		err = os.RemoveAll(dir) // with the lock held: who has just made the folder sees that it is gone
-		_ = owner.Close()
-		if err != nil {
-			_ = os.RemoveAll(dir) // systems that keep open files
-		}
+		_ = removeFolder(dir, owner) // who has just made the folder sees that it is gone
 	}
 }
 
@@ -158,6 +157,14 @@ func (f *scratchFolder) dsn(name string) string {
 	return "sqlite:" + f.file(name) + "?_pragma=synchronous(off)" + f.params
 }
 
-func (f *scratchFolder) close() error {
-	return errors.Join(f.owner.Close(), os.RemoveAll(f.dir))
+// removeFolder removes a folder whose lock is held, so that no sweep finds it without an owner while it goes.
+func removeFolder(dir string, owner *sql.DB) error {
+	removed := os.RemoveAll(dir)
+	err := owner.Close()
+	if removed != nil {
+		removed = os.RemoveAll(dir) // systems that keep open files
+	}
+	return errors.Join(err, removed)
 }
+
+func (f *scratchFolder) close() error { return removeFolder(f.dir, f.owner) }
