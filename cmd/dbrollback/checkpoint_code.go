@@ -52,7 +52,7 @@ func (p *revertPart) plan(ctx context.Context) (steps []partStep, err error) {
 	return steps, nil
 }
 
-// wanted are the commits to revert: all since the checkpoint, or those of --commit that have no revert yet.
+// wanted are the commits to revert: those since the checkpoint that are not undone yet, or those of --commit that have no revert.
 func (p *revertPart) wanted(ctx context.Context) ([]checkpoint.Commit, error) {
 	at := p.r.man.Code.Commit
 	since, err := p.repo.Since(ctx, at)
@@ -60,11 +60,7 @@ func (p *revertPart) wanted(ctx context.Context) ([]checkpoint.Commit, error) {
 		return nil, err
 	}
 	if len(p.r.o.Commits) == 0 {
-		same, err := p.repo.Same(ctx, at, p.head)
-		if same {
-			return nil, err
-		}
-		return since, err
+		return p.repo.Needed(ctx, at, since)
 	}
 	done, err := p.repo.Reverted(ctx, at)
 	if err != nil {

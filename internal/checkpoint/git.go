@@ -246,6 +246,7 @@ func real(p string) string {
 type Commit struct {
 	Hash    string `json:"commit"`
 	Subject string `json:"subject"`
+	tree    string
 	merge   bool
 	empty   bool
 }
@@ -262,22 +263,27 @@ func (r *Repo) Since(ctx context.Context, commit string) ([]Commit, error) {
 	}
 	var list []Commit
 	last := ""
+	was, err := r.tree(ctx, commit)
+	if err != nil {
+		return nil, err
+	}
 	for _, l := range strings.FieldsFunc(out, func(c rune) bool { return c == 0 }) {
 		f := strings.SplitN(l, "\t", 4)
 		if len(f) != 4 {
 			return nil, fmt.Errorf("git log: %q cannot be read", l)
 		}
 		parents := strings.Fields(f[1])
-		c := Commit{Hash: f[0], Subject: f[3], merge: len(parents) > 1}
 		if last = ""; len(parents) > 0 {
 			last = parents[0]
-			tree, err := r.git(ctx, "rev-parse", last+"^{tree}")
-			if err != nil {
-				return nil, err
-			}
-			c.empty = tree == f[2]
 		}
-		list = append(list, c)
+		list = append(list, Commit{Hash: f[0], Subject: f[3], tree: f[2], merge: len(parents) > 1})
+	}
+	for i := range list {
+		before := was
+		if i+1 < len(list) {
+			before = list[i+1].tree
+		}
+		list[i].empty = list[i].tree == before
 	}
 	head, err := r.Head(ctx)
 	if err != nil {
@@ -291,12 +297,38 @@ func (r *Repo) Since(ctx context.Context, commit string) ([]Commit, error) {
 
 // Same tells whether two commits have the same files.
 func (r *Repo) Same(ctx context.Context, a, b string) (bool, error) {
-	ta, err := r.git(ctx, "rev-parse", a+"^{tree}")
+	ta, err := r.tree(ctx, a)
 	if err != nil {
 		return false, err
 	}
-	tb, err := r.git(ctx, "rev-parse", b+"^{tree}")
+	tb, err := r.tree(ctx, b)
 	return ta == tb, err
+}
+
+// tree names the files of a commit.
+func (r *Repo) tree(ctx context.Context, commit string) (string, error) {
+	return r.git(ctx, "rev-parse", commit+"^{tree}")
+}
+
+// Needed gives those of the commits since one whose reverts lead back to it. What lies between two commits with the same files has undone
+// itself, by earlier reverts as a rule: without this each restore would revert the reverts of all before it.
+func (r *Repo) Needed(ctx context.Context, commit string, since []Commit) ([]Commit, error) {
+	was, err := r.tree(ctx, commit)
+	if err != nil {
+		return nil, err
+	}
+	oldest := map[string]int{}
+	for i, c := range since {
+		oldest[c.tree] = i
+	}
+	oldest[was] = len(since)
+	var out []Commit
+	for i := 0; i < len(since); i++ {
+		if i = oldest[since[i].tree]; i < len(since) {
+			out = append(out, since[i])
+		}
+	}
+	return out, nil
 }
 
 // Reverted tells which of the commits since one have a revert already, by the message that git revert writes.

@@ -83,6 +83,36 @@ func TestRevert(t *testing.T) {
 	}
 }
 
+// Going back and forth between two states reverts what lies between them, not the reverts of all times before: their number would double.
+func TestRevertBackAndForth(t *testing.T) {
+	ctx := context.Background()
+	r, git := newRepo(t)
+	first := git("rev-parse", "HEAD")
+	write(t, r.Dir, map[string]string{"code.txt": "two\n"})
+	commitAll(git, "two")
+	write(t, r.Dir, map[string]string{"code.txt": "three\n", "new": "new"})
+	at := []string{first, commitAll(git, "three")}
+	for i := range 6 {
+		to := at[i%2]
+		since, err := r.Since(ctx, to)
+		must(t, err)
+		commits, err := r.Needed(ctx, to, since)
+		must(t, err)
+		if len(commits) != 2 {
+			t.Fatalf("time %d: %d commits to revert, of %d since", i, len(commits), len(since))
+		}
+		must(t, r.Revert(ctx, git("rev-parse", "HEAD"), commits))
+		if same, err := r.Same(ctx, to, "HEAD"); err != nil || !same {
+			t.Fatalf("time %d: not the files that it leads to: %v", i, err)
+		}
+		since, err = r.Since(ctx, to)
+		must(t, err)
+		if commits, err = r.Needed(ctx, to, since); err != nil || len(commits) > 0 {
+			t.Fatalf("time %d: still to revert: %v, %v", i, commits, err)
+		}
+	}
+}
+
 // A conflict, and a file of nobody's in the way, leave everything as it was.
 func TestRevertConflict(t *testing.T) {
 	ctx := context.Background()
