@@ -120,9 +120,11 @@ func (d mysqlDialect) pin(ctx context.Context, q engine.Querier) (func(context.C
 }
 
 func (d mysqlDialect) shapes(ctx context.Context, q engine.Querier) (shapes, error) {
-	rows, err := q.QueryContext(ctx, `SELECT c.table_name, c.column_name, c.column_type FROM information_schema.columns c
-		JOIN information_schema.tables t ON t.table_schema = c.table_schema AND t.table_name = c.table_name
-		WHERE c.table_schema = database() AND t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY c.table_name, c.ordinal_position`)
+	// No join: MariaDB computes one table of information_schema anew for each row of the other.
+	rows, err := q.QueryContext(ctx, `SELECT table_name AS t, '' AS c, '' AS y, 0 AS n FROM information_schema.tables
+		WHERE table_schema = database() AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')
+		UNION ALL SELECT table_name, column_name, column_type, ordinal_position FROM information_schema.columns
+		WHERE table_schema = database() ORDER BY t, n`)
 	if err != nil {
 		return nil, fmt.Errorf("read the names of all tables: %w", err)
 	}
@@ -131,18 +133,18 @@ func (d mysqlDialect) shapes(ctx context.Context, q engine.Querier) (shapes, err
 	for rows.Next() {
 		var t tableShape
 		var c columnShape
-		if err := rows.Scan(&t.Name.Name, &c.Name, &c.Type); err != nil {
+		var n int
+		if err := rows.Scan(&t.Name.Name, &c.Name, &c.Type, &n); err != nil {
 			return nil, fmt.Errorf("read the names of all tables: %w", err)
 		}
-		if d.s.db.Mine(t.Name) {
-			continue
-		}
-		id := t.Name.Name
-		if _, ok := out[id]; !ok {
+		known, isTable := out[t.Name.Name]
+		switch {
+		case n > 0 && isTable:
+			known.Columns[strings.ToLower(c.Name)] = c
+		case n == 0 && !d.s.db.Mine(t.Name):
 			t.Columns = map[string]columnShape{}
-			out[id] = t
+			out[t.Name.Name] = t
 		}
-		out[id].Columns[strings.ToLower(c.Name)] = c
 	}
 	return out, rows.Err()
 }
