@@ -350,7 +350,7 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 			if err != nil {
 				return err
 			}
-			if t == nil || len(x.Key) == 0 || x.Rows == 0 || r.moves(x.Home) || r.rekeyed(x, rest) ||
+			if t == nil || len(x.Key) == 0 || x.Rows == 0 || r.moves(x.Home) || r.rekeyed(x, rest) || r.made(t, nil) && r.insertedInto(x.Home, rest) ||
 				slices.ContainsFunc(x.Parents, func(n engine.Name) bool { return r.parentRekeyed(n, rest) }) {
 				continue
 			}
@@ -380,7 +380,7 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 			if err != nil {
 				return err
 			}
-			if t == nil || x.Rows == 0 || r.moves(x.Home) || slices.ContainsFunc(targets, func(g *target) bool { return g.x == x }) {
+			if t == nil || x.Rows == 0 || r.moves(x.Home) || r.made(t, nil) && r.insertedInto(x.Home, rest) || slices.ContainsFunc(targets, func(g *target) bool { return g.x == x }) {
 				continue
 			}
 			g, err := r.aim(x, t, true)
