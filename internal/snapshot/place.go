@@ -151,6 +151,9 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 			}
 		}
 		return r.ready(ctx, tx, distinct(tables), func() error {
+			if err := r.freed(ctx, tx, renewed); err != nil {
+				return err
+			}
 			return r.amid(ctx, tx, renewed, distinct(tables), r.capturer, func() error { return r.backInPlace(ctx, tx, back, targets, tables, rest) })
 		})
 	})
