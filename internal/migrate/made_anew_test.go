@@ -124,3 +124,33 @@ func TestNoWarningAboutAColumnThatDownAdds(t *testing.T) {
 	}
 	f.same(before, f.dump(), "after the rollback")
 }
+
+// Where Down fills a table without saying what the keys are, which row gets which is chance. What the application wrote is not written over by the
+// captured row that happens to have its key: it gets another one, and each row of before stands under its own.
+func TestRowsThatDownNumbersAnew(t *testing.T) {
+	t.Parallel()
+	const device = "CREATE TABLE device (id serial PRIMARY KEY, kind text);"
+	dsn := testdb.Postgres(t)
+	f := newFixture(t, dsn, device+"\nINSERT INTO device (kind) VALUES ('a'), ('b'), ('c');\nDELETE FROM device WHERE id = 1;", map[string]string{
+		"00001_a.sql": migration("CREATE TABLE credential (id serial PRIMARY KEY, kind text, legacy boolean NOT NULL DEFAULT false);\nINSERT INTO credential (kind, legacy) SELECT kind, true FROM device ORDER BY id;\nDROP TABLE device;",
+			device+"\nINSERT INTO device (kind) SELECT kind FROM credential WHERE legacy ORDER BY kind DESC;\nDROP TABLE credential;"),
+	})
+	before := f.dump()
+	f.up()
+	f.rollback(migrate.RollbackRequest{})
+	f.same(before, f.dump(), "after the rollback")
+	f.up()
+	f.exec("INSERT INTO credential (kind, legacy) VALUES ('x', true), ('bb', true), ('n', false)")
+	between := f.dump()
+	for range 2 {
+		f.rollback(migrate.RollbackRequest{})
+		if got := strings.Join(testdb.Query(t, dsn, "SELECT kind FROM device ORDER BY kind"), " "); got != "b bb c x" {
+			t.Errorf("after the rollback: %s", got)
+		}
+		if got := strings.Join(testdb.Query(t, dsn, "SELECT id || kind FROM device WHERE kind IN ('b', 'c') ORDER BY id"), " "); got != "2b 3c" {
+			t.Errorf("rows of before: %s", got)
+		}
+		f.up()
+		f.same(between, f.dump(), "up again")
+	}
+}
