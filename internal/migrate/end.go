@@ -124,6 +124,9 @@ func (w *work) repair(ctx context.Context, tx engine.Querier, which func(verify.
 		return nil
 	}
 	now, err := w.fingerprint(ctx, tx)
+	if err == nil {
+		now, err = w.serials(ctx, tx, now)
+	}
 	if err != nil {
 		return fmt.Errorf("fingerprint: %w", err)
 	}
@@ -151,6 +154,34 @@ func (w *work) repair(ctx context.Context, tx engine.Querier, which func(verify.
 		w.capturer.Stale()
 	}
 	return nil
+}
+
+// serials gives the sequence of a serial column the name that it had: of a table that was made anew beside the old one it has another, because
+// that one's was taken. What it has handed out stays with it.
+func (w *work) serials(ctx context.Context, tx engine.Querier, now verify.Fingerprint) (verify.Fingerprint, error) {
+	renamed := false
+	for key, c := range w.undo {
+		was := c.Before
+		if was == nil || was.Kind != "sequence owner" || now[key].Kind != "" {
+			continue
+		}
+		for k, o := range now {
+			in := o.Table.Schema + "."
+			name, same := strings.CutPrefix(was.Name, in)
+			if made := w.undo[k]; o.Kind != "sequence owner" || o.Definition != was.Definition || made.Before != nil || made.After == nil || !same || !strings.HasPrefix(o.Name, in) {
+				continue
+			}
+			if _, err := tx.ExecContext(ctx, "ALTER SEQUENCE "+o.Name+" RENAME TO "+name); err != nil {
+				return nil, err
+			}
+			renamed = true
+		}
+	}
+	if !renamed {
+		return now, nil
+	}
+	w.capturer.Stale()
+	return w.fingerprint(ctx, tx)
 }
 
 // refusedKey makes a foreign key that the server refused because of rows that came back without what they point to, as they were.

@@ -41,7 +41,7 @@ type scout struct {
 	made    map[string]*effects.TableDef  // tables that the Downs make
 	written map[engine.Name]bool          // tables whose rows statements so far may have written
 	any     bool                          // or any table's
-	creates bool                          // an object was made that later statements may name: a type, a function
+	creates bool                          // something has a name since that later statements may use: a type, a function, a column
 	puts    map[int64]map[string]struct{} // tables that a migration's captures go back to
 }
 
@@ -85,7 +85,7 @@ func (m *Migrator) obstacles(ctx context.Context, s *engine.Session, migrations 
 func (c *scout) follow(ctx context.Context, st Statement) {
 	for _, e := range st.Effects {
 		switch {
-		case e.Kind == effects.Create:
+		case e.Kind == effects.Create || e.Kind == effects.AddColumn || e.Kind == effects.RenameColumn:
 			c.creates = true
 		case e.Kind == effects.CreateTable && e.Define != nil:
 			c.made[strings.ToLower(e.Table.Name)] = e.Define

@@ -124,9 +124,17 @@ func (r *Restorer) strangers(ctx context.Context, tx engine.Querier, z *rekeying
 	}
 	old, err := number(ctx, tx, "count rows", fmt.Sprintf("SELECT count(*) FROM %s WHERE %s", r.source(z.g.x), all(append(slices.Clone(back), fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s p WHERE p.m = d.n)", z.list))...)))
 	if err == nil && old > 0 {
-		r.note(fmt.Sprintf("%s: %d row(s) that the migration has inserted look like none of those of before the rollback, nor do %d of those like a new one; where two are the same it is there twice: compare them", z.g.x.Home, fresh, old))
+		r.note(r.worded(fmt.Sprintf("%s: %d row(s) that the migration has inserted look like none of those of before the rollback, nor do %d of those like a new one; where two are the same it is there twice: compare them", z.g.x.Home, fresh, old), r.capturer))
 	}
 	return err
+}
+
+// worded says of a rollback what a note says of an up after one.
+func (r *Restorer) worded(note string, c *Capturer) string {
+	if c != nil && c.meta.Direction == "down" {
+		return strings.NewReplacer("the migration has inserted", "Down has inserted", "before the rollback", "before the migration").Replace(note)
+	}
+	return note
 }
 
 // displaced lists the rows that have the key of another one that comes back: they get one that nobody had. A row that looks otherwise than the one

@@ -79,6 +79,9 @@ func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*targ
 	if err := r.again(ctx, tx, c); err != nil {
 		return Report{}, err
 	}
+	if err := r.freed(ctx, tx, targets); err != nil {
+		return Report{}, err
+	}
 	if p == Fail {
 		if err := r.refuse(ctx, tx); err != nil {
 			return Report{}, err

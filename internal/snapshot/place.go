@@ -151,6 +151,9 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 			}
 		}
 		return r.ready(ctx, tx, distinct(tables), func() error {
+			if err := r.freed(ctx, tx, renewed); err != nil {
+				return err
+			}
 			return r.amid(ctx, tx, renewed, distinct(tables), r.capturer, func() error { return r.backInPlace(ctx, tx, back, targets, tables, rest) })
 		})
 	})
@@ -350,7 +353,7 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 			if err != nil {
 				return err
 			}
-			if t == nil || len(x.Key) == 0 || x.Rows == 0 || r.moves(x.Home) || r.rekeyed(x, rest) ||
+			if t == nil || len(x.Key) == 0 || x.Rows == 0 || r.moves(x.Home) || r.rekeyed(x, rest) || r.made(t, nil) && r.insertedInto(x.Home, rest) ||
 				slices.ContainsFunc(x.Parents, func(n engine.Name) bool { return r.parentRekeyed(n, rest) }) {
 				continue
 			}
@@ -380,7 +383,7 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 			if err != nil {
 				return err
 			}
-			if t == nil || x.Rows == 0 || r.moves(x.Home) || slices.ContainsFunc(targets, func(g *target) bool { return g.x == x }) {
+			if t == nil || x.Rows == 0 || r.moves(x.Home) || r.made(t, nil) && r.insertedInto(x.Home, rest) || slices.ContainsFunc(targets, func(g *target) bool { return g.x == x }) {
 				continue
 			}
 			g, err := r.aim(x, t, true)

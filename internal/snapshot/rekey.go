@@ -39,7 +39,7 @@ type child struct {
 // rekeys finds the new rows of a table that take other keys.
 func (r *Restorer) rekeys(ctx context.Context, tx engine.Querier, g *target, c *Capturer) ([]*rekeying, error) {
 	x := g.x
-	if c == nil || c.meta.Direction != "up" || !x.Whole || x.Rows == 0 || len(x.Key) != 1 || x.Key[0].Text || x.final != "" || x.Moved && !x.Still || x.placed {
+	if c == nil || c.meta.Direction != "up" && !r.numbered(g) || !x.Whole || x.Rows == 0 || len(x.Key) != 1 || x.Key[0].Text || x.final != "" || x.Moved && !x.Still || x.placed {
 		return nil, nil
 	}
 	j := columnIndex(g.t, g.name(0))
@@ -108,7 +108,7 @@ func (r *Restorer) rekeys(ctx context.Context, tx engine.Querier, g *target, c *
 					return nil, err
 				}
 				if n > 0 {
-					r.note(fmt.Sprintf("%s: %d row(s) that the migration has inserted %s, and others may point to them; compare them", x.Home, n, w[1]))
+					r.note(r.worded(fmt.Sprintf("%s: %d row(s) that the migration has inserted %s, and others may point to them; compare them", x.Home, n, w[1]), c))
 				}
 			}
 		}
@@ -126,6 +126,22 @@ func (r *Restorer) rekeys(ctx context.Context, tx engine.Querier, g *target, c *
 		}
 	}
 	return out, nil
+}
+
+// numbered tells whether Down fills a table without saying what the keys are: which row stands under which is chance.
+func (r *Restorer) numbered(g *target) bool {
+	fills := false
+	for _, st := range r.run {
+		for _, e := range st.Effects {
+			if e.Kind == effects.Insert && r.s.sameName(e.Table.Name, g.t.Name.Name) {
+				if len(e.Columns) == 0 || slices.ContainsFunc(e.Columns, func(n string) bool { return r.s.sameName(n, g.name(0)) }) {
+					return false
+				}
+				fills = true
+			}
+		}
+	}
+	return fills && len(g.x.Key) == 1 && r.made(g.t, nil)
 }
 
 // keep leaves on a list the rows that move: all, or those alone that stand under the key of another one.

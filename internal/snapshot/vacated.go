@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
@@ -55,6 +56,22 @@ func (r *Restorer) occupiedSince(ctx context.Context, tx engine.Querier, x *rest
 		}
 		if err := r.mark(ctx, tx, y, fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s s ON %s JOIN %s w ON w.n = s.n WHERE %s", changedSince, s.own(y.data()), s.own(x.companion()),
 			all(on...), s.own(x.conflicts()), all(fmt.Sprintf("w.reason = '%s'", insertedSince), r.free(y)))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// freed takes back what was found of rows that others had inserted under keys of captured ones: they stood in a table that this run has removed, with them,
+// and in the one that it has made in its place nothing stands there.
+func (r *Restorer) freed(ctx context.Context, tx engine.Querier, targets []*target) error {
+	for _, g := range targets {
+		x := g.x
+		if !x.Whole || !x.work || len(x.Key) == 0 || !r.made(g.t, nil) || slices.ContainsFunc(x.Key, func(f field) bool { return columnIndex(g.t, r.column(g.t, f.Name)) < 0 }) {
+			continue
+		}
+		if _, err := exec(ctx, tx, "look for places", fmt.Sprintf("DELETE FROM %s WHERE reason = '%s' AND n IN (SELECT d.n FROM %s WHERE NOT EXISTS (SELECT 1 FROM %s t WHERE %s))",
+			r.s.own(x.conflicts()), insertedSince, r.source(x), r.s.f.from(r.s.db, g.t), r.s.on(x.capture, g.t, "t", "d", g.name, x.goal))); err != nil {
 			return err
 		}
 	}
