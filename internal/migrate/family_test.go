@@ -105,6 +105,26 @@ func TestDriftAtTheEnd(t *testing.T) {
 	}, family...)
 }
 
+// TestIndexOfAForeignKeyReplaced: the server takes the index that it made for a foreign key away as soon as another one can serve it; a rollback that
+// has to take that one away gives the first one back before.
+func TestIndexOfAForeignKeyReplaced(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		for _, key := range []string{"FOREIGN KEY (person)", "CONSTRAINT visit_of FOREIGN KEY (person)"} {
+			c := newCutter(t, dsn, "-- +goose Up\nCREATE INDEX visits_person_idx ON visits (person);\n-- +goose Down\nSELECT 1;\n")
+			testdb.Exec(t, dsn, "DROP TABLE IF EXISTS visits", "CREATE TABLE visits (id integer PRIMARY KEY, person integer, "+key+" REFERENCES people (id))", "INSERT INTO visits SELECT id, id FROM people WHERE id < 9")
+			before := testdb.Dump(t, dsn)
+			for range 2 {
+				c.must("up")
+				c.must("rollback")
+				if got := testdb.Dump(t, dsn); got != before {
+					t.Errorf("%s:\n%s", key, testdb.Diff(before, got))
+				}
+			}
+		}
+	}, family...)
+}
+
 // TestSpeltCollation: MySQL shows the character set of a column once its collation has been named, as what Down forgot does.
 func TestSpeltCollation(t *testing.T) {
 	t.Parallel()
