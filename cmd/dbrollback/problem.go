@@ -131,8 +131,11 @@ func partly(p *problem, err error) *problem {
 			p.Hint = own + "; then: " + p.Hint
 		}
 		var drift *migrate.DriftError
-		if errors.As(err, &drift) && drift.When == "after" { // all of it ran, and the rows are back
+		if errors.As(err, &drift) && drift.When == "after" { // all of it ran
 			p.Hint = "accept what differs with: dbrollback recover --allow-drift; or make it as it was by hand, then: dbrollback recover"
+			if !drift.Back {
+				p.Hint = "take it back with: dbrollback recover --abort, and correct Down; or " + p.Hint
+			}
 		}
 		var statement *migrate.StatementError
 		if e, ok := engine.AsError(err); ok && errors.As(err, &statement) && slices.Contains([]engine.Class{engine.Syntax, engine.Constraint, engine.Unsupported, engine.Unknown}, e.Class) {

@@ -165,7 +165,7 @@ func writeRollback(w *page, r *migrate.Result, held []string, done bool) {
 		describe(r.Target), r.From, r.To, ending(r, done))
 	writeMigrations(w, r.Migrations, "what Down itself removed")
 	w.line("")
-	if len(r.Tables) == 0 {
+	if !slices.ContainsFunc(r.Tables, changedAnything) {
 		w.line("data: no rows had to be put back")
 	}
 	writeTables(w, r.Tables, "data that came back")
@@ -179,15 +179,22 @@ func writeRollback(w *page, r *migrate.Result, held []string, done bool) {
 	w.line("next: dbrollback status; when the cause is mended: dbrollback up --to %d", r.From)
 }
 
+// changedAnything says whether there is something to tell of a table: one that was only compared had nothing put back.
+func changedAnything(t snapshot.TableReport) bool {
+	return t.Inserted+t.Updated+t.Deleted+t.Conflicts+t.Kept > 0
+}
+
 func writeTables(w *page, ts []snapshot.TableReport, title string) {
-	if len(ts) == 0 {
+	var rows [][]string
+	for _, t := range ts {
+		if changedAnything(t) {
+			rows = append(rows, []string{t.Table, count(t.Inserted), count(t.Updated), count(t.Deleted), count(t.Conflicts)})
+		}
+	}
+	if len(rows) == 0 {
 		return
 	}
 	w.line("%s:", title)
-	rows := make([][]string, len(ts))
-	for i, t := range ts {
-		rows[i] = []string{t.Table, count(t.Inserted), count(t.Updated), count(t.Deleted), count(t.Conflicts)}
-	}
 	w.table([]string{"table", ">rows back", ">values put back", ">removed", ">conflicts"}, rows)
 }
 

@@ -33,6 +33,14 @@ func TestUpAgainBringsEachRowOnce(t *testing.T) {
 			"filled by a block", "CREATE TABLE made (id integer PRIMARY KEY, a integer);\n" + block("INSERT INTO made SELECT id, a FROM t;"), "DROP TABLE made;",
 			"UPDATE made SET a = 71 WHERE id = 7;\nINSERT INTO made VALUES (9, 90);", "SELECT id || ' ' || a FROM made ORDER BY id",
 		},
+		{
+			"made, constrained, and filled", "CREATE TABLE made (id integer PRIMARY KEY, a integer);\nINSERT INTO made VALUES (1, 10);\nCREATE UNIQUE INDEX made_a ON made (a);\nINSERT INTO made VALUES (2, 20);", "DROP TABLE made;",
+			"UPDATE made SET a = 11 WHERE id = 1;\nUPDATE made SET a = 10 WHERE id = 2;\nINSERT INTO made VALUES (3, 30);", "SELECT id || ' ' || a FROM made ORDER BY id",
+		},
+		{
+			"inserted behind a constraint", "DELETE FROM t WHERE id = 7;", "CREATE UNIQUE INDEX t_a ON t (a);\nINSERT INTO t VALUES (7, 70);\nDROP INDEX t_a;",
+			"INSERT INTO t VALUES (9, 90);", "SELECT id || ' ' || a FROM t ORDER BY id",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -55,7 +55,7 @@ func (w *work) end(ctx context.Context, g ground) error {
 		maps.DeleteFunc(want, func(key string, _ verify.Object) bool { return w.r.isBroken(key) })
 		if d := material(verify.Diff(want, have)); len(d) > 0 {
 			if dir == Down && !w.r.allowDrift {
-				return &DriftError{Version: w.mig.Version, When: "after", Differences: d}
+				return &DriftError{Version: w.mig.Version, When: "after", Back: w.restorer != nil, Differences: d}
 			}
 			for _, x := range d {
 				w.r.warn(fmt.Sprintf("%s %s is not as it was", x.Kind, x.Object))
@@ -97,6 +97,9 @@ func (w *work) bringBack(ctx context.Context, g ground) error {
 	if w.restorer == nil {
 		return nil
 	}
+	if err := w.leftOver(ctx, g); err != nil {
+		return err
+	}
 	if err := w.place(ctx, g, len(w.stmts)); err != nil {
 		return err
 	}
@@ -114,6 +117,25 @@ func (w *work) bringBack(ctx context.Context, g ground) error {
 	}
 	for _, t := range w.report.Tables {
 		w.r.m.o.Events(Event{Kind: RestoreDone, Version: w.mig.Version, File: w.mig.File, Table: t.Table, Rows: t.Inserted + t.Updated + t.Deleted})
+	}
+	return nil
+}
+
+// leftOver looks for tables and columns that Down should have taken away, before rows go back where each step commits: recover --abort can take
+// back a rollback only as long as none have.
+func (w *work) leftOver(ctx context.Context, g ground) error {
+	if g.tx != nil || w.undo == nil || w.r.dir != Down || w.r.allowDrift {
+		return nil
+	}
+	now, err := w.fingerprint(ctx, g.schema())
+	if err != nil {
+		return fmt.Errorf("fingerprint: %w", err)
+	}
+	d := slices.DeleteFunc(material(verify.Diff(expected(w.undo, w.before, now))), func(x verify.Difference) bool {
+		return x.Before != "" || x.Kind != "table" && x.Kind != "column"
+	})
+	if len(d) > 0 {
+		return &DriftError{Version: w.mig.Version, When: "after", Differences: d}
 	}
 	return nil
 }

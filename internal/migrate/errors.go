@@ -39,6 +39,7 @@ func (e *RefusedError) Error() string {
 type DriftError struct {
 	Version     int64
 	When        string // "before": since it was recorded; "after": Down leaves another schema; "aborted": recover --abort could not undo it
+	Back        bool   // "after", and captured rows went back on the way, step by step: recover --abort does not take them out again
 	Differences []verify.Difference
 }
 

@@ -70,20 +70,31 @@ DROP TABLE IF EXISTS pets;
 	}, family...)
 }
 
-// TestDriftAtTheEnd: a rollback at the end of which the schema is another one has run, and its rows are back; it is not taken back, so
-// there is a way to accept what differs.
+// TestDriftAtTheEnd: a rollback at the end of which there is more than there was puts no rows back before somebody has decided: it can be taken
+// back, and what differs can be accepted.
 func TestDriftAtTheEnd(t *testing.T) {
 	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
-		c := newCutter(t, dsn, "-- +goose Up\nALTER TABLE people DROP COLUMN note;\n-- +goose Down\nALTER TABLE people ADD COLUMN note varchar(200) DEFAULT 'none';\nCREATE TABLE extra (id integer PRIMARY KEY);\n")
+		c := newCutter(t, dsn, "-- +goose Up\nUPDATE people SET score = 7 WHERE id > 3;\nALTER TABLE people DROP COLUMN note;\nCREATE TABLE left_over (id integer PRIMARY KEY);\nINSERT INTO left_over VALUES (1);\n"+
+			"-- +goose Down\nALTER TABLE people ADD COLUMN note varchar(200) DEFAULT 'none';\nCREATE TABLE extra (id integer PRIMARY KEY);\n")
+		all := func() []string { return strings.Split(testdb.Dump(t, dsn), "\n") }
 		before := testdb.Query(t, dsn, "SELECT id, name, note, score FROM people ORDER BY id")
 		c.must("up")
+		after := all()
 		var drift *migrate.DriftError
-		for _, verb := range []string{"rollback", "recover"} {
-			if err := c.run(dsn, verb); !errors.As(err, &drift) || drift.When != "after" {
+		fails := func(verb string) {
+			t.Helper()
+			if err := c.run(dsn, verb); !errors.As(err, &drift) || drift.When != "after" || drift.Back {
 				t.Fatalf("%s: %v", verb, err)
 			}
 		}
+		fails("rollback")
+		c.must("recover --abort")
+		if got := all(); !slices.Equal(got, after) {
+			t.Errorf("taken back:\n%s", testdb.Diff(strings.Join(after, "\n"), strings.Join(got, "\n")))
+		}
+		fails("rollback")
+		fails("recover")
 		if res, err := c.open(dsn).Recover(t.Context(), migrate.RecoverRequest{AllowDrift: true}); err != nil || res.Verified || res.To != 0 {
 			t.Fatalf("recover, whatever differs: %+v, %v", res, err)
 		}
@@ -91,6 +102,26 @@ func TestDriftAtTheEnd(t *testing.T) {
 			t.Error("the rows are not back")
 		}
 		c.free("in the end")
+	}, family...)
+}
+
+// TestIndexOfAForeignKeyReplaced: the server takes the index that it made for a foreign key away as soon as another one can serve it; a rollback that
+// has to take that one away gives the first one back before.
+func TestIndexOfAForeignKeyReplaced(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		for _, key := range []string{"FOREIGN KEY (person)", "CONSTRAINT visit_of FOREIGN KEY (person)"} {
+			c := newCutter(t, dsn, "-- +goose Up\nCREATE INDEX visits_person_idx ON visits (person);\n-- +goose Down\nSELECT 1;\n")
+			testdb.Exec(t, dsn, "DROP TABLE IF EXISTS visits", "CREATE TABLE visits (id integer PRIMARY KEY, person integer, "+key+" REFERENCES people (id))", "INSERT INTO visits SELECT id, id FROM people WHERE id < 9")
+			before := testdb.Dump(t, dsn)
+			for range 2 {
+				c.must("up")
+				c.must("rollback")
+				if got := testdb.Dump(t, dsn); got != before {
+					t.Errorf("%s:\n%s", key, testdb.Diff(before, got))
+				}
+			}
+		}
 	}, family...)
 }
 

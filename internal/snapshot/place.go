@@ -405,8 +405,8 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 			}
 			cover(targets)
 			err = r.early(ctx, tx, tables, rest, func() error {
-				for _, g := range targets {
-					if err := r.write(ctx, tx, g, g.fields, false, true); err != nil {
+				for _, g := range targets { // a row that is missing may be one that a statement still to come inserts
+					if err := r.write(ctx, tx, g, g.fields, false, !r.insertedInto(g.x.Home, rest)); err != nil {
 						return err
 					}
 					g.x.settled = true

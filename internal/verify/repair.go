@@ -83,6 +83,7 @@ func Repair(before, after Fingerprint) []string {
 
 	var out []string
 	slices.SortFunc(drop, func(a, b Object) int { return cmp.Or(b.Rank-a.Rank, cmp.Compare(b.Key(), a.Key())) })
+	drop, last := renamedIndexes(drop, create)
 	for _, o := range drop {
 		out = append(out, o.Drop...)
 	}
@@ -105,7 +106,24 @@ func Repair(before, after Fingerprint) []string {
 			out = append(out, o.Create...)
 		}
 	}
+	for _, o := range last {
+		out = append(out, o.Drop...)
+	}
 	return out
+}
+
+// renamedIndexes takes out the indexes that go only because they are to have another name: a foreign key may need one of the two at any time.
+func renamedIndexes(drop, create []Object) (first, last []Object) {
+	for _, o := range drop {
+		if (o.Kind == "index" || o.Kind == "unique") && slices.ContainsFunc(create, func(c Object) bool {
+			return c.Kind == o.Kind && c.Table == o.Table && c.Definition == o.Definition && c.Key() != o.Key()
+		}) {
+			last = append(last, o)
+		} else {
+			first = append(first, o)
+		}
+	}
+	return first, last
 }
 
 // byNeed moves up the views that other views in front of them read: one that was replaced can read one
@@ -286,6 +304,9 @@ func cosmeticPairs(before, after Fingerprint) map[string]bool {
 	lost, found := onlyIn(before, after), onlyIn(after, before)
 	for _, d := range lost {
 		for _, k := range found {
+			if before[d].Kind == "index" && !(before[d].Generated && after[k].Generated) {
+				continue // MySQL takes an index away that it made for a foreign key when another one can serve it
+			}
 			if !out[k] && SameButName(before[d], after[k]) {
 				out[d], out[k] = true, true
 				break
