@@ -159,7 +159,7 @@ func (d *differ) table(k effects.Name) {
 			return
 		}
 		v := lost
-		if m != nil {
+		if m != nil && !madeAnew(d.mid, k, m) {
 			v = taken
 		}
 		d.add(change{verdict: v, entity: entity, before: "exists", undo: d.createTable(b)})
@@ -199,6 +199,8 @@ func (d *differ) inTable(b, m, a *Table) {
 		d.property(entity, "partition of", b.PartitionOf.String(), a.PartitionOf.String(), m != nil && m.PartitionOf == a.PartitionOf, undo)
 	}
 }
+
+func yesNo(b bool) string { return pick(b, "yes", "no") }
 
 func onOff(b bool) string { return pick(b, "enabled", "disabled") }
 
@@ -258,11 +260,16 @@ func (d *differ) columns(b, m, a *Table) {
 	}
 }
 
+// madeAnew says whether a layer dropped a table that was there and made it anew under its name, t.
+func madeAnew(layer *Model, k effects.Name, t *Table) bool {
+	return t != nil && t.owner == layer && t.Origin.Name == "" && layer.parent.Table(k) != nil
+}
+
 // missing is something of a table that is not there after Down.
 func (d *differ) missing(entity string, b, m, a *Table, atMid bool, before string, undo []string, quiet bool) {
 	v := lost
 	switch {
-	case m == nil && a != nil: // Down made the table anew, without it
+	case m == nil && a != nil, d.after != d.mid && madeAnew(d.after, b.Name, a): // Down made the table anew, without it
 		v = wrong
 	case atMid:
 		v = taken
@@ -301,6 +308,9 @@ func (d *differ) column(b *Table, bc, mc, ac *Column, entity string) {
 	}
 	if bc.Identity != ac.Identity && !bc.Serial && !ac.Serial {
 		add("identity", onOff(bc.Identity), onOff(ac.Identity), mc != nil && mc.Identity == ac.Identity)
+	}
+	if bc.Serial != ac.Serial && dialect != effects.Postgres {
+		add("AUTO_INCREMENT", yesNo(bc.Serial), yesNo(ac.Serial), mc != nil && mc.Serial == ac.Serial)
 	}
 	if bc.Serial && ac.Serial && mc != nil && mc.Serial && dialect == effects.Postgres && !d.after.strayed && mc.sequenceType() == ac.sequenceType() && ac.sequenceType() != bc.sequenceType() {
 		name := effects.Name{Schema: b.Name.Schema, Name: serialSequence(b.Name.Name, bc.Name)}

@@ -29,7 +29,7 @@ func (d *differ) indexes(b, m, a *Table) {
 			continue
 		}
 		v := lost
-		if m.indexNamed(x.Name) != nil {
+		if m.indexNamed(x.Name) != nil && !madeAnew(d.mid, b.Name, m) {
 			v = taken
 		}
 		d.add(change{verdict: v, entity: entity, before: describeIndex(x), undo: []string{d.createIndex(b, x)}, quiet: v == lost && d.reshaped(x.Columns, b)}, d.before.tableEntity(b.Name))

@@ -21,7 +21,13 @@ func (m *Model) createIndex(e *effects.Effect) {
 		x.Name = m.indexName(t, x.IndexDef)
 	}
 	if owner, i := m.findIndex(e.Table, effects.Name{Name: x.Name, Schema: m.key(e.Table).Schema}); owner != nil && i >= 0 {
-		if e.IfExists || owner.Name == t.Name {
+		if e.IfExists {
+			return
+		}
+		if owner.Name == t.Name {
+			if !owner.Indexes[i].Implicit && !owner.Doubt && !m.maybe(x.Name) {
+				m.fail("index " + x.Name + " is there already")
+			}
 			return
 		}
 	}

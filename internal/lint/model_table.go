@@ -14,6 +14,9 @@ func (m *Model) createTable(e *effects.Effect) {
 	if old != nil && e.IfExists {
 		return
 	}
+	if old != nil && !old.Unknown && !old.Doubt && !e.Temporary && !old.Temporary && !m.maybe(k.Name) && !e.Replaces {
+		m.fail("table " + m.show(k) + " is there already")
+	}
 	t := &Table{Name: k, Temporary: e.Temporary, owner: m}
 	// Under IF NOT EXISTS it may have been there before.
 	t.Doubt = e.IfExists && m.maybe(k.Name)

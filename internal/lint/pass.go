@@ -2,6 +2,7 @@ package lint
 
 import (
 	"cmp"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -69,8 +70,23 @@ func (p *Pass) run(section string, m *Model, statements []Statement) {
 					p.more = append(p.more, m.unfollowed(p.Statement, p.Effect)...)
 				}
 			}
+			if section == "down" {
+				p.leansOnDown()
+			}
 			m.apply(p.affected())
 		}
+	}
+}
+
+// leansOnDown notes a statement of Down about a table that is there only once another migration's Down has run: this one can then not run
+// on the schema that its Up leaves.
+func (p *Pass) leansOnDown() {
+	name := p.Effect.Table
+	if name.Name == "" || p.all == nil || p.Effect.IfExists || p.Effect.Kind == effects.CreateTable || p.Model.Table(name) != nil || p.Model.maybe(name.Name) {
+		return
+	}
+	if file := p.all.onlyInDown(name.Name); file != "" && file != cmp.Or(p.Migration.DownFile, p.Migration.File) {
+		p.Model.fail("table " + p.show(name) + " is not there: only the Down of " + filepath.Base(file) + " makes it")
 	}
 }
 

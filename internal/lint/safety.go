@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -131,7 +132,12 @@ type sequence struct {
 	all     []*Migration
 	count   map[int64]int // by version
 	lastOld int64         // the newest version that may be applied already
+
+	made map[string]*maker // by the name of a table, in lower case
 }
+
+// maker says which migration's Down is the only one to make a table; file is "" when an Up does.
+type maker struct{ file string }
 
 func newSequence(all []*Migration) *sequence {
 	s := &sequence{all: all, count: make(map[int64]int, len(all))}
@@ -142,6 +148,45 @@ func newSequence(all []*Migration) *sequence {
 		}
 	}
 	return s
+}
+
+// onlyInDown gives the file whose Down makes a table that no Up of the folder makes; "" when there is none. Such a table is no part of any schema
+// that the Ups build: the Down of one migration was cut into several.
+func (s *sequence) onlyInDown(table string) string {
+	if s.made == nil {
+		s.made = map[string]*maker{}
+		for _, m := range s.all {
+			for _, st := range m.Down {
+				s.note(st.Effects, cmp.Or(m.DownFile, m.File))
+			}
+		}
+		for _, m := range s.all {
+			for _, st := range m.Up {
+				s.note(st.Effects, "")
+			}
+		}
+	}
+	if by := s.made[strings.ToLower(table)]; by != nil {
+		return by.file
+	}
+	return ""
+}
+
+func (s *sequence) note(all []effects.Effect, file string) {
+	for i := range all {
+		name := ""
+		switch e := &all[i]; e.Kind {
+		case effects.CreateTable:
+			name = e.Table.Name
+		case effects.RenameTable, effects.SetSchema, effects.Rename:
+			name = e.NewName.Name
+		case effects.Create:
+			name = e.Object.Name.Name // a view answers to the same statements
+		}
+		if by := s.made[strings.ToLower(name)]; name != "" && (by == nil || file == "") {
+			s.made[strings.ToLower(name)] = &maker{file}
+		}
+	}
 }
 
 func versionOrder(p *Pass) {
