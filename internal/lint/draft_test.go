@@ -40,6 +40,8 @@ CREATE SEQUENCE tickets START 10;`
 		{"functions, triggers and views", shop, `CREATE OR REPLACE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END; $$;
 			DROP TRIGGER orders_touch ON orders; DROP VIEW big_orders; CREATE VIEW small_orders AS SELECT id FROM orders; CREATE FUNCTION twice(n int) RETURNS int LANGUAGE sql AS 'SELECT 2 * n';`},
 		{"types and sequences", shop, "ALTER TABLE diary ALTER mood DROP DEFAULT; ALTER TABLE diary ALTER mood TYPE text; DROP TYPE mood; DROP SEQUENCE tickets; CREATE TYPE size AS ENUM ('s');"},
+		{"a value of an enum", shop, "ALTER TYPE mood ADD VALUE 'calm' AFTER 'ok';"},
+		{"another name of a value of an enum", shop + "CREATE INDEX diary_happy ON diary (day) WHERE mood = 'happy';", "ALTER TYPE mood RENAME VALUE 'happy' TO 'glad';"},
 		{"comments and row security", shop, "COMMENT ON TABLE diary IS NULL; COMMENT ON COLUMN orders.note IS 'x'; ALTER TABLE orders ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON orders USING (true);"},
 		{"a schema", shop, "CREATE SCHEMA stats; CREATE TABLE stats.days (d date PRIMARY KEY); ALTER TABLE diary SET SCHEMA stats;"},
 		{"indexes", shop, "DROP INDEX orders_note; DROP INDEX orders_customer; CREATE INDEX orders_customer ON orders (total);"},

@@ -128,8 +128,8 @@ func (m *Model) dropIndex(e *effects.Effect) {
 		return
 	}
 	t, i := m.findIndex(e.Table, e.Object.Name)
-	if i < 0 {
-		m.missIndex(e)
+	if i < 0 || m.dialect == effects.SQLite && !slices.Contains([]string{"", "main", "temp"}, strings.ToLower(e.Object.Name.Schema)) {
+		m.missIndex(e) // of SQLite: a table before the point is the name of a database that is not there
 		return
 	}
 	if m.mysql() {

@@ -82,11 +82,11 @@ func (p *Pass) run(section string, m *Model, statements []Statement) {
 // on the schema that its Up leaves.
 func (p *Pass) leansOnDown() {
 	name := p.Effect.Table
-	if name.Name == "" || p.all == nil || p.Effect.IfExists || p.Effect.Kind == effects.CreateTable || p.Model.Table(name) != nil || p.Model.maybe(name.Name) {
+	if name.Name == "" || p.all == nil || p.Effect.IfExists || p.Effect.Kind == effects.CreateTable || p.Model.Table(name) != nil || p.Model.object(p.Model.materialized(name)) != nil || p.Model.findObject("view", name) != nil || p.Model.maybe(name.Name) {
 		return
 	}
-	if file := p.all.onlyInDown(name.Name); file != "" && file != cmp.Or(p.Migration.DownFile, p.Migration.File) {
-		p.Model.fail("table " + p.show(name) + " is not there: only the Down of " + filepath.Base(file) + " makes it")
+	if by := p.all.madeInDown(name.Name, p.Migration); by != nil {
+		p.Model.fail("table " + p.show(name) + " is not there: the Down of " + filepath.Base(cmp.Or(by.DownFile, by.File)) + " makes it")
 	}
 }
 

@@ -323,11 +323,22 @@ func addsEnumValue(p *Pass) {
 		st := &p.Migration.Up[i]
 		for _, e := range st.Effects {
 			if isAddValue(e) && !p.enumUndone(e.Object) {
-				p.reportAt("up", st, "a value added to "+e.Object.String()+" stays: PostgreSQL cannot remove it",
-					"in Down, make the type anew: ALTER TYPE … RENAME TO …_old; CREATE TYPE …; ALTER TABLE … ALTER COLUMN … TYPE … USING …::text::…; DROP TYPE …_old")
+				p.reportAt("up", st, "a value added to "+e.Object.String()+" stays: PostgreSQL cannot remove it", p.enumFix(e.Object))
 			}
 		}
 	}
+}
+
+// enumFix is what takes the value away again; where more than columns hang on the type, what has to be written.
+func (p *Pass) enumFix(o effects.Object) string {
+	entity := p.Before.objectEntity(p.Before.keyOf(o, effects.Name{}))
+	for _, c := range p.changes {
+		if c.entity == entity && len(c.undo) > 0 {
+			return joinSQL(c.undo)
+		}
+	}
+	return "in Down, make the type anew: ALTER TYPE … RENAME TO …_old; CREATE TYPE …; for each column of it ALTER TABLE … ALTER COLUMN … DROP DEFAULT, " +
+		"ALTER COLUMN … TYPE … USING …::text::…, ALTER COLUMN … SET DEFAULT …; DROP TYPE …_old. Views, functions, checks and partial indexes on them are dropped before, and made again behind"
 }
 
 // enumUndone says whether Down makes the type anew, or drops what this migration made.

@@ -1,7 +1,6 @@
 package lint
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -133,11 +132,9 @@ type sequence struct {
 	count   map[int64]int // by version
 	lastOld int64         // the newest version that may be applied already
 
-	made map[string]*maker // by the name of a table, in lower case
+	makers    map[string][]*Migration // by the name of a table, in lower case: those whose Down makes it
+	elsewhere map[string]bool         // tables that the Ups use and that none of them has made
 }
-
-// maker says which migration's Down is the only one to make a table; file is "" when an Up does.
-type maker struct{ file string }
 
 func newSequence(all []*Migration) *sequence {
 	s := &sequence{all: all, count: make(map[int64]int, len(all))}
@@ -150,43 +147,62 @@ func newSequence(all []*Migration) *sequence {
 	return s
 }
 
-// onlyInDown gives the file whose Down makes a table that no Up of the folder makes; "" when there is none. Such a table is no part of any schema
-// that the Ups build: the Down of one migration was cut into several.
-func (s *sequence) onlyInDown(table string) string {
-	if s.made == nil {
-		s.made = map[string]*maker{}
-		for _, m := range s.all {
-			for _, st := range m.Down {
-				s.note(st.Effects, cmp.Or(m.DownFile, m.File))
-			}
-		}
-		for _, m := range s.all {
-			for _, st := range m.Up {
-				s.note(st.Effects, "")
-			}
+// madeInDown gives another migration whose Down makes a table; nil when there is none, or when the table may have been there before all
+// migrations. A table that a model does not know is then no part of the schema: one Down was cut into several migrations.
+func (s *sequence) madeInDown(table string, than *Migration) *Migration {
+	if s.makers == nil {
+		s.look()
+	}
+	table = strings.ToLower(table)
+	if s.elsewhere[table] {
+		return nil
+	}
+	var by *Migration
+	for _, m := range s.makers[table] {
+		if m != than && (by == nil || by.Version < than.Version) {
+			by = m // the next one, where there is one
 		}
 	}
-	if by := s.made[strings.ToLower(table)]; by != nil {
-		return by.file
-	}
-	return ""
+	return by
 }
 
-func (s *sequence) note(all []effects.Effect, file string) {
-	for i := range all {
-		name := ""
-		switch e := &all[i]; e.Kind {
-		case effects.CreateTable:
-			name = e.Table.Name
-		case effects.RenameTable, effects.SetSchema, effects.Rename:
-			name = e.NewName.Name
-		case effects.Create:
-			name = e.Object.Name.Name // a view answers to the same statements
+func (s *sequence) look() {
+	s.makers, s.elsewhere = map[string][]*Migration{}, map[string]bool{}
+	made := map[string]bool{}
+	for _, m := range s.all {
+		for i := range m.Up {
+			for j := range m.Up[i].Effects {
+				e := &m.Up[i].Effects[j]
+				name := strings.ToLower(makes(e))
+				if used := strings.ToLower(e.Table.Name); used != name && used != "" && !made[used] {
+					s.elsewhere[used] = true
+				}
+				made[name] = true
+			}
 		}
-		if by := s.made[strings.ToLower(name)]; name != "" && (by == nil || file == "") {
-			s.made[strings.ToLower(name)] = &maker{file}
+		for i := range m.Down {
+			for j := range m.Down[i].Effects {
+				if name := strings.ToLower(makes(&m.Down[i].Effects[j])); name != "" && !slices.Contains(s.makers[name], m) {
+					s.makers[name] = append(s.makers[name], m)
+				}
+			}
 		}
 	}
+}
+
+// makes is the name of the table that an effect brings about, or of what answers to the same statements.
+func makes(e *effects.Effect) string {
+	switch e.Kind {
+	case effects.CreateTable:
+		return e.Table.Name
+	case effects.RenameTable, effects.SetSchema, effects.Rename:
+		return e.NewName.Name
+	case effects.Create:
+		if e.Object.Kind == "view" || e.Object.Kind == "materialized view" {
+			return e.Object.Name.Name
+		}
+	}
+	return ""
 }
 
 func versionOrder(p *Pass) {
