@@ -29,7 +29,7 @@ func (m *Model) addColumn(e *effects.Effect) {
 	}
 	t := m.edit(e.Table)
 	if t.column(e.Column.Name) != nil {
-		if !e.IfExists && !t.Doubt && !m.maybe(e.Column.Name) {
+		if !e.IfExists && !t.Doubt && !t.Unknown && !m.maybe(e.Column.Name) {
 			m.fail("column " + m.show(t.Name) + "." + e.Column.Name + " is there already")
 		}
 		return

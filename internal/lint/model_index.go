@@ -25,7 +25,7 @@ func (m *Model) createIndex(e *effects.Effect) {
 			return
 		}
 		if owner.Name == t.Name {
-			if !owner.Indexes[i].Implicit && !owner.Doubt && !m.maybe(x.Name) {
+			if !owner.Indexes[i].Implicit && !owner.Doubt && !owner.Unknown && !m.maybe(x.Name) {
 				m.fail("index " + x.Name + " is there already")
 			}
 			return

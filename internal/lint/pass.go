@@ -2,7 +2,6 @@ package lint
 
 import (
 	"cmp"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -28,6 +27,7 @@ type Pass struct {
 	all     *sequence
 	changes []change
 	more    []change // what changes do not show, for drafts
+	leaning []leaning
 	rule    *Rule
 	out     []finding
 }
@@ -70,23 +70,11 @@ func (p *Pass) run(section string, m *Model, statements []Statement) {
 					p.more = append(p.more, m.unfollowed(p.Statement, p.Effect)...)
 				}
 			}
-			if section == "down" {
-				p.leansOnDown()
+			if section == "down" && p.unheardOf() {
+				p.leaning = append(p.leaning, leaning{p.Effect.Table, p.Statement})
 			}
 			m.apply(p.affected())
 		}
-	}
-}
-
-// leansOnDown notes a statement of Down about a table that is there only once another migration's Down has run: this one can then not run
-// on the schema that its Up leaves.
-func (p *Pass) leansOnDown() {
-	name := p.Effect.Table
-	if name.Name == "" || p.all == nil || p.Effect.IfExists || p.Effect.Kind == effects.CreateTable || p.Model.Table(name) != nil || p.Model.object(p.Model.materialized(name)) != nil || p.Model.findObject("view", name) != nil || p.Model.maybe(name.Name) {
-		return
-	}
-	if by := p.all.madeInDown(name.Name, p.Migration); by != nil {
-		p.Model.fail("table " + p.show(name) + " is not there: the Down of " + filepath.Base(cmp.Or(by.DownFile, by.File)) + " makes it")
 	}
 }
 

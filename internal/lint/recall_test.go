@@ -52,7 +52,8 @@ func TestWhatIsThereAlready(t *testing.T) {
 			ruleCase{"a table that is dropped first", d, base, add, back + "DROP TABLE o;\nCREATE TABLE o (id int PRIMARY KEY);", ""},
 		)
 	}
-	checkRules(t, "RV0", cases)
+	view := "CREATE MATERIALIZED VIEW mv AS SELECT id FROM o;\nCREATE UNIQUE INDEX mv_id ON mv (id);\n"
+	checkRules(t, "RV0", append(cases, ruleCase{"an index that went with its view", pg, base + view, add, back + "DROP MATERIALIZED VIEW mv;\n" + view, ""}))
 }
 
 // TestDownInParts: tools that split by statement make one Down of several, of which none but the first can run alone.
@@ -66,6 +67,7 @@ func TestDownInParts(t *testing.T) {
 		goose("SELECT 1;", `ALTER TABLE "from_elsewhere" RENAME TO "there";`),
 		goose("DROP TABLE legacy;", `CREATE TABLE legacy (id INTEGER PRIMARY KEY);`),
 	}
+	texts = append(texts, goose("CREATE TABLE words (id INTEGER PRIMARY KEY);", "DELETE FROM _notes_tmp; DROP TABLE words;"))
 	r := Run(history(t, sqlite, texts...), Options{Engine: sqlite}).Findings
 	var told []string
 	for _, f := range r {
@@ -73,7 +75,7 @@ func TestDownInParts(t *testing.T) {
 			told = append(told, f.File+" "+f.Message)
 		}
 	}
-	if len(told) != 1 || !strings.Contains(told[0], "3") || !slices.ContainsFunc(told, func(s string) bool { return strings.Contains(s, "table _notes_tmp is not there: the Down of ") }) {
+	if len(told) != 2 || !strings.Contains(told[0], "3") || !slices.ContainsFunc(told, func(s string) bool { return strings.Contains(s, "table _notes_tmp is not there: the Down of ") }) {
 		t.Errorf("told: %q", told)
 	}
 }

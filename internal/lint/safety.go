@@ -131,9 +131,6 @@ type sequence struct {
 	all     []*Migration
 	count   map[int64]int // by version
 	lastOld int64         // the newest version that may be applied already
-
-	makers    map[string][]*Migration // by the name of a table, in lower case: those whose Down makes it
-	elsewhere map[string]bool         // tables that the Ups use and that none of them has made
 }
 
 func newSequence(all []*Migration) *sequence {
@@ -145,64 +142,6 @@ func newSequence(all []*Migration) *sequence {
 		}
 	}
 	return s
-}
-
-// madeInDown gives another migration whose Down makes a table; nil when there is none, or when the table may have been there before all
-// migrations. A table that a model does not know is then no part of the schema: one Down was cut into several migrations.
-func (s *sequence) madeInDown(table string, than *Migration) *Migration {
-	if s.makers == nil {
-		s.look()
-	}
-	table = strings.ToLower(table)
-	if s.elsewhere[table] {
-		return nil
-	}
-	var by *Migration
-	for _, m := range s.makers[table] {
-		if m != than && (by == nil || by.Version < than.Version) {
-			by = m // the next one, where there is one
-		}
-	}
-	return by
-}
-
-func (s *sequence) look() {
-	s.makers, s.elsewhere = map[string][]*Migration{}, map[string]bool{}
-	made := map[string]bool{}
-	for _, m := range s.all {
-		for i := range m.Up {
-			for j := range m.Up[i].Effects {
-				e := &m.Up[i].Effects[j]
-				name := strings.ToLower(makes(e))
-				if used := strings.ToLower(e.Table.Name); used != name && used != "" && !made[used] {
-					s.elsewhere[used] = true
-				}
-				made[name] = true
-			}
-		}
-		for i := range m.Down {
-			for j := range m.Down[i].Effects {
-				if name := strings.ToLower(makes(&m.Down[i].Effects[j])); name != "" && !slices.Contains(s.makers[name], m) {
-					s.makers[name] = append(s.makers[name], m)
-				}
-			}
-		}
-	}
-}
-
-// makes is the name of the table that an effect brings about, or of what answers to the same statements.
-func makes(e *effects.Effect) string {
-	switch e.Kind {
-	case effects.CreateTable:
-		return e.Table.Name
-	case effects.RenameTable, effects.SetSchema, effects.Rename:
-		return e.NewName.Name
-	case effects.Create:
-		if e.Object.Kind == "view" || e.Object.Kind == "materialized view" {
-			return e.Object.Name.Name
-		}
-	}
-	return ""
 }
 
 func versionOrder(p *Pass) {
