@@ -32,6 +32,7 @@ type change struct {
 	note     string     // for drafts: what a person has to write, when undo is empty
 	mild     bool       // nothing but the writing of it differs
 	first    bool       // its undo comes before all others: they go by the names that it gives back
+	table    string     // which the difference is in
 }
 
 // differ compares three layers: before Up, after Up, after Down.
@@ -47,7 +48,11 @@ func compare(before, mid, after *Model) []change {
 		return nil
 	}
 	for _, k := range d.touchedTables() {
+		n := len(d.out)
 		d.table(k)
+		for i := n; i < len(d.out); i++ {
+			d.out[i].table = d.before.show(k)
+		}
 	}
 	for _, k := range d.touchedObjects() {
 		d.object(k)
@@ -383,8 +388,7 @@ func (d *differ) constraints(b, m, a *Table) {
 		}); i >= 0 {
 			y := as[i]
 			as = slices.Delete(as, i, i+1)
-			d.property(entity, "name", x.Name, y.Name, true, []string{"ALTER TABLE " + d.name(b.Name) + " RENAME CONSTRAINT " + d.ident(y.Name) + " TO " + d.ident(x.Name)},
-				d.before.tableEntity(b.Name))
+			d.property(entity, "name", x.Name, y.Name, true, d.renameConstraint(b.Name, &y, &x), d.before.tableEntity(b.Name))
 			continue
 		}
 		d.missing(entity, b, m, a, m.constraintNamed(x.Name) != nil, describeConstraint(&x), []string{d.addConstraint(b.Name, &x)}, d.reshaped(x.Columns, b))
@@ -392,6 +396,13 @@ func (d *differ) constraints(b, m, a *Table) {
 	for _, y := range as {
 		d.surplus(d.before.childEntity("constraint", b.Name, y.Name), b, y.Columns, m.constraintNamed(y.Name) != nil, describeConstraint(&y), d.dropConstraint(b.Name, &y))
 	}
+}
+
+func (d *differ) renameConstraint(t effects.Name, from, to *Constraint) []string {
+	if d.before.dialect == effects.Postgres {
+		return []string{"ALTER TABLE " + d.name(t) + " RENAME CONSTRAINT " + d.ident(from.Name) + " TO " + d.ident(to.Name)}
+	}
+	return []string{d.dropConstraint(t, from), d.addConstraint(t, to)}
 }
 
 // cosmetic: names that the engine gave differ, and no statement gave the new one.
