@@ -233,6 +233,7 @@ func (d *differ) columns(b, m, a *Table) {
 		ac, mc := a.column(bc.Name), m.column(bc.Name)
 		if ac != nil {
 			d.column(b, bc, mc, ac, entity)
+			d.madeUpSequence(b, bc)
 			continue
 		}
 		if a.Partial || d.renamedColumn(b, bc, m, a) {
@@ -263,11 +264,6 @@ func (d *differ) columns(b, m, a *Table) {
 		d.add(change{verdict: v, entity: entity, after: describeColumn(ac),
 			undo: []string{"ALTER TABLE " + d.name(b.Name) + " DROP COLUMN " + d.ident(ac.Name)}}, table)
 	}
-}
-
-// madeAnew says whether a layer dropped a table that was there and made it anew under its name, t.
-func madeAnew(layer *Model, k effects.Name, t *Table) bool {
-	return t != nil && t.owner == layer && t.Origin.Name == "" && layer.parent.Table(k) != nil
 }
 
 // missing is something of a table that is not there after Down.
@@ -366,6 +362,7 @@ func (d *differ) constraints(b, m, a *Table) {
 			if i < 0 {
 				return false
 			}
+			d.madeUp(b, m, &x, &as[i])
 			as = slices.Delete(as, i, i+1)
 			return true
 		})

@@ -133,6 +133,9 @@ func (d *differ) redefine(k objectKey, b, a *Object) []string {
 	if b.Values != nil && a.Values != nil {
 		return d.enumAnew(k, b, a)
 	}
+	if k.kind == "view" && d.before.dialect == effects.Postgres {
+		return d.viewAnew(k, b)
+	}
 	return d.createObject(k, b)
 }
 

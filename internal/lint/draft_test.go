@@ -41,6 +41,14 @@ CREATE SEQUENCE tickets START 10;`
 		{"functions, triggers and views", shop, `CREATE OR REPLACE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END; $$;
 			DROP TRIGGER orders_touch ON orders; DROP VIEW big_orders; CREATE VIEW small_orders AS SELECT id FROM orders; CREATE FUNCTION twice(n int) RETURNS int LANGUAGE sql AS 'SELECT 2 * n';`},
 		{"types and sequences", shop, "ALTER TABLE diary ALTER mood DROP DEFAULT; ALTER TABLE diary ALTER mood TYPE text; DROP TYPE mood; DROP SEQUENCE tickets; CREATE TYPE size AS ENUM ('s');"},
+		{"a table made anew", "CREATE TABLE q (id serial PRIMARY KEY, n int UNIQUE CHECK (n > 0), o int REFERENCES q (id));",
+			"CREATE TABLE new_q (id serial PRIMARY KEY, n int UNIQUE CHECK (n > 0), o int REFERENCES q (id), p int); ALTER TABLE new_q DROP CONSTRAINT new_q_o_fkey; DROP TABLE q; ALTER TABLE new_q RENAME TO q; " +
+				"ALTER TABLE q ADD CONSTRAINT q_o_fkey FOREIGN KEY (o) REFERENCES q (id);"},
+		{"a check of a table whose old self is still there", "CREATE TABLE q (id int PRIMARY KEY, n int CHECK (n > 0));",
+			"ALTER TABLE q RENAME TO q_old; CREATE TABLE q (id int PRIMARY KEY, n int CHECK (n > 0), o int CHECK (o > 0)); DROP TABLE q_old;"},
+		{"a view that another reads", shop + "CREATE VIEW huge AS SELECT id FROM big_orders; CREATE VIEW ids AS SELECT h.id FROM huge h JOIN big_orders b ON b.id = h.id;",
+			"DROP VIEW ids; DROP VIEW huge; DROP VIEW big_orders; CREATE VIEW big_orders AS SELECT id, total FROM orders WHERE total > 200; CREATE VIEW huge AS SELECT id FROM big_orders; " +
+				"CREATE VIEW ids AS SELECT h.id FROM huge h JOIN big_orders b ON b.id = h.id;"},
 		{"a value of an enum", shop, "ALTER TYPE mood ADD VALUE 'calm' AFTER 'ok';"},
 		{"another name of a value of an enum", shop + "CREATE INDEX diary_happy ON diary (day) WHERE mood = 'happy';", "ALTER TYPE mood RENAME VALUE 'happy' TO 'glad';"},
 		{"comments and row security", shop, "COMMENT ON TABLE diary IS NULL; COMMENT ON COLUMN orders.note IS 'x'; ALTER TABLE orders ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON orders USING (true);"},
