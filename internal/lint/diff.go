@@ -32,6 +32,7 @@ type change struct {
 	note     string     // for drafts: what a person has to write, when undo is empty
 	mild     bool       // nothing but the writing of it differs
 	first    bool       // its undo comes before all others: they go by the names that it gives back
+	table    string     // which the difference is in
 }
 
 // differ compares three layers: before Up, after Up, after Down.
@@ -47,7 +48,11 @@ func compare(before, mid, after *Model) []change {
 		return nil
 	}
 	for _, k := range d.touchedTables() {
+		n := len(d.out)
 		d.table(k)
+		for i := n; i < len(d.out); i++ {
+			d.out[i].table = d.before.show(k)
+		}
 	}
 	for _, k := range d.touchedObjects() {
 		d.object(k)
@@ -159,7 +164,7 @@ func (d *differ) table(k effects.Name) {
 			return
 		}
 		v := lost
-		if m != nil {
+		if m != nil && !madeAnew(d.mid, k, m) {
 			v = taken
 		}
 		d.add(change{verdict: v, entity: entity, before: "exists", undo: d.createTable(b)})
@@ -200,6 +205,8 @@ func (d *differ) inTable(b, m, a *Table) {
 	}
 }
 
+func yesNo(b bool) string { return pick(b, "yes", "no") }
+
 func onOff(b bool) string { return pick(b, "enabled", "disabled") }
 
 func pick(b bool, yes, no string) string {
@@ -226,6 +233,7 @@ func (d *differ) columns(b, m, a *Table) {
 		ac, mc := a.column(bc.Name), m.column(bc.Name)
 		if ac != nil {
 			d.column(b, bc, mc, ac, entity)
+			d.madeUpSequence(b, bc)
 			continue
 		}
 		if a.Partial || d.renamedColumn(b, bc, m, a) {
@@ -262,7 +270,7 @@ func (d *differ) columns(b, m, a *Table) {
 func (d *differ) missing(entity string, b, m, a *Table, atMid bool, before string, undo []string, quiet bool) {
 	v := lost
 	switch {
-	case m == nil && a != nil: // Down made the table anew, without it
+	case m == nil && a != nil, d.after != d.mid && madeAnew(d.after, b.Name, a): // Down made the table anew, without it
 		v = wrong
 	case atMid:
 		v = taken
@@ -301,6 +309,9 @@ func (d *differ) column(b *Table, bc, mc, ac *Column, entity string) {
 	}
 	if bc.Identity != ac.Identity && !bc.Serial && !ac.Serial {
 		add("identity", onOff(bc.Identity), onOff(ac.Identity), mc != nil && mc.Identity == ac.Identity)
+	}
+	if bc.Serial != ac.Serial && dialect != effects.Postgres {
+		add("AUTO_INCREMENT", yesNo(bc.Serial), yesNo(ac.Serial), mc != nil && mc.Serial == ac.Serial)
 	}
 	if bc.Serial && ac.Serial && mc != nil && mc.Serial && dialect == effects.Postgres && !d.after.strayed && mc.sequenceType() == ac.sequenceType() && ac.sequenceType() != bc.sequenceType() {
 		name := effects.Name{Schema: b.Name.Schema, Name: serialSequence(b.Name.Name, bc.Name)}
@@ -351,6 +362,7 @@ func (d *differ) constraints(b, m, a *Table) {
 			if i < 0 {
 				return false
 			}
+			d.madeUp(b, m, &x, &as[i])
 			as = slices.Delete(as, i, i+1)
 			return true
 		})
@@ -373,8 +385,7 @@ func (d *differ) constraints(b, m, a *Table) {
 		}); i >= 0 {
 			y := as[i]
 			as = slices.Delete(as, i, i+1)
-			d.property(entity, "name", x.Name, y.Name, true, []string{"ALTER TABLE " + d.name(b.Name) + " RENAME CONSTRAINT " + d.ident(y.Name) + " TO " + d.ident(x.Name)},
-				d.before.tableEntity(b.Name))
+			d.property(entity, "name", x.Name, y.Name, true, d.renameConstraint(b.Name, &y, &x), d.before.tableEntity(b.Name))
 			continue
 		}
 		d.missing(entity, b, m, a, m.constraintNamed(x.Name) != nil, describeConstraint(&x), []string{d.addConstraint(b.Name, &x)}, d.reshaped(x.Columns, b))
@@ -382,6 +393,13 @@ func (d *differ) constraints(b, m, a *Table) {
 	for _, y := range as {
 		d.surplus(d.before.childEntity("constraint", b.Name, y.Name), b, y.Columns, m.constraintNamed(y.Name) != nil, describeConstraint(&y), d.dropConstraint(b.Name, &y))
 	}
+}
+
+func (d *differ) renameConstraint(t effects.Name, from, to *Constraint) []string {
+	if d.before.dialect == effects.Postgres {
+		return []string{"ALTER TABLE " + d.name(t) + " RENAME CONSTRAINT " + d.ident(from.Name) + " TO " + d.ident(to.Name)}
+	}
+	return []string{d.dropConstraint(t, from), d.addConstraint(t, to)}
 }
 
 // cosmetic: names that the engine gave differ, and no statement gave the new one.

@@ -29,7 +29,7 @@ func (d *differ) indexes(b, m, a *Table) {
 			continue
 		}
 		v := lost
-		if m.indexNamed(x.Name) != nil {
+		if m.indexNamed(x.Name) != nil && !madeAnew(d.mid, b.Name, m) {
 			v = taken
 		}
 		d.add(change{verdict: v, entity: entity, before: describeIndex(x), undo: []string{d.createIndex(b, x)}, quiet: v == lost && d.reshaped(x.Columns, b)}, d.before.tableEntity(b.Name))
@@ -114,7 +114,7 @@ func (d *differ) object(k objectKey) {
 	default:
 		if !d.before.sameObject(b, a) {
 			same := m != nil && d.before.sameObject(m, a)
-			d.property(entity, "definition", describeObject(b), describeObject(a), same, d.createObject(k, b))
+			d.property(entity, "definition", describeObject(b), describeObject(a), same, d.redefine(k, b, a))
 		} else if d.before.reworded(b, a) {
 			v := wrong
 			if m != nil && !d.before.reworded(m, a) {
@@ -126,6 +126,17 @@ func (d *differ) object(k objectKey) {
 				[]string{"COMMENT ON " + strings.ToUpper(k.kind) + " " + d.objectName(k) + " IS " + literalOrNull(b.Comment)})
 		}
 	}
+}
+
+// redefine gives an object that is there its definition back.
+func (d *differ) redefine(k objectKey, b, a *Object) []string {
+	if b.Values != nil && a.Values != nil {
+		return d.enumAnew(k, b, a)
+	}
+	if k.kind == "view" && d.before.dialect == effects.Postgres {
+		return d.viewAnew(k, b)
+	}
+	return d.createObject(k, b)
 }
 
 // wentAlong: its table has another name, which is told, and it is there under that name.

@@ -30,7 +30,7 @@ func draft(changes []change, after *Model) string {
 		text        string
 	}
 	var steps []step
-	for _, c := range changes {
+	for _, c := range beyondAlter(changes, after) {
 		if c.verdict == taken || c.verdict == extra || c.up == nil {
 			continue
 		}
@@ -67,6 +67,35 @@ func draft(changes []change, after *Model) string {
 		seen[s.text] = true
 	}
 	return b.String()
+}
+
+// beyondAlter puts a note in the place of all that would change a table of SQLite back when ALTER TABLE cannot do a part of it: the rest alone fails, or leaves
+// a third table.
+func beyondAlter(changes []change, after *Model) []change {
+	if after.dialect != effects.SQLite {
+		return changes
+	}
+	stuck := map[string][]string{}
+	for _, c := range changes {
+		if c.table != "" && !strings.HasPrefix(c.entity, "table ") && c.up != nil && c.verdict <= changed && c.note == "" && strings.Join(c.undo, "") == "" {
+			stuck[c.table] = append(stuck[c.table], c.entity)
+		}
+	}
+	var out []change
+	for _, c := range changes {
+		what := stuck[c.table]
+		if c.table == "" || what == nil {
+			out = append(out, c)
+			continue
+		}
+		if c.up == nil || c.entity != what[0] {
+			continue
+		}
+		c.undo, c.note = nil, "table "+c.table+": ALTER TABLE of SQLite cannot bring back "+strings.Join(what, ", ")+
+			". Write here: CREATE TABLE under another name, as it was; INSERT INTO it from "+c.table+"; DROP TABLE "+c.table+"; RENAME the new one; and its indexes and triggers again"
+		out = append(out, c)
+	}
+	return out
 }
 
 // needsColumn tells of a constraint or an index that is dropped and made again which statement of Up took a column of its table, by its

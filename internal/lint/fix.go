@@ -45,15 +45,15 @@ func Fix(migrations []*Migration, o Options, parse func(m *Migration, text strin
 
 // undoing are the rules that a drafted Down is judged by.
 func undoing(d Diagnostic) bool {
-	return d.Code == "RV001" || d.Code == "RV002" && d.Severity == Error || d.Code == "RV003" || d.Code == "RV008"
+	return d.Code == "RV001" || d.Code == "RV002" && d.Severity == Error || d.Code == "RV003" || d.Code == "RV006" || d.Code == "RV008"
 }
 
 func (p *Pass) fix(parse func(*Migration, string) (*Migration, error)) (*Fixed, error) {
 	found := slices.DeleteFunc(p.found(), func(d Diagnostic) bool { return !undoing(d) })
-	if !slices.ContainsFunc(found, func(d Diagnostic) bool { return d.Code == "RV001" || d.Code == "RV002" }) {
+	if !slices.ContainsFunc(found, func(d Diagnostic) bool { return d.Code == "RV001" || d.Code == "RV002" || d.Code == "RV006" }) {
 		return nil, nil
 	}
-	missing := slices.DeleteFunc(slices.Clone(p.changes), func(c change) bool { return c.verdict > changed || p.addedValue(c) })
+	missing := slices.DeleteFunc(slices.Clone(p.changes), func(c change) bool { return c.verdict > changed || p.addedValue(c) && len(c.undo) == 0 })
 	if len(p.Migration.Down) == 0 {
 		missing = append(missing, p.more...)
 	}

@@ -37,11 +37,13 @@ func TestFix(t *testing.T) {
 		{"renames", goose("ALTER TABLE users RENAME TO people;\nALTER TABLE people RENAME COLUMN age TO years;", ""),
 			"ALTER TABLE people RENAME TO users|RENAME COLUMN years TO age"},
 		{"a function", goose("CREATE FUNCTION f() RETURNS int AS 'SELECT 1' LANGUAGE sql;", ""), "DROP FUNCTION f()"},
+		{"a value of an enum", "-- +goose Up\nALTER TYPE mood ADD VALUE 'calm';\n", "ALTER TYPE mood RENAME TO mood_old;|CREATE TYPE mood AS ENUM ('sad', 'happy');|ALTER TABLE diary ALTER COLUMN mood DROP DEFAULT, " +
+			"ALTER COLUMN mood TYPE mood USING mood::text::mood, ALTER COLUMN mood SET DEFAULT 'sad';|DROP TYPE mood_old;"},
 		{"rows alone", "-- +goose Up\nUPDATE users SET age = 1;\n", "-- +goose Down|SELECT 1;"},
 		{"parents come back first", "-- +goose Up\nDROP TABLE kids;\nDROP TABLE users;\n", "CREATE TABLE users|CREATE TABLE kids"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ms := history(t, pg, users, goose("CREATE TABLE kids (id int PRIMARY KEY, u int REFERENCES users (id));\nALTER TABLE kids ADD note text;", "DROP TABLE kids;"), c.text)
+			ms := history(t, pg, users, goose("CREATE TYPE mood AS ENUM ('sad', 'happy');\nCREATE TABLE diary (id int PRIMARY KEY, mood mood DEFAULT 'sad');\nCREATE TABLE kids (id int PRIMARY KEY, u int REFERENCES users (id));\nALTER TABLE kids ADD note text;", "DROP TABLE kids;"), c.text)
 			ms[0].Skip, ms[1].Skip = true, true
 			fixed, err := Fix(ms, Options{Engine: pg}, reparse(t, pg))
 			if err != nil {
@@ -71,10 +73,11 @@ func TestFix(t *testing.T) {
 // TestFixLeavesAlone: what is right, ignored, or cannot be drafted stays as it is.
 func TestFixLeavesAlone(t *testing.T) {
 	for name, text := range map[string]string{
-		"right":                goose("CREATE TABLE a (id int PRIMARY KEY);", "DROP TABLE a;"),
-		"ignored":              "-- +dbrollback ignore: RV001 on purpose\n-- +goose Up\nCREATE TABLE a (id int PRIMARY KEY);\n",
-		"accepted":             "-- +dbrollback irreversible: on purpose\n-- +goose Up\nCREATE TABLE a (id int PRIMARY KEY);\n",
-		"a table nobody knows": "-- +goose Up\nDROP TABLE legacy;\n",
+		"right":                          goose("CREATE TABLE a (id int PRIMARY KEY);", "DROP TABLE a;"),
+		"ignored":                        "-- +dbrollback ignore: RV001 on purpose\n-- +goose Up\nCREATE TABLE a (id int PRIMARY KEY);\n",
+		"accepted":                       "-- +dbrollback irreversible: on purpose\n-- +goose Up\nCREATE TABLE a (id int PRIMARY KEY);\n",
+		"a table nobody knows":           "-- +goose Up\nDROP TABLE legacy;\n",
+		"an enum that an index compares": goose("CREATE TYPE mood AS ENUM ('sad', 'happy');\nCREATE TABLE diary (id int PRIMARY KEY, mood mood);\nCREATE INDEX i ON diary (id) WHERE mood = 'sad';\nALTER TYPE mood ADD VALUE 'calm';", "SELECT 1;"),
 	} {
 		fixed, err := Fix(history(t, pg, text), Options{Engine: pg}, reparse(t, pg))
 		if err != nil || len(fixed) != 0 {

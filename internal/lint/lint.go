@@ -131,7 +131,7 @@ func Run(migrations []*Migration, o Options) *Report {
 // the schema that they build and what is found. All are those of the sequence, of which only versions, files and Old matter.
 func RunEach(all []*Migration, each iter.Seq2[*Migration, error], o Options) (*Report, error) {
 	r := &Report{}
-	model, in := NewModel(o.Engine), newSequence(all)
+	model, in, cut := NewModel(o.Engine), newSequence(all), newParts()
 	for m, err := range each {
 		if err != nil {
 			return nil, err
@@ -145,8 +145,10 @@ func RunEach(all []*Migration, each iter.Seq2[*Migration, error], o Options) (*R
 			p.judge()
 			r.Findings = append(r.Findings, p.found()...)
 		}
+		cut.add(p)
 		model.commit(p.After)
 	}
+	r.Findings = append(r.Findings, cut.told()...)
 	slices.SortStableFunc(r.Findings, byPlace)
 	return r, nil
 }

@@ -24,6 +24,7 @@ type Model struct {
 	mentioned map[string]bool
 	played    *played                   // what a migration does to this layer; nil in the base
 	indexed   map[string][]effects.Name // where indexes of a name, in lower case, may be found: tables of this layer
+	moved     []effects.Name            // the tables of PostgreSQL that got another name in this layer
 	links     *links                    // nil when something may have been added since they were made
 
 	strayed bool // a sequence that cannot be told to be some column's got another type
@@ -63,8 +64,8 @@ type Table struct {
 
 	// SQL is the statement that made it, as long as that still says all.
 	SQL string
-	// Origin is its name when the layer began.
-	Origin effects.Name
+	// Origin is its name when the layer began, Made the one that it was made under.
+	Origin, Made effects.Name
 
 	owner *Model // the layer that may write to it
 }

@@ -29,7 +29,10 @@ func (m *Model) addColumn(e *effects.Effect) {
 	}
 	t := m.edit(e.Table)
 	if t.column(e.Column.Name) != nil {
-		return // IF NOT EXISTS, or a statement that fails
+		if !e.IfExists && !t.Doubt && !t.Unknown && !m.maybe(e.Column.Name) {
+			m.fail("column " + m.show(t.Name) + "." + e.Column.Name + " is there already")
+		}
+		return
 	}
 	if e.IfExists && t.Partial && !t.Unknown {
 		t.Doubt = true // it may have been there before

@@ -227,7 +227,16 @@ func (m *Model) checkColumns(t *Table, c effects.ConstraintDef) []string {
 }
 
 func (m *Model) nameTaken(t *Table, name string) bool {
-	return t.constraint(name) >= 0 || t.index(name) >= 0
+	if t.constraint(name) >= 0 || t.index(name) >= 0 {
+		return true
+	}
+	// PostgreSQL looks at the whole schema: a table that had this one's name keeps the names that were made of it.
+	for _, k := range m.moved {
+		if o := m.Table(k); o != nil && k != t.Name && k.Schema == t.Name.Schema && (o.constraint(name) >= 0 || o.index(name) >= 0) {
+			return true
+		}
+	}
+	return false
 }
 
 // objectName puts a generated name together as PostgreSQL does: the longer of the two parts is cut until the

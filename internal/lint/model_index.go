@@ -21,7 +21,13 @@ func (m *Model) createIndex(e *effects.Effect) {
 		x.Name = m.indexName(t, x.IndexDef)
 	}
 	if owner, i := m.findIndex(e.Table, effects.Name{Name: x.Name, Schema: m.key(e.Table).Schema}); owner != nil && i >= 0 {
-		if e.IfExists || owner.Name == t.Name {
+		if e.IfExists {
+			return
+		}
+		if owner.Name == t.Name {
+			if !owner.Indexes[i].Implicit && !owner.Doubt && !owner.Unknown && !m.maybe(x.Name) {
+				m.fail("index " + x.Name + " is there already")
+			}
 			return
 		}
 	}
@@ -122,8 +128,8 @@ func (m *Model) dropIndex(e *effects.Effect) {
 		return
 	}
 	t, i := m.findIndex(e.Table, e.Object.Name)
-	if i < 0 {
-		m.missIndex(e)
+	if i < 0 || m.dialect == effects.SQLite && !slices.Contains([]string{"", "main", "temp"}, strings.ToLower(e.Object.Name.Schema)) {
+		m.missIndex(e) // of SQLite: a table before the point is the name of a database that is not there
 		return
 	}
 	if m.mysql() {

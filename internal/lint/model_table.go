@@ -14,7 +14,10 @@ func (m *Model) createTable(e *effects.Effect) {
 	if old != nil && e.IfExists {
 		return
 	}
-	t := &Table{Name: k, Temporary: e.Temporary, owner: m}
+	if old != nil && !old.Unknown && !old.Doubt && !e.Temporary && !old.Temporary && !m.maybe(k.Name) && !e.Replaces {
+		m.fail("table " + m.show(k) + " is there already")
+	}
+	t := &Table{Name: k, Made: k, Temporary: e.Temporary, owner: m}
 	// Under IF NOT EXISTS it may have been there before.
 	t.Doubt = e.IfExists && m.maybe(k.Name)
 	m.tables[k] = t
@@ -182,6 +185,9 @@ func (m *Model) moveTable(from, to effects.Name) {
 	c.Name, c.SQL = now, ""
 	m.tables[old] = nil
 	m.put(now, c)
+	if m.dialect == effects.Postgres {
+		m.moved = append(m.moved, now)
+	}
 	m.touch(m.tableEntity(old))
 	m.touch(m.tableEntity(now))
 	for i := range c.Constraints {

@@ -27,6 +27,7 @@ type Pass struct {
 	all     *sequence
 	changes []change
 	more    []change // what changes do not show, for drafts
+	leaning []leaning
 	rule    *Rule
 	out     []finding
 }
@@ -68,6 +69,9 @@ func (p *Pass) run(section string, m *Model, statements []Statement) {
 				if section == "up" {
 					p.more = append(p.more, m.unfollowed(p.Statement, p.Effect)...)
 				}
+			}
+			if section == "down" && p.unheardOf() {
+				p.leaning = append(p.leaning, leaning{p.Effect.Table, p.Statement})
 			}
 			m.apply(p.affected())
 		}

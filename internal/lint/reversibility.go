@@ -29,7 +29,21 @@ func does(statements []Statement) *Statement {
 
 // isRestart: where a sequence goes on is no part of its definition, and never goes back.
 func isRestart(e *effects.Effect) bool {
-	return e.Kind == effects.Alter && e.Object.Kind == "sequence" && e.Detail == "RESTART"
+	return e.Kind == effects.Alter && e.Object.Kind == "sequence" && slices.Contains([]string{"RESTART", "setval", "nextval"}, e.Detail)
+}
+
+// onlyOpaque says whether statements do nothing that is understood.
+func onlyOpaque(statements []Statement) bool {
+	for i := range statements {
+		for _, e := range statements[i].Effects {
+			switch e.Kind {
+			case effects.Opaque, effects.Read, effects.Session, effects.Maintenance:
+			default:
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // onlyCaptured says whether statements do nothing but change rows which were there, all of which captures give back.
@@ -110,6 +124,9 @@ func inVain(p *Pass) bool {
 				if e.Table.Name == "" {
 					return !p.Before.knowsAll()
 				}
+				if _, i := p.Before.findIndex(e.Table, e.Object.Name); e.Kind == effects.Create && e.IfExists && i >= 0 {
+					return false // whatever else is not known of its table
+				}
 			default:
 				return true
 			}
@@ -143,7 +160,7 @@ func noDown(p *Pass) {
 		return
 	}
 	p.reportAt("up", first, message, strings.TrimSpace(draft(append(slices.Clone(p.changes), p.more...), p.After)))
-	if (p.Migration.HasDown || len(p.Migration.Down) > 0) && (onlyRows(p) || inVain(p)) {
+	if (p.Migration.HasDown || len(p.Migration.Down) > 0) && (onlyRows(p) || inVain(p) || p.After.played.doubted && onlyOpaque(p.Migration.Up)) {
 		p.out[len(p.out)-1].Severity = Warning // the schema is in no danger, and somebody said that there is nothing to write
 	}
 }
@@ -323,11 +340,22 @@ func addsEnumValue(p *Pass) {
 		st := &p.Migration.Up[i]
 		for _, e := range st.Effects {
 			if isAddValue(e) && !p.enumUndone(e.Object) {
-				p.reportAt("up", st, "a value added to "+e.Object.String()+" stays: PostgreSQL cannot remove it",
-					"in Down, make the type anew: ALTER TYPE … RENAME TO …_old; CREATE TYPE …; ALTER TABLE … ALTER COLUMN … TYPE … USING …::text::…; DROP TYPE …_old")
+				p.reportAt("up", st, "a value added to "+e.Object.String()+" stays: PostgreSQL cannot remove it", p.enumFix(e.Object))
 			}
 		}
 	}
+}
+
+// enumFix is what takes the value away again; where more than columns hang on the type, what has to be written.
+func (p *Pass) enumFix(o effects.Object) string {
+	entity := p.Before.objectEntity(p.Before.keyOf(o, effects.Name{}))
+	for _, c := range p.changes {
+		if c.entity == entity && len(c.undo) > 0 {
+			return joinSQL(c.undo)
+		}
+	}
+	return "in Down, make the type anew: ALTER TYPE … RENAME TO …_old; CREATE TYPE …; for each column of it ALTER TABLE … ALTER COLUMN … DROP DEFAULT, " +
+		"ALTER COLUMN … TYPE … USING …::text::…, ALTER COLUMN … SET DEFAULT …; DROP TYPE …_old. Views, functions, checks and partial indexes on them are dropped before, and made again behind"
 }
 
 // enumUndone says whether Down makes the type anew, or drops what this migration made.

@@ -1,0 +1,81 @@
+package lint
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+)
+
+// TestWhatIsLost: a table that is made anew, by Up or by Down, is compared with the one that was there.
+func TestWhatIsLost(t *testing.T) {
+	my, maria := effects.MySQL, effects.MariaDB
+	anew := "DROP TABLE IF EXISTS notes;\nCREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT);"
+	rebuild := func(body string) string {
+		return "CREATE TABLE n (" + body + ");\nDROP TABLE notes;\nALTER TABLE n RENAME TO notes;"
+	}
+	notes := "CREATE TABLE notes (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT);\nCREATE INDEX notes_body ON notes (body);"
+	checkRules(t, "RV0", []ruleCase{
+		{"a table that Up made anew", sqlite, notes, anew, "DROP TABLE notes;", "RV002 does not bring back table notes"},
+		{"so", pg, "CREATE TABLE notes (id int PRIMARY KEY);", anew, "DROP TABLE notes;", "RV002 does not bring back table notes"},
+		{"a table that Up did not make", pg, "CREATE TABLE notes (id int PRIMARY KEY);", "CREATE TABLE IF NOT EXISTS notes (id int);\nCREATE TABLE o (id int PRIMARY KEY);",
+			"DROP TABLE o;\nDROP TABLE notes;", "RV004 drops table notes"},
+		{"an index that Up made anew with its table", sqlite, notes, rebuild("id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT, a TEXT") + "\nCREATE INDEX notes_body ON notes (body);",
+			"DROP INDEX notes_body;\nALTER TABLE notes DROP COLUMN a;", "RV002 does not bring back index notes_body"},
+		{"a column that Down leaves out of the table that it makes anew", sqlite, "CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT, a TEXT);", "ALTER TABLE notes ADD COLUMN b TEXT;",
+			rebuild("id INTEGER PRIMARY KEY, body TEXT"), "RV003 makes the table anew without column notes.a"},
+		{"an index of a table, as MySQL writes it", sqlite, notes, "CREATE INDEX notes_id ON notes (id);", "DROP INDEX IF EXISTS notes.notes_id;", "RV002 does not drop index notes_id"},
+		{"keys that are drawn no more", sqlite, notes, "DROP INDEX notes_body;\n" + rebuild("id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT, a TEXT"),
+			rebuild("id INTEGER PRIMARY KEY, body TEXT") + "\nCREATE INDEX notes_body ON notes (body);", "RV003 another AUTO_INCREMENT"},
+		{"keys that are drawn as before", sqlite, notes, "DROP INDEX notes_body;\n" + rebuild("id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT, a TEXT"),
+			rebuild("id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT") + "\nCREATE INDEX notes_body ON notes (body);", ""},
+		{"keys that are drawn no more", my, "CREATE TABLE notes (id int NOT NULL AUTO_INCREMENT PRIMARY KEY);", "ALTER TABLE notes MODIFY id bigint NOT NULL AUTO_INCREMENT;",
+			"ALTER TABLE notes MODIFY id int NOT NULL;", "RV003 another AUTO_INCREMENT"},
+		{"keys that are drawn as before", maria, "CREATE TABLE notes (id int NOT NULL AUTO_INCREMENT PRIMARY KEY);", "ALTER TABLE notes MODIFY id bigint NOT NULL AUTO_INCREMENT;",
+			"ALTER TABLE notes MODIFY id int NOT NULL AUTO_INCREMENT;", ""},
+	})
+}
+
+// TestWhatIsThereAlready: a Down that makes what is there fails.
+func TestWhatIsThereAlready(t *testing.T) {
+	base := "CREATE TABLE notes (id int PRIMARY KEY, body varchar(9));\nCREATE INDEX notes_body ON notes (body);\nCREATE TABLE o (id int PRIMARY KEY);"
+	add := "ALTER TABLE notes ADD COLUMN a int;"
+	back := "ALTER TABLE notes DROP COLUMN a;\n"
+	var cases []ruleCase
+	for _, d := range []effects.Dialect{pg, sqlite, effects.MySQL} {
+		cases = append(cases,
+			ruleCase{"an index", d, base, add, back + "CREATE INDEX notes_body ON notes (body);", "RV008 index notes_body is there already"},
+			ruleCase{"a table", d, base, add, back + "CREATE TABLE o (id int PRIMARY KEY);", "RV008 table o is there already"},
+			ruleCase{"a column", d, base, add, back + "ALTER TABLE notes ADD COLUMN body varchar(9);", "RV008 column notes.body is there already"},
+			ruleCase{"a table that is asked for first", d, base, add, back + "CREATE TABLE IF NOT EXISTS o (id int PRIMARY KEY);", ""},
+			ruleCase{"a table that is dropped first", d, base, add, back + "DROP TABLE o;\nCREATE TABLE o (id int PRIMARY KEY);", ""},
+		)
+	}
+	view := "CREATE MATERIALIZED VIEW mv AS SELECT id FROM o;\nCREATE UNIQUE INDEX mv_id ON mv (id);\n"
+	checkRules(t, "RV0", append(cases, ruleCase{"an index that went with its view", pg, base + view, add, back + "DROP MATERIALIZED VIEW mv;\n" + view, ""}))
+}
+
+// TestDownInParts: tools that split by statement make one Down of several, of which none but the first can run alone.
+func TestDownInParts(t *testing.T) {
+	texts := []string{
+		goose("CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT);", "DROP TABLE notes;"),
+		goose("SELECT 1;", "DELETE FROM legacy;"),
+		goose("ALTER TABLE notes ADD COLUMN a TEXT;", `ALTER TABLE "_notes_tmp" RENAME TO "notes";`),
+		goose("SELECT 1;", "DROP TABLE notes;"),
+		goose("CREATE TABLE _notes_tmp (id INTEGER PRIMARY KEY); DROP TABLE _notes_tmp;", `CREATE TABLE "_notes_tmp" (id INTEGER PRIMARY KEY, body TEXT);`),
+		goose("SELECT 1;", `ALTER TABLE "from_elsewhere" RENAME TO "there";`),
+		goose("DROP TABLE legacy;", `CREATE TABLE legacy (id INTEGER PRIMARY KEY);`),
+	}
+	texts = append(texts, goose("CREATE TABLE words (id INTEGER PRIMARY KEY);", "DELETE FROM _notes_tmp; DROP TABLE words;"))
+	r := Run(history(t, sqlite, texts...), Options{Engine: sqlite}).Findings
+	var told []string
+	for _, f := range r {
+		if f.Code == "RV008" {
+			told = append(told, f.File+" "+f.Message)
+		}
+	}
+	if len(told) != 2 || !strings.Contains(told[0], "3") || !slices.ContainsFunc(told, func(s string) bool { return strings.Contains(s, "table _notes_tmp is not there: the Down of ") }) {
+		t.Errorf("told: %q", told)
+	}
+}
