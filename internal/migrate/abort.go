@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -131,6 +132,38 @@ func (w *work) remade(ch changes, done int) []verify.Object {
 	return out
 }
 
+// madeAnew gives the tables that the run has dropped: one that stands under such a name now is another one, with rows of its own.
+func (w *work) madeAnew(done int) map[engine.Name]bool {
+	out := map[engine.Name]bool{}
+	for _, t := range w.before {
+		if t.Kind == "table" && w.capturer.Dropped(t.Table) && slices.ContainsFunc(w.stmts[:min(done, len(w.stmts))], func(st Statement) bool {
+			return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+				return (e.Kind == effects.DropTable || e.Kind == effects.CreateTable && e.Replaces) && strings.EqualFold(e.Table.Name, t.Table.Name)
+			})
+		}) {
+			out[t.Table] = true
+		}
+	}
+	return out
+}
+
+// pointing gives the foreign keys from other tables to some: each of those has to go first.
+func (w *work) pointing(ctx context.Context, q engine.Querier, tables, now verify.Fingerprint) (verify.Fingerprint, error) {
+	out := verify.Fingerprint{}
+	for _, o := range tables {
+		t, err := w.r.m.db.Inspect(ctx, q, o.Table)
+		if err != nil {
+			return nil, err
+		}
+		for _, k := range t.Referenced {
+			maps.Copy(out, filter(now, func(f verify.Object) bool {
+				return f.Kind == "foreign key" && f.Table == k.Table && f.Table != o.Table && strings.TrimPrefix(f.Name, f.Table.String()+".") == k.Name
+			}))
+		}
+	}
+	return out, nil
+}
+
 // abort takes back the statements that were done: what they made is dropped (with its rows captured), what they
 // destroyed is made again from the definitions and captures of the cut-off run.
 func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, done int, op *operation, begun *opening) error {
@@ -169,11 +202,17 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 	if err != nil {
 		return fmt.Errorf("fingerprint: %w", err)
 	}
-	ch := changed(w.before, now)
+	again := w.madeAnew(done)
+	inPlace := filter(now, func(o verify.Object) bool { return o.Kind == "table" && again[o.Table] && !slices.Contains(begun.Cleared, o.Table) })
+	pointing, err := w.pointing(ctx, q, inPlace, now)
+	if err != nil {
+		return err
+	}
+	ch := changed(w.before, filter(now, func(o verify.Object) bool { return !again[o.Table] && pointing[o.Key()].Kind == "" }))
 	if err := w.hanging(ctx, q, ch); err != nil {
 		return err
 	}
-	for _, o := range append(w.remade(ch, done), ch.made()...) {
+	for _, o := range slices.Concat(slices.Collect(maps.Values(pointing)), w.remade(ch, done), ch.made(), slices.Collect(maps.Values(inPlace))) {
 		if o.Kind == "table" && w.restorer != nil { // one that lay aside is all that there is of its capture
 			if kept, err := w.restorer.Withdraw(ctx, q, o.Table); err != nil {
 				return err
@@ -190,6 +229,16 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 			}
 		}
 		if err := w.drop(ctx, back, q, 0, o); err != nil {
+			return err
+		}
+	}
+	for t := range again {
+		if !slices.Contains(begun.Cleared, t) {
+			begun.Cleared = append(begun.Cleared, t)
+		}
+	}
+	if len(again) > 0 {
+		if err := w.noted(ctx, q, op, begun); err != nil {
 			return err
 		}
 	}

@@ -24,9 +24,9 @@ import (
 func (w *work) end(ctx context.Context, g ground) error {
 	m, dir := w.r.m, w.r.dir
 	for _, part := range []func() error{
-		func() error { return w.repair(ctx, g.schema(), structural) },
+		func() error { return w.repair(ctx, g, structural) },
 		func() error { return w.bringBack(ctx, g) },
-		func() error { return w.repair(ctx, g.schema(), func(verify.Object) bool { return true }) },
+		func() error { return w.repair(ctx, g, func(verify.Object) bool { return true }) },
 		func() error { return w.reshape(ctx, g.schema()) },
 		func() error {
 			if w.restorer == nil {
@@ -78,7 +78,7 @@ func (w *work) end(ctx context.Context, g ground) error {
 			return err
 		}
 		w.captures = w.capturer.Captures()
-		if err := w.record(ctx, tx, ch); err != nil {
+		if err := w.record(ctx, tx, w.withMadeAnew(ch, after)); err != nil {
 			return err
 		}
 		if !w.ends {
@@ -141,10 +141,11 @@ func (w *work) leftOver(ctx context.Context, g ground) error {
 }
 
 // repair makes what the run that is undone destroyed and this run did not make again.
-func (w *work) repair(ctx context.Context, tx engine.Querier, which func(verify.Object) bool) error {
+func (w *work) repair(ctx context.Context, g ground, which func(verify.Object) bool) error {
 	if w.undo == nil {
 		return nil
 	}
+	tx := g.schema()
 	now, err := w.fingerprint(ctx, tx)
 	if err == nil {
 		now, err = w.serials(ctx, tx, now)
@@ -154,6 +155,21 @@ func (w *work) repair(ctx context.Context, tx engine.Querier, which func(verify.
 	}
 	want := filter(w.undo.side(false), which)
 	have := filter(w.undo.among(now, false), which)
+	for key, t := range w.droppedTwice() {
+		if _, there := now[key]; !there && g.tx == nil {
+			// Made here, it would be taken for the other one when the rollback is taken back later, and the rows of both would be in it.
+			return w.restorer.NoPlace(t)
+		}
+		for k, o := range w.before {
+			if _, changed := w.undo[k]; changed || o.Table != t || !which(o) {
+				continue
+			}
+			want[k] = o
+			if is, there := now[k]; there {
+				have[k] = is
+			}
+		}
+	}
 	for key, o := range verify.InTheWay(want, now) {
 		if _, before := w.before[key]; !before { // this run has made it
 			have[key] = o
@@ -176,6 +192,29 @@ func (w *work) repair(ctx context.Context, tx engine.Querier, which func(verify.
 		w.capturer.Stale()
 	}
 	return nil
+}
+
+// withMadeAnew adds the tables that the statements dropped and made anew under their names: where nothing but columns differs, the table that was
+// before is not among what changed, and it takes its whole definition to make it again.
+func (w *work) withMadeAnew(ch changes, after verify.Fingerprint) changes {
+	for key, was := range w.before {
+		if now, is := after[key]; is && was.Kind == "table" && w.capturer.Dropped(was.Table) {
+			ch[key] = change{Before: &was, After: &now}
+		}
+	}
+	return ch
+}
+
+// droppedTwice gives, by their keys, the tables that the undone run dropped and made anew under their names, and that this one has dropped: all of such a table is
+// to be there again, not just what differs.
+func (w *work) droppedTwice() map[string]engine.Name {
+	out := map[string]engine.Name{}
+	for key, t := range w.before {
+		if t.Kind == "table" && w.undo[key].Before != nil && w.restorer != nil && w.restorer.NoPlace(t.Table) != nil && w.capturer.Dropped(t.Table) {
+			out[key] = t.Table
+		}
+	}
+	return out
 }
 
 // serials gives the sequence of a serial column the name that it had: of a table that was made anew beside the old one it has another, because

@@ -42,6 +42,8 @@ type opening struct {
 	Stood []snapshot.Sequence `json:"stood,omitempty"`
 	// How many renames recover --abort has taken back.
 	Unnamed int `json:"unnamed,omitempty"`
+	// Cleared are the tables of which those that the statements had made in their place are gone.
+	Cleared []engine.Name `json:"cleared,omitempty"`
 	// What its restorer knew before the first of them.
 	Checked string `json:"checked,omitempty"`
 }

@@ -202,9 +202,17 @@ func (r *Restorer) targets(ctx context.Context, tx engine.Querier) ([]*target, [
 // table was.
 func (r *Restorer) dropped(x *restoring) bool {
 	c := r.capturer
-	return c != nil && c.meta.Direction == "up" && slices.ContainsFunc(c.captures, func(y *capture) bool {
-		return (y.Kind == Table || y.Kind == Kept) && !y.Ops && !y.Emptied && y.Home == x.Home
-	})
+	return c != nil && c.meta.Direction == "up" && c.Dropped(x.Home)
+}
+
+// drops tells whether this holds a table that was dropped.
+func (c *capture) drops(table engine.Name) bool {
+	return (c.Kind == Table || c.Kind == Kept) && !c.Ops && !c.Emptied && c.Home == table
+}
+
+// Dropped tells whether a table was dropped by a statement so far.
+func (c *Capturer) Dropped(table engine.Name) bool {
+	return slices.ContainsFunc(c.captures, func(x *capture) bool { return x.drops(table) })
 }
 
 // putBack writes all targets and proves them. What a rewrite has put back is only looked at when the proof, which comes last, shows

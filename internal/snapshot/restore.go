@@ -145,6 +145,16 @@ func (r *Restorer) Captures() []Info {
 	return out
 }
 
+// NoPlace is what to say when a table that was dropped with all its rows is not made again; nil for one that was not.
+func (r *Restorer) NoPlace(table engine.Name) error {
+	for _, x := range r.captures {
+		if x.drops(table) {
+			return &PlaceError{Table: table, Rows: x.Rows}
+		}
+	}
+	return nil
+}
+
 // Definitions gives the definitions that were stored with Capturer.Definitions, oldest first.
 func (r *Restorer) Definitions() []verify.Object {
 	var out []verify.Object

@@ -1,0 +1,139 @@
+package migrate_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
+	"github.com/dbrollback/dbrollback/internal/testdb"
+)
+
+// droppedTwice are tables that Up drops and makes anew, and that Down only drops.
+var droppedTwice = map[string]struct{ setup, up, writes string }{
+	"other columns": {
+		"CREATE TABLE visit (id integer NOT NULL PRIMARY KEY, who varchar(20) NOT NULL, day integer DEFAULT 7);\nCREATE INDEX visit_who ON visit (who);\nINSERT INTO visit VALUES (1, 'ann', 10), (2, 'bob', NULL), (3, 'cy', 30);",
+		"DROP TABLE visit;\nCREATE TABLE visit (id integer NOT NULL PRIMARY KEY, place varchar(30), day integer DEFAULT 7);\nCREATE INDEX visit_who ON visit (place);",
+		"INSERT INTO visit VALUES (1, 'here', 1), (9, 'there', 9);",
+	},
+	"same columns": {
+		"CREATE TABLE visit (id integer NOT NULL PRIMARY KEY, who varchar(20) NOT NULL, day integer DEFAULT 7);\nCREATE INDEX visit_who ON visit (who);\nCREATE UNIQUE INDEX visit_day ON visit (day);\nINSERT INTO visit VALUES (1, 'ann', 10), (2, 'bob', NULL);",
+		"DROP TABLE visit;\nCREATE TABLE visit (id integer NOT NULL PRIMARY KEY, who varchar(20) NOT NULL, day integer DEFAULT 7);\nCREATE INDEX visit_who ON visit (who);",
+		"INSERT INTO visit VALUES (1, 'new', 10), (9, 'new', 10);",
+	},
+	"filled anew": {
+		"CREATE TABLE visit (id integer NOT NULL PRIMARY KEY, who varchar(20));\nINSERT INTO visit VALUES (1, 'ann'), (2, 'bob');",
+		"DROP TABLE visit;\nCREATE TABLE visit (id integer NOT NULL PRIMARY KEY, place varchar(30) NOT NULL);\nINSERT INTO visit VALUES (2, 'seed'), (3, 'seed');",
+		"UPDATE visit SET place = 'used' WHERE id = 2;\nDELETE FROM visit WHERE id = 3;\nINSERT INTO visit VALUES (4, 'new');",
+	},
+}
+
+// A table that Up drops and makes anew, and that Down only drops, is made as it was, with all its rows; what was in the new one comes back with the
+// next up.
+func TestTableThatDownOnlyDrops(t *testing.T) {
+	t.Parallel()
+	for name, tc := range droppedTwice {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				f := newFixture(t, dsn, tc.setup, map[string]string{"00001_a.sql": migration(tc.up, "DROP TABLE visit;")})
+				before := f.dump()
+				f.up()
+				after := f.dump()
+				if commits := strings.HasPrefix(dsn, "mysql") || strings.HasPrefix(dsn, "mariadb"); commits {
+					f.refusedAndTakenBack(name, after)
+					return
+				}
+				f.rollback(migrate.RollbackRequest{})
+				f.same(before, f.dump(), "after the rollback")
+				f.up()
+				f.same(after, f.dump(), "up again")
+				f.exec(tc.writes)
+				written := testdb.Query(t, dsn, "SELECT * FROM visit ORDER BY id")
+				f.rollback(migrate.RollbackRequest{})
+				f.same(before, f.dump(), "after the rollback with writes")
+				f.up()
+				if name == "filled anew" { // Up's own INSERT runs once more
+					written = append(written[:1], append([]string{"3|seed"}, written[1:]...)...)
+				}
+				if got := testdb.Query(t, dsn, "SELECT * FROM visit ORDER BY id"); strings.Join(got, "\n") != strings.Join(written, "\n") {
+					t.Errorf("up after writes: %q, want %q", got, written)
+				}
+				f.rollback(migrate.RollbackRequest{})
+				f.same(before, f.dump(), "after the last rollback")
+			}, testdb.Everywhere()...)
+		})
+	}
+}
+
+// refusedAndTakenBack: where each statement commits, Down has to make the table itself, and recover --abort gives back what it dropped.
+func (f *fixture) refusedAndTakenBack(name, after string) {
+	f.t.Helper()
+	_, err := f.open().Rollback(f.t.Context(), migrate.RollbackRequest{})
+	var place *snapshot.PlaceError
+	if !errors.As(err, &place) || place.Table.Name != "visit" || place.Rows < 2 || len(place.Columns) > 0 {
+		f.t.Fatalf("%s: %v, want to hear that the table was not made again", name, err)
+	}
+	if _, err := f.open().Recover(f.t.Context(), migrate.RecoverRequest{Abort: true}); err != nil {
+		f.t.Fatalf("recover --abort: %v", err)
+	}
+	f.same(after, f.dump(), "taken back")
+}
+
+// TestCutOffWhileADroppedTableIsMade: wherever the rollback, or the up, of a table that is dropped and made anew is cut off, recover ends it with the table as it
+// was, or as Up made it, and never with rows of both; also where a foreign key points to each.
+func TestCutOffWhileADroppedTableIsMade(t *testing.T) {
+	t.Parallel()
+	const off, on = "ALTER TABLE guest DROP FOREIGN KEY guest_visit;\n", "\nALTER TABLE guest ADD CONSTRAINT guest_visit FOREIGN KEY (visit) REFERENCES visit (id);"
+	for name, tc := range map[string]struct{ off, on string }{"alone": {}, "pointed to": {off, on}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				const was = "CREATE TABLE visit (id integer NOT NULL PRIMARY KEY, who varchar(20) NOT NULL, day integer DEFAULT 7);\nCREATE INDEX visit_who ON visit (who);"
+				c := newCutter(t, dsn, migration(tc.off+"DROP TABLE visit;\nCREATE TABLE visit (id integer NOT NULL PRIMARY KEY, place varchar(30), day integer DEFAULT 7);\nINSERT INTO visit VALUES (1, 'seed', 1), (4, 'seed', 4);"+tc.on,
+					tc.off+"DROP TABLE visit;\n"+was+tc.on))
+				exec := func(script string) {
+					for _, statement := range strings.Split(strings.TrimSpace(script), ";\n") {
+						testdb.Exec(t, dsn, strings.TrimSuffix(statement, ";"))
+					}
+				}
+				exec(was + "\nINSERT INTO visit VALUES (1, 'ann', 10), (2, 'bob', NULL), (3, 'cy', 30);\nCREATE TABLE guest (id integer PRIMARY KEY, visit integer);\nINSERT INTO guest VALUES (7, 1);" + tc.on)
+				before := testdb.DumpAnyOrder(t, dsn)
+				c.must("up")
+				exec("UPDATE visit SET place = 'used' WHERE id = 4;\nINSERT INTO visit VALUES (9, 'there', 9);")
+				after := testdb.DumpAnyOrder(t, dsn)
+				down := len(c.commands("rollback"))
+				up := len(c.commands("up"))
+				end := func(verb, mend string, at int, how cut) {
+					t.Helper()
+					what, err := c.cutAt(verb, at, how)
+					_, merr := c.mend(mend)
+					if merr != nil && strings.Contains(merr.Error(), "rows are back") {
+						_, merr = c.mend("recover")
+					}
+					if merr != nil {
+						t.Fatalf("%s cut off at command %d, %.80q (%v): %s: %v", verb, at, what, err, mend, merr)
+					}
+					now := testdb.DumpAnyOrder(t, dsn)
+					if now != before && now != after {
+						t.Fatalf("%s cut off at command %d, %.80q (%v): %s:\n%s", verb, at, what, err, mend, testdb.Diff(map[string]string{"up": before, "rollback": after}[verb], now))
+					}
+					if (now == before) == (verb == "rollback") {
+						return
+					}
+					c.must(verb)
+					if now = testdb.DumpAnyOrder(t, dsn); now != map[string]string{"up": after, "rollback": before}[verb] {
+						t.Fatalf("%s after %s of one cut off at %d:\n%s", verb, mend, at, testdb.Diff(after, now))
+					}
+				}
+				const cuts = 12
+				for i := range cuts {
+					mend, how := []string{"recover --abort", "recover"}[i%2], []cut{afterAnswer, beforeIt, afterSending}[i%3]
+					end("rollback", mend, down*(2*i+1)/(2*cuts), how)
+					end("up", mend, up*(2*i+1)/(2*cuts), how)
+				}
+			}, family...)
+		})
+	}
+}
