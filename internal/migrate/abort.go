@@ -48,8 +48,8 @@ func (w *work) takeBack(ctx context.Context, c cutOff, done int) error {
 }
 
 // unname gives tables and columns that were renamed their names back, the last one first: what is in them is theirs. The journal
-// counts, because of a swap that is half undone the names alone do not tell how far that came.
-func (w *work) unname(ctx context.Context, q engine.Querier, done int, op *operation, begun *opening) error {
+// counts, because of a swap that is half undone the names alone do not tell how far that came. What has such a name now was made since, and goes.
+func (w *work) unname(ctx context.Context, q engine.Querier, back *snapshot.Capturer, done int, op *operation, begun *opening) error {
 	m := w.r.m
 	var renames []effects.Effect
 	for _, st := range w.stmts[:min(done, len(w.stmts))] {
@@ -77,14 +77,26 @@ func (w *work) unname(ctx context.Context, q engine.Querier, done int, op *opera
 		query := ""
 		switch {
 		case err != nil:
-		case e.Kind == effects.RenameColumn && has(now) && !has(was):
+		case e.Kind == effects.RenameColumn && has(now):
+			if has(was) {
+				if err := w.vacate(ctx, q, back, func(o verify.Object) bool {
+					return o.Kind == "column" && o.Table == t.Name && strings.EqualFold(strings.TrimPrefix(o.Name, o.Table.String()+"."), was)
+				}); err != nil {
+					return err
+				}
+			}
 			query = fmt.Sprintf("ALTER TABLE %s RENAME COLUMN %s TO %s", m.db.Quote(t.Name), m.db.Ident(now), m.db.Ident(was))
 		case e.Kind == effects.RenameTable:
-			if _, err := m.db.Resolve(ctx, q, engine.Name{Schema: t.Name.Schema, Name: was}); errors.Is(err, engine.ErrNoTable) {
-				query = fmt.Sprintf("ALTER TABLE %s RENAME TO %s", m.db.Quote(t.Name), m.db.Ident(was))
-			} else if err != nil {
+			other, err := m.db.Resolve(ctx, q, engine.Name{Schema: t.Name.Schema, Name: was})
+			if err == nil {
+				err = w.vacate(ctx, q, back, func(o verify.Object) bool {
+					return o.Table == other && slices.Contains([]string{"table", "view", "materialized view"}, o.Kind)
+				})
+			}
+			if err != nil && !errors.Is(err, engine.ErrNoTable) {
 				return err
 			}
+			query = fmt.Sprintf("ALTER TABLE %s RENAME TO %s", m.db.Quote(t.Name), m.db.Ident(was))
 		}
 		if query != "" {
 			if _, err := q.ExecContext(ctx, query); err != nil {
@@ -97,6 +109,40 @@ func (w *work) unname(ctx context.Context, q engine.Querier, done int, op *opera
 		}
 	}
 	return nil
+}
+
+// vacate removes a table or a column that was made in the place of one that was renamed.
+func (w *work) vacate(ctx context.Context, q engine.Querier, back *snapshot.Capturer, which func(verify.Object) bool) error {
+	now, err := w.reach.take(ctx, w.r.m.db, q)
+	if err != nil {
+		return fmt.Errorf("fingerprint: %w", err)
+	}
+	there := filter(now, which)
+	pointing, err := w.pointing(ctx, q, filter(there, func(o verify.Object) bool { return o.Kind == "table" }), now)
+	if err != nil {
+		return err
+	}
+	for _, o := range slices.Concat(slices.Collect(maps.Values(pointing)), slices.Collect(maps.Values(there))) {
+		if err := w.remove(ctx, back, q, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove takes an object away that the statements made. Captured rows that had come back in it lie aside again, or are captured by back.
+func (w *work) remove(ctx context.Context, back *snapshot.Capturer, q engine.Querier, o verify.Object) error {
+	if o.Kind == "table" && w.restorer != nil { // one that lay aside is all that there is of its capture
+		if kept, err := w.restorer.Withdraw(ctx, q, o.Table); kept || err != nil {
+			return err
+		}
+	}
+	if o.Kind == "column" && w.restorer != nil {
+		if kept, err := w.restorer.WithdrawColumn(ctx, q, o.Table, strings.TrimPrefix(o.Name, o.Table.String()+".")); kept || err != nil {
+			return err
+		}
+	}
+	return w.drop(ctx, back, q, 0, o)
 }
 
 // noted writes down how far recover --abort has come.
@@ -132,17 +178,43 @@ func (w *work) remade(ch changes, done int) []verify.Object {
 	return out
 }
 
-// madeAnew gives the tables that the run has dropped: one that stands under such a name now is another one, with rows of its own.
+// madeAnew gives the tables that the run has dropped, under their names or under others that it gave them: one that stands under the name of such a table
+// now is another one, with rows of its own.
 func (w *work) madeAnew(done int) map[engine.Name]bool {
-	out := map[engine.Name]bool{}
-	for _, t := range w.before {
-		if t.Kind == "table" && w.capturer.Dropped(t.Table) && slices.ContainsFunc(w.stmts[:min(done, len(w.stmts))], func(st Statement) bool {
-			return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
-				return (e.Kind == effects.DropTable || e.Kind == effects.CreateTable && e.Replaces) && strings.EqualFold(e.Table.Name, t.Table.Name)
-			})
-		}) {
-			out[t.Table] = true
+	begin := map[string]string{} // where a table began, by the name that it has; "" for one that the run has made
+	was := func(name string) string {
+		if first, known := begin[strings.ToLower(name)]; known {
+			return first
 		}
+		return strings.ToLower(name)
+	}
+	gone := map[string]string{} // to the schema that the statement names
+	for _, st := range w.stmts[:min(done, len(w.stmts))] {
+		for _, e := range st.Effects {
+			name := strings.ToLower(e.Table.Name)
+			switch {
+			case e.Temporary || e.Define != nil && e.Define.Temporary:
+			case e.Kind == effects.RenameTable:
+				begin[strings.ToLower(e.NewName.Name)], begin[name] = was(name), ""
+			case e.Kind == effects.DropTable, e.Kind == effects.CreateTable && e.Replaces:
+				gone[was(name)], begin[name] = e.Table.Schema, ""
+			case e.Kind == effects.CreateTable && !e.IfExists:
+				begin[name] = ""
+			}
+		}
+	}
+	tables := filter(w.before, func(o verify.Object) bool { return o.Kind == "table" })
+	out := map[engine.Name]bool{}
+	for key, t := range tables {
+		schema, is := gone[strings.ToLower(t.Table.Name)]
+		if !is || schema != "" && schema != t.Table.Schema {
+			continue
+		}
+		others := filter(tables, func(o verify.Object) bool { return o.Key() != key && strings.EqualFold(o.Table.Name, t.Table.Name) })
+		if schema == "" && len(others) > 0 && !w.capturer.Dropped(t.Table) {
+			continue // the one of that name in another schema, or spelled otherwise
+		}
+		out[t.Table] = true
 	}
 	return out
 }
@@ -190,7 +262,7 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 	if err != nil {
 		return err
 	}
-	if err := w.unname(ctx, q, done, op, begun); err != nil {
+	if err := w.unname(ctx, q, back, done, op, begun); err != nil {
 		return err
 	}
 	if restorer != nil {
@@ -213,22 +285,7 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 		return err
 	}
 	for _, o := range slices.Concat(slices.Collect(maps.Values(pointing)), w.remade(ch, done), ch.made(), slices.Collect(maps.Values(inPlace))) {
-		if o.Kind == "table" && w.restorer != nil { // one that lay aside is all that there is of its capture
-			if kept, err := w.restorer.Withdraw(ctx, q, o.Table); err != nil {
-				return err
-			} else if kept {
-				continue
-			}
-		}
-		if o.Kind == "column" && w.restorer != nil {
-			column := strings.TrimPrefix(o.Name, o.Table.String()+".")
-			if kept, err := w.restorer.WithdrawColumn(ctx, q, o.Table, column); err != nil {
-				return err
-			} else if kept {
-				continue
-			}
-		}
-		if err := w.drop(ctx, back, q, 0, o); err != nil {
+		if err := w.remove(ctx, back, q, o); err != nil {
 			return err
 		}
 	}

@@ -137,3 +137,65 @@ func TestCutOffWhileADroppedTableIsMade(t *testing.T) {
 		})
 	}
 }
+
+// TestCutOffAfterARename: recover --abort gives a table, or a column, that was renamed its name back, with all that is in it, also where another has that
+// name since: made in its place, filled from it, or left over when it was dropped under its new name.
+func TestCutOffAfterARename(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ up, down string }{
+		"kept aside": {"ALTER TABLE visit RENAME TO visit_old;\nCREATE TABLE visit (id integer NOT NULL PRIMARY KEY, place varchar(30), day integer);\nINSERT INTO visit SELECT id, concat('at ', who), day FROM visit_old WHERE id > 1;",
+			"DROP TABLE visit;\nALTER TABLE visit_old RENAME TO visit;"},
+		"dropped at the end": {"ALTER TABLE visit RENAME TO visit_old;\nCREATE TABLE visit (id integer NOT NULL PRIMARY KEY, place varchar(30), day integer);\nINSERT INTO visit SELECT id, concat('at ', who), day FROM visit_old WHERE id > 1;\nDROP TABLE visit_old;",
+			"ALTER TABLE visit RENAME TO visit_new;\nCREATE TABLE visit (id integer NOT NULL PRIMARY KEY, who varchar(20) NOT NULL, day integer);\nINSERT INTO visit SELECT id, substr(place, 4), day FROM visit_new;\nDROP TABLE visit_new;"},
+		"column aside": {"ALTER TABLE visit RENAME COLUMN who TO who_old;\nALTER TABLE visit ADD COLUMN who varchar(30);\nUPDATE visit SET who = concat('at ', who_old);",
+			"ALTER TABLE visit DROP COLUMN who;\nALTER TABLE visit RENAME COLUMN who_old TO who;"},
+		"view": {"ALTER TABLE visit RENAME TO visit_base;\nCREATE VIEW visit AS SELECT id, who FROM visit_base;\nUPDATE visit_base SET day = 5;",
+			"DROP VIEW visit;\nALTER TABLE visit_base RENAME TO visit;"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				c := newCutter(t, dsn, migration(tc.up, tc.down))
+				exec := func(script string) {
+					for _, statement := range strings.Split(strings.TrimSpace(script), ";\n") {
+						testdb.Exec(t, dsn, strings.TrimSuffix(statement, ";"))
+					}
+				}
+				exec("CREATE TABLE visit (id integer NOT NULL PRIMARY KEY, who varchar(20) NOT NULL, day integer);\nINSERT INTO visit VALUES (1, 'ann', 10), (2, 'bob', NULL), (3, 'cy', 30);")
+				before := testdb.DumpAnyOrder(t, dsn)
+				c.must("up")
+				after := testdb.DumpAnyOrder(t, dsn)
+				down := len(c.commands("rollback"))
+				up := len(c.commands("up"))
+				end := func(verb, mend string, at int, how cut) {
+					t.Helper()
+					what, err := c.cutAt(verb, at, how)
+					_, merr := c.mend(mend)
+					if merr != nil && strings.Contains(merr.Error(), "rows are back") {
+						_, merr = c.mend("recover")
+					}
+					if merr != nil {
+						t.Fatalf("%s cut off at command %d, %.80q (%v): %s: %v", verb, at, what, err, mend, merr)
+					}
+					now := testdb.DumpAnyOrder(t, dsn)
+					if now != before && now != after {
+						t.Fatalf("%s cut off at command %d, %.80q (%v): %s:\n%s", verb, at, what, err, mend, testdb.Diff(map[string]string{"up": before, "rollback": after}[verb], now))
+					}
+					if (now == before) == (verb == "rollback") {
+						return
+					}
+					c.must(verb)
+				}
+				const cuts = 10
+				for i := range cuts {
+					how := []cut{afterAnswer, beforeIt, afterSending}[i%3]
+					end("rollback", "recover --abort", down*(2*i+1)/(2*cuts), how)
+					if testdb.DumpAnyOrder(t, dsn) == after {
+						c.must("rollback")
+					}
+					end("up", "recover --abort", up*(2*i+1)/(2*cuts), how)
+				}
+			}, family...)
+		})
+	}
+}
