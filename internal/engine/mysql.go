@@ -164,6 +164,13 @@ func (d mysqlDialect) lock(ctx context.Context, s *Session, wait time.Duration) 
 	}
 }
 
+// Unlistable tells whether MySQL could not list its sessions because one of them is at a statement with characters that the list cannot hold
+// (error 3854: four bytes of UTF-8 in a column of three): look again when that is over.
+func Unlistable(err error) bool {
+	var e *mysql.MySQLError
+	return errors.As(err, &e) && e.Number == 3854
+}
+
 // mysqlHolder describes the connection that holds the run lock. It may be that of a program that is dead: what it sent last,
 // an ALTER of a large table, goes on in the server, which lets go of the lock when that has ended.
 func mysqlHolder(ctx context.Context, s *Session, id int64) string {

@@ -275,7 +275,9 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 		return fmt.Errorf("fingerprint: %w", err)
 	}
 	again := w.madeAnew(done)
-	inPlace := filter(now, func(o verify.Object) bool { return o.Kind == "table" && again[o.Table] && !slices.Contains(begun.Cleared, o.Table) })
+	inPlace := filter(now, func(o verify.Object) bool {
+		return o.Kind == "table" && again[o.Table] && !slices.Contains(begun.Cleared, o.Table)
+	})
 	pointing, err := w.pointing(ctx, q, inPlace, now)
 	if err != nil {
 		return err

@@ -232,6 +232,9 @@ func (s *Store) queued(ctx context.Context, id int64, moved <-chan error) (faile
 		case <-tick.C:
 		}
 		n, err := number(ctx, s.db, "look for the RENAME", fmt.Sprintf("SELECT count(*) FROM information_schema.processlist WHERE id = %d AND state LIKE 'Waiting for table%%'", id))
+		if engine.Unlistable(err) {
+			continue
+		}
 		if err != nil || n > 0 {
 			return nil, false, err
 		}

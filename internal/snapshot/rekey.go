@@ -130,6 +130,9 @@ func (r *Restorer) rekeys(ctx context.Context, tx engine.Querier, g *target, c *
 
 // numbered tells whether Down fills a table without saying what the keys are: which row stands under which is chance.
 func (r *Restorer) numbered(g *target) bool {
+	if len(g.x.Key) != 1 || !r.made(g.t, nil) {
+		return false
+	}
 	fills := false
 	for _, st := range r.run {
 		for _, e := range st.Effects {
@@ -141,7 +144,7 @@ func (r *Restorer) numbered(g *target) bool {
 			}
 		}
 	}
-	return fills && len(g.x.Key) == 1 && r.made(g.t, nil)
+	return fills
 }
 
 // keep leaves on a list the rows that move: all, or those alone that stand under the key of another one.
