@@ -137,6 +137,10 @@ func partly(p *problem, err error) *problem {
 				p.Hint = "take it back with: dbrollback recover --abort, and correct Down; or " + p.Hint
 			}
 		}
+		var place *snapshot.PlaceError
+		if errors.As(err, &place) { // going on would come to the same end
+			p.Hint = "dbrollback recover --abort takes it back; then let the Down section of the migration make it again"
+		}
 		var statement *migrate.StatementError
 		if e, ok := engine.AsError(err); ok && errors.As(err, &statement) && slices.Contains([]engine.Class{engine.Syntax, engine.Constraint, engine.Unsupported, engine.Unknown}, e.Class) {
 			// The text of a migration that was begun must stay: one that is to be mended is taken back first.
