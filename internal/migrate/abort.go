@@ -51,14 +51,7 @@ func (w *work) takeBack(ctx context.Context, c cutOff, done int) error {
 // counts, because of a swap that is half undone the names alone do not tell how far that came. What has such a name now was made since, and goes.
 func (w *work) unname(ctx context.Context, q engine.Querier, back *snapshot.Capturer, done int, op *operation, begun *opening) error {
 	m := w.r.m
-	var renames []effects.Effect
-	for _, st := range w.stmts[:min(done, len(w.stmts))] {
-		for _, e := range st.Effects {
-			if e.Kind == effects.RenameTable || e.Kind == effects.RenameColumn && len(e.Columns) == 1 {
-				renames = append(renames, e)
-			}
-		}
-	}
+	renames, _ := w.names(done)
 	for i := len(renames) - 1 - begun.Unnamed; i >= 0; i-- {
 		e := renames[i]
 		table, now, was := engine.Name(e.Table), e.NewName.Name, e.Table.Name
@@ -78,7 +71,7 @@ func (w *work) unname(ctx context.Context, q engine.Querier, back *snapshot.Capt
 		switch {
 		case err != nil:
 		case e.Kind == effects.RenameColumn && has(now):
-			if has(was) {
+			if has(was) && !strings.EqualFold(now, was) {
 				if err := w.vacate(ctx, q, back, func(o verify.Object) bool {
 					return o.Kind == "column" && o.Table == t.Name && strings.EqualFold(strings.TrimPrefix(o.Name, o.Table.String()+"."), was)
 				}); err != nil {
@@ -88,7 +81,7 @@ func (w *work) unname(ctx context.Context, q engine.Querier, back *snapshot.Capt
 			query = fmt.Sprintf("ALTER TABLE %s RENAME COLUMN %s TO %s", m.db.Quote(t.Name), m.db.Ident(now), m.db.Ident(was))
 		case e.Kind == effects.RenameTable:
 			other, err := m.db.Resolve(ctx, q, engine.Name{Schema: t.Name.Schema, Name: was})
-			if err == nil {
+			if err == nil && !strings.EqualFold(now, was) {
 				err = w.vacate(ctx, q, back, func(o verify.Object) bool {
 					return o.Table == other && slices.Contains([]string{"table", "view", "materialized view"}, o.Kind)
 				})
@@ -178,31 +171,51 @@ func (w *work) remade(ch changes, done int) []verify.Object {
 	return out
 }
 
-// madeAnew gives the tables that the run has dropped, under their names or under others that it gave them: one that stands under the name of such a table
-// now is another one, with rows of its own.
-func (w *work) madeAnew(done int) map[engine.Name]bool {
-	begin := map[string]string{} // where a table began, by the name that it has; "" for one that the run has made
-	was := func(name string) string {
-		if first, known := begin[strings.ToLower(name)]; known {
-			return first
+// names follows the names of tables through the statements that were done. It gives the renames, in their order, and the schemas that statements say of tables
+// that they dropped, by the names that these had in the beginning, in lower case.
+func (w *work) names(done int) (renames []effects.Effect, gone map[string]string) {
+	begin := map[string]string{} // where what has a name now began; "" for what the statements made
+	column := map[string]bool{}
+	for _, o := range w.before {
+		switch o.Kind {
+		case "table", "view", "materialized view":
+			begin[strings.ToLower(o.Table.Name)] = strings.ToLower(o.Table.Name)
+		case "column":
+			column[strings.ToLower(o.Table.Name+"."+strings.TrimPrefix(o.Name, o.Table.String()+"."))] = true
 		}
-		return strings.ToLower(name)
 	}
-	gone := map[string]string{} // to the schema that the statement names
+	gone = map[string]string{}
 	for _, st := range w.stmts[:min(done, len(w.stmts))] {
 		for _, e := range st.Effects {
 			name := strings.ToLower(e.Table.Name)
+			from, there := begin[name]
 			switch {
 			case e.Temporary || e.Define != nil && e.Define.Temporary:
-			case e.Kind == effects.RenameTable:
-				begin[strings.ToLower(e.NewName.Name)], begin[name] = was(name), ""
+			case e.Kind == effects.RenameTable && (there || !e.IfExists):
+				delete(begin, name)
+				begin[strings.ToLower(e.NewName.Name)] = from
+				renames = append(renames, e)
+			case e.Kind == effects.RenameColumn && len(e.Columns) == 1 && (!e.IfExists || column[from+"."+strings.ToLower(e.Columns[0])]):
+				renames = append(renames, e)
 			case e.Kind == effects.DropTable, e.Kind == effects.CreateTable && e.Replaces:
-				gone[was(name)], begin[name] = e.Table.Schema, ""
-			case e.Kind == effects.CreateTable && !e.IfExists:
+				if there {
+					gone[from] = e.Table.Schema
+				}
+				if delete(begin, name); e.Kind == effects.CreateTable {
+					begin[name] = ""
+				}
+			case e.Kind == effects.CreateTable && !there:
 				begin[name] = ""
 			}
 		}
 	}
+	return renames, gone
+}
+
+// madeAnew gives the tables that the statements dropped, under their names or under others that they gave them: one that stands under the name of such a
+// table now is another one, with rows of its own.
+func (w *work) madeAnew(done int) map[engine.Name]bool {
+	_, gone := w.names(done)
 	tables := filter(w.before, func(o verify.Object) bool { return o.Kind == "table" })
 	out := map[engine.Name]bool{}
 	for key, t := range tables {

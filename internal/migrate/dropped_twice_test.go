@@ -81,6 +81,41 @@ func (f *fixture) refusedAndTakenBack(name, after string) {
 	f.same(after, f.dump(), "taken back")
 }
 
+// endsCut cuts up and rollback off at places all along their commands. What recover, or recover --abort, leaves is the state before the migration or after it,
+// and the verb typed again comes to its end.
+func endsCut(t *testing.T, c *cutter, cuts int, before, after string, mends ...string) {
+	t.Helper()
+	ends := map[string]string{"up": after, "rollback": before}
+	commands := map[string]int{}
+	for _, verb := range []string{"rollback", "up"} {
+		commands[verb] = len(c.commands(verb))
+	}
+	for i := range cuts {
+		for _, verb := range []string{"rollback", "up"} {
+			at, mend := commands[verb]*(2*i+1)/(2*cuts), mends[i%len(mends)]
+			what, err := c.cutAt(verb, at, []cut{afterAnswer, beforeIt, afterSending}[i%3])
+			_, merr := c.mend(mend)
+			if merr != nil && strings.Contains(merr.Error(), "rows are back") {
+				_, merr = c.mend("recover")
+			}
+			if merr != nil {
+				t.Fatalf("%s cut off at command %d, %.80q (%v): %s: %v", verb, at, what, err, mend, merr)
+			}
+			now := testdb.DumpAnyOrder(t, c.dsn)
+			if now != before && now != after {
+				t.Fatalf("%s cut off at command %d, %.80q (%v): %s:\n%s", verb, at, what, err, mend, testdb.Diff(ends[verb], now))
+			}
+			if now == ends[verb] {
+				continue
+			}
+			c.must(verb)
+			if now = testdb.DumpAnyOrder(t, c.dsn); now != ends[verb] {
+				t.Fatalf("%s after one that was cut off at %d, and %s:\n%s", verb, at, mend, testdb.Diff(ends[verb], now))
+			}
+		}
+	}
+}
+
 // TestCutOffWhileADroppedTableIsMade: wherever the rollback, or the up, of a table that is dropped and made anew is cut off, recover ends it with the table as it
 // was, or as Up made it, and never with rows of both; also where a foreign key points to each.
 func TestCutOffWhileADroppedTableIsMade(t *testing.T) {
@@ -93,109 +128,52 @@ func TestCutOffWhileADroppedTableIsMade(t *testing.T) {
 				const was = "CREATE TABLE visit (id integer NOT NULL PRIMARY KEY, who varchar(20) NOT NULL, day integer DEFAULT 7);\nCREATE INDEX visit_who ON visit (who);"
 				c := newCutter(t, dsn, migration(tc.off+"DROP TABLE visit;\nCREATE TABLE visit (id integer NOT NULL PRIMARY KEY, place varchar(30), day integer DEFAULT 7);\nINSERT INTO visit VALUES (1, 'seed', 1), (4, 'seed', 4);"+tc.on,
 					tc.off+"DROP TABLE visit;\n"+was+tc.on))
-				exec := func(script string) {
-					for _, statement := range strings.Split(strings.TrimSpace(script), ";\n") {
-						testdb.Exec(t, dsn, strings.TrimSuffix(statement, ";"))
-					}
-				}
-				exec(was + "\nINSERT INTO visit VALUES (1, 'ann', 10), (2, 'bob', NULL), (3, 'cy', 30);\nCREATE TABLE guest (id integer PRIMARY KEY, visit integer);\nINSERT INTO guest VALUES (7, 1);" + tc.on)
+				c.exec(was + "\nINSERT INTO visit VALUES (1, 'ann', 10), (2, 'bob', NULL), (3, 'cy', 30);\nCREATE TABLE guest (id integer PRIMARY KEY, visit integer);\nINSERT INTO guest VALUES (7, 1);" + tc.on)
 				before := testdb.DumpAnyOrder(t, dsn)
 				c.must("up")
-				exec("UPDATE visit SET place = 'used' WHERE id = 4;\nINSERT INTO visit VALUES (9, 'there', 9);")
-				after := testdb.DumpAnyOrder(t, dsn)
-				down := len(c.commands("rollback"))
-				up := len(c.commands("up"))
-				end := func(verb, mend string, at int, how cut) {
-					t.Helper()
-					what, err := c.cutAt(verb, at, how)
-					_, merr := c.mend(mend)
-					if merr != nil && strings.Contains(merr.Error(), "rows are back") {
-						_, merr = c.mend("recover")
-					}
-					if merr != nil {
-						t.Fatalf("%s cut off at command %d, %.80q (%v): %s: %v", verb, at, what, err, mend, merr)
-					}
-					now := testdb.DumpAnyOrder(t, dsn)
-					if now != before && now != after {
-						t.Fatalf("%s cut off at command %d, %.80q (%v): %s:\n%s", verb, at, what, err, mend, testdb.Diff(map[string]string{"up": before, "rollback": after}[verb], now))
-					}
-					if (now == before) == (verb == "rollback") {
-						return
-					}
-					c.must(verb)
-					if now = testdb.DumpAnyOrder(t, dsn); now != map[string]string{"up": after, "rollback": before}[verb] {
-						t.Fatalf("%s after %s of one cut off at %d:\n%s", verb, mend, at, testdb.Diff(after, now))
-					}
-				}
-				const cuts = 12
-				for i := range cuts {
-					mend, how := []string{"recover --abort", "recover"}[i%2], []cut{afterAnswer, beforeIt, afterSending}[i%3]
-					end("rollback", mend, down*(2*i+1)/(2*cuts), how)
-					end("up", mend, up*(2*i+1)/(2*cuts), how)
-				}
+				c.exec("UPDATE visit SET place = 'used' WHERE id = 4;\nINSERT INTO visit VALUES (9, 'there', 9);")
+				endsCut(t, c, 12, before, testdb.DumpAnyOrder(t, dsn), "recover --abort", "recover")
 			}, family...)
 		})
 	}
 }
 
 // TestCutOffAfterARename: recover --abort gives a table, or a column, that was renamed its name back, with all that is in it, also where another has that
-// name since: made in its place, filled from it, or left over when it was dropped under its new name.
+// name since: made in its place, filled from it, or left over when it was dropped under its new name. What was not renamed keeps its name.
 func TestCutOffAfterARename(t *testing.T) {
 	t.Parallel()
-	for name, tc := range map[string]struct{ up, down string }{
+	for name, tc := range map[string]struct {
+		up, down string
+		on       []testdb.Engine
+	}{
 		"kept aside": {"ALTER TABLE visit RENAME TO visit_old;\nCREATE TABLE visit (id integer NOT NULL PRIMARY KEY, place varchar(30), day integer);\nINSERT INTO visit SELECT id, concat('at ', who), day FROM visit_old WHERE id > 1;",
-			"DROP TABLE visit;\nALTER TABLE visit_old RENAME TO visit;"},
+			"DROP TABLE visit;\nALTER TABLE visit_old RENAME TO visit;", family},
 		"dropped at the end": {"ALTER TABLE visit RENAME TO visit_old;\nCREATE TABLE visit (id integer NOT NULL PRIMARY KEY, place varchar(30), day integer);\nINSERT INTO visit SELECT id, concat('at ', who), day FROM visit_old WHERE id > 1;\nDROP TABLE visit_old;",
-			"ALTER TABLE visit RENAME TO visit_new;\nCREATE TABLE visit (id integer NOT NULL PRIMARY KEY, who varchar(20) NOT NULL, day integer);\nINSERT INTO visit SELECT id, substr(place, 4), day FROM visit_new;\nDROP TABLE visit_new;"},
+			"ALTER TABLE visit RENAME TO visit_new;\nCREATE TABLE visit (id integer NOT NULL PRIMARY KEY, who varchar(20) NOT NULL, day integer);\nINSERT INTO visit SELECT id, substr(place, 4), day FROM visit_new;\nDROP TABLE visit_new;", family},
 		"column aside": {"ALTER TABLE visit RENAME COLUMN who TO who_old;\nALTER TABLE visit ADD COLUMN who varchar(30);\nUPDATE visit SET who = concat('at ', who_old);",
-			"ALTER TABLE visit DROP COLUMN who;\nALTER TABLE visit RENAME COLUMN who_old TO who;"},
+			"ALTER TABLE visit DROP COLUMN who;\nALTER TABLE visit RENAME COLUMN who_old TO who;", family},
 		"view": {"ALTER TABLE visit RENAME TO visit_base;\nCREATE VIEW visit AS SELECT id, who FROM visit_base;\nUPDATE visit_base SET day = 5;",
-			"DROP VIEW visit;\nALTER TABLE visit_base RENAME TO visit;"},
+			"DROP VIEW visit;\nALTER TABLE visit_base RENAME TO visit;", family},
+		"letters of a column": {"ALTER TABLE visit RENAME COLUMN who TO Who;\nUPDATE visit SET day = 5;", "ALTER TABLE visit RENAME COLUMN Who TO who;", family},
+		"nothing to rename":   {"RENAME TABLE IF EXISTS visitor TO visit;\nALTER TABLE visit RENAME COLUMN IF EXISTS whom TO who;\nUPDATE visit SET day = 5;", "SELECT 1;", []testdb.Engine{testdb.OnMariaDB}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			testdb.Each(t, func(t *testing.T, dsn string) {
 				c := newCutter(t, dsn, migration(tc.up, tc.down))
-				exec := func(script string) {
-					for _, statement := range strings.Split(strings.TrimSpace(script), ";\n") {
-						testdb.Exec(t, dsn, strings.TrimSuffix(statement, ";"))
-					}
-				}
-				exec("CREATE TABLE visit (id integer NOT NULL PRIMARY KEY, who varchar(20) NOT NULL, day integer);\nINSERT INTO visit VALUES (1, 'ann', 10), (2, 'bob', NULL), (3, 'cy', 30);")
+				c.exec("CREATE TABLE visit (id integer NOT NULL PRIMARY KEY, who varchar(20) NOT NULL, day integer);\nINSERT INTO visit VALUES (1, 'ann', 10), (2, 'bob', NULL), (3, 'cy', 30);")
 				before := testdb.DumpAnyOrder(t, dsn)
 				c.must("up")
-				after := testdb.DumpAnyOrder(t, dsn)
-				down := len(c.commands("rollback"))
-				up := len(c.commands("up"))
-				end := func(verb, mend string, at int, how cut) {
-					t.Helper()
-					what, err := c.cutAt(verb, at, how)
-					_, merr := c.mend(mend)
-					if merr != nil && strings.Contains(merr.Error(), "rows are back") {
-						_, merr = c.mend("recover")
-					}
-					if merr != nil {
-						t.Fatalf("%s cut off at command %d, %.80q (%v): %s: %v", verb, at, what, err, mend, merr)
-					}
-					now := testdb.DumpAnyOrder(t, dsn)
-					if now != before && now != after {
-						t.Fatalf("%s cut off at command %d, %.80q (%v): %s:\n%s", verb, at, what, err, mend, testdb.Diff(map[string]string{"up": before, "rollback": after}[verb], now))
-					}
-					if (now == before) == (verb == "rollback") {
-						return
-					}
-					c.must(verb)
-				}
-				const cuts = 10
-				for i := range cuts {
-					how := []cut{afterAnswer, beforeIt, afterSending}[i%3]
-					end("rollback", "recover --abort", down*(2*i+1)/(2*cuts), how)
-					if testdb.DumpAnyOrder(t, dsn) == after {
-						c.must("rollback")
-					}
-					end("up", "recover --abort", up*(2*i+1)/(2*cuts), how)
-				}
-			}, family...)
+				endsCut(t, c, 10, before, testdb.DumpAnyOrder(t, dsn), "recover --abort")
+			}, tc.on...)
 		})
+	}
+}
+
+// exec runs statements, each of which ends a line.
+func (c *cutter) exec(script string) {
+	c.Helper()
+	for _, statement := range strings.Split(strings.TrimSpace(script), ";\n") {
+		testdb.Exec(c.T, c.dsn, strings.TrimSuffix(statement, ";"))
 	}
 }
