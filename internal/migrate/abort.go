@@ -55,9 +55,12 @@ func (w *work) unname(ctx context.Context, q engine.Querier, back *snapshot.Capt
 	for i := len(renames) - 1 - begun.Unnamed; i >= 0; i-- {
 		e := renames[i]
 		table, now, was := engine.Name(e.Table), e.NewName.Name, e.Table.Name
-		if e.Kind == effects.RenameTable {
+		switch e.Kind {
+		case effects.RenameTable:
 			table.Name = now
-		} else {
+		case effects.SetSchema:
+			table = engine.Name(e.NewName)
+		default:
 			was = e.Columns[0]
 		}
 		t, err := m.db.Inspect(ctx, q, table)
@@ -79,9 +82,17 @@ func (w *work) unname(ctx context.Context, q engine.Querier, back *snapshot.Capt
 				}
 			}
 			query = fmt.Sprintf("ALTER TABLE %s RENAME COLUMN %s TO %s", m.db.Quote(t.Name), m.db.Ident(now), m.db.Ident(was))
-		case e.Kind == effects.RenameTable:
-			other, err := m.db.Resolve(ctx, q, engine.Name{Schema: t.Name.Schema, Name: was})
-			if err == nil && !strings.EqualFold(now, was) {
+		case e.Kind == effects.RenameTable || e.Kind == effects.SetSchema:
+			home := engine.Name{Schema: t.Name.Schema, Name: was}
+			query = fmt.Sprintf("ALTER TABLE %s RENAME TO %s", m.db.Quote(t.Name), m.db.Ident(was))
+			if e.Kind == effects.SetSchema {
+				if home, err = w.home(engine.Name(e.Table)); err != nil {
+					return err
+				}
+				query = fmt.Sprintf("ALTER TABLE %s SET SCHEMA %s", m.db.Quote(t.Name), m.db.Ident(home.Schema))
+			}
+			other, err := m.db.Resolve(ctx, q, home)
+			if err == nil && (e.Kind == effects.SetSchema || !strings.EqualFold(now, was)) {
 				err = w.vacate(ctx, q, back, func(o verify.Object) bool {
 					return o.Table == other && slices.Contains([]string{"table", "view", "materialized view"}, o.Kind)
 				})
@@ -89,7 +100,6 @@ func (w *work) unname(ctx context.Context, q engine.Querier, back *snapshot.Capt
 			if err != nil && !errors.Is(err, engine.ErrNoTable) {
 				return err
 			}
-			query = fmt.Sprintf("ALTER TABLE %s RENAME TO %s", m.db.Quote(t.Name), m.db.Ident(was))
 		}
 		if query != "" {
 			if _, err := q.ExecContext(ctx, query); err != nil {
@@ -102,6 +112,20 @@ func (w *work) unname(ctx context.Context, q engine.Querier, back *snapshot.Capt
 		}
 	}
 	return nil
+}
+
+// home finds the schema in which a table stood that a statement moved to another one.
+func (w *work) home(n engine.Name) (engine.Name, error) {
+	if n.Schema != "" {
+		return n, nil
+	}
+	stood := filter(w.before, func(o verify.Object) bool { return o.Kind == "table" && o.Table.Name == n.Name })
+	for _, o := range stood {
+		if len(stood) == 1 {
+			return o.Table, nil
+		}
+	}
+	return n, fmt.Errorf("%d schemas had a table %s: which of them another one got is not known; move it back by hand, then: dbrollback recover --abort", len(stood), n.Name)
 }
 
 // vacate removes a table or a column that was made in the place of one that was renamed.
@@ -194,6 +218,9 @@ func (w *work) names(done int) (renames []effects.Effect, gone map[string]string
 			case e.Kind == effects.RenameTable && (there || !e.IfExists):
 				delete(begin, name)
 				begin[strings.ToLower(e.NewName.Name)] = from
+				renames = append(renames, e)
+			case e.Kind == effects.SetSchema && name != "" && (there || !e.IfExists):
+				delete(begin, name)
 				renames = append(renames, e)
 			case e.Kind == effects.RenameColumn && len(e.Columns) == 1 && (!e.IfExists || column[from+"."+strings.ToLower(e.Columns[0])]):
 				renames = append(renames, e)

@@ -177,3 +177,44 @@ func (c *cutter) exec(script string) {
 		testdb.Exec(c.T, c.dsn, strings.TrimSuffix(statement, ";"))
 	}
 }
+
+// TestAbortRemovesWhatCameInPlace: a migration outside a transaction moves a table or a column out of the way, or drops it, makes another in its place, and fails.
+// recover --abort gives back what was there, all of its rows, and nothing else.
+func TestAbortRemovesWhatCameInPlace(t *testing.T) {
+	t.Parallel()
+	const another = "CREATE TABLE visit (id integer PRIMARY KEY, place varchar(30), day integer);\n"
+	both := []testdb.Engine{testdb.OnPostgres, testdb.OnSQLite}
+	for name, tc := range map[string]struct {
+		up string
+		on []testdb.Engine
+	}{
+		"aside":               {"ALTER TABLE visit RENAME TO visit_old;\n" + another + "INSERT INTO visit SELECT id, who, day FROM visit_old WHERE id > 1;", both},
+		"dropped at the end":  {"ALTER TABLE visit RENAME TO visit_old;\n" + another + "INSERT INTO visit SELECT id, who, day FROM visit_old WHERE id > 1;\nDROP TABLE visit_old;", both},
+		"made anew":           {"DROP TABLE visit;\n" + another + "INSERT INTO visit VALUES (1, 'seed', 1), (7, 'seed', 7);\nCREATE VIEW seen AS SELECT id FROM visit;", both},
+		"column":              {"ALTER TABLE visit RENAME COLUMN who TO who_old;\nALTER TABLE visit ADD COLUMN who varchar(30);\nUPDATE visit SET who = 'at ' || who_old;", both},
+		"letters":             {"ALTER TABLE visit RENAME TO \"Visit\";\nALTER TABLE \"Visit\" RENAME COLUMN who TO \"Who\";\nUPDATE \"Visit\" SET day = 5;", both[:1]},
+		"letters of a column": {"ALTER TABLE visit RENAME COLUMN who TO \"Who\";\nUPDATE visit SET day = 5;", both},
+		"swapped":             {strings.Replace(another, "visit", "visit_new", 1) + "INSERT INTO visit_new SELECT id, who, day FROM visit WHERE id > 1;\nALTER TABLE visit RENAME TO visit_old;\nALTER TABLE visit_new RENAME TO visit;", both},
+		"schema":              {"CREATE SCHEMA old;\nALTER TABLE visit SET SCHEMA old;\nUPDATE old.visit SET day = 1;", both[:1]},
+		"schema, another":     {"CREATE SCHEMA old;\nALTER TABLE visit SET SCHEMA old;\n" + another + "INSERT INTO visit SELECT id, who, day FROM old.visit WHERE id > 1;", both[:1]},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				f := newFixture(t, dsn, "CREATE TABLE visit (id integer PRIMARY KEY, who varchar(20) NOT NULL, day integer);\nINSERT INTO visit VALUES (1, 'ann', 10), (2, 'bob', NULL), (3, 'cy', 30);",
+					map[string]string{"00001_a.sql": "-- +goose NO TRANSACTION\n" + migration(tc.up+"\nINSERT INTO nowhere VALUES (1);", "SELECT 1;")})
+				unquoted := strings.NewReplacer(`"`, "") // SQLite writes names that it changes in quotes
+				before := unquoted.Replace(testdb.DumpAnyOrder(t, dsn))
+				if _, err := f.open().Up(t.Context(), migrate.UpRequest{To: -1}); err == nil {
+					t.Fatal("the last statement did not fail")
+				}
+				if _, err := f.open().Recover(t.Context(), migrate.RecoverRequest{Abort: true}); err != nil {
+					t.Fatal(err)
+				}
+				if got := unquoted.Replace(testdb.DumpAnyOrder(t, dsn)); got != before {
+					t.Errorf("taken back:\n%s", testdb.Diff(before, got))
+				}
+			}, tc.on...)
+		})
+	}
+}

@@ -59,6 +59,11 @@ func (s *Store) Resume(ctx context.Context, q engine.Querier, id string, m Meta,
 			for _, e := range st.Effects {
 				r.later = r.later || n+1 > r.Statement && c.concerns(e, r.capture)
 				if r.Seal.Mode != "" && n+1 > r.Seal.After && c.takesPlace(e, r.sealedAt()) { // as when it ran: see concerned
+					if s.db.Caps.TransactionalDDL { // elsewhere each new one takes the place of the old
+						if err := s.ddl(ctx, q, "seal again", "DROP TABLE IF EXISTS "+s.own(r.companion())); err != nil {
+							return nil, err
+						}
+					}
 					r.Seal, r.stale = seal{}, false
 				}
 				r.stale = r.stale || r.Seal.Mode != "" && n+1 > r.Seal.After && !leavesRows(e) && c.concerns(e, r.capture)
