@@ -40,6 +40,15 @@ func newFixture(t *testing.T, dsn string, setup string, files map[string]string)
 	return f
 }
 
+// backAndUp rolls back and goes up again, and compares all that is there each time.
+func (f *fixture) backAndUp(before, after string) {
+	f.t.Helper()
+	f.rollback(migrate.RollbackRequest{})
+	f.same(before, f.dump(), "after the rollback")
+	f.up()
+	f.same(after, f.dump(), "up again")
+}
+
 // exec runs statements that end with a semicolon at a line's end.
 func (f *fixture) exec(script string) {
 	f.t.Helper()

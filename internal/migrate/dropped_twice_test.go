@@ -45,10 +45,7 @@ func TestTableThatDownOnlyDrops(t *testing.T) {
 					f.refusedAndTakenBack(name, after)
 					return
 				}
-				f.rollback(migrate.RollbackRequest{})
-				f.same(before, f.dump(), "after the rollback")
-				f.up()
-				f.same(after, f.dump(), "up again")
+				f.backAndUp(before, after)
 				f.exec(tc.writes)
 				written := testdb.Query(t, dsn, "SELECT * FROM visit ORDER BY id")
 				f.rollback(migrate.RollbackRequest{})

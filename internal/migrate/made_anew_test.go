@@ -66,18 +66,11 @@ func TestATableIsFilledBeforeItsRowsComeBack(t *testing.T) {
 			before := f.dump()
 			f.up()
 			after := f.dump()
-			f.rollback(migrate.RollbackRequest{})
-			f.same(before, f.dump(), "after the rollback")
-			f.up()
-			f.same(after, f.dump(), "up again")
+			f.backAndUp(before, after)
 			f.exec("INSERT INTO granted (who) VALUES ('cy');\nINSERT INTO session (who, by) VALUES ('cy', 3), ('ann', 1);")
 			between := f.dump()
-			for range 2 {
-				f.rollback(migrate.RollbackRequest{})
-				f.same(before, f.dump(), "after the rollback")
-				f.up()
-				f.same(between, f.dump(), "up again")
-			}
+			f.backAndUp(before, between)
+			f.backAndUp(before, between)
 		})
 	}
 }
@@ -94,10 +87,7 @@ func TestSerialOfATableMadeBesideTheOldOne(t *testing.T) {
 	before := f.dump()
 	f.up()
 	after := f.dump()
-	f.rollback(migrate.RollbackRequest{})
-	f.same(before, f.dump(), "after the rollback")
-	f.up()
-	f.same(after, f.dump(), "up again")
+	f.backAndUp(before, after)
 	f.exec("SELECT setval('device_id_seq1', 2);\nINSERT INTO device (kind) VALUES ('c'), ('d');\nUPDATE device SET kind = 'A' WHERE id = 1;\nDELETE FROM device WHERE id = 4;")
 	f.rollback(migrate.RollbackRequest{})
 	f.exec("INSERT INTO device (kind) VALUES ('e')")
@@ -125,32 +115,86 @@ func TestNoWarningAboutAColumnThatDownAdds(t *testing.T) {
 	f.same(before, f.dump(), "after the rollback")
 }
 
-// Where Down fills a table without saying what the keys are, which row gets which is chance. What the application wrote is not written over by the
-// captured row that happens to have its key: it gets another one, and each row of before stands under its own.
+// renumbered is a migration whose Down fills a table without saying what the keys are: which row gets which is chance.
+func renumbered(dsn string) (setup, text string) {
+	id := "id serial PRIMARY KEY"
+	switch {
+	case strings.HasPrefix(dsn, "sqlite"):
+		id = "id integer PRIMARY KEY"
+	case !strings.HasPrefix(dsn, "postgres"):
+		id = "id integer AUTO_INCREMENT PRIMARY KEY"
+	}
+	device := "CREATE TABLE device (" + id + ", kind varchar(20));\n"
+	return device + "INSERT INTO device (kind) VALUES ('a'), ('b'), ('c');\nDELETE FROM device WHERE id = 1;",
+		migration("CREATE TABLE credential ("+id+", kind varchar(20), legacy boolean NOT NULL DEFAULT false);\nINSERT INTO credential (kind, legacy) SELECT kind, true FROM device ORDER BY id;\nDROP TABLE device;",
+			device+"INSERT INTO device (kind) SELECT kind FROM credential WHERE legacy ORDER BY kind DESC;\nDROP TABLE credential;")
+}
+
+const renumberedWrites = "INSERT INTO credential (kind, legacy) VALUES ('x', true), ('bb', true), ('n', false);"
+
+// renumberedRight says of all rows what is there after the rollback: what the application wrote is not written over by the captured row that happens to
+// have its key, it gets another one, and each row of before stands under its own.
+func renumberedRight(t *testing.T, dsn string) {
+	t.Helper()
+	if got := strings.Join(testdb.Query(t, dsn, "SELECT kind FROM device ORDER BY kind"), " "); got != "b bb c x" {
+		t.Errorf("after the rollback: %s", got)
+	}
+	if got := strings.Join(testdb.Query(t, dsn, "SELECT id, kind FROM device WHERE kind IN ('b', 'c') ORDER BY id"), " "); got != "2|b 3|c" {
+		t.Errorf("rows of before: %s", got)
+	}
+}
+
 func TestRowsThatDownNumbersAnew(t *testing.T) {
 	t.Parallel()
-	const device = "CREATE TABLE device (id serial PRIMARY KEY, kind text);"
-	dsn := testdb.Postgres(t)
-	f := newFixture(t, dsn, device+"\nINSERT INTO device (kind) VALUES ('a'), ('b'), ('c');\nDELETE FROM device WHERE id = 1;", map[string]string{
-		"00001_a.sql": migration("CREATE TABLE credential (id serial PRIMARY KEY, kind text, legacy boolean NOT NULL DEFAULT false);\nINSERT INTO credential (kind, legacy) SELECT kind, true FROM device ORDER BY id;\nDROP TABLE device;",
-			device+"\nINSERT INTO device (kind) SELECT kind FROM credential WHERE legacy ORDER BY kind DESC;\nDROP TABLE credential;"),
-	})
-	before := f.dump()
-	f.up()
-	f.rollback(migrate.RollbackRequest{})
-	f.same(before, f.dump(), "after the rollback")
-	f.up()
-	f.exec("INSERT INTO credential (kind, legacy) VALUES ('x', true), ('bb', true), ('n', false)")
-	between := f.dump()
-	for range 2 {
-		f.rollback(migrate.RollbackRequest{})
-		if got := strings.Join(testdb.Query(t, dsn, "SELECT kind FROM device ORDER BY kind"), " "); got != "b bb c x" {
-			t.Errorf("after the rollback: %s", got)
-		}
-		if got := strings.Join(testdb.Query(t, dsn, "SELECT id || kind FROM device WHERE kind IN ('b', 'c') ORDER BY id"), " "); got != "2b 3c" {
-			t.Errorf("rows of before: %s", got)
-		}
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		setup, text := renumbered(dsn)
+		f := newFixture(t, dsn, setup, map[string]string{"00001_a.sql": text})
+		before := f.dump()
 		f.up()
-		f.same(between, f.dump(), "up again")
-	}
+		f.rollback(migrate.RollbackRequest{})
+		f.same(before, f.dump(), "after the rollback")
+		f.up()
+		f.exec(renumberedWrites)
+		between := f.dump()
+		for range 2 {
+			f.rollback(migrate.RollbackRequest{})
+			renumberedRight(t, dsn)
+			f.up()
+			f.same(between, f.dump(), "up again")
+		}
+	}, testdb.Everywhere()...)
+}
+
+// TestCutOffWhileRowsAreNumberedAnew: the same, however far such a rollback had come.
+func TestCutOffWhileRowsAreNumberedAnew(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		setup, text := renumbered(dsn)
+		c := newCutter(t, dsn, text)
+		c.exec(setup)
+		c.must("up")
+		c.exec(renumberedWrites)
+		between := testdb.DumpAnyOrder(t, dsn)
+		n := len(c.commands("rollback"))
+		c.must("up")
+		const cuts = 16
+		for i := range cuts {
+			at := n * (2*i + 1) / (2 * cuts)
+			what, err := c.cutAt("rollback", at, []cut{afterAnswer, beforeIt, afterSending}[i%3])
+			was, merr := c.mend("recover")
+			if merr != nil {
+				t.Fatalf("cut off at command %d, %.80q (%v): recover: %v", at, what, err, merr)
+			}
+			if !was && err != nil {
+				c.must("rollback")
+			}
+			if renumberedRight(t, dsn); t.Failed() {
+				t.Fatalf("cut off at command %d, %.80q (%v)", at, what, err)
+			}
+			c.must("up")
+			if got := testdb.DumpAnyOrder(t, dsn); got != between {
+				t.Fatalf("up after one that was cut off at command %d:\n%s", at, testdb.Diff(between, got))
+			}
+		}
+	}, family...)
 }
