@@ -66,8 +66,6 @@ func renamedValue(b, a []string) int {
 	return at
 }
 
-func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
-
 func (d *differ) createEnum(k objectKey, values []string) string {
 	list := make([]string, len(values))
 	for i, v := range values {

@@ -330,7 +330,7 @@ func written(d effects.Dialect, tokens []effects.Token) string {
 		s := t.Text
 		switch t.Kind {
 		case effects.String:
-			s = "'" + strings.ReplaceAll(s, "'", "''") + "'"
+			s = literal(s)
 		case effects.Quoted:
 			s = quoteAlways(d, s)
 		}

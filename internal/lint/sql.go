@@ -46,11 +46,13 @@ func quoteAlways(d effects.Dialect, s string) string {
 	return q + strings.ReplaceAll(s, q, q+q) + q
 }
 
+func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
 func literalOrNull(s string) string {
 	if s == "" {
 		return "NULL"
 	}
-	return "'" + strings.ReplaceAll(s, "'", "''") + "'"
+	return literal(s)
 }
 
 func commentSQL(d effects.Dialect, table, column, text string) string {

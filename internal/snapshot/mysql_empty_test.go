@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/testdb"
 )
@@ -100,4 +101,41 @@ func TestMySQLEmptied(t *testing.T) {
 			})
 		}
 	}, mysqls...)
+}
+
+// TestMySQLEmptiedBesideFourBytes: while a statement of another session has characters that MySQL's list of sessions cannot hold, nobody can read the list.
+// The exchange waits until it can.
+func TestMySQLEmptiedBesideFourBytes(t *testing.T) {
+	t.Parallel()
+	dsn := testdb.MySQL(t)
+	b := newBench(t, dsn, "CREATE TABLE items (id integer NOT NULL PRIMARY KEY, v varchar(20))", "INSERT INTO items VALUES (1, 'a'), (2, 'b')")
+	other := testdb.Open(t, dsn)
+	listed := func() error {
+		var n int
+		return b.db.QueryRowContext(t.Context(), "SELECT count(*) FROM information_schema.processlist WHERE state LIKE 'Waiting%'").Scan(&n)
+	}
+	before := b.rows()
+	ended := make(chan error, 1)
+	go func() {
+		var n int
+		ended <- other.QueryRow("SELECT sleep(2) + length('😀')").Scan(&n)
+	}()
+	for !engine.Unlistable(listed()) {
+		select {
+		case err := <-ended:
+			t.Fatalf("the other statement is over (%v), and the list could be read all the while", err)
+		default:
+		}
+	}
+	b.up("TRUNCATE items")
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if got := b.query("SELECT count(*) FROM items")[0]; got != "0" {
+		t.Errorf("%s rows are left", got)
+	}
+	b.down("SELECT 1", snapshot.Fail)
+	if got := b.rows(); got != before {
+		t.Errorf("%s, before %s", got, before)
+	}
 }
