@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -102,7 +103,7 @@ func (m *mysqlScratch) drop(ctx context.Context, name string) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	ids, err := Texts(ctx, m.s, "SELECT id FROM information_schema.processlist WHERE db = ?", name)
+	ids, err := m.sessions(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -111,6 +112,34 @@ func (m *mysqlScratch) drop(ctx context.Context, name string) error {
 	}
 	_, err = m.s.ExecContext(ctx, "DROP DATABASE IF EXISTS "+m.db.Ident(name))
 	return err
+}
+
+// sessions lists the connections to a database. SHOW can do so beside a statement that makes information_schema.processlist [Unlistable].
+func (m *mysqlScratch) sessions(ctx context.Context, name string) (ids []string, err error) {
+	rows, err := m.s.QueryContext(ctx, "SHOW PROCESSLIST")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	columns, err := rows.Columns()
+	if err != nil {
+		return nil, err
+	}
+	var id string
+	var database sql.NullString
+	into := []any{&id, new(any), new(any), &database} // Id, User, Host, db
+	for range columns[len(into):] {
+		into = append(into, new(any))
+	}
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			return nil, err
+		}
+		if database.String == name {
+			ids = append(ids, id)
+		}
+	}
+	return ids, rows.Err()
 }
 
 func (m *mysqlScratch) dsn(name string) string {

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -93,6 +94,57 @@ func TestScratch(t *testing.T) {
 			t.Errorf("Close left the database: %q", got)
 		}
 	}, everywhere...)
+}
+
+// TestScratchDroppedBesideFourBytes: a scratch database with a connection that holds a lock is dropped while information_schema cannot list the sessions.
+func TestScratchDroppedBesideFourBytes(t *testing.T) {
+	t.Parallel()
+	dsn := testdb.PrivateMySQL(t).DSN // nor can other tests
+	s := newScratch(t, engine.ScratchOptions{DSN: dsn})
+	defer s.Close()
+	name, err := s.Create(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := query(t, s, name, "CREATE TABLE t (id int)"); err != nil {
+		t.Fatal(err)
+	}
+	left, err := s.Open(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer left.Close()
+	tx, err := left.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if _, err := tx.ExecContext(t.Context(), "INSERT INTO t VALUES (1)"); err != nil {
+		t.Fatal(err)
+	}
+	other := testdb.Open(t, dsn)
+	ctx, end := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := other.ExecContext(ctx, "DO sleep(60) + length('😀')")
+		ended <- err
+	}()
+	list := testdb.Open(t, dsn)
+	for err = nil; !engine.Unlistable(err); err = list.QueryRow("SELECT count(*) FROM information_schema.processlist").Scan(new(int)) {
+		select {
+		case err := <-ended:
+			t.Fatalf("the other statement is over (%v), and the list could be read all the while", err)
+		default:
+		}
+	}
+	if err := s.Drop(t.Context(), name); err != nil {
+		t.Error(err)
+	}
+	if _, err := query(t, s, name, "SELECT 1 FROM t"); err == nil {
+		t.Error("the database is still there")
+	}
+	end()
+	<-ended
 }
 
 // What a killed run left is dropped by the next one; what belongs to a run that goes on, or to nobody of us, is not.

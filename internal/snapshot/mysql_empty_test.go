@@ -107,7 +107,7 @@ func TestMySQLEmptied(t *testing.T) {
 // The exchange waits until it can.
 func TestMySQLEmptiedBesideFourBytes(t *testing.T) {
 	t.Parallel()
-	dsn := testdb.MySQL(t)
+	dsn := testdb.PrivateMySQL(t).DSN // nor can other tests
 	b := newBench(t, dsn, "CREATE TABLE items (id integer NOT NULL PRIMARY KEY, v varchar(20))", "INSERT INTO items VALUES (1, 'a'), (2, 'b')")
 	other := testdb.Open(t, dsn)
 	listed := func() error {
