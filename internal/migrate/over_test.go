@@ -47,7 +47,7 @@ func TestWrittenOverAgainIsTold(t *testing.T) {
 				if got := rows(); !slices.Equal(got, want) {
 					t.Errorf("rows after the rollback %v, want %v", got, want)
 				}
-			})
+			}, append([]testdb.Engine{testdb.OnPostgres, testdb.OnSQLite}, family...)...)
 		})
 	}
 }
