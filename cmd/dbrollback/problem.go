@@ -304,6 +304,11 @@ func explainStatement(err error) *problem {
 	for _, known := range []func(error) *problem{explainDecision, explainServer} {
 		if cause := known(statement.Err); cause != nil {
 			p.Message, p.Exit, p.Details = cause.Message, cause.Exit, cause.Details
+			if e, ok := engine.AsError(statement.Err); ok && e.Class == engine.Unknown && e.Hint != "" {
+				// The server's words, as for a view that another one needs, say nothing of the file that has to change.
+				p.Details = append(p.Details, "the server suggests: "+oneLine(e.Hint))
+				break
+			}
 			p.Hint = orElse(cause.Hint, p.Hint)
 			break
 		}
