@@ -304,6 +304,11 @@ func explainStatement(err error) *problem {
 	for _, known := range []func(error) *problem{explainDecision, explainServer} {
 		if cause := known(statement.Err); cause != nil {
 			p.Message, p.Exit, p.Details = cause.Message, cause.Exit, cause.Details
+			if e, ok := engine.AsError(statement.Err); ok && e.Class == engine.Unknown && e.Hint != "" {
+				// The server's words, as for a view that another one needs, say nothing of the file that has to change.
+				p.Details = append(p.Details, "the server suggests: "+oneLine(e.Hint))
+				break
+			}
 			p.Hint = orElse(cause.Hint, p.Hint)
 			break
 		}
@@ -324,7 +329,11 @@ func explainRepair(err error) *problem {
 		p = cause
 	}
 	p.Details = append(p.Details, fmt.Sprintf("in what %s of migration %d left out: %s", repair.Direction, repair.Version, firstWords(repair.SQL, 200)))
-	if e, ok := engine.AsError(repair.Err); ok && e.Class == engine.Constraint {
+	e, ok := engine.AsError(repair.Err)
+	if ok && repair.Direction == migrate.Down && (e.Class == engine.Unknown || e.Class == engine.Syntax) {
+		p.Hint = "it cannot be made again beside what Down leaves: let the Down section do it, which is read from the file as long as Up stays as it is, then: dbrollback rollback"
+	}
+	if ok && e.Class == engine.Constraint {
 		p.Exit = exitConflict
 		p.Hint = "rows of now break it: delete or change them, then: dbrollback " + map[migrate.Direction]string{migrate.Up: "up", migrate.Down: "rollback"}[repair.Direction]
 	}

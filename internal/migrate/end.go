@@ -78,6 +78,9 @@ func (w *work) end(ctx context.Context, g ground) error {
 			return err
 		}
 		w.captures = w.capturer.Captures()
+		if err := w.writtenOver(ctx, tx); err != nil {
+			return err
+		}
 		if err := w.record(ctx, tx, w.withMadeAnew(ch, after)); err != nil {
 			return err
 		}
@@ -86,6 +89,25 @@ func (w *work) end(ctx context.Context, g ground) error {
 		}
 		return m.catalog.clear(ctx, tx, w.r.res.Run, w.mig.Version)
 	})
+}
+
+// writtenOver tells what this migration wrote over of what the ones before it, in this run, have brought back from an earlier rollback.
+func (w *work) writtenOver(ctx context.Context, tx *sql.Tx) error {
+	if w.r.dir != Up || w.rec == nil {
+		return nil
+	}
+	var back []string
+	for _, t := range w.r.res.Tables {
+		if t.Inserted+t.Updated > 0 {
+			back = append(back, t.Table)
+		}
+	}
+	if len(back) == 0 {
+		return nil
+	}
+	notes, err := w.capturer.WrittenOver(ctx, tx, back)
+	w.report.Notes = append(w.report.Notes, notes...)
+	return err
 }
 
 // bringBack gives captured rows their places again.

@@ -246,10 +246,10 @@ func expected(undo changes, start, end verify.Fingerprint) (want, have verify.Fi
 }
 
 // structural says whether an object must exist before data can go back; what is not structural (keys, indexes,
-// NOT NULL …) is repaired after the data is in its place.
+// NOT NULL …) is repaired after the data is in its place. A sequence of a column is found by its column: without it, it would be made twice.
 func structural(o verify.Object) bool {
 	switch o.Kind {
-	case "schema", "extension", "type", "enum", "domain", "composite", "range", "sequence", "function", "procedure", "table", "column", "primary key":
+	case "schema", "extension", "type", "enum", "domain", "composite", "range", "sequence", "sequence owner", "function", "procedure", "table", "column", "primary key":
 		return true
 	}
 	return false
