@@ -130,7 +130,7 @@ func (s *Store) generators(ctx context.Context, q engine.Querier, g generators) 
 	return out, nil
 }
 
-// fallen are the generators that are gone, or behind where they stood.
+// fallen are the generators that are gone, or behind where they stood, or were made anew: the opposite direction will make them once more.
 func (c *Capturer) fallen(ctx context.Context, q engine.Querier) ([]Sequence, error) {
 	if len(c.stood) == 0 {
 		return nil, nil
@@ -149,7 +149,7 @@ func (c *Capturer) fallen(ctx context.Context, q engine.Querier) ([]Sequence, er
 	}
 	return slices.DeleteFunc(slices.Clone(c.stood), func(x Sequence) bool {
 		i := slices.IndexFunc(now, x.same)
-		return i >= 0 && !x.fell(now[i].Last, false)
+		return i >= 0 && x.ID == now[i].ID && !x.fell(now[i].Last, false)
 	}), nil
 }
 

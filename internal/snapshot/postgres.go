@@ -259,12 +259,12 @@ func postgresSequences(ctx context.Context, q engine.Querier, s *Store, t *engin
 		if c.Sequence.Name == "" {
 			continue
 		}
-		last, err := number(ctx, q, "read sequence "+c.Sequence.String(), `SELECT CASE WHEN has_sequence_privilege(to_regclass($1::text), 'SELECT,USAGE')
-			THEN pg_sequence_last_value(to_regclass($1::text)) END`, s.db.Quote(c.Sequence))
-		if err != nil {
-			return nil, err
+		x := Sequence{Name: c.Sequence, Column: c.Name}
+		if err := q.QueryRowContext(ctx, `SELECT coalesce(to_regclass($1::text)::oid::bigint, 0), coalesce(CASE WHEN has_sequence_privilege(to_regclass($1::text), 'SELECT,USAGE')
+			THEN pg_sequence_last_value(to_regclass($1::text)) END, 0)`, s.db.Quote(c.Sequence)).Scan(&x.ID, &x.Last); err != nil {
+			return nil, fmt.Errorf("read sequence %s: %w", c.Sequence, err)
 		}
-		out = append(out, Sequence{Name: c.Sequence, Column: c.Name, Last: last})
+		out = append(out, x)
 	}
 	return out, nil
 }

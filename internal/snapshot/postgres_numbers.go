@@ -13,7 +13,7 @@ func postgresStanding(ctx context.Context, q engine.Querier, s *Store, all bool,
 	for _, n := range names {
 		quoted = append(quoted, s.db.Quote(n))
 	}
-	rows, err := q.QueryContext(ctx, `SELECT n.nspname, c.relname, x.last, s.seqincrement < 0
+	rows, err := q.QueryContext(ctx, `SELECT n.nspname, c.relname, c.oid::bigint, x.last, s.seqincrement < 0
 		FROM pg_catalog.pg_sequence s JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		CROSS JOIN LATERAL (SELECT CASE WHEN pg_catalog.has_sequence_privilege(c.oid, 'SELECT, USAGE') THEN pg_catalog.pg_sequence_last_value(c.oid) END AS last) x
 		WHERE c.relpersistence <> 't' AND x.last IS NOT NULL
@@ -24,7 +24,7 @@ func postgresStanding(ctx context.Context, q engine.Querier, s *Store, all bool,
 	defer rows.Close()
 	for rows.Next() {
 		var x Sequence
-		if err := rows.Scan(&x.Name.Schema, &x.Name.Name, &x.Last, &x.Descending); err != nil {
+		if err := rows.Scan(&x.Name.Schema, &x.Name.Name, &x.ID, &x.Last, &x.Descending); err != nil {
 			return nil, fmt.Errorf("read sequences: %w", err)
 		}
 		if x.Name.Schema != s.db.Own("").Schema {

@@ -89,6 +89,7 @@ type field struct {
 // Sequence is a generator of numbers, and the last one that it gave.
 type Sequence struct {
 	Name       engine.Name `json:"name"`
+	ID         int64       `json:"id,omitempty"`   // PostgreSQL's: one that was made anew under the same name has another
 	Table      engine.Name `json:"table,omitzero"` // whose column it feeds, where that matters
 	Column     string      `json:"column"`
 	Last       int64       `json:"last"`
