@@ -192,9 +192,17 @@ func (p *captures) find(ctx context.Context, q engine.Querier, ask Ask, n engine
 		return h, err
 	}
 	if ask.Written {
-		return nil, &NoTableError{Table: n}
+		err = &NoTableError{Table: n}
+	} else {
+		h, err = p.s.hold(ctx, q, ask, p.all, p.one, n)
 	}
-	return p.s.hold(ctx, q, ask, p.all, p.one, n)
+	var missing *NoTableError
+	if errors.As(err, &missing) && missing.Kind == "" && p.s.asksJournal(ask) {
+		if gone := p.s.Journal.Gone(ctx, q, n); gone != nil {
+			err = gone
+		}
+	}
+	return h, err
 }
 
 // hold finds what is captured of one table.
