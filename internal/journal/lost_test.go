@@ -79,6 +79,10 @@ func TestTableGone(t *testing.T) {
 		w := newWorld(t, dsn, "DROP TABLE IF EXISTS item", item, "INSERT INTO item VALUES (1, 1)")
 		w.enable("item")
 		at := w.now()
+		w.exec("UPDATE item SET v = 2")
+		if _, err := w.restore(snapshot.Ask{Tables: names([]string{"item"}), At: at, Mode: snapshot.Merge}); err != nil { // leaves a capture of one row
+			t.Fatal(err)
+		}
 		w.exec("DROP TABLE item")
 		for _, written := range []bool{false, true} {
 			var nothing *snapshot.NothingError
