@@ -77,6 +77,9 @@ func nothing(hint, format string, args ...any) error {
 	return &snapshot.NothingError{Message: fmt.Sprintf(format, args...), Hint: hint}
 }
 
+// Gone implements snapshot.Journal: the log begins where a table was made.
+func (b *Binlog) Gone(context.Context, engine.Querier, engine.Name) error { return nil }
+
 // Since implements snapshot.Journal.
 func (b *Binlog) Since(ctx context.Context, q engine.Querier, live *engine.Table, at time.Time) (*snapshot.Changes, error) {
 	if b.j.db.Kind != engine.MySQL && b.j.db.Kind != engine.MariaDB {

@@ -71,3 +71,29 @@ func TestLost(t *testing.T) {
 		}
 	}, testdb.Everywhere()...)
 }
+
+// TestTableGone: a journalled table that was dropped is told of, with what to do, and not as a name that nobody knows.
+func TestTableGone(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		w := newWorld(t, dsn, "DROP TABLE IF EXISTS item", item, "INSERT INTO item VALUES (1, 1)")
+		w.enable("item")
+		at := w.now()
+		w.exec("UPDATE item SET v = 2")
+		if _, err := w.restore(snapshot.Ask{Tables: names([]string{"item"}), At: at, Mode: snapshot.Merge}); err != nil { // leaves a capture of one row
+			t.Fatal(err)
+		}
+		w.exec("DROP TABLE item")
+		for _, written := range []bool{false, true} {
+			var nothing *snapshot.NothingError
+			_, err := w.restore(snapshot.Ask{Tables: names([]string{"item"}), At: at, Mode: snapshot.Merge, Written: written})
+			if !errors.As(err, &nothing) || !strings.Contains(nothing.Message, "any more; its journal") || !strings.Contains(nothing.Hint, "dbrollback rollback") {
+				t.Errorf("dropped: %v", err)
+			}
+		}
+		var unknown *snapshot.NoTableError
+		if _, err := w.restore(snapshot.Ask{Tables: names([]string{"itme"}), At: at, Mode: snapshot.Merge}); !errors.As(err, &unknown) {
+			t.Errorf("a name that nobody knows: %v", err)
+		}
+	}, testdb.Everywhere()...)
+}

@@ -103,6 +103,23 @@ func (j *Journal) Since(ctx context.Context, q engine.Querier, live *engine.Tabl
 	return c, err
 }
 
+// Gone implements snapshot.Journal: old values of rows that were written make no table without the rows that nobody wrote.
+func (j *Journal) Gone(ctx context.Context, q engine.Querier, n engine.Name) error {
+	all, err := j.segments(ctx, q)
+	if err != nil {
+		return err
+	}
+	mine, err := j.named(ctx, q, all, n)
+	if err != nil {
+		return err
+	}
+	if len(mine) == 0 {
+		return nil
+	}
+	return &snapshot.NothingError{Message: fmt.Sprintf("there is no table %s any more; its journal, which goes back to %s, holds only rows that were written, and needs the table to bring them back", n, stamp(mine[0].floor)),
+		Hint: "where a migration dropped or renamed it, dbrollback status shows which, and dbrollback rollback brings it back; else from a backup, or dbrollback snapshot list"}
+}
+
 // late tells whether a segment has records of transactions that were not committed at a moment.
 func (j *Journal) late(ctx context.Context, q engine.Querier, g *segment, all []*segment, at time.Time) (bool, error) {
 	if !j.db.Caps.TransactionalDDL || j.db.Kind == engine.SQLite { // a segment that ends is no part of a longer transaction there

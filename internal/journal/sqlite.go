@@ -106,14 +106,17 @@ func (s sqlite) install(ctx context.Context, q engine.Querier, g *segment, t *en
 		}
 		return out
 	}
-	// at is the condition that a row put by has the key of another.
-	at := func(row string) string {
+	// one is the condition that two keys are the same to the letter, which not all are that the column takes for the same (NOCASE). It asks the
+	// column first, for its index.
+	one := func(as, bs []string) string {
 		var parts []string
-		for i, k := range keys(row) {
-			parts = append(parts, fmt.Sprintf("%s IS %s", names[1+i], k))
+		for i := range as {
+			parts = append(parts, fmt.Sprintf("%s IS %s AND %[1]s IS %[2]s COLLATE BINARY", as[i], bs[i]))
 		}
 		return strings.Join(parts, " AND ")
 	}
+	// at is the condition that a row put by has the key of another.
+	at := func(row string) string { return one(names[1:1+len(key)], keys(row)) }
 	// takes is the condition that a row has to make room for the new one; changed, that an update makes one.
 	var takes, changed []string
 	for _, u := range indexes {
@@ -146,21 +149,17 @@ func (s sqlite) install(ctx context.Context, q engine.Querier, g *segment, t *en
 		return strings.Join(all, " ")
 	}
 	gone := func() string {
-		var same []string
-		for i, k := range keys("r") {
-			same = append(same, fmt.Sprintf("%s IS %s.%s", k, db.Ident(g.stash()), names[1+i]))
+		var stashed []string
+		for _, n := range names[1 : 1+len(key)] {
+			stashed = append(stashed, db.Ident(g.stash())+"."+n)
 		}
-		where := fmt.Sprintf("%s OR NOT EXISTS (SELECT 1 FROM %s r WHERE %s)", at("NEW"), db.Ident(t.Name.Name), strings.Join(same, " AND "))
+		where := fmt.Sprintf("%s OR NOT EXISTS (SELECT 1 FROM %s r WHERE %s)", at("NEW"), db.Ident(t.Name.Name), one(keys("r"), stashed))
 		return fmt.Sprintf("INSERT INTO %[1]s (at, op, %[2]s) SELECT %[3]s, 'd', %[2]s FROM %[4]s WHERE %[5]s; DELETE FROM %[4]s WHERE %[5]s;", db.Ident(g.data()), into, sqliteNow, db.Ident(g.stash()), where)
 	}
 	record := func(op, old, now string) string {
 		return fmt.Sprintf("INSERT INTO %s (at, op, %s) VALUES (%s, '%s', %s);", db.Ident(g.data()), into, sqliteNow, op, strings.Join(j.store.Values(g.form, old, now), ", "))
 	}
 	forget := fmt.Sprintf("DELETE FROM %s WHERE %s;", db.Ident(g.stash()), at("OLD"))
-	var itself []string
-	for i, k := range keys("r") {
-		itself = append(itself, k+" IS "+keys("OLD")[i])
-	}
 	queries := []string{
 		"CREATE TABLE " + db.Ident(g.stash()) + " (at, " + into + ")",
 		"CREATE INDEX " + db.Ident(g.stash()+"_at") + " ON " + db.Ident(g.stash()) + " (at)",
@@ -168,7 +167,7 @@ func (s sqlite) install(ctx context.Context, q engine.Querier, g *segment, t *en
 	}
 	for _, x := range []struct{ name, when, body string }{
 		{"before_insert", "BEFORE INSERT ON " + table + " FOR EACH ROW", putBy("")},
-		{"before_update", "BEFORE UPDATE ON " + table + " FOR EACH ROW WHEN " + strings.Join(changed, " OR "), putBy(strings.Join(itself, " AND "))},
+		{"before_update", "BEFORE UPDATE ON " + table + " FOR EACH ROW WHEN " + strings.Join(changed, " OR "), putBy(one(keys("r"), keys("OLD")))},
 		{"insert", "AFTER INSERT ON " + table + " FOR EACH ROW", gone() + " " + record("i", "", "NEW")},
 		{"update", "AFTER UPDATE ON " + table + " FOR EACH ROW", forget + " " + gone() + " " + record("u", "OLD", "NEW")},
 		{"delete", "AFTER DELETE ON " + table + " FOR EACH ROW", record("d", "OLD", "") + " " + forget},

@@ -16,6 +16,8 @@ type Journal interface {
 	// Since gives what was written to a table since a moment; nil when there is no journal of the table. A moment of which
 	// nothing is known is a *NothingError.
 	Since(ctx context.Context, q engine.Querier, live *engine.Table, at time.Time) (*Changes, error)
+	// Gone tells what is kept of a table that is not there any more: a *NothingError, or nil when that is nothing.
+	Gone(ctx context.Context, q engine.Querier, n engine.Name) error
 }
 
 // Changes is what was written to a table since a moment by transactions that were not committed then.
@@ -51,9 +53,13 @@ func (x *Restoration) settled(ctx context.Context) error {
 // fromJournal names the journal where a snapshot is named otherwise.
 const fromJournal = "journal"
 
+func (s *Store) asksJournal(ask Ask) bool {
+	return s.Journal != nil && !ask.Captures && !ask.At.IsZero() && ask.Snapshot == "" && !ask.HasMigration
+}
+
 // journalled finds what the journal knows of one table; nil when it is not asked, or knows nothing of the table.
 func (s *Store) journalled(ctx context.Context, q engine.Querier, ask Ask, n engine.Name) (*held, error) {
-	if s.Journal == nil || ask.Captures || ask.At.IsZero() || ask.Snapshot != "" || ask.HasMigration {
+	if !s.asksJournal(ask) {
 		return nil, nil
 	}
 	live, err := s.db.Inspect(ctx, q, n)

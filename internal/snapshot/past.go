@@ -192,9 +192,31 @@ func (p *captures) find(ctx context.Context, q engine.Querier, ask Ask, n engine
 		return h, err
 	}
 	if ask.Written {
-		return nil, &NoTableError{Table: n}
+		err = &NoTableError{Table: n}
+	} else {
+		h, err = p.s.hold(ctx, q, ask, p.all, p.one, n)
 	}
-	return p.s.hold(ctx, q, ask, p.all, p.one, n)
+	var missing *NoTableError
+	if errors.As(err, &missing) && missing.Kind == "" {
+		err = p.s.gone(ctx, q, ask, n, err, nil)
+	}
+	return h, err
+}
+
+// gone is the error about a table that is not there: what the journal says of it, if anything, else the other one.
+func (s *Store) gone(ctx context.Context, q engine.Querier, ask Ask, n engine.Name, otherwise error, have []string) error {
+	if !s.asksJournal(ask) {
+		return otherwise
+	}
+	err := s.Journal.Gone(ctx, q, n)
+	var nothing *NothingError
+	if errors.As(err, &nothing) {
+		nothing.Have = have
+	}
+	if err != nil {
+		return err
+	}
+	return otherwise
 }
 
 // hold finds what is captured of one table.
@@ -249,6 +271,9 @@ func (s *Store) hold(ctx context.Context, q engine.Querier, ask Ask, all, one []
 		e := none(ask, n, mine, fmt.Sprintf("no capture at or before %s holds %s whole", ask.At.UTC().Format(time.RFC3339), n))
 		if parts := s.partsWritten(ctx, q, ask, live); parts != "" {
 			e.Message, e.Hint = e.Message+"; its partitions are journalled", "name them instead:"+parts
+		}
+		if live == nil && !slices.ContainsFunc(mine, func(r row) bool { return !r.Ops && r.Whole && r.usable() }) {
+			return nil, s.gone(ctx, q, ask, n, e, e.Have)
 		}
 		return nil, e
 	}
