@@ -118,7 +118,7 @@ func TestScratchDroppedBesideFourBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback()
+	defer func() { _ = tx.Rollback() }()
 	if _, err := tx.ExecContext(t.Context(), "INSERT INTO t VALUES (1)"); err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,9 @@ func TestScratchDroppedBesideFourBytes(t *testing.T) {
 		t.Error("the database is still there")
 	}
 	end()
-	<-ended
+	if err := <-ended; err == nil {
+		t.Error("the other statement was over before the database was dropped")
+	}
 }
 
 // What a killed run left is dropped by the next one; what belongs to a run that goes on, or to nobody of us, is not.
