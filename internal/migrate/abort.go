@@ -318,7 +318,11 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 	inPlace := filter(now, func(o verify.Object) bool {
 		return o.Kind == "table" && again[o.Table] && !slices.Contains(begun.Cleared, o.Table)
 	})
-	pointing, err := w.pointing(ctx, q, inPlace, now)
+	// A foreign key that followed a table to the name that it had before the renames points to one that goes.
+	pointing, err := w.pointing(ctx, q, filter(now, func(o verify.Object) bool {
+		_, was := w.before[o.Key()]
+		return o.Kind == "table" && (!was || inPlace[o.Key()].Kind != "")
+	}), now)
 	if err != nil {
 		return err
 	}

@@ -142,23 +142,29 @@ func TestCutOffAfterARename(t *testing.T) {
 	for name, tc := range map[string]struct {
 		up, down string
 		on       []testdb.Engine
+		also     string // what else is there
 	}{
 		"kept aside": {"ALTER TABLE visit RENAME TO visit_old;\nCREATE TABLE visit (id integer NOT NULL PRIMARY KEY, place varchar(30), day integer);\nINSERT INTO visit SELECT id, concat('at ', who), day FROM visit_old WHERE id > 1;",
-			"DROP TABLE visit;\nALTER TABLE visit_old RENAME TO visit;", family},
+			"DROP TABLE visit;\nALTER TABLE visit_old RENAME TO visit;", family, ""},
 		"dropped at the end": {"ALTER TABLE visit RENAME TO visit_old;\nCREATE TABLE visit (id integer NOT NULL PRIMARY KEY, place varchar(30), day integer);\nINSERT INTO visit SELECT id, concat('at ', who), day FROM visit_old WHERE id > 1;\nDROP TABLE visit_old;",
-			"ALTER TABLE visit RENAME TO visit_new;\nCREATE TABLE visit (id integer NOT NULL PRIMARY KEY, who varchar(20) NOT NULL, day integer);\nINSERT INTO visit SELECT id, substr(place, 4), day FROM visit_new;\nDROP TABLE visit_new;", family},
+			"ALTER TABLE visit RENAME TO visit_new;\nCREATE TABLE visit (id integer NOT NULL PRIMARY KEY, who varchar(20) NOT NULL, day integer);\nINSERT INTO visit SELECT id, substr(place, 4), day FROM visit_new;\nDROP TABLE visit_new;", family, ""},
 		"column aside": {"ALTER TABLE visit RENAME COLUMN who TO who_old;\nALTER TABLE visit ADD COLUMN who varchar(30);\nUPDATE visit SET who = concat('at ', who_old);",
-			"ALTER TABLE visit DROP COLUMN who;\nALTER TABLE visit RENAME COLUMN who_old TO who;", family},
+			"ALTER TABLE visit DROP COLUMN who;\nALTER TABLE visit RENAME COLUMN who_old TO who;", family, ""},
 		"view": {"ALTER TABLE visit RENAME TO visit_base;\nCREATE VIEW visit AS SELECT id, who FROM visit_base;\nUPDATE visit_base SET day = 5;",
-			"DROP VIEW visit;\nALTER TABLE visit_base RENAME TO visit;", family},
-		"letters of a column": {"ALTER TABLE visit RENAME COLUMN who TO Who;\nUPDATE visit SET day = 5;", "ALTER TABLE visit RENAME COLUMN Who TO who;", family},
-		"nothing to rename":   {"RENAME TABLE IF EXISTS visitor TO visit;\nALTER TABLE visit RENAME COLUMN IF EXISTS whom TO who;\nUPDATE visit SET day = 5;", "SELECT 1;", []testdb.Engine{testdb.OnMariaDB}},
+			"DROP VIEW visit;\nALTER TABLE visit_base RENAME TO visit;", family, ""},
+		"letters of a column": {"ALTER TABLE visit RENAME COLUMN who TO Who;\nUPDATE visit SET day = 5;", "ALTER TABLE visit RENAME COLUMN Who TO who;", family, ""},
+		"nothing to rename":   {"RENAME TABLE IF EXISTS visitor TO visit;\nALTER TABLE visit RENAME COLUMN IF EXISTS whom TO who;\nUPDATE visit SET day = 5;", "SELECT 1;", []testdb.Engine{testdb.OnMariaDB}, ""},
+		"swapped under a foreign key": {"ALTER TABLE room DROP FOREIGN KEY room_v;\nCREATE TABLE visit_new (id integer NOT NULL PRIMARY KEY, place varchar(30), day integer);\nINSERT INTO visit_new SELECT id, concat('at ', who), day FROM visit;\n" +
+			"RENAME TABLE visit TO visit_old, visit_new TO visit;\nALTER TABLE room ADD CONSTRAINT room_v FOREIGN KEY (visit_id) REFERENCES visit (id) ON DELETE CASCADE;\nDROP TABLE visit_old;",
+			"ALTER TABLE room DROP FOREIGN KEY room_v;\nCREATE TABLE visit_old (id integer NOT NULL PRIMARY KEY, who varchar(20) NOT NULL, day integer);\nINSERT INTO visit_old SELECT id, substr(place, 4), day FROM visit;\nDROP TABLE visit;\n" +
+				"RENAME TABLE visit_old TO visit;\nALTER TABLE room ADD CONSTRAINT room_v FOREIGN KEY (visit_id) REFERENCES visit (id) ON DELETE CASCADE;", family,
+			"CREATE TABLE room (id integer NOT NULL PRIMARY KEY, visit_id integer, CONSTRAINT room_v FOREIGN KEY (visit_id) REFERENCES visit (id) ON DELETE CASCADE);\nINSERT INTO room VALUES (1, 1), (2, 1), (3, 3), (9, NULL);"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			testdb.Each(t, func(t *testing.T, dsn string) {
 				c := newCutter(t, dsn, migration(tc.up, tc.down))
-				c.exec("CREATE TABLE visit (id integer NOT NULL PRIMARY KEY, who varchar(20) NOT NULL, day integer);\nINSERT INTO visit VALUES (1, 'ann', 10), (2, 'bob', NULL), (3, 'cy', 30);")
+				c.exec("CREATE TABLE visit (id integer NOT NULL PRIMARY KEY, who varchar(20) NOT NULL, day integer);\nINSERT INTO visit VALUES (1, 'ann', 10), (2, 'bob', NULL), (3, 'cy', 30);\n" + tc.also)
 				before := testdb.DumpAnyOrder(t, dsn)
 				c.must("up")
 				endsCut(t, c, 10, before, testdb.DumpAnyOrder(t, dsn), "recover --abort")
