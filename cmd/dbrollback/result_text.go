@@ -54,6 +54,8 @@ func (s *session) finishWith(ctx context.Context, command string, r *migrate.Res
 			// Nothing was done: the error says it all.
 		case command == "recover" && len(r.Migrations) == 0 && err == nil:
 			w.line("nothing to recover on %s: no run was cut off", describe(r.Target))
+		case r.Aborted:
+			writeAborted(w, r, held, err == nil)
 		case command == "rollback" || r.Direction == migrate.Down:
 			writeRollback(w, r, held, err == nil || rest != nil)
 			if rest != nil {
@@ -125,6 +127,22 @@ func writeUp(w *page, r *migrate.Result, held []string, done bool) {
 	writeNotUndone(w, r.NotUndone, "a rollback will not undo:")
 	if done && len(r.Migrations) > 0 {
 		w.line("to undo: dbrollback rollback --to %d", r.From)
+	}
+}
+
+// writeAborted says what recover --abort took back, and what to type once the migration is mended.
+func writeAborted(w *page, r *migrate.Result, held []string, done bool) {
+	files := make([]string, len(r.Migrations))
+	for i, m := range r.Migrations {
+		files[i] = m.File
+	}
+	w.line("%s what had run of %s of %s on %s: the version is %d, %s", w.bold("took back"), r.Direction, strings.Join(files, ", "), describe(r.Target), r.To, ending(r, done))
+	writeTables(w, r.Tables, "data that came back")
+	writeProof(w, r)
+	writeConflicts(w, r, held)
+	writeNotUndone(w, r.NotUndone, "could not be taken back:")
+	if done {
+		w.line("next: mend the file, then: dbrollback %s", map[migrate.Direction]string{migrate.Up: "up", migrate.Down: "rollback"}[r.Direction])
 	}
 }
 

@@ -203,6 +203,7 @@ type Result struct {
 	Run        string                 `json:"run"`
 	Target     engine.Target          `json:"target"`
 	Direction  Direction              `json:"direction"`
+	Aborted    bool                   `json:"aborted,omitempty"` // by recover --abort: all is as it was before the run
 	From       int64                  `json:"from"`
 	To         int64                  `json:"to"`
 	Release    string                 `json:"release,omitempty"`

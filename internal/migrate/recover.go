@@ -100,6 +100,7 @@ func (r *runner) recover(ctx context.Context, c cutOff, abort bool) error {
 	if err != nil {
 		return err
 	}
+	r.res.Aborted = abort
 	r.finish(w, time.Since(start))
 	r.brokenViews(ctx)
 	return nil
