@@ -173,6 +173,40 @@ func TestCutOffAfterARename(t *testing.T) {
 	}
 }
 
+// TestAbortCutOffUnderAForeignKey: recover --abort takes a foreign key away that follows a table to its first name, and is cut off itself, at commands evenly
+// spread; asked again it does the rest.
+func TestAbortCutOffUnderAForeignKey(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		const last = "UPDATE visit SET day = 0"
+		c := newCutter(t, dsn, migration("ALTER TABLE room DROP FOREIGN KEY room_v;\nCREATE TABLE visit_new (id integer NOT NULL PRIMARY KEY, place varchar(30), day integer);\nINSERT INTO visit_new SELECT id, concat('at ', who), day FROM visit;\n"+
+			"RENAME TABLE visit TO visit_old, visit_new TO visit;\nALTER TABLE room ADD CONSTRAINT room_v FOREIGN KEY (visit_id) REFERENCES visit (id) ON DELETE CASCADE;\nDROP TABLE visit_old;\n"+last+";", "SELECT 1;"))
+		c.exec("CREATE TABLE visit (id integer NOT NULL PRIMARY KEY, who varchar(20) NOT NULL, day integer);\nINSERT INTO visit VALUES (1, 'ann', 10), (2, 'bob', NULL), (3, 'cy', 30);\n" +
+			"CREATE TABLE room (id integer NOT NULL PRIMARY KEY, visit_id integer, CONSTRAINT room_v FOREIGN KEY (visit_id) REFERENCES visit (id) ON DELETE CASCADE);\nINSERT INTO room VALUES (1, 1), (2, 1), (3, 3), (9, NULL);")
+		before := testdb.DumpAnyOrder(t, dsn)
+		begin := func() {
+			t.Helper()
+			if !c.cutWhen("up", beforeIt, func(q string) bool { return strings.HasPrefix(q, last) }) {
+				t.Fatal("up never came to its last statement")
+			}
+		}
+		begin()
+		commands := c.commands("recover --abort")
+		const cuts = 12
+		for i := range cuts {
+			begin()
+			n := (2*i + 1) * len(commands) / (2 * cuts)
+			at, err := c.cutAt("recover --abort", n, []cut{beforeIt, afterSending, afterAnswer}[i%3])
+			if _, merr := c.mend("recover --abort"); merr != nil {
+				t.Fatalf("cut off at command %d, %.80q (%v): again: %v", n, at, err, merr)
+			}
+			if got := testdb.DumpAnyOrder(t, dsn); got != before {
+				t.Fatalf("cut off at command %d, %.80q (%v):\n%s", n, at, err, testdb.Diff(before, got))
+			}
+		}
+	}, family...)
+}
+
 // exec runs statements, each of which ends a line.
 func (c *cutter) exec(script string) {
 	c.Helper()
