@@ -185,6 +185,9 @@ func (r *runner) finish(w *work, took time.Duration) {
 	for _, n := range w.report.Notes {
 		r.warn(n)
 	}
+	if r.res.Aborted { // what was taken back is not done
+		return
+	}
 	r.m.o.Events(Event{Kind: MigrationDone, Version: w.mig.Version, File: w.mig.File, Direction: r.dir, Rows: mr.Rows, Elapsed: took})
 }
 
