@@ -29,3 +29,26 @@ func TestIndexUnderTheNameOfAUniqueOne(t *testing.T) {
 		f.same(before, f.dump(), "after the rollback")
 	}, append(family, testdb.OnPostgres)...)
 }
+
+// TestIndexInPlaceOfAKeysOwn: the server takes away the index that it made for a foreign key as soon as one is made that begins with its column.
+// Where Down forgets that one it goes, and the key's own is back before it does.
+func TestIndexInPlaceOfAKeysOwn(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, "CREATE TABLE places (id integer PRIMARY KEY);\nINSERT INTO places VALUES (1), (2);\n"+
+			"CREATE TABLE seats (id integer PRIMARY KEY, place_id integer, label varchar(9), CONSTRAINT seats_place FOREIGN KEY (place_id) REFERENCES places (id));\n"+
+			"INSERT INTO seats VALUES (1, 1, 'a'), (2, 1, 'b'), (3, 2, 'a'), (4, NULL, NULL);\n",
+			map[string]string{"00001_x.sql": migration("CREATE UNIQUE INDEX once ON seats (place_id, label);", "SELECT 1;")})
+		before := f.dump()
+		f.up()
+		after := f.dump()
+		f.rollback(migrate.RollbackRequest{Steps: 1})
+		f.same(before, f.dump(), "after the rollback")
+		f.up()
+		f.same(after, f.dump(), "after the second up")
+		f.exec("INSERT INTO seats VALUES (5, 2, 'z')")
+		f.rollback(migrate.RollbackRequest{Steps: 1})
+		f.exec("DELETE FROM seats WHERE id = 5")
+		f.same(before, f.dump(), "after the second rollback")
+	}, family...)
+}

@@ -207,7 +207,8 @@ func (t *mysqlTaker) addElement(n engine.Name, m mysqlTable, e mysqlElement) {
 		case strings.HasSuffix(e.text, " INVISIBLE */"):
 			o.Alter = append(o.Alter, alter+"ALTER INDEX "+quoted+" INVISIBLE")
 		}
-		o.Generated = namedByColumn(e)
+		o.First = firstColumn(e)
+		o.Generated = namedByColumn(e.name, o.First)
 	case "check":
 		o.Rank, o.Create, o.Drop = 82, strictly(o.Create...), []string{alter + "DROP CONSTRAINT " + quoted}
 		o.Generated = mysqlMadeUp.MatchString(e.name)
@@ -220,16 +221,19 @@ func (t *mysqlTaker) addElement(n engine.Name, m mysqlTable, e mysqlElement) {
 	t.put(o)
 }
 
+// firstColumn is the first of an index; "" when it begins with an expression.
+func firstColumn(e mysqlElement) string {
+	_, list, _ := strings.Cut(e.definition, "(")
+	if tokens := mysqlTokens(list); len(tokens) > 0 {
+		return mysqlName(tokens[0].text)
+	}
+	return ""
+}
+
 // namedByColumn tells whether an index has the name that the server gives it: its first column's, with a number
 // when that is taken.
-func namedByColumn(e mysqlElement) bool {
-	_, list, _ := strings.Cut(e.definition, "(")
-	tokens := mysqlTokens(list)
-	if len(tokens) == 0 {
-		return false
-	}
-	first := mysqlName(tokens[0].text)
-	return e.name == first || strings.HasPrefix(e.name, first+"_") && strings.Trim(e.name[len(first)+1:], "0123456789") == ""
+func namedByColumn(name, first string) bool {
+	return first != "" && (name == first || strings.HasPrefix(name, first+"_") && strings.Trim(name[len(first)+1:], "0123456789") == "")
 }
 
 // readReferences adds the foreign keys that point to the tables in scope from others.

@@ -83,7 +83,7 @@ func Repair(before, after Fingerprint) []string {
 
 	var out []string
 	slices.SortFunc(drop, func(a, b Object) int { return cmp.Or(b.Rank-a.Rank, cmp.Compare(b.Key(), a.Key())) })
-	drop, last := renamedIndexes(drop, create)
+	drop, last := replacedIndexes(drop, create)
 	for _, o := range drop {
 		out = append(out, o.Drop...)
 	}
@@ -112,11 +112,14 @@ func Repair(before, after Fingerprint) []string {
 	return out
 }
 
-// renamedIndexes takes out the indexes that go only because they are to have another name: a foreign key may need one of the two at any time.
-func renamedIndexes(drop, create []Object) (first, last []Object) {
+// replacedIndexes takes out the indexes that go because another one is to be there: a foreign key may need one of the two at any time. The other one is the same
+// under another name, or, on servers that take away what they made for a foreign key as soon as another index serves it, begins with the same column.
+func replacedIndexes(drop, create []Object) (first, last []Object) {
 	for _, o := range drop {
 		if (o.Kind == "index" || o.Kind == "unique") && slices.ContainsFunc(create, func(c Object) bool {
-			return c.Kind == o.Kind && c.Table == o.Table && c.Definition == o.Definition && c.Key() != o.Key()
+			same := c.Kind == o.Kind && c.Definition == o.Definition
+			serves := (c.Kind == "index" || c.Kind == "unique") && o.First != "" && c.First == o.First
+			return c.Table == o.Table && c.Name != o.Name && (same || serves)
 		}) {
 			last = append(last, o)
 		} else {

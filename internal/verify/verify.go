@@ -29,6 +29,7 @@ type Object struct {
 	Generated  bool        `json:"generated,omitempty"` // the name was made up by the engine; a difference in it alone is cosmetic
 	Inline     bool        `json:"inline,omitempty"`    // the statement that makes its table makes it, too
 	Invalid    bool        `json:"invalid,omitempty"`   // an index that its making left half-done, and that no query uses
+	First      string      `json:"first,omitempty"`     // of an index of MySQL's family: its first column, by which it can serve a foreign key
 	Next       string      `json:"-"`                   // of a table of MySQL's family: the next number of AUTO_INCREMENT, "" for 1; no part of what it is
 }
 
