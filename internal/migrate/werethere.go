@@ -12,12 +12,15 @@ import (
 )
 
 // wereThere refuses a Down that drops a table which its Up found there: CREATE TABLE IF NOT EXISTS made nothing, and the table with its
-// rows is not the migration's to drop.
+// rows is not the migration's to drop. So is one that Up only renamed.
 func (w *work) wereThere(ctx context.Context, q engine.Querier) error {
 	if w.r.dir != Down || w.undo == nil {
 		return nil
 	}
-	var out []Refusal
+	out, err := w.onlyRenamed(ctx, q)
+	if err != nil {
+		return err
+	}
 	for _, st := range w.stmts {
 		for _, e := range st.Effects {
 			if e.Kind != effects.DropTable || !onlyIfMissing(w.mig.Up, e.Table) || moved(w.stmts, e.Table) {
