@@ -66,7 +66,7 @@ func (r *Restorer) again(ctx context.Context, tx engine.Querier, c *Capturer) er
 		if !known {
 			continue
 		}
-		name := func(i int) string { return r.column(t, x.Key[i].Name) }
+		name := func(i int) string { return r.keyName(x, t, i) }
 		if _, err := number(ctx, tx, "lock "+x.Home.String(), fmt.Sprintf("SELECT count(*) FROM %s d JOIN %s t ON %s FOR UPDATE",
 			s.own(x.data()), s.f.from(s.db, t), s.on(x.capture, t, "t", "d", name, k))); err != nil {
 			return err

@@ -28,12 +28,12 @@ type target struct {
 
 // aim finds where a capture goes. Missing columns are an error unless part is set.
 func (r *Restorer) aim(x *restoring, t *engine.Table, part bool) (*target, error) {
-	g := &target{x: x, t: t, name: func(i int) string { return r.column(t, x.Key[i].Name) }}
+	g := &target{x: x, t: t, name: func(i int) string { return r.keyName(x, t, i) }}
 	var missing []string
 	for i, f := range x.Fields {
 		switch j := columnIndex(t, r.column(t, f.Name)); {
 		case j < 0 && engine.Aside(f.Name): // it was kept for a rollback that nobody wants any more
-		case j < 0:
+		case j < 0, part && r.another(x, t, i, t.Columns[j]):
 			missing = append(missing, f.Name)
 		case t.Columns[j].Generated:
 		case x.final != "" && slices.ContainsFunc(x.Key, func(k field) bool { return k.Name == f.Name }):
@@ -46,8 +46,8 @@ func (r *Restorer) aim(x *restoring, t *engine.Table, part bool) (*target, error
 			g.fields = append(g.fields, i)
 		}
 	}
-	for _, f := range x.Key {
-		if columnIndex(t, r.column(t, f.Name)) < 0 && !slices.Contains(missing, f.Name) {
+	for i, f := range x.Key {
+		if columnIndex(t, r.keyName(x, t, i)) < 0 && !slices.Contains(missing, f.Name) {
 			missing = append(missing, f.Name)
 		}
 	}
@@ -388,15 +388,15 @@ func (r *Restorer) removeThose(ctx context.Context, tx engine.Querier, g *target
 		}
 		if child.Name == g.t.Name {
 			var same []string // a row that points to itself is in nobody's way
-			for _, f := range x.Key {
-				n := s.q(r.column(g.t, f.Name))
+			for i := range x.Key {
+				n := s.q(g.name(i))
 				same = append(same, "c."+n+" = t."+n)
 			}
 			on = append(on, "NOT ("+all(same...)+")")
 		}
 		for _, y := range r.tables() { // nor is one that goes, too
 			if y.Home == child.Name && y.Ops && len(y.Key) > 0 {
-				leaves := s.on(y.capture, child, "c", "d", func(i int) string { return r.column(child, y.Key[i].Name) }, k)
+				leaves := s.on(y.capture, child, "c", "d", func(i int) string { return r.keyName(y, child, i) }, k)
 				on = append(on, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s d WHERE %s)", s.own(y.data()), all(leaves, y.inserted(true), r.free(y))))
 			}
 		}

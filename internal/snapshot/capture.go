@@ -472,7 +472,7 @@ func columnIndex(t *engine.Table, name string) int {
 // field describes how a column is captured.
 func (c *Capturer) field(t *engine.Table, col engine.Column) field {
 	f := c.s.kept(col)
-	f.Name, f.Num, f.Exact = c.track.homeColumn(t, col), columnIdentity(t, col), col.Collation != ""
+	f.Name, f.Num, f.Exact, f.Made = c.track.homeColumn(t, col), columnIdentity(t, col), col.Collation != "", c.track.madeColumn(t, col)
 	return f
 }
 
@@ -503,7 +503,7 @@ func (s *Store) read(x *capture) []string {
 	if x.Ops {
 		values = append(values, "'u'")
 	}
-	for _, f := range append(slices.Clone(x.Key), x.Fields...) {
+	for _, f := range slices.Concat(x.Key, x.Fields, x.Pairs) {
 		values = append(values, s.f.value(x.t()+"."+s.q(f.At), f))
 	}
 	return values

@@ -51,7 +51,7 @@ func (r *Restorer) carry(ctx context.Context, tx engine.Querier, g *target, move
 			if y.Home != child.Name || len(y.Key) == 0 || !givesBack(y, fk.Columns) {
 				continue
 			}
-			place := s.on(y.capture, child, "t", "d", func(i int) string { return r.column(child, y.Key[i].Name) }, k)
+			place := s.on(y.capture, child, "t", "d", func(i int) string { return r.keyName(y, child, i) }, k)
 			on = append(on, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s d WHERE %s)", s.own(y.data()), all(place, y.inserted(false), r.free(y))))
 		}
 		if _, err := exec(ctx, tx, "let rows of "+child.Name.String()+" follow", s.update(s.f.from(s.db, child), "t", s.unstamped(child, sets), s.own(x.data())+" d", all(on...))); err != nil {

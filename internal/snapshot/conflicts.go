@@ -59,8 +59,12 @@ func (r *Restorer) conflictsOf(ctx context.Context, tx engine.Querier, x *restor
 	if err != nil || total == 0 {
 		return nil, 0, err
 	}
+	as := x.capture
+	if as.first != nil { // a row that is gone has no other key
+		as = as.first
+	}
 	rows, err := tx.QueryContext(ctx, fmt.Sprintf("SELECT %s, min(w.reason) FROM %s w JOIN %s d ON d.n = w.n WHERE %s GROUP BY d.n, 1 ORDER BY d.n LIMIT %d",
-		s.keyText(x.capture, "d"), s.own(x.conflicts()), s.own(x.data()), where, MaxConflicts))
+		s.keyText(as, "d"), s.own(x.conflicts()), s.own(as.data()), where, MaxConflicts))
 	if err != nil {
 		return nil, 0, fmt.Errorf("list conflicts: %w", err)
 	}

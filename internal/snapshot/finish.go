@@ -189,6 +189,9 @@ func (r *Restorer) targets(ctx context.Context, tx engine.Querier) ([]*target, [
 			return nil, nil, &PlaceError{Table: x.Home, Rows: x.Rows}
 		}
 		r.of(x.Home)
+		if err := r.otherKey(ctx, tx, x, t); err != nil {
+			return nil, nil, err
+		}
 		g, err := r.aim(x, t, x.Rows == 0)
 		if err != nil {
 			return nil, nil, err
@@ -547,16 +550,16 @@ func (r *Restorer) override(ctx context.Context, tx engine.Querier, targets []*t
 // overwritten captures the rows that stand in the places of a capture's conflicts.
 func (c *Capturer) overwritten(ctx context.Context, tx engine.Querier, r *Restorer, g *target) error {
 	work := c.s.own(g.x.conflicts())
-	return c.standingIn(ctx, tx, r, g, work+" w JOIN "+r.source(g.x)+" ON d.n = w.n", fmt.Sprintf("w.reason = '%s'", insertedSince))
+	return c.standingIn(ctx, tx, r, g, nil, work+" w JOIN "+r.source(g.x)+" ON d.n = w.n", fmt.Sprintf("w.reason = '%s'", insertedSince))
 }
 
-// standingIn captures the rows that stand in the places of entries d, and those that stand where entries go back to that fulfil a condition.
-func (c *Capturer) standingIn(ctx context.Context, tx engine.Querier, r *Restorer, g *target, entries, goals string) error {
+// standingIn captures the rows that stand in the places of entries d, and those that stand where entries go back to that fulfil a condition: whole, or some columns.
+func (c *Capturer) standingIn(ctx context.Context, tx engine.Querier, r *Restorer, g *target, columns []string, entries, goals string) error {
 	s, x := c.s, g.x
 	if err := c.origins(ctx, tx); err != nil {
 		return err
 	}
-	y, err := c.prepare(ctx, tx, len(c.captures)+1, &action{kind: Rows, table: g.t, events: events{update: true, remove: true}, reason: "restored over"})
+	y, err := c.prepare(ctx, tx, len(c.captures)+1, &action{kind: Rows, table: g.t, columns: columns, events: events{update: true, remove: columns == nil}, reason: "restored over"})
 	if err != nil {
 		return err
 	}

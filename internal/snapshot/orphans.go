@@ -80,7 +80,7 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 					cond := []string{all(same...)}
 					if !y.Whole {
 						cond = append(cond, "y.op = 'u'", fmt.Sprintf("EXISTS (SELECT 1 FROM %s m, %s w WHERE w.n = y.n AND %s)", s.db.Quote(parent.Name), s.endKeys(y.capture),
-							s.on(y.capture, parent, "m", "w", func(i int) string { return r.column(parent, y.Key[i].Name) }, k)))
+							s.on(y.capture, parent, "m", "w", func(i int) string { return r.keyName(y, parent, i) }, k)))
 					}
 					if y.Ops {
 						cond = append(cond, "y.op <> 'i'")
@@ -184,7 +184,7 @@ func (r *Restorer) AddKey(ctx context.Context, tx engine.Querier, table engine.N
 			}
 			broken = append(broken, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s p WHERE %s)", s.db.Quote(parent.Name), all(there...)))
 		}
-		name := func(i int) string { return r.column(t, x.Key[i].Name) }
+		name := func(i int) string { return r.keyName(x, t, i) }
 		broken = append(broken, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s d WHERE %s)", s.own(x.data()), all(s.on(x.capture, t, "t", "d", name, x.old), x.inserted(false), excuse)))
 	}
 	if broken == nil {

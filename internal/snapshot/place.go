@@ -353,7 +353,8 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 			if err != nil {
 				return err
 			}
-			if t == nil || len(x.Key) == 0 || x.Rows == 0 || r.moves(x.Home) || r.rekeyed(x, rest) || r.made(t, nil) && r.insertedInto(x.Home, rest) ||
+			// A table that has lost its key on the way to another one gives no row its place, and what stands there could only be captured as a whole.
+			if t == nil || len(x.Key) == 0 || len(t.Keys) == 0 || x.Rows == 0 || r.moves(x.Home) || r.rekeyed(x, rest) || r.made(t, nil) && r.insertedInto(x.Home, rest) ||
 				slices.ContainsFunc(x.Parents, func(n engine.Name) bool { return r.parentRekeyed(n, rest) }) {
 				continue
 			}
@@ -404,9 +405,12 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 				return err
 			}
 			cover(targets)
+			if err := r.overwrites(ctx, tx, targets, rest); err != nil {
+				return err
+			}
 			err = r.early(ctx, tx, tables, rest, func() error {
 				for _, g := range targets { // a row that is missing may be one that a statement still to come inserts
-					if err := r.write(ctx, tx, g, g.fields, false, !r.insertedInto(g.x.Home, rest)); err != nil {
+					if err := r.write(ctx, tx, g, g.fields, false, !r.insertedInto(g.x.Home, rest) && r.complies(g)); err != nil {
 						return err
 					}
 					g.x.settled = true
@@ -490,38 +494,6 @@ func (r *Restorer) carried(ctx context.Context, tx engine.Querier, targets []*ta
 		}
 	}
 	return nil
-}
-
-// early puts data back into places that were there all along while statements are still to come: what stands there now would
-// never be seen by their captures, so it is captured first.
-func (r *Restorer) early(ctx context.Context, tx engine.Querier, tables []*engine.Table, rest []effects.Statement, write func() error) error {
-	c := r.capturer
-	if c == nil || !r.s.db.Caps.TransactionalDDL {
-		return write()
-	}
-	if !slices.ContainsFunc(rest, func(st effects.Statement) bool { return st.DestroysData() || st.Opaque() }) {
-		// A table without a key is captured whole, also by a statement that inserts, or by an up in the end: what has come back would
-		// be among its rows, and what this takes out would not.
-		if c.meta.Direction != "up" && !inserts(rest) {
-			return write()
-		}
-		if tables = slices.DeleteFunc(slices.Clone(tables), func(t *engine.Table) bool { return len(t.Keys) > 0 }); len(tables) == 0 {
-			return write()
-		}
-	}
-	if err := c.origins(ctx, tx); err != nil {
-		return err
-	}
-	p := &planner{s: r.s, q: tx, track: c.track, tables: map[engine.Name]*engine.Table{}, seen: true}
-	for _, t := range tables {
-		if c.track.made(t) {
-			continue
-		}
-		if err := p.tree(ctx, t, action{kind: Rows, events: events{true, true, true}, moved: true, chain: true, lossy: true, reason: "put back early"}); err != nil {
-			return err
-		}
-	}
-	return c.guarded(ctx, tx, c.statement, &p.plan, write)
 }
 
 // write updates rows that are there, also in conflict if it says so, and inserts those that are not if it says so.

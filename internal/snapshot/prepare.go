@@ -35,7 +35,7 @@ func (c *Capturer) describe(ctx context.Context, tx engine.Querier, n int, a *ac
 	for _, name := range key {
 		x.Key = append(x.Key, c.field(t, t.Columns[columnIndex(t, name)]))
 	}
-	columns := a.columns
+	columns := c.withKeyed(a)
 	if len(key) == 0 {
 		columns = nil
 	}
@@ -56,6 +56,7 @@ func (c *Capturer) describe(ctx context.Context, tx engine.Querier, n int, a *ac
 		x.Fields = append(x.Fields, c.field(t, col))
 		x.Columns = append(x.Columns, c.track.homeColumn(t, col))
 	}
+	c.pair(x, a)
 	if c.s.f.keyed {
 		mysqlFit(x)
 	}

@@ -24,6 +24,8 @@ type capture struct {
 	moments *capture      // while capturing: where columns go that say when rows were written, see sift.go
 	parts   []string      // while capturing: the partitions whose rows are copied; nil: all
 	suffix  string        // while capturing: of the names t and d
+	copy    string        // while it goes back: a table of its rows under other keys, see otherkey.go
+	first   *capture      // of one with such a table: as it was captured
 
 	// While seals follow the statements, see follow.go: where the next seal lies, in a table that is there already; whether that has
 	// keys; how many rows somebody else wrote, as far as that can be told; and whether the seal does not hold any more.
@@ -67,6 +69,8 @@ type detail struct {
 	// Apart are tables that may be partitions of this one, and were not when it was captured; see apart.go.
 	Apart []standing `json:"apart,omitempty"`
 	New   bool       `json:"new,omitempty"` // rows that were put into a table made in the place of another one, by key
+	// Pairs are columns that the run made, beside a column of the key by which captures that it puts back know their rows; see otherkey.go.
+	Pairs []field `json:"pairs,omitempty"`
 }
 
 // field is one captured column.
@@ -84,6 +88,7 @@ type field struct {
 	Watched bool `json:"watched,omitempty"`
 	// Slot is the column of the data table that holds it; "" where its place among the fields says so. See sift.go.
 	Slot string `json:"slot,omitempty"`
+	Made bool   `json:"made,omitempty"` // by the run: one that was there in the beginning may have had its name
 }
 
 // Sequence is a generator of numbers, and the last one that it gave.
@@ -127,6 +132,9 @@ type seal struct {
 
 // data is the table that holds the rows: ours, or the kept one itself.
 func (c *capture) data() string {
+	if c.copy != "" {
+		return c.copy
+	}
 	if c.Kind == Kept {
 		return "dbrollback_kept_" + compact(c.ID)
 	}
@@ -219,6 +227,9 @@ func (c *capture) columns() (names, decls []string) {
 	}
 	for i, f := range c.Fields {
 		names, decls = append(names, c.v(i)), append(decls, f.Decl)
+	}
+	for _, f := range c.Pairs {
+		names, decls = append(names, f.Slot), append(decls, f.Decl)
 	}
 	return names, decls
 }

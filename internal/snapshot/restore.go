@@ -261,6 +261,9 @@ func (r *Restorer) Check(ctx context.Context, tx engine.Querier) error {
 			if err := r.renumbered(ctx, tx, x, all[:i]); err != nil {
 				return err
 			}
+			if err := r.writtenUnder(ctx, tx, x, all[i+1:]); err != nil {
+				return err
+			}
 			if err := r.computed(ctx, tx, x, t); err != nil {
 				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
 			}

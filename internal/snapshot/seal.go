@@ -258,7 +258,9 @@ func (c *Capturer) nameNow(x *capture, t *engine.Table, f field) string {
 				return col.Name
 			}
 		}
-	} else if t.OID == 0 {
+	} else if i := columnIndex(t, f.At); f.Made && i >= 0 && c.track.madeColumn(t, t.Columns[i]) && !t.Columns[i].Generated {
+		return f.At
+	} else if t.OID == 0 && !f.Made {
 		if o, ok := c.track.origin[identity(t)]; ok {
 			for now, was := range o.Columns {
 				if was.Name != f.Name {

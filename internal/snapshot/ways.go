@@ -74,7 +74,7 @@ func (s *Store) Ways(ctx context.Context, q engine.Querier, migration int64, dir
 func (r *Restorer) way(ctx context.Context, q engine.Querier, x *restoring, t *engine.Table) (string, error) {
 	w, ok := r.s.d.(rewriter)
 	gone := !slices.ContainsFunc(x.Fields, func(f field) bool { return f.Seal != "" })
-	if !ok || !gone || !r.rewritable(&target{x: x, t: t, name: func(i int) string { return r.column(t, x.Key[i].Name) }}) {
+	if !ok || !gone || !r.rewritable(&target{x: x, t: t, name: func(i int) string { return r.keyName(x, t, i) }}) {
 		return ByUpdate, nil
 	}
 	can, err := w.rewrites(ctx, q, t, nil, x.Rows)
