@@ -120,11 +120,11 @@ func partly(p *problem, err error) *problem {
 	}
 	if partial.Unfinished {
 		p.Details = append(p.Details, fmt.Sprintf("migration %d ran in part: statements that were done are recorded", partial.Failed))
-		own := p.Hint
+		own, _ := strings.CutSuffix(p.Hint, ", then run the same command again")
 		p.Hint = "dbrollback recover finishes it, dbrollback recover --abort undoes it"
 		e, is := engine.AsError(err)
 		switch {
-		case own == "" || p.Exit != exitRefused && (!is || e.Class != engine.Privilege):
+		case own == "" || p.Exit != exitRefused && (!is || e.Class != engine.Privilege && e.Class != engine.DiskFull):
 		case strings.Contains(own, "dbrollback recover"): // it says which of them
 			p.Hint = own
 		default:

@@ -70,6 +70,7 @@ func TestPartly(t *testing.T) {
 	}
 	for _, err := range []error{
 		&engine.Error{Class: engine.Privilege, Message: "denied", Hint: "GRANT it"},
+		&engine.Error{Class: engine.DiskFull, Message: "full", Hint: "GRANT it, then run the same command again"},
 		&migrate.RefusedError{Reasons: []migrate.Refusal{{File: "m.sql", Message: "odd", Hint: "GRANT it"}}},
 	} {
 		if p = explain(context.Background(), &migrate.PartialError{Failed: 6, Unfinished: true, Err: err}); p.Hint != "GRANT it; then: dbrollback recover finishes it, dbrollback recover --abort undoes it" {

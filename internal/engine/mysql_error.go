@@ -21,7 +21,7 @@ const (
 	hintGrant    = "GRANT the right that the message names to this account"
 	hintAccount  = "check user and password of the URL, and the hosts that the account may come from"
 	hintPrimary  = "an option of the server or session forbids it; connect to a writable server (the primary)"
-	hintDisk     = "free space on the server (its data directory and tmpdir), then run it again; dbrollback recover says what is left to do"
+	hintDisk     = "free space on the server (its data directory and tmpdir), then run the same command again"
 	hintRow      = "change the row that the message names, or the migration, and run it again"
 	hintParent   = "another table's rows need this one: change those first, or the foreign key"
 	hintGone     = "check that the server runs; dbrollback recover says what took effect"
@@ -49,7 +49,7 @@ var mysqlAnswers = map[uint16]mysqlAnswer{
 	1040: {Unreachable, "the server takes no more connections"}, 1203: {Unreachable, "the account takes no more connections"}, 1226: {Unreachable, "the account has used up what it may use"},
 
 	1290: {ReadOnly, hintPrimary}, 1792: {ReadOnly, hintPrimary}, 1836: {ReadOnly, hintPrimary}, 3906: {ReadOnly, hintPrimary}, 3989: {ReadOnly, hintPrimary},
-	1021: {DiskFull, hintDisk}, 1114: {DiskFull, hintDisk}, 1041: {DiskFull, "the server is out of memory"}, 3: {DiskFull, hintDisk}, 28: {DiskFull, hintDisk}, 1878: {DiskFull, hintDisk},
+	1021: {DiskFull, hintDisk}, 1114: {DiskFull, hintDisk}, 1041: {DiskFull, "the server is out of memory"}, 3: {DiskFull, hintDisk}, 28: {DiskFull, hintDisk}, 1878: {DiskFull, hintDisk}, 3664: {DiskFull, hintDisk}, // of the last, where a table is made
 	1053: {ConnectionLost, hintGone}, 1927: {ConnectionLost, hintGone}, 2006: {ConnectionLost, hintGone}, 2013: {ConnectionLost, hintGone}, 3169: {ConnectionLost, hintGone}, 1080: {ConnectionLost, hintGone},
 
 	1062: {Constraint, hintRow}, 1557: {Constraint, hintRow}, 1586: {Constraint, hintRow}, 1761: {Constraint, hintRow}, 1762: {Constraint, hintRow},
@@ -79,6 +79,10 @@ func mysqlError(e *mysql.MySQLError, err error) *Error {
 		}
 		return out
 	}
+	if slices.Contains([]uint16{1004, 1005, 1025, 1026, 1030}, e.Number) && mysqlNoRoom.MatchString(e.Message) {
+		out.Class, out.Hint = DiskFull, hintDisk
+		return out
+	}
 	switch string(e.SQLState[:2]) {
 	case "42":
 		out.Missing = slices.Contains([]uint16{1054, 1146, 1305}, e.Number)
@@ -94,6 +98,10 @@ func mysqlError(e *mysql.MySQLError, err error) *Error {
 	}
 	return out
 }
+
+// mysqlNoRoom is the number within a message of what else failed, with which the storage engine or the system says that there is no room:
+// "Can't create table (errno: 135 …)", "Got error 28 from storage engine".
+var mysqlNoRoom = regexp.MustCompile(`(?:errno:|Errcode:|error) (?:28|135|136)\b`)
 
 var mysqlNear = regexp.MustCompile(`(?s) near '(.*)' at line (\d+)$`)
 

@@ -397,7 +397,7 @@ func postgresError(pg *pgconn.PgError, err error) *Error {
 		// The last of them is a limit on the size of the server's files, for which there is no code.
 		e.Class = DiskFull
 		if e.Hint == "" {
-			e.Hint = "make room on the server's disk, or raise its limit, then run again"
+			e.Hint = "make room on the server's disk, or raise its limit, then run the same command again"
 		}
 	case code == "53300" || code == "57P03":
 		e.Class = Unreachable

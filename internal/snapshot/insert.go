@@ -65,8 +65,11 @@ func (r *Restorer) insertFree(ctx context.Context, tx engine.Querier, g *target,
 	if s.f.skip == "" {
 		return r.insertEach(ctx, tx, g, query)
 	}
-	n, err = exec(ctx, tx, "put back rows of "+x.Home.String(), query+" ORDER BY d.n"+s.f.skip)
-	if err != nil {
+	n, err = r.attempt(ctx, tx, "put back rows of "+x.Home.String(), query+" ORDER BY d.n"+s.f.skip)
+	switch {
+	case engine.Answered(err): // a unique key that is checked late cannot be asked in this way
+		return r.insertEach(ctx, tx, g, query)
+	case err != nil:
 		return 0, err
 	}
 	return n, r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", valueTaken, r.source(x), all(append(conditions[:2:2], append(r.known(g), r.free(x))...)...)))

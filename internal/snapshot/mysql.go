@@ -25,6 +25,7 @@ func mysqlFlavour(kind engine.Kind) flavour {
 		value:     mysqlValue,
 		back:      mysqlBack,
 		match:     mysqlMatch,
+		alike:     mysqlAlike,
 		image:     mysqlImage,
 		locks:     func(bool) string { return "rows, and the table against DDL" },
 		column: func(_ context.Context, _ engine.Querier, f field) (engine.Column, error) {

@@ -224,6 +224,19 @@ func mysqlBack(ref string, f field, now engine.Column) string {
 	return ref
 }
 
+// mysqlAlike compares as the column does, whose collation may call different letters the same.
+func mysqlAlike(live, kept string, f field, now engine.Column) string {
+	t, was := mysqlTyped(now.Base), mysqlTyped(f.Type)
+	if was.family() != letters || t.family() != letters {
+		return mysqlMatch(live, kept, f, now)
+	}
+	as := "CONVERT(" + kept + " USING " + f.Set + ")"
+	if f.Set != t.charset {
+		as = "CONVERT(" + as + " USING " + t.charset + ")"
+	}
+	return live + " = " + as + " COLLATE " + now.Collation
+}
+
 // mysqlMatch compares a live key column with a kept one. Text is compared by the column's collation, so that its
 // index serves, and then by bytes.
 func mysqlMatch(live, kept string, f field, now engine.Column) string {
@@ -232,13 +245,11 @@ func mysqlMatch(live, kept string, f field, now engine.Column) string {
 	case letters:
 		switch t.family() {
 		case letters:
-			as := "CONVERT(" + kept + " USING " + f.Set + ")"
 			exact := "CAST(" + live + " AS BINARY) = " + kept
 			if f.Set != t.charset {
-				as = "CONVERT(" + as + " USING " + t.charset + ")"
 				exact = "CAST(CONVERT(" + live + " USING " + f.Set + ") AS BINARY) = " + kept
 			}
-			return live + " = " + as + " COLLATE " + now.Collation + " AND " + exact
+			return mysqlAlike(live, kept, f, now) + " AND " + exact
 		case bytes:
 			return live + " = " + kept
 		}

@@ -14,6 +14,10 @@ import (
 func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*target) error {
 	s := r.s
 	var unchecked bool
+	alike := s.f.alike
+	if alike == nil {
+		alike = s.f.match
+	}
 	if s.f.unchecked != nil {
 		var err error
 		if unchecked, err = s.f.unchecked(ctx, tx); err != nil {
@@ -49,7 +53,7 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 				var on []string
 				for i, ref := range refs {
 					conditions = append(conditions, ref+" IS NOT NULL")
-					on = append(on, s.f.match("p."+s.q(fk.ParentColumns[i]), ref, kinds[i], parent.Columns[columnIndex(parent, fk.ParentColumns[i])]))
+					on = append(on, alike("p."+s.q(fk.ParentColumns[i]), ref, kinds[i], parent.Columns[columnIndex(parent, fk.ParentColumns[i])]))
 				}
 				conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s p WHERE %s)", s.db.Quote(parent.Name), all(on...)))
 				for _, y := range r.tables() {

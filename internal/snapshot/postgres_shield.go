@@ -49,6 +49,9 @@ func (d postgresDialect) shield(ctx context.Context, q engine.Querier, tables []
 	if err := run(ctx, "switch triggers off", append(off, "SET CONSTRAINTS ALL DEFERRED")...); err != nil {
 		return nil, err
 	}
+	if err := d.unique(ctx, q, tables); err != nil {
+		return nil, err
+	}
 	return func(ctx context.Context, _ map[engine.Name]int64) error {
 		if err := run(ctx, "check constraints", "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
 			return err
@@ -67,6 +70,24 @@ func (d postgresDialect) shield(ctx context.Context, q engine.Querier, tables []
 		}
 		return run(ctx, "defer constraints", "SET CONSTRAINTS "+*names+" DEFERRED")
 	}, nil
+}
+
+// unique has unique values of the tables checked with each statement: one that was taken is to stay out then, not to fail everything in the end.
+func (d postgresDialect) unique(ctx context.Context, q engine.Querier, tables []*engine.Table) error {
+	for _, t := range tables {
+		var names *string
+		if err := q.QueryRowContext(ctx, `SELECT string_agg(format('%I.%I', n.nspname, c.conname), ', ') FROM pg_constraint c
+			JOIN pg_namespace n ON n.oid = c.connamespace WHERE c.conrelid = $1 AND c.condeferrable AND c.contype IN ('p', 'u', 'x')`, int64(t.OID)).Scan(&names); err != nil {
+			return fmt.Errorf("read constraints: %w", err)
+		}
+		if names == nil {
+			continue
+		}
+		if _, err := exec(ctx, q, "check unique values of "+t.Name.String(), "SET CONSTRAINTS "+*names+" IMMEDIATE"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // silence gives the statements that switch triggers and rules of a table and its partitions off, and on again as they were.

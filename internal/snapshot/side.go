@@ -73,13 +73,31 @@ func (x *Restoration) previewCopy(ctx context.Context, tx engine.Querier) error 
 	return nil
 }
 
-// copy makes the new table, fills it and proves that it holds what was captured.
+// besideCopy begins the name of a new table until all is in it, where DDL commits by itself: what is cut off leaves nothing under the name asked for.
+const besideCopy = "~dbrollback_copy_"
+
+// copy makes the new table.
 func (x *Restoration) copy(ctx context.Context, tx engine.Querier) error {
-	s := x.s
 	l, into, columns, err := x.aside(ctx, tx, false)
 	if err != nil {
 		return err
 	}
+	if x.s.db.Caps.TransactionalDDL {
+		return x.build(ctx, tx, l, into, columns)
+	}
+	place := engine.Name{Schema: into.Schema, Name: besideCopy + compact(l.x.ID)}
+	if err = x.build(ctx, tx, l, place, columns); err == nil {
+		_, err = exec(ctx, tx, "make "+into.String(), "RENAME TABLE "+x.s.db.Quote(place)+" TO "+x.s.db.Quote(into))
+	}
+	if err != nil { // Prune drops it, where this cannot
+		_, _ = tx.ExecContext(context.WithoutCancel(ctx), "DROP TABLE IF EXISTS "+x.s.db.Quote(place))
+	}
+	return err
+}
+
+// build makes a table, fills it and proves that it holds what was captured.
+func (x *Restoration) build(ctx context.Context, tx engine.Querier, l *lot, into engine.Name, columns []int) error {
+	s := x.s
 	var defs, names, values []string
 	t := &engine.Table{Name: into, Kind: "table", OID: l.x.Shape.OID}
 	g := &target{x: l.entries, t: t, name: func(i int) string { return l.x.Key[i].Name }}
@@ -113,10 +131,10 @@ func (x *Restoration) copy(ctx context.Context, tx engine.Querier) error {
 		}
 		defs = append(defs, "UNIQUE ("+list(key)+")")
 	}
-	if _, err := exec(ctx, tx, "make "+into.String(), "CREATE TABLE "+s.db.Quote(into)+" ("+list(defs)+")"); err != nil {
+	if _, err := exec(ctx, tx, "make "+x.copied.String(), "CREATE TABLE "+s.db.Quote(into)+" ("+list(defs)+")"); err != nil {
 		return err
 	}
-	rows, err := exec(ctx, tx, "fill "+into.String(), fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s WHERE %s ORDER BY d.n", s.db.Quote(into), list(names), list(values),
+	rows, err := exec(ctx, tx, "fill "+x.copied.String(), fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s WHERE %s ORDER BY d.n", s.db.Quote(into), list(names), list(values),
 		x.chosen(l), all(l.x.inserted(false))))
 	if err != nil {
 		return x.blame(l, err)
@@ -125,14 +143,14 @@ func (x *Restoration) copy(ctx context.Context, tx engine.Querier) error {
 	l.preview.Samples, l.preview.Tied, l.preview.Locks = []Change{}, []Tied{}, []Lock{}
 	g.fields = columns
 	kept, live := x.r.images(g, columns, true)
-	missing, err := number(ctx, tx, "prove "+into.String(), fmt.Sprintf(
+	missing, err := number(ctx, tx, "prove "+x.copied.String(), fmt.Sprintf(
 		"SELECT sum(a.q - coalesce(b.q, 0)) FROM (SELECT %s AS h, count(*) AS q FROM %s WHERE %s GROUP BY 1) a LEFT JOIN (SELECT %s AS h, count(*) AS q FROM %s t GROUP BY 1) b ON b.h = a.h WHERE a.q > coalesce(b.q, 0)",
 		s.hash(kept), x.chosen(l), all(l.x.inserted(false)), s.hash(live), s.db.Quote(into)))
 	if err != nil {
 		return err
 	}
 	if missing > 0 {
-		return &ProofError{Table: into, Capture: l.x.ID, Rows: missing, Of: rows}
+		return &ProofError{Table: x.copied, Capture: l.x.ID, Rows: missing, Of: rows}
 	}
 	return x.forget(ctx, tx)
 }

@@ -75,6 +75,8 @@ type flavour struct {
 	as func(ref string, now engine.Column) string
 	// column gives the column of a copy that takes a captured value: of the type it had, or of the form it is kept in when that type is gone.
 	column func(ctx context.Context, q engine.Querier, f field) (engine.Column, error)
+	// alike compares a live column with a kept value as a foreign key does, by the column's collation; nil: as match does.
+	alike func(live, kept string, f field, now engine.Column) string
 	// match compares a live key column with a kept one, by bytes.
 	match func(live, kept string, f field, now engine.Column) string
 	// text shows a kept value to a person.

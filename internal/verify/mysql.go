@@ -34,6 +34,7 @@ type mysqlTaker struct {
 	f      Fingerprint
 	schema string
 	fold   bool              // names of tables have no case
+	shared bool              // tables lie in one file: innodb_file_per_table is off
 	kinds  map[string]string // of all tables and views of the database, by name
 	tables []engine.Name     // in scope
 	views  []string          // in scope
@@ -58,11 +59,12 @@ func (m mysql) take(ctx context.Context, q engine.Querier, s Scope) (_ Fingerpri
 		t.f, t.tables = Fingerprint{}, nil
 	}
 	var mode string
-	var quoted, lower int
-	if err := q.QueryRowContext(ctx, "SELECT DATABASE(), @@SESSION.sql_mode, @@SESSION.sql_quote_show_create, @@lower_case_table_names").Scan(&t.schema, &mode, &quoted, &lower); err != nil {
+	var quoted, lower, apart int
+	if err := q.QueryRowContext(ctx, "SELECT DATABASE(), @@SESSION.sql_mode, @@SESSION.sql_quote_show_create, @@lower_case_table_names, @@innodb_file_per_table").
+		Scan(&t.schema, &mode, &quoted, &lower, &apart); err != nil {
 		return nil, err
 	}
-	t.fold = lower > 0
+	t.fold, t.shared = lower > 0, apart == 0
 	if _, err := q.ExecContext(ctx, "SET SESSION sql_mode = '', SESSION sql_quote_show_create = 1"); err != nil {
 		return nil, err
 	}

@@ -21,13 +21,13 @@ func (t *mysqlTaker) bare(ctx context.Context, s Scope) (whole bool, err error) 
 	b := s.Bare
 	if !b.known {
 		var mode string
-		var quoted int
-		if err := t.q.QueryRowContext(ctx, "SELECT DATABASE(), @@SESSION.sql_mode, @@SESSION.sql_quote_show_create, @@lower_case_table_names").
-			Scan(&b.schema, &mode, &quoted, &b.lower); err != nil {
+		var quoted, apart int
+		if err := t.q.QueryRowContext(ctx, "SELECT DATABASE(), @@SESSION.sql_mode, @@SESSION.sql_quote_show_create, @@lower_case_table_names, @@innodb_file_per_table").
+			Scan(&b.schema, &mode, &quoted, &b.lower, &apart); err != nil {
 			return false, err
 		}
 		other := func(m string) bool { return !slices.Contains(mysqlPlain, m) }
-		b.known, b.whole = true, quoted != 1 || b.lower > 1 || slices.ContainsFunc(strings.Split(mode, ","), other)
+		b.known, b.whole = true, quoted != 1 || apart == 0 || b.lower > 1 || slices.ContainsFunc(strings.Split(mode, ","), other)
 	}
 	if b.whole {
 		return true, nil

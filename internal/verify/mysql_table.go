@@ -54,6 +54,9 @@ func (t *mysqlTaker) split(n engine.Name, text string) (mysqlTable, error) {
 	if err != nil {
 		return m, fmt.Errorf("table %s: %w", n, err)
 	}
+	if t.shared { // MySQL says so of a table as soon as one was altered there
+		m.options = strings.TrimSpace(strings.Replace(m.options, "/*!50100 TABLESPACE `innodb_system` */", "", 1))
+	}
 	return m, nil
 }
 

@@ -1,0 +1,54 @@
+package migrate_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
+	"github.com/dbrollback/dbrollback/internal/testdb"
+)
+
+// TestParentsAlike: a foreign key finds its parent by the column's collation, in which other letters may be the same: such rows have a parent, and
+// come back; one whose parent is gone stays out.
+func TestParentsAlike(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		var kind string
+		switch {
+		case strings.HasPrefix(dsn, "postgres"):
+			kind = "varchar(20)"
+		case strings.HasPrefix(dsn, "sqlite"):
+			dsn, kind = dsn+map[bool]string{true: "&", false: "?"}[strings.Contains(dsn, "?")]+"_pragma=foreign_keys(1)", "varchar(20) COLLATE NOCASE"
+		default:
+			kind = "varchar(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"
+		}
+		ref := "e"
+		if strings.HasPrefix(dsn, "postgres") {
+			ref = "E"
+		}
+		f := newFixture(t, dsn, "CREATE TABLE maker (code "+kind+" PRIMARY KEY);\nCREATE TABLE part (id integer PRIMARY KEY, maker "+kind+", FOREIGN KEY (maker) REFERENCES maker (code));\n"+
+			"INSERT INTO maker VALUES ('E'), ('gone');\nINSERT INTO part VALUES (1, '"+ref+"'), (2, 'E'), (3, 'gone');\n",
+			map[string]string{"00001_a.sql": migration("DELETE FROM part;", "SELECT 1;")})
+		rows := func(want ...string) {
+			t.Helper()
+			if got := testdb.Query(t, dsn, "SELECT id, maker FROM part ORDER BY id"); !slices.Equal(got, want) {
+				t.Errorf("rows: %v, want %v", got, want)
+			}
+		}
+		id := f.take("", "part")
+		f.up()
+		f.exec("DELETE FROM maker WHERE code = 'gone';\n")
+		res := f.rollback(migrate.RollbackRequest{To: 0})
+		rows("1|"+ref, "2|E")
+		f.exec("DELETE FROM part;\n")
+		back := f.restore(migrate.RestoreRequest{Ask: snapshot.Ask{Snapshot: id}, Write: true})
+		rows("1|"+ref, "2|E")
+		for _, list := range [][]snapshot.Conflict{res.Conflicts, back.Conflicts} {
+			if len(list) != 1 || list[0].Key != "id=3" || list[0].Reason != "parent deleted" {
+				t.Errorf("conflicts: %+v", list)
+			}
+		}
+	})
+}
