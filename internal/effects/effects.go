@@ -124,6 +124,7 @@ type Effect struct {
 	HasWhere     bool       `json:"-"`
 	Cascade      bool       `json:"-"`
 	IfExists     bool       `json:"-"` // IF EXISTS or IF NOT EXISTS
+	IfTable      bool       `json:"-"` // ALTER TABLE IF EXISTS: where the table is not there, nothing happens
 	Volatile     bool       `json:"-"` // calls functions that are, or may be, volatile or have side effects; LIMIT without ORDER BY
 	Concurrently bool       `json:"-"`
 	Detail       string     `json:"-"` // what a person should read: "DO block", "SELECT do_it()", the option altered

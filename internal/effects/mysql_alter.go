@@ -65,7 +65,7 @@ func (p *mysqlParser) alterTable(table Name, exists bool) {
 		p.alterAction(table)
 		for i := before; i < len(p.effects); i++ {
 			e := &p.effects[i]
-			e.IfExists = e.IfExists || exists
+			e.IfExists, e.IfTable = e.IfExists || exists, exists
 			if e.Detail == "" {
 				e.Detail = firstWords(p.span(from, p.i))
 			}
@@ -247,8 +247,8 @@ func (p *mysqlParser) position() {
 }
 
 func (p *mysqlParser) addedConstraint(e Effect) {
-	con, index := p.tableConstraint()
-	e.Columns = con.Columns
+	con, index, maybe := p.tableConstraint()
+	e.Columns, e.IfExists = con.Columns, maybe
 	switch con.Kind {
 	case "index":
 		e.Kind, e.Index, e.Object = Create, index, Object{Kind: "index", Name: Name{Name: con.Name}}

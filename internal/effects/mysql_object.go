@@ -303,7 +303,7 @@ func (p *mysqlParser) rename() {
 	}
 	exists := p.accept("IF", "EXISTS")
 	for {
-		e := Effect{Kind: RenameTable, Table: p.name(), IfExists: exists}
+		e := Effect{Kind: RenameTable, Table: p.name(), IfExists: exists, IfTable: exists}
 		p.wait()
 		p.expect("TO")
 		e.NewName = p.name()

@@ -77,7 +77,7 @@ func (p *mysqlParser) element(def *TableDef) {
 		def.Constraints = append(def.Constraints, col.Constraints...)
 		return
 	}
-	con, _ := p.tableConstraint()
+	con, _, _ := p.tableConstraint()
 	if con.Kind == "" {
 		return
 	}
@@ -100,10 +100,10 @@ func (p *mysqlParser) constraintNext() bool {
 	return false
 }
 
-// tableConstraint reads a constraint or index; the index is nil for a constraint that is none.
-func (p *mysqlParser) tableConstraint() (con ConstraintDef, index *IndexDef) {
+// tableConstraint reads a constraint or index; the index is nil for a constraint that is none. Maybe: it says IF NOT EXISTS.
+func (p *mysqlParser) tableConstraint() (con ConstraintDef, index *IndexDef, maybe bool) {
 	if p.accept("CONSTRAINT") && !slices.Contains([]string{"PRIMARY", "UNIQUE", "FOREIGN", "CHECK"}, p.word(p.i)) {
-		p.accept("IF", "NOT", "EXISTS")
+		maybe = p.accept("IF", "NOT", "EXISTS")
 		con.Name = p.identifier()
 	}
 	index = &IndexDef{}
@@ -111,21 +111,21 @@ func (p *mysqlParser) tableConstraint() (con ConstraintDef, index *IndexDef) {
 	case "PRIMARY":
 		p.expect("KEY")
 		con.Kind, index.Unique = "primary key", true
-		p.indexName(nil)
+		maybe = p.indexName(nil)
 	case "UNIQUE":
 		p.acceptAny("KEY", "INDEX")
 		con.Kind, index.Unique = "unique", true
-		p.indexName(&con)
+		maybe = p.indexName(&con)
 	case "KEY", "INDEX":
 		con.Kind = "index"
-		p.indexName(&con)
+		maybe = p.indexName(&con)
 	case "FULLTEXT", "SPATIAL", "VECTOR":
 		p.acceptAny("KEY", "INDEX")
 		con.Kind, index.Method = "index", strings.ToLower(w)
-		p.indexName(&con)
+		maybe = p.indexName(&con)
 	case "FOREIGN":
 		p.expect("KEY")
-		p.accept("IF", "NOT", "EXISTS")
+		maybe = p.accept("IF", "NOT", "EXISTS")
 		con.Kind = "foreign key"
 		if p.punct(p.i) != '(' {
 			con.Name = firstOf(con.Name, p.identifier())
@@ -133,16 +133,16 @@ func (p *mysqlParser) tableConstraint() (con ConstraintDef, index *IndexDef) {
 		con.Columns = p.columnList()
 		p.expect("REFERENCES")
 		p.references(&con)
-		return con, nil
+		return con, nil, maybe
 	case "CHECK":
 		a, b := p.bracket()
 		con.Kind, con.Expression = "check", p.span(a, b)
 		con.NotEnforced = p.accept("NOT", "ENFORCED")
 		p.accept("ENFORCED")
-		return con, nil
+		return con, nil, maybe
 	case "PERIOD":
 		p.walk()
-		return ConstraintDef{}, nil
+		return ConstraintDef{}, nil, false
 	default:
 		p.reject()
 	}
@@ -153,18 +153,20 @@ func (p *mysqlParser) tableConstraint() (con ConstraintDef, index *IndexDef) {
 		con.Index = index
 	}
 	p.walk() // options of the index
-	return con, index
+	return con, index, maybe
 }
 
-func (p *mysqlParser) indexName(con *ConstraintDef) {
-	p.accept("IF", "NOT", "EXISTS")
+// indexName reads the name of an index, if it has one, and says whether IF NOT EXISTS stands before it.
+func (p *mysqlParser) indexName(con *ConstraintDef) bool {
+	maybe := p.accept("IF", "NOT", "EXISTS")
 	if p.punct(p.i) == '(' || p.word(p.i) == "USING" {
-		return
+		return maybe
 	}
 	name := p.identifier()
 	if con != nil {
 		con.Name = name
 	}
+	return maybe
 }
 
 // references reads behind REFERENCES.

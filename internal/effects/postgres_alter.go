@@ -28,7 +28,7 @@ func (s *pgStatement) alterTable(a *pg.AlterTableStmt) {
 		s.alterAction(name, cmd, from, to)
 		for j := before; j < len(s.effects); j++ {
 			e := &s.effects[j]
-			e.IfExists = e.IfExists || a.MissingOk || cmd.MissingOk
+			e.IfExists, e.IfTable = e.IfExists || a.MissingOk || cmd.MissingOk, a.MissingOk
 			e.Cascade = e.Cascade || pgCascade(cmd.Behavior)
 			if e.Detail == "" && e.Kind != Opaque {
 				e.Detail = firstWords(s.span(from, to))

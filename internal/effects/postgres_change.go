@@ -248,7 +248,7 @@ func (s *pgStatement) drop(v *pg.DropStmt) {
 }
 
 func (s *pgStatement) rename(v *pg.RenameStmt) {
-	e := Effect{Kind: Rename, NewName: Name{Name: v.Newname}, IfExists: v.MissingOk, Table: pgRange(v.Relation)}
+	e := Effect{Kind: Rename, NewName: Name{Name: v.Newname}, IfExists: v.MissingOk, IfTable: v.MissingOk, Table: pgRange(v.Relation)}
 	switch v.RenameType {
 	case pg.ObjectType_OBJECT_TABLE, pg.ObjectType_OBJECT_FOREIGN_TABLE:
 		e.Kind, e.NewName.Schema = RenameTable, e.Table.Schema
@@ -279,7 +279,7 @@ func (s *pgStatement) rename(v *pg.RenameStmt) {
 }
 
 func (s *pgStatement) setSchema(v *pg.AlterObjectSchemaStmt) {
-	e := Effect{Kind: SetSchema, IfExists: v.MissingOk}
+	e := Effect{Kind: SetSchema, IfExists: v.MissingOk, IfTable: v.MissingOk}
 	switch v.ObjectType {
 	case pg.ObjectType_OBJECT_TABLE, pg.ObjectType_OBJECT_FOREIGN_TABLE:
 		e.Table = pgRange(v.Relation)

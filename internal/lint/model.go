@@ -105,8 +105,22 @@ type Object struct {
 	owner *Model
 }
 
-// NewModel is an empty schema.
+// NewModel is the schema of a new database.
 func NewModel(d effects.Dialect) *Model {
+	m := newLayer(d)
+	if d == effects.Postgres {
+		for _, o := range []Object{
+			{Object: effects.Object{Kind: "schema", Name: effects.Name{Name: "public"}}, Comment: "standard public schema"},
+			{Object: effects.Object{Kind: "extension", Name: effects.Name{Name: "plpgsql"}}, Comment: "PL/pgSQL procedural language"},
+		} {
+			o.owner, o.SQL = m, "CREATE "+strings.ToUpper(o.Kind)+" "+o.Name.Name
+			m.objects[m.keyOf(o.Object, effects.Name{})] = &o
+		}
+	}
+	return m
+}
+
+func newLayer(d effects.Dialect) *Model {
 	m := &Model{dialect: d, tables: map[effects.Name]*Table{}, objects: map[objectKey]*Object{}, mentioned: map[string]bool{}, indexed: map[string][]effects.Name{}}
 	if d == effects.Postgres {
 		m.schema = "public"
@@ -116,7 +130,7 @@ func NewModel(d effects.Dialect) *Model {
 
 // fork gives a layer above m.
 func (m *Model) fork() *Model {
-	f := NewModel(m.dialect)
+	f := newLayer(m.dialect)
 	f.parent, f.doubt, f.played = m, m.doubt, newPlayed()
 	return f
 }

@@ -110,6 +110,9 @@ func (m *Model) apply(e *effects.Effect) {
 		m.links = nil
 		defer func() { m.links = nil }() // it may have dropped something first, and looked them up
 	}
+	if e.IfTable && e.Table.Name != "" && !m.isRelation(e.Table) {
+		return
+	}
 	m.alterOptions(e)
 	switch e.Kind {
 	case effects.CreateTable:

@@ -32,6 +32,13 @@ func (m *Model) addColumn(e *effects.Effect) {
 		if !e.IfExists && !t.Doubt && !t.Unknown && !m.maybe(e.Column.Name) {
 			m.fail("column " + m.show(t.Name) + "." + e.Column.Name + " is there already")
 		}
+		if m.dialect == effects.MariaDB && e.IfExists { // which adds the keys of a column that it does not add
+			for _, c := range e.Column.Constraints {
+				if c.Kind != "check" && (c.Kind != "primary key" || t.primary() == nil) {
+					m.addConstraint(t, c, false)
+				}
+			}
+		}
 		return
 	}
 	if e.IfExists && t.Partial && !t.Unknown {

@@ -30,7 +30,7 @@ func (m *Model) addConstraint(t *Table, c effects.ConstraintDef, maybeThere bool
 	if con.Name == "" {
 		con.Name = m.constraintName(t, c)
 	}
-	if maybeThere && t.constraint(con.Name) >= 0 {
+	if maybeThere && (t.constraint(con.Name) >= 0 || m.mysql() && t.index(con.Name) >= 0) {
 		return
 	}
 	if c.Kind == "primary key" {

@@ -31,7 +31,7 @@ func (m *Model) createIndex(e *effects.Effect) {
 			return
 		}
 	}
-	if e.IfExists && m.maybe(x.Name) {
+	if e.IfExists && (m.maybe(x.Name) || m.dialect == effects.Postgres && m.isRelation(effects.Name{Name: x.Name, Schema: m.key(e.Table).Schema})) {
 		return
 	}
 	if !t.Partial && !x.Expressions {

@@ -127,7 +127,7 @@ func (m *Model) create(e *effects.Effect) {
 		return
 	}
 	k := m.keyOf(e.Object, e.Table)
-	if m.object(k) != nil && e.IfExists {
+	if e.IfExists && (m.object(k) != nil || relationKind(k.kind) && m.isRelation(e.Object.Name)) {
 		return
 	}
 	o := &Object{Object: e.Object, owner: m, Doubt: (e.IfExists || e.Replaces) && m.object(k) == nil && m.maybe(k.name.Name)}
@@ -149,6 +149,36 @@ func (m *Model) create(e *effects.Effect) {
 		// Indexes of a materialized view are kept as if it were a table.
 		m.tables[k.name] = &Table{Name: k.name, Partial: true, Unknown: true, Doubt: true, owner: m}
 	}
+}
+
+// relationKind: the kinds whose names are those of tables as well.
+func relationKind(kind string) bool {
+	return strings.HasSuffix(kind, "view") || kind == "sequence"
+}
+
+// isRelation says whether a name is that of a table or of something that has its name where tables have theirs. IF NOT EXISTS makes
+// nothing of that name then, of whatever kind.
+func (m *Model) isRelation(n effects.Name) bool {
+	if m.Table(n) != nil {
+		return true
+	}
+	name := m.key(n)
+	for _, kind := range []string{"view", "materialized view", "sequence"} {
+		if m.object(objectKey{kind: kind, name: name}) != nil {
+			return true
+		}
+	}
+	if m.mysql() {
+		return false
+	}
+	if _, i := m.findIndex(effects.Name{}, n); i >= 0 {
+		return true
+	}
+	return m.dialect == effects.Postgres && strings.HasSuffix(name.Name, "_seq") && slices.ContainsFunc(m.allTables(), func(t *Table) bool {
+		return t.Name.Schema == name.Schema && slices.ContainsFunc(t.Columns, func(c Column) bool {
+			return (c.Serial || c.Identity) && serialSequence(t.Name.Name, c.Name) == name.Name
+		})
+	})
 }
 
 // ownerOf reads OWNED BY table.column.

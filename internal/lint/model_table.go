@@ -11,7 +11,7 @@ import (
 func (m *Model) createTable(e *effects.Effect) {
 	k := m.key(e.Table)
 	old := m.Table(e.Table)
-	if old != nil && e.IfExists {
+	if e.IfExists && (old != nil || m.isRelation(e.Table)) {
 		return
 	}
 	if old != nil && !old.Unknown && !old.Doubt && !e.Temporary && !old.Temporary && !m.maybe(k.Name) && !e.Replaces {

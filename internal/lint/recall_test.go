@@ -56,6 +56,38 @@ func TestWhatIsThereAlready(t *testing.T) {
 	checkRules(t, "RV0", append(cases, ruleCase{"an index that went with its view", pg, base + view, add, back + "DROP MATERIALIZED VIEW mv;\n" + view, ""}))
 }
 
+// TestWhatDoesNothing: what IF [NOT] EXISTS leaves as it was is not asked back, and not the other's either.
+func TestWhatDoesNothing(t *testing.T) {
+	maria := effects.MariaDB
+	base := "CREATE TABLE notes (id int PRIMARY KEY, a int);\nCREATE INDEX notes_a ON notes (a);\nCREATE VIEW v AS SELECT id FROM notes;\n"
+	more, back := "\nCREATE TABLE o (id int PRIMARY KEY);", "DROP TABLE o;"
+	cases := []ruleCase{
+		{"a sequence that is a column's", pg, "CREATE TABLE notes (id serial PRIMARY KEY);", "CREATE SEQUENCE IF NOT EXISTS notes_id_seq;" + more, back, ""},
+		{"a sequence of its own", pg, "CREATE TABLE notes (id serial PRIMARY KEY);", "CREATE SEQUENCE IF NOT EXISTS notes_seq;" + more, back, "RV002 does not drop sequence notes_seq"},
+		{"an index that has a table's name", pg, base, "CREATE INDEX IF NOT EXISTS v ON notes (a);" + more, back, ""},
+		{"what is there in a new database", pg, base, "CREATE EXTENSION IF NOT EXISTS plpgsql;\nCREATE SCHEMA IF NOT EXISTS public;\n" +
+			"COMMENT ON EXTENSION plpgsql IS 'PL/pgSQL procedural language';\nCOMMENT ON SCHEMA public IS 'standard public schema';" + more, back, ""},
+		{"another extension", pg, base, "CREATE EXTENSION IF NOT EXISTS hstore;" + more, back, "RV002 does not drop extension hstore"},
+		{"a constraint", maria, base + "ALTER TABLE notes ADD CONSTRAINT k CHECK (a > 0);", "ALTER TABLE notes ADD CONSTRAINT IF NOT EXISTS k CHECK (a > 1);" + more, back, ""},
+		{"a foreign key", maria, base + "ALTER TABLE notes ADD CONSTRAINT k FOREIGN KEY (a) REFERENCES notes (id);",
+			"ALTER TABLE notes ADD FOREIGN KEY IF NOT EXISTS k (a) REFERENCES notes (id);" + more, back, ""},
+		{"a unique key", maria, base + "ALTER TABLE notes ADD UNIQUE KEY k (a);", "ALTER TABLE notes ADD UNIQUE KEY IF NOT EXISTS k (a);" + more, back, ""},
+		{"the key of a column that is there is added", maria, base, "ALTER TABLE notes ADD COLUMN IF NOT EXISTS a int UNIQUE;" + more, back, "RV002 does not drop index notes.a"},
+		{"its check is not", maria, base, "ALTER TABLE notes ADD COLUMN IF NOT EXISTS a int CHECK (a > 0);" + more, back, ""},
+	}
+	for _, d := range []effects.Dialect{pg, maria} {
+		cases = append(cases,
+			ruleCase{"a column of a table that is not there", d, base, "ALTER TABLE IF EXISTS gone ADD COLUMN a int;" + more, back, ""},
+			ruleCase{"a constraint of a table that is not there", d, base, "ALTER TABLE IF EXISTS gone ADD CONSTRAINT k CHECK (a > 0);" + more, back, ""},
+			ruleCase{"a column of a table that is", d, base, "ALTER TABLE IF EXISTS notes ADD COLUMN b int;" + more, back, "RV002 does not drop column notes.b"},
+			ruleCase{"a table that has another name by now", d, base + "DROP VIEW v;\nALTER TABLE notes RENAME TO words;", "ALTER TABLE IF EXISTS notes RENAME TO words;" + more, back, ""})
+	}
+	for _, d := range []effects.Dialect{pg, sqlite, maria, effects.MySQL} {
+		cases = append(cases, ruleCase{"a table that is a view", d, base, "CREATE TABLE IF NOT EXISTS v (id int PRIMARY KEY);" + more, back, ""})
+	}
+	checkRules(t, "RV002", cases)
+}
+
 // TestDownInParts: tools that split by statement make one Down of several, of which none but the first can run alone.
 func TestDownInParts(t *testing.T) {
 	texts := []string{
