@@ -345,19 +345,20 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 			return err
 		}
 	}
-	repair := func(which func(verify.Object) bool) error {
+	// Before captured values are back a type, or a key, need not fit what stands there: it is tried again when they are.
+	repair := func(which func(verify.Object) bool, early bool) error {
 		have, err := w.reach.take(ctx, m.db, q)
 		if err != nil {
 			return fmt.Errorf("fingerprint: %w", err)
 		}
 		for _, stmt := range verify.Repair(filter(ch.side(false), which), filter(ch.only(have), which)) {
-			if _, err := q.ExecContext(ctx, stmt); err != nil {
+			if err := attempt(ctx, m.db, q, stmt); err != nil && !(early && engine.Answered(err)) {
 				return fmt.Errorf("put back (%s): %w", headline(stmt), err)
 			}
 		}
 		return nil
 	}
-	if err := repair(structural); err != nil {
+	if err := repair(structural, true); err != nil {
 		return err
 	}
 	w.report.Verified = true
@@ -373,7 +374,7 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 			return err
 		}
 	}
-	if err := repair(func(verify.Object) bool { return true }); err != nil {
+	if err := repair(func(verify.Object) bool { return true }, false); err != nil {
 		return err
 	}
 	if err := m.store.GoOn(ctx, q, begun.Stood); err != nil {

@@ -152,8 +152,9 @@ func TestCutOffAfterARename(t *testing.T) {
 			"ALTER TABLE visit DROP COLUMN who;\nALTER TABLE visit RENAME COLUMN who_old TO who;", family, ""},
 		"view": {"ALTER TABLE visit RENAME TO visit_base;\nCREATE VIEW visit AS SELECT id, who FROM visit_base;\nUPDATE visit_base SET day = 5;",
 			"DROP VIEW visit;\nALTER TABLE visit_base RENAME TO visit;", family, ""},
-		"letters of a column": {"ALTER TABLE visit RENAME COLUMN who TO Who;\nUPDATE visit SET day = 5;", "ALTER TABLE visit RENAME COLUMN Who TO who;", family, ""},
-		"nothing to rename":   {"RENAME TABLE IF EXISTS visitor TO visit;\nALTER TABLE visit RENAME COLUMN IF EXISTS whom TO who;\nUPDATE visit SET day = 5;", "SELECT 1;", []testdb.Engine{testdb.OnMariaDB}, ""},
+		"values that do not fit the type that a column had": {"ALTER TABLE visit MODIFY day varchar(20);\nUPDATE visit SET day = concat('d', day);\nALTER TABLE visit MODIFY who varchar(30) NOT NULL;", "UPDATE visit SET day = substr(day, 2);\nALTER TABLE visit MODIFY day integer;\nALTER TABLE visit MODIFY who varchar(20) NOT NULL;", family, ""},
+		"letters of a column":                               {"ALTER TABLE visit RENAME COLUMN who TO Who;\nUPDATE visit SET day = 5;", "ALTER TABLE visit RENAME COLUMN Who TO who;", family, ""},
+		"nothing to rename":                                 {"RENAME TABLE IF EXISTS visitor TO visit;\nALTER TABLE visit RENAME COLUMN IF EXISTS whom TO who;\nUPDATE visit SET day = 5;", "SELECT 1;", []testdb.Engine{testdb.OnMariaDB}, ""},
 		"swapped under a foreign key": {"ALTER TABLE room DROP FOREIGN KEY room_v;\nCREATE TABLE visit_new (id integer NOT NULL PRIMARY KEY, place varchar(30), day integer);\nINSERT INTO visit_new SELECT id, concat('at ', who), day FROM visit;\n" +
 			"RENAME TABLE visit TO visit_old, visit_new TO visit;\nALTER TABLE room ADD CONSTRAINT room_v FOREIGN KEY (visit_id) REFERENCES visit (id) ON DELETE CASCADE;\nDROP TABLE visit_old;",
 			"ALTER TABLE room DROP FOREIGN KEY room_v;\nCREATE TABLE visit_old (id integer NOT NULL PRIMARY KEY, who varchar(20) NOT NULL, day integer);\nINSERT INTO visit_old SELECT id, substr(place, 4), day FROM visit;\nDROP TABLE visit;\n" +
@@ -230,6 +231,7 @@ func TestAbortRemovesWhatCameInPlace(t *testing.T) {
 		"made anew":           {"DROP TABLE visit;\n" + another + "INSERT INTO visit VALUES (1, 'seed', 1), (7, 'seed', 7);\nCREATE VIEW seen AS SELECT id FROM visit;", both},
 		"column":              {"ALTER TABLE visit RENAME COLUMN who TO who_old;\nALTER TABLE visit ADD COLUMN who varchar(30);\nUPDATE visit SET who = 'at ' || who_old;", both},
 		"letters":             {"ALTER TABLE visit RENAME TO \"Visit\";\nALTER TABLE \"Visit\" RENAME COLUMN who TO \"Who\";\nUPDATE \"Visit\" SET day = 5;", both[:1]},
+		"type":                {"ALTER TABLE visit ALTER COLUMN day TYPE varchar(20);\nUPDATE visit SET day = 'd' || day;", both[:1]},
 		"letters of a column": {"ALTER TABLE visit RENAME COLUMN who TO \"Who\";\nUPDATE visit SET day = 5;", both},
 		"swapped":             {strings.Replace(another, "visit", "visit_new", 1) + "INSERT INTO visit_new SELECT id, who, day FROM visit WHERE id > 1;\nALTER TABLE visit RENAME TO visit_old;\nALTER TABLE visit_new RENAME TO visit;", both},
 		"schema":              {"CREATE SCHEMA old;\nALTER TABLE visit SET SCHEMA old;\nUPDATE old.visit SET day = 1;", both[:1]},

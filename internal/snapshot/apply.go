@@ -80,7 +80,8 @@ func (r *Restorer) images(g *target, fields []int, cast bool) (kept, live []stri
 	for _, i := range fields {
 		f, now := g.x.Fields[i], r.live(g, i)
 		decl, text := r.s.f.store(now)
-		if g.x.onward && !cast && (text != f.Text || bare(decl) != bare(f.Decl)) {
+		asText := r.s.akin("text", r.s.typed(now)) && !r.s.akin(f.Type, r.s.typed(now)) // texts that stand there need not be of the captured type
+		if (g.x.onward || asText) && !cast && (text != f.Text || bare(decl) != bare(f.Decl)) {
 			// Every captured value is known to fit into the type of now; the other way round that need not be so.
 			as := r.s.kept(now)
 			kept = append(kept, r.s.image(r.s.f.value(r.s.f.back("d."+g.x.v(i), f, now), as), as))
