@@ -2,6 +2,7 @@ package migrate_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -170,6 +171,44 @@ func TestCutOffAfterARename(t *testing.T) {
 				c.must("up")
 				endsCut(t, c, 10, before, testdb.DumpAnyOrder(t, dsn), "recover --abort")
 			}, tc.on...)
+		})
+	}
+}
+
+// TestRecoverAfterAColumnTookAName: the client dies when a column has been renamed and another has its name, or was dropped and made again. recover goes on, and
+// the rollback after it gives both back.
+func TestRecoverAfterAColumnTookAName(t *testing.T) {
+	t.Parallel()
+	const fill, last = "UPDATE visit SET who = concat('at ', day)", "UPDATE visit SET who = 'x' WHERE id = 1"
+	for name, up := range map[string]string{"renamed": "ALTER TABLE visit RENAME COLUMN who TO who_old", "dropped": "ALTER TABLE visit DROP COLUMN who"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				down := "ALTER TABLE visit DROP COLUMN who;\nALTER TABLE visit RENAME COLUMN who_old TO who;"
+				if name == "dropped" {
+					down = "ALTER TABLE visit DROP COLUMN who;\nALTER TABLE visit ADD COLUMN who varchar(20) NOT NULL DEFAULT '' AFTER id;\nALTER TABLE visit ALTER who DROP DEFAULT;"
+				} else {
+					up += ";\nALTER TABLE visit MODIFY who_old varchar(20) NOT NULL"
+				}
+				c := newCutter(t, dsn, migration(up+";\nALTER TABLE visit ADD COLUMN who varchar(30);\n"+fill+";\n"+last+";", down))
+				c.exec("CREATE TABLE visit (id integer NOT NULL PRIMARY KEY, who varchar(20) NOT NULL, day integer);\nINSERT INTO visit VALUES (1, 'ann', 10), (2, 'bob', NULL), (3, 'cy', 30);")
+				before := testdb.DumpAnyOrder(t, dsn)
+				for _, here := range []string{fill, last} {
+					if !c.cutWhen("up", beforeIt, func(q string) bool { return strings.HasPrefix(q, here) }) {
+						t.Fatalf("up never came to %q", here)
+					}
+					if _, err := c.mend("recover"); err != nil {
+						t.Fatal(err)
+					}
+					if got, want := testdb.Query(t, dsn, "SELECT id, who, day FROM visit ORDER BY id"), []string{"1|x|10", "2|NULL|NULL", "3|at 30|30"}; !slices.Equal(got, want) {
+						t.Fatalf("cut off before %q: recovered %q, want %q", here, got, want)
+					}
+					c.must("rollback")
+					if got := testdb.DumpAnyOrder(t, dsn); got != before {
+						t.Fatalf("cut off before %q, recovered, and rolled back:\n%s", here, testdb.Diff(before, got))
+					}
+				}
+			}, family...)
 		})
 	}
 }

@@ -123,7 +123,7 @@ func (t *tracker) recall(ctx context.Context, q engine.Querier, past Past) error
 			case effects.AddColumn:
 				for _, col := range e.Columns {
 					x := at(n)
-					x.columns[strings.ToLower(col)] = recalledColumn{home: col, made: x.made || !past.Column(x.home, col)}
+					x.columns[strings.ToLower(col)] = recalledColumn{home: col, made: x.made || x.columns[strings.ToLower(col)].made || !past.Column(x.home, col)}
 				}
 			case effects.RenameColumn:
 				for _, col := range e.Columns {
@@ -132,14 +132,14 @@ func (t *tracker) recall(ctx context.Context, q engine.Querier, past Past) error
 					if !ok {
 						was.home = col
 					}
-					delete(x.columns, strings.ToLower(col))
+					// One of that name that comes later is another one.
+					x.columns[strings.ToLower(col)] = recalledColumn{home: col, made: true}
 					x.columns[strings.ToLower(e.NewName.Name)] = was
 				}
 			case effects.DropColumn:
 				for _, col := range e.Columns {
 					x := at(n)
-					// One of that name that comes later is another one.
-					x.columns[strings.ToLower(col)] = recalledColumn{home: col, made: true}
+					x.columns[strings.ToLower(col)] = recalledColumn{home: col, made: true} // as with a rename
 				}
 			}
 		}
