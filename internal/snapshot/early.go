@@ -20,7 +20,9 @@ func (r *Restorer) overwrites(ctx context.Context, tx engine.Querier, targets []
 	for _, g := range slices.Backward(targets) { // undone the other way round
 		var columns []string
 		for _, i := range g.fields {
-			columns = append(columns, r.live(g, i).Name)
+			if now := r.live(g, i); !c.track.madeColumn(g.t, now) { // nothing of anyone's stands in one that the run made
+				columns = append(columns, now.Name)
+			}
 		}
 		if len(columns) == 0 || c.track.made(g.t) {
 			continue
