@@ -51,17 +51,26 @@ func (r *Restorer) early(ctx context.Context, tx engine.Querier, tables []*engin
 			return write()
 		}
 	}
-	if err := c.origins(ctx, tx); err != nil {
+	p, err := c.putting(ctx, tx, tables, "put back early")
+	if err != nil {
 		return err
 	}
-	p := &planner{s: r.s, q: tx, track: c.track, tables: map[engine.Name]*engine.Table{}, seen: true}
+	return c.guarded(ctx, tx, c.statement, p, write)
+}
+
+// putting plans to capture what is written to tables that were there all along.
+func (c *Capturer) putting(ctx context.Context, tx engine.Querier, tables []*engine.Table, reason string) (*plan, error) {
+	if err := c.origins(ctx, tx); err != nil {
+		return nil, err
+	}
+	p := &planner{s: c.s, q: tx, track: c.track, tables: map[engine.Name]*engine.Table{}, seen: true}
 	for _, t := range tables {
 		if c.track.made(t) {
 			continue
 		}
-		if err := p.tree(ctx, t, action{kind: Rows, events: events{true, true, true}, moved: true, chain: true, lossy: true, reason: "put back early"}); err != nil {
-			return err
+		if err := p.tree(ctx, t, action{kind: Rows, events: events{true, true, true}, moved: true, chain: true, lossy: true, reason: reason}); err != nil {
+			return nil, err
 		}
 	}
-	return c.guarded(ctx, tx, c.statement, &p.plan, write)
+	return &p.plan, nil
 }

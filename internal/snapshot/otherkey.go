@@ -108,9 +108,10 @@ func (r *Restorer) writtenUnder(ctx context.Context, tx engine.Querier, x *resto
 		switch {
 		case y.Home != x.Home:
 		case y.Kind == Kept, y.Kind == Table, len(y.Key) == 0:
-			return nil // it speaks for this one
-		case y.Moved && !y.Still, y.Kind != Columns:
-		default:
+			return nil // it speaks for this one; see renumbered
+		case y.Moved && !y.Still: // what that one knows the rows by is not what this one does
+			return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s d", changedSince, r.s.own(x.data())))
+		case y.Kind == Columns:
 			var on []string
 			for i, f := range x.Key {
 				if g, col := y.holds(r.s, f.Name); col != "" && g.Decl == f.Decl {

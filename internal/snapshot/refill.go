@@ -22,21 +22,13 @@ func (r *Restorer) refill(ctx context.Context, tx engine.Querier, tables []*engi
 		defer func() { r.returning = nil }()
 		return write()
 	}
-	if err := c.origins(ctx, tx); err != nil {
+	p, err := c.putting(ctx, tx, tables, "put back")
+	if err != nil {
 		return err
-	}
-	p := &planner{s: r.s, q: tx, track: c.track, tables: map[engine.Name]*engine.Table{}, seen: true}
-	for _, t := range tables {
-		if c.track.made(t) {
-			continue
-		}
-		if err := p.tree(ctx, t, action{kind: Rows, events: events{true, true, true}, moved: true, chain: true, lossy: true, reason: "put back"}); err != nil {
-			return err
-		}
 	}
 	c.refill = true
 	defer func() { c.refill = false }()
-	return c.guarded(ctx, tx, c.statement, &p.plan, func() error {
+	return c.guarded(ctx, tx, c.statement, p, func() error {
 		if err := write(); err != nil {
 			return err
 		}

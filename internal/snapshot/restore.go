@@ -484,10 +484,10 @@ func (r *Restorer) spread(ctx context.Context, tx engine.Querier, x *restoring, 
 	return nil
 }
 
-// renumbered leaves alone what older captures hold of a table that was made anew without what its rows were known by, and was written to since: Down gives
+// renumbered leaves alone what older captures hold of a table that was made anew, or left, without what its rows were known by, and was written to since: Down gives
 // the rows other keys, and what was captured under one of them may be of another row.
 func (r *Restorer) renumbered(ctx context.Context, tx engine.Querier, x *restoring, older []*restoring) error {
-	if !x.Whole || x.bag == nil || x.bag.same || x.Shape == nil || len(x.Shape.Keys) == 0 {
+	if !x.Whole || x.bag == nil || x.bag.same {
 		return nil
 	}
 	for _, y := range older {
