@@ -259,6 +259,9 @@ func conflictLines(cs []snapshot.Conflict) []string {
 		columns, how := strings.Join(c.Columns, ", "), c.Reason
 		if c.Resolved != "" {
 			how += "; " + orElse(conflictWords[c.Resolved], string(c.Resolved))
+			if c.Resolved == snapshot.Keep && c.Reason == snapshot.RemovedByDown {
+				how = c.Reason + "; as the application left it, it was captured before (dbrollback snapshot list)"
+			}
 		}
 		switch {
 		case c.Stamp:

@@ -49,7 +49,7 @@ func TestWhatIsThereAlready(t *testing.T) {
 			ruleCase{"a table", d, base, add, back + "CREATE TABLE o (id int PRIMARY KEY);", "RV008 table o is there already"},
 			ruleCase{"a column", d, base, add, back + "ALTER TABLE notes ADD COLUMN body varchar(9);", "RV008 column notes.body is there already"},
 			ruleCase{"a table that is asked for first", d, base, add, back + "CREATE TABLE IF NOT EXISTS o (id int PRIMARY KEY);", ""},
-			ruleCase{"a table that is dropped first", d, base, add, back + "DROP TABLE o;\nCREATE TABLE o (id int PRIMARY KEY);", ""},
+			ruleCase{"a table that is dropped first", d, base, add, back + "DROP TABLE o;\nCREATE TABLE o (id int PRIMARY KEY);", "RV004 drops o, which was there before Up, and carries nothing"},
 		)
 	}
 	view := "CREATE MATERIALIZED VIEW mv AS SELECT id FROM o;\nCREATE UNIQUE INDEX mv_id ON mv (id);\n"

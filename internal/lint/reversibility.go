@@ -306,6 +306,35 @@ func undoesTooMuch(p *Pass) {
 			p.reportAt("down", c.down, p.words(c), "")
 		}
 	}
+	p.emptied()
+}
+
+// emptied reports what Down drops and makes again, so that the schema is as it was, and nothing is in it.
+func (p *Pass) emptied() {
+	for _, o := range effects.Overreaches(bare(p.Migration.Up), bare(p.Migration.Down)) {
+		name := effects.Name{Schema: o.Schema, Name: o.Table}
+		was, what := name, p.show(name)
+		if o.Column == "" {
+			was.Name = o.Was
+		} else {
+			what += "." + o.Column
+		}
+		there := func(m *Model) bool {
+			t := m.Table(was)
+			return t != nil && (o.Column == "" || t.column(o.Was) != nil)
+		}
+		if !o.Captured && !o.Carried && there(p.Before) && there(p.Undone) {
+			p.reportAt("down", &p.Migration.Down[o.Statement], "Down drops "+what+", which was there before Up, and carries nothing of what is in it over to the one that it makes", "")
+		}
+	}
+}
+
+func bare(list []Statement) []effects.Statement {
+	var out []effects.Statement
+	for _, st := range list {
+		out = append(out, st.Statement)
+	}
+	return out
 }
 
 func notUnderstood(p *Pass) {

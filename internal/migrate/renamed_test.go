@@ -4,7 +4,9 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/fstest"
 
+	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/migrate"
 	"github.com/dbrollback/dbrollback/internal/testdb"
 )
@@ -50,6 +52,32 @@ func TestDownDropsWhatUpRenamed(t *testing.T) {
 			}, testdb.Everywhere()...)
 		})
 	}
+}
+
+// TestDownDropsACopy: Up gives a table another name and carries its rows into one that it makes; Down carries them back from there, with what the application has written,
+// and drops the old one unread.
+func TestDownDropsACopy(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, "CREATE TABLE draft (id integer PRIMARY KEY, body varchar(40));\nINSERT INTO draft VALUES (1, 'a'), (2, 'b'), (3, NULL);\n", nil)
+		asideUp, asideDown := "", ""
+		if f.db.Kind == engine.Postgres { // else the key of the new one would have another name
+			asideUp, asideDown = "ALTER TABLE old_draft RENAME CONSTRAINT draft_pkey TO old_pkey;\n", "ALTER TABLE new_draft RENAME CONSTRAINT draft_pkey TO new_pkey;\n"
+		}
+		f.files["00001_x.sql"] = &fstest.MapFile{Data: []byte(migration(
+			"ALTER TABLE draft RENAME TO old_draft;\n"+asideUp+"CREATE TABLE draft (id integer PRIMARY KEY, body varchar(40), n integer);\nINSERT INTO draft (id, body) SELECT id, body FROM old_draft;",
+			"ALTER TABLE draft RENAME TO new_draft;\n"+asideDown+"CREATE TABLE draft (id integer PRIMARY KEY, body varchar(40));\nINSERT INTO draft SELECT id, body FROM new_draft;\nDROP TABLE new_draft;\nDROP TABLE old_draft;"))}
+		before := f.dump()
+		f.up()
+		f.rollback(migrate.RollbackRequest{Steps: 1})
+		f.same(before, f.dump(), "after the rollback")
+		f.up()
+		f.exec("UPDATE draft SET body = 'k' WHERE id = 2;\nINSERT INTO draft VALUES (4, 'd', 5);\n")
+		f.rollback(migrate.RollbackRequest{Steps: 1})
+		if got := strings.Join(testdb.Query(t, dsn, "SELECT id, body FROM draft ORDER BY id"), " "); got != "1|a 2|k 3|NULL 4|d" {
+			t.Errorf("rows %s", got)
+		}
+	}, testdb.Everywhere()...)
 }
 
 // TestDownDropsAnEmptyTable: what Up renamed and holds no rows may go, and is there again. So may what the migration itself made, and then renamed.

@@ -292,14 +292,14 @@ func (w *work) begin(ctx context.Context, tx database.DBTxConn) error {
 			return &DriftError{Version: w.mig.Version, When: "before", Differences: d}
 		}
 	}
-	if err := w.wereThere(ctx, tx); err != nil {
-		return err
-	}
 	if w.restorer != nil {
 		w.restorer.Ahead(w.parsed(0))
 		if err := w.restorer.Check(ctx, tx); err != nil {
 			return err
 		}
+	}
+	if err := w.wereThere(ctx, tx); err != nil {
+		return err
 	}
 	w.capturer = m.store.Begin(w.meta())
 	if w.restorer != nil {

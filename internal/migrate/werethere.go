@@ -12,12 +12,12 @@ import (
 )
 
 // wereThere refuses a Down that drops a table which its Up found there: CREATE TABLE IF NOT EXISTS made nothing, and the table with its
-// rows is not the migration's to drop. So is one that Up only renamed.
+// rows is not the migration's to drop. So is one that Up only renamed, or left alone.
 func (w *work) wereThere(ctx context.Context, q engine.Querier) error {
 	if w.r.dir != Down || w.undo == nil {
 		return nil
 	}
-	out, err := w.onlyRenamed(ctx, q)
+	out, err := w.notItsOwn(ctx, q)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ type bystander struct {
 	columns []string // that it writes; nil: whole rows are at stake
 	where   []reached
 	all     bool // which rows it hits cannot be asked for: all of them are captured
+	emptied bool // with all tables that point to it
 	parent  *bystander
 	fk      engine.ForeignKey // by which the parent's rows carry a change on to it
 	made    *capture
@@ -105,6 +106,8 @@ func rewrites(e effects.Effect) bool {
 	switch e.Kind {
 	case effects.Update, effects.Delete, effects.Upsert, effects.Replace:
 		return true
+	case effects.Truncate:
+		return !strings.HasPrefix(e.Detail, "EXCHANGE")
 	case effects.Merge:
 		return slices.Contains(e.Actions, "update") || slices.Contains(e.Actions, "delete")
 	}
@@ -149,7 +152,7 @@ func (c *Capturer) atStake(ctx context.Context, q engine.Querier, e effects.Effe
 	if err != nil {
 		return nil, err
 	}
-	b := &bystander{table: t}
+	b := &bystander{table: t, emptied: e.Kind == effects.Truncate && e.Cascade}
 	if !c.inDanger(t) {
 		return nil, nil
 	}
@@ -222,7 +225,7 @@ func join(found []*bystander, b *bystander) []*bystander {
 		return append(found, b)
 	}
 	o := found[i]
-	o.all, o.where = o.all || b.all, append(o.where, b.where...)
+	o.all, o.emptied, o.where = o.all || b.all, o.emptied || b.emptied, append(o.where, b.where...)
 	if o.columns == nil || b.columns == nil {
 		o.columns = nil
 		return found
@@ -238,7 +241,7 @@ func join(found []*bystander, b *bystander) []*bystander {
 // carriedOn adds the tables to which foreign keys carry on what happens to rows of a table.
 func (c *Capturer) carriedOn(ctx context.Context, q engine.Querier, found *[]*bystander, b *bystander) error {
 	for _, fk := range b.table.Referenced {
-		goes := b.columns == nil && fk.OnDelete == "CASCADE"
+		goes := b.emptied || b.columns == nil && fk.OnDelete == "CASCADE"
 		changes := b.columns == nil && strings.HasPrefix(fk.OnDelete, "SET") || carries(fk.OnUpdate) &&
 			(b.columns == nil || slices.ContainsFunc(fk.ParentColumns, func(n string) bool { return slices.Contains(b.columns, n) }))
 		known := slices.ContainsFunc(*found, func(o *bystander) bool { return o.parent == b && o.fk.Table == fk.Table && o.fk.Name == fk.Name })
@@ -255,7 +258,7 @@ func (c *Capturer) carriedOn(ctx context.Context, q engine.Querier, found *[]*by
 		if err != nil {
 			return err
 		}
-		d := &bystander{table: child, parent: b, fk: fk}
+		d := &bystander{table: child, parent: b, fk: fk, emptied: b.emptied, all: b.emptied}
 		if !goes {
 			d.columns = slices.Clone(fk.Columns)
 		}
@@ -287,10 +290,10 @@ func (c *Capturer) stillThere(ctx context.Context, tx engine.Querier, b *bystand
 
 // leftAlone copies the rows at stake that the migration has not captured.
 func (c *Capturer) leftAlone(ctx context.Context, tx engine.Querier, b *bystander) (int64, error) {
-	if b.parent != nil && b.parent.made.Rows == 0 {
-		return 0, nil
-	}
-	if b.parent != nil {
+	if b.parent != nil && !b.emptied {
+		if b.parent.made.Rows == 0 {
+			return 0, nil
+		}
 		return c.leave(ctx, tx, b, b.made.t(), c.follows(b))
 	}
 	if !b.all {

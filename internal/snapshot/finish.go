@@ -358,7 +358,7 @@ func (r *Restorer) removed(ctx context.Context, tx engine.Querier, g *target, c 
 	if c != nil {
 		for _, y := range c.captures {
 			if y.Kind != Definition && (y.At.Name == x.Home.Name || y.Identity == identity(g.t)) && (y.Kind == Table || y.Kind == Kept || y.Ops) {
-				reason, taken = removedByDown, append(taken, y)
+				reason, taken = RemovedByDown, append(taken, y)
 			}
 		}
 	}
@@ -404,7 +404,7 @@ func (r *Restorer) lost(ctx context.Context, tx engine.Querier, g *target) error
 		return nil
 	}
 	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s w JOIN %s ON d.n = w.n WHERE w.reason = '%s' AND NOT EXISTS (SELECT 1 FROM %s t WHERE %s)",
-		removedByDown, s.own(x.conflicts()), r.source(x), letBe, s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal)))
+		RemovedByDown, s.own(x.conflicts()), r.source(x), letBe, s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal)))
 }
 
 // clear removes rows that the migration inserted and moves keys back. Where keys were moved this is done for all captures of a

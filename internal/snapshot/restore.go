@@ -12,7 +12,10 @@ import (
 	"github.com/dbrollback/dbrollback/internal/verify"
 )
 
-// Reasons of conflicts.
+// RemovedByDown is the reason of a conflict about a row that the opposite direction itself has removed, and has captured before.
+const RemovedByDown = "deleted by the migration"
+
+// Other reasons of conflicts.
 const (
 	changedSince  = "changed since"
 	deletedSince  = "deleted since"
@@ -20,7 +23,6 @@ const (
 	valueTaken    = "unique value taken"
 	parentGone    = "parent deleted"
 	usedSince     = "referenced since"
-	removedByDown = "deleted by the migration"
 	noRow         = "the row is not there"
 	// Of a bystander, which is no conflict: others changed or removed it since, and the opposite direction may do with it what it does.
 	letBe     = "let be"
