@@ -63,3 +63,37 @@ func TestRowsWithoutAKeyBackAndForth(t *testing.T) {
 		})
 	}
 }
+
+// TestKeyOfATableMadeAnew: a table without a key is dropped, and made anew with one; what Down captures of that one is known by a key that several rows of the
+// first have.
+func TestKeyOfATableMadeAnew(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, "CREATE TABLE sums (sku varchar(10) NOT NULL, n integer);\nINSERT INTO sums VALUES ('a', 3), ('b', 7), ('b', 7), ('b', 8);\n", map[string]string{
+			"00001_a.sql": migration("DROP TABLE sums;\nCREATE TABLE sums (sku varchar(10) NOT NULL PRIMARY KEY, n integer);\nINSERT INTO sums VALUES ('a', 3), ('b', 9);",
+				"DROP TABLE sums;\nCREATE TABLE sums (sku varchar(10) NOT NULL, n integer);"),
+		})
+		same := func(want string) {
+			t.Helper()
+			if diff := testdb.Diff(want, testdb.DumpAnyOrder(t, dsn)); diff != "" {
+				t.Errorf("the database differs (- want, + now):\n%s", diff)
+			}
+		}
+		before := testdb.DumpAnyOrder(t, dsn)
+		f.up()
+		after := testdb.DumpAnyOrder(t, dsn)
+		for range 2 {
+			if res := f.rollback(migrate.RollbackRequest{To: 0}); len(res.Conflicts) > 0 {
+				t.Errorf("conflicts: %+v", res.Conflicts)
+			}
+			same(before)
+			f.up()
+			same(after)
+		}
+		f.exec("INSERT INTO sums VALUES ('c', 1);\n")
+		written := testdb.DumpAnyOrder(t, dsn)
+		f.rollback(migrate.RollbackRequest{To: 0})
+		f.up()
+		same(written)
+	}, testdb.Everywhere()...)
+}

@@ -50,5 +50,53 @@ func TestParentsAlike(t *testing.T) {
 				t.Errorf("conflicts: %+v", list)
 			}
 		}
-	})
+	}, testdb.Everywhere()...)
+}
+
+// TestChildrenAlike: rows that point to a row in other letters go with it, are set to NULL with it and follow its key like all others, and come back as
+// they were spelt.
+func TestChildrenAlike(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		kind, rust, gopher := "varchar(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci", "RUST", "GOPHER"
+		switch {
+		case strings.HasPrefix(dsn, "postgres"):
+			kind, rust, gopher = "varchar(20)", "Rust", "Gopher"
+		case strings.HasPrefix(dsn, "sqlite"):
+			dsn, kind = dsn+map[bool]string{true: "&", false: "?"}[strings.Contains(dsn, "?")]+"_pragma=foreign_keys(1)", "varchar(20) COLLATE NOCASE"
+		}
+		child := func(name, action string) string {
+			return "CREATE TABLE " + name + " (id integer PRIMARY KEY, word " + kind + ", FOREIGN KEY (word) REFERENCES word (code)" + action + ");\n" +
+				"INSERT INTO " + name + " VALUES (1, '" + rust + "'), (2, 'Rust'), (3, '" + gopher + "'), (4, NULL);\n"
+		}
+		f := newFixture(t, dsn, "CREATE TABLE word (code "+kind+" PRIMARY KEY, n integer);\nINSERT INTO word VALUES ('Rust', 1), ('Gopher', 2);\n"+
+			child("gone", " ON DELETE CASCADE ON UPDATE CASCADE")+child("emptied", " ON DELETE SET NULL ON UPDATE CASCADE")+child("first", " ON UPDATE CASCADE"),
+			map[string]string{"00001_a.sql": migration("DELETE FROM first WHERE id < 3;\nDELETE FROM word WHERE n = 1;\nUPDATE word SET code = 'Go' WHERE n = 2;", "SELECT 1;")})
+		rows := func() (out []string) {
+			for _, table := range []string{"word", "gone", "emptied", "first"} {
+				out = append(out, testdb.Query(t, dsn, "SELECT '"+table+"', a.* FROM "+table+" a ORDER BY 2")...)
+			}
+			return out
+		}
+		before := rows()
+		f.up()
+		after := rows()
+		same := func(when string, got, want []string) {
+			t.Helper()
+			if !slices.Equal(got, want) {
+				t.Errorf("%s:\n%s\nwant\n%s", when, strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+		}
+		res := f.rollback(migrate.RollbackRequest{To: 0})
+		same("rolled back", rows(), before)
+		f.up()
+		same("up again", rows(), after)
+		f.exec("INSERT INTO gone VALUES (9, 'Go');\nUPDATE word SET n = 3 WHERE code = 'Go';\n")
+		written := f.rollback(migrate.RollbackRequest{To: 0})
+		f.exec("DELETE FROM gone WHERE id = 9 AND word = 'Gopher';\nUPDATE word SET n = 2 WHERE n = 3;\n")
+		same("rolled back after writes", rows(), before)
+		if len(res.Conflicts) > 0 || len(written.Conflicts) > 0 {
+			t.Errorf("conflicts: %+v, %+v", res.Conflicts, written.Conflicts)
+		}
+	}, testdb.Everywhere()...)
 }

@@ -28,7 +28,7 @@ func (r *Restorer) carry(ctx context.Context, tx engine.Querier, g *target, move
 			continue // they are not out of the way; what then points nowhere fails the proof
 		}
 		var sets [][2]string
-		on := []string{moved, r.free(x)}
+		on, there := []string{moved, r.free(x)}, []string{}
 		for i, parent := range fk.ParentColumns {
 			c, at := columnIndex(child, fk.Columns[i]), -1
 			for j := range x.Key {
@@ -42,11 +42,13 @@ func (r *Restorer) carry(ctx context.Context, tx engine.Querier, g *target, move
 			}
 			name := s.q(fk.Columns[i])
 			sets = append(sets, [2]string{name, s.f.back("d."+o(at), x.Key[at], child.Columns[c])})
-			on = append(on, s.f.match("t."+name, "d."+k(at), x.Key[at], child.Columns[c]))
+			on = append(on, s.points("t."+name, "d."+k(at), x.Key[at], child.Columns[c]))
+			there = append(there, s.points("t."+name, "d."+o(at), x.Key[at], child.Columns[c]))
 		}
 		if sets == nil {
 			continue
 		}
+		on = append(on, "NOT ("+all(there...)+")") // the key's letters change, and it points there as before
 		for _, y := range written {
 			if y.Home != child.Name || len(y.Key) == 0 || !givesBack(y, fk.Columns) {
 				continue

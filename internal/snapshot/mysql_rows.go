@@ -365,7 +365,7 @@ func (c *Capturer) carry(ctx context.Context, tx engine.Querier, made []*capture
 						on = nil
 						break
 					}
-					on = append(on, s.f.match(copied+"."+s.q(n), captured+"."+kept, f, child.live.Columns[columnIndex(child.live, n)]))
+					on = append(on, s.points(copied+"."+s.q(n), captured+"."+kept, f, child.live.Columns[columnIndex(child.live, n)]))
 				}
 				if on == nil {
 					continue // the statement does not write what the key points to

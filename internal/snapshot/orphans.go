@@ -14,10 +14,6 @@ import (
 func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*target) error {
 	s := r.s
 	var unchecked bool
-	alike := s.f.alike
-	if alike == nil {
-		alike = s.f.match
-	}
 	if s.f.unchecked != nil {
 		var err error
 		if unchecked, err = s.f.unchecked(ctx, tx); err != nil {
@@ -53,7 +49,7 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 				var on []string
 				for i, ref := range refs {
 					conditions = append(conditions, ref+" IS NOT NULL")
-					on = append(on, alike("p."+s.q(fk.ParentColumns[i]), ref, kinds[i], parent.Columns[columnIndex(parent, fk.ParentColumns[i])]))
+					on = append(on, s.points("p."+s.q(fk.ParentColumns[i]), ref, kinds[i], parent.Columns[columnIndex(parent, fk.ParentColumns[i])]))
 				}
 				conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s p WHERE %s)", s.db.Quote(parent.Name), all(on...)))
 				for _, y := range r.tables() {
@@ -65,23 +61,27 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 					} else if !in {
 						continue
 					}
-					var same []string
+					var same []meeting
 					for i, c := range fk.ParentColumns {
 						named := func(f field) bool { return r.s.sameName(f.Name, c) }
 						key, value := slices.IndexFunc(y.Key, named), slices.IndexFunc(y.Fields, named)
+						m := meeting{ref: refs[i], kind: kinds[i], now: parent.Columns[columnIndex(parent, c)]}
 						switch {
 						case key >= 0 && (!y.Moved || y.Still): // there is an index on it
-							same = append(same, fmt.Sprintf("y.%s = %s", k(key), refs[i]))
+							m.kept, m.field = "y."+k(key), y.Key[key]
 						case value >= 0:
-							same = append(same, fmt.Sprintf("y.%s = %s", y.v(value), refs[i]))
+							m.kept, m.field = "y."+y.v(value), y.Fields[value]
 						case key >= 0:
-							same = append(same, fmt.Sprintf("y.%s = %s", y.old(key), refs[i]))
+							m.kept, m.field = "y."+y.old(key), y.Key[key]
+						default:
+							continue
 						}
+						same = append(same, m)
 					}
 					if len(same) < len(refs) {
 						continue
 					}
-					cond := []string{all(same...)}
+					var cond []string
 					if !y.Whole {
 						cond = append(cond, "y.op = 'u'", fmt.Sprintf("EXISTS (SELECT 1 FROM %s m, %s w WHERE w.n = y.n AND %s)", s.db.Quote(parent.Name), s.endKeys(y.capture),
 							s.on(y.capture, parent, "m", "w", func(i int) string { return r.keyName(y, parent, i) }, k)))
@@ -92,20 +92,24 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 					if y.work {
 						cond = append(cond, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s yw WHERE yw.n = y.n)", s.own(y.conflicts())))
 					}
-					conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(cond...)))
+					for _, on := range s.meet(same) {
+						conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(append(cond, on)...)))
+					}
 					if y.final == "" || !y.Whole {
 						continue
 					}
 					// It comes back under the key that it had before the migration moved it.
-					cond[0] = ""
 					for i, c := range fk.ParentColumns {
-						if j := slices.IndexFunc(y.Key, func(f field) bool { return r.s.sameName(f.Name, c) }); j >= 0 {
-							cond = append(cond, fmt.Sprintf("y.%s = %s", y.goal(j), refs[i]))
-						} else {
-							cond = append(cond, "1 = 0")
+						j := slices.IndexFunc(y.Key, func(f field) bool { return r.s.sameName(f.Name, c) })
+						if j < 0 {
+							same = nil
+							break
 						}
+						same[i].kept, same[i].field = "y."+y.goal(j), y.Key[j]
 					}
-					conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM (SELECT d.* FROM %s) y WHERE %s)", r.source(y), all(cond...)))
+					for _, on := range s.meet(same) {
+						conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM (SELECT d.* FROM %s) y WHERE %s)", r.source(y), all(append(cond, on)...)))
+					}
 				}
 				// Those that may have been so when they were captured come back.
 				excuse := ""
@@ -114,7 +118,7 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 				case unchecked:
 					excuse = "1 = 1"
 				case s.f.detached:
-					if excuse, err = r.removedBefore(ctx, tx, x, parent, fk, refs); err != nil {
+					if excuse, err = r.removedBefore(ctx, tx, x, parent, fk, refs, kinds); err != nil {
 						return err
 					}
 				}
@@ -172,11 +176,11 @@ func (r *Restorer) AddKey(ctx context.Context, tx engine.Querier, table engine.N
 		if err != nil || parent == nil {
 			return false, err
 		}
-		refs, _ := r.references(x, t, fk)
+		refs, kinds := r.references(x, t, fk)
 		if refs == nil {
 			continue
 		}
-		excuse, err := r.removedBefore(ctx, tx, x, parent, fk, refs)
+		excuse, err := r.removedBefore(ctx, tx, x, parent, fk, refs, kinds)
 		if err != nil || excuse == "" {
 			return false, err
 		}
@@ -223,7 +227,7 @@ func (r *Restorer) strays() map[engine.Name]int64 {
 
 // removedBefore is the condition that a migration which is still applied has removed the parent of a captured row: where foreign keys can be
 // switched off for a statement, that row was without it when it was captured.
-func (r *Restorer) removedBefore(ctx context.Context, tx engine.Querier, x *restoring, parent *engine.Table, fk engine.ForeignKey, refs []string) (string, error) {
+func (r *Restorer) removedBefore(ctx context.Context, tx engine.Querier, x *restoring, parent *engine.Table, fk engine.ForeignKey, refs []string, kinds []field) (string, error) {
 	s, a := r.s, r.s.db.Arg
 	if x.Direction == Manual || x.Direction == Restored {
 		return "", nil
@@ -235,19 +239,22 @@ func (r *Restorer) removedBefore(ctx context.Context, tx engine.Querier, x *rest
 	}
 	var any []string
 	for _, y := range rows {
-		var same []string
+		var same []meeting
 		for i, c := range fk.ParentColumns {
 			if j := slices.IndexFunc(y.Key, func(f field) bool { return s.sameName(f.Name, c) }); j >= 0 {
-				same = append(same, fmt.Sprintf("y.%s = %s", y.old(j), refs[i]))
+				same = append(same, meeting{"y." + y.old(j), refs[i], y.Key[j], kinds[i], parent.Columns[columnIndex(parent, c)]})
 			}
 		}
 		if !y.Whole || len(same) < len(refs) {
 			continue
 		}
+		was := ""
 		if y.Ops {
-			same = append(same, "y.op <> 'i'")
+			was = "y.op <> 'i'"
 		}
-		any = append(any, fmt.Sprintf("EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(same...)))
+		for _, on := range s.meet(same) {
+			any = append(any, fmt.Sprintf("EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(on, was)))
+		}
 	}
 	if len(any) == 0 {
 		return "", nil

@@ -315,7 +315,7 @@ func (r *Restorer) tiedBy(ctx context.Context, tx engine.Querier, x, y *restorin
 			case k >= 0 && w.sealed:
 				f := y.Key[k]
 				f.At = c
-				on = append(on, s.f.match("p."+s.q(c), place(k), f, t.Columns[columnIndex(t, c)]))
+				on = append(on, s.points("p."+s.q(c), place(k), f, t.Columns[columnIndex(t, c)]))
 			case w.row:
 				on = append(on, fmt.Sprintf("p.%s = t.%s", s.q(c), s.q(j.Source)))
 			}

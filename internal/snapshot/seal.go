@@ -354,11 +354,31 @@ func (c *Capturer) seal(ctx context.Context, tx engine.Querier, index int, x *ca
 		}
 		x.Seal.Key = append(x.Seal.Key, x.Key[i].Seal)
 	}
+	if x.Whole && c.track.made(t) {
+		if double, err := c.double(ctx, tx, x, t); err != nil {
+			return err
+		} else if double {
+			x.Key, x.Seal.Key = nil, nil
+			return c.sealBag(ctx, tx, x, t)
+		}
+	}
 	if dropped || x.Bystander {
 		c.watch(x, t, watch[t.Name.String()])
 	}
 	c.watchMade(x, t, watch[t.Name.String()])
 	return c.sealRows(ctx, tx, index, x, t)
+}
+
+// double tells whether the table that stands in the place of a capture has several rows under one key of it.
+func (c *Capturer) double(ctx context.Context, tx engine.Querier, x *capture, t *engine.Table) (bool, error) {
+	if slices.ContainsFunc(slices.Concat(t.Keys, t.Unique), func(k engine.Key) bool {
+		return !slices.ContainsFunc(k.Columns, func(n string) bool { return !slices.Contains(x.Seal.Key, n) })
+	}) {
+		return false, nil
+	}
+	from, _ := c.s.ref(c.s.f.from(c.s.db, t), "t")
+	n, err := number(ctx, tx, "look for a key", fmt.Sprintf("SELECT count(*) FROM (SELECT 1 AS n FROM %s GROUP BY %s HAVING count(*) > 1) g", from, c.s.db.Idents(x.Seal.Key)))
+	return n > 0, err
 }
 
 // watch adds to what a seal covers the columns from which values of dropped ones are computed.

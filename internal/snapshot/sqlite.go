@@ -27,7 +27,12 @@ var sqliteFlavour = flavour{
 	column: func(_ context.Context, _ engine.Querier, f field) (engine.Column, error) {
 		return engine.Column{Type: f.Type, Portable: true}, nil
 	},
-	alike: func(live, kept string, _ field, _ engine.Column) string { return live + " = " + kept },
+	alike: func(live, kept string, _ field, now engine.Column) string {
+		if now.Collation != "" {
+			live += " COLLATE " + now.Collation
+		}
+		return live + " = " + kept
+	},
 	match: func(live, kept string, f field, now engine.Column) string {
 		if f.Type != now.Type && sqliteText(now.Type) { // numbers become texts there, and two columns are compared as they are
 			kept = "CASE WHEN typeof(" + kept + ") IN ('integer', 'real') THEN CAST(" + kept + " AS TEXT) ELSE " + kept + " END"
