@@ -26,6 +26,7 @@ func mysqlFlavour(kind engine.Kind) flavour {
 		back:      mysqlBack,
 		match:     mysqlMatch,
 		alike:     mysqlAlike,
+		loosely:   mysqlLoosely,
 		image:     mysqlImage,
 		locks:     func(bool) string { return "rows, and the table against DDL" },
 		column: func(_ context.Context, _ engine.Querier, f field) (engine.Column, error) {

@@ -237,6 +237,19 @@ func mysqlAlike(live, kept string, f field, now engine.Column) string {
 	return live + " = " + as + " COLLATE " + now.Collation
 }
 
+// mysqlLoosely compares two kept texts as the column does.
+func mysqlLoosely(a, b string, fa, fb field, now engine.Column) string {
+	t := mysqlTyped(now.Base)
+	if t.family() != letters || mysqlTyped(fa.Type).family() != letters || mysqlTyped(fb.Type).family() != letters || strings.HasSuffix(now.Collation, "_bin") {
+		return ""
+	}
+	as := "CONVERT(" + a + " USING " + fa.Set + ")"
+	if fa.Set != t.charset {
+		as = "CONVERT(" + as + " USING " + t.charset + ")"
+	}
+	return mysqlAlike(as, b, fb, now)
+}
+
 // mysqlMatch compares a live key column with a kept one. Text is compared by the column's collation, so that its
 // index serves, and then by bytes.
 func mysqlMatch(live, kept string, f field, now engine.Column) string {

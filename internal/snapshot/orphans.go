@@ -10,18 +10,13 @@ import (
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
 
-// orphans marks rows whose parents were deleted since and will not come back with these targets: they stay out.
-func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*target) error {
+// orphans marks rows whose parents were deleted since and will not come back with these targets: they stay out. It gives their number.
+func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*target) (found int64, err error) {
 	s := r.s
 	var unchecked bool
-	alike := s.f.alike
-	if alike == nil {
-		alike = s.f.match
-	}
 	if s.f.unchecked != nil {
-		var err error
 		if unchecked, err = s.f.unchecked(ctx, tx); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	for again := true; again; {
@@ -34,7 +29,7 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 				}
 				parent, err := r.inspect(ctx, tx, fk.Parent)
 				if err != nil {
-					return err
+					return found, err
 				}
 				// A key to a partitioned table is listed again for each of its partitions, where it holds for none alone.
 				if parent != nil && slices.ContainsFunc(g.t.ForeignKeys, func(up engine.ForeignKey) bool {
@@ -53,7 +48,7 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 				var on []string
 				for i, ref := range refs {
 					conditions = append(conditions, ref+" IS NOT NULL")
-					on = append(on, alike("p."+s.q(fk.ParentColumns[i]), ref, kinds[i], parent.Columns[columnIndex(parent, fk.ParentColumns[i])]))
+					on = append(on, s.collated("p."+s.q(fk.ParentColumns[i]), ref, kinds[i], parent.Columns[columnIndex(parent, fk.ParentColumns[i])]))
 				}
 				conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s p WHERE %s)", s.db.Quote(parent.Name), all(on...)))
 				for _, y := range r.tables() {
@@ -61,22 +56,28 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 						continue // it brings no row back
 					}
 					if in, err := r.within(ctx, tx, y, parent.Name); err != nil {
-						return err
+						return found, err
 					} else if !in {
 						continue
 					}
-					var same []string
+					var same, loose []string
 					for i, c := range fk.ParentColumns {
 						named := func(f field) bool { return r.s.sameName(f.Name, c) }
 						key, value := slices.IndexFunc(y.Key, named), slices.IndexFunc(y.Fields, named)
+						var comes string
+						var kind field
 						switch {
 						case key >= 0 && (!y.Moved || y.Still): // there is an index on it
-							same = append(same, fmt.Sprintf("y.%s = %s", k(key), refs[i]))
+							comes, kind = "y."+k(key), y.Key[key]
 						case value >= 0:
-							same = append(same, fmt.Sprintf("y.%s = %s", y.v(value), refs[i]))
+							comes, kind = "y."+y.v(value), y.Fields[value]
 						case key >= 0:
-							same = append(same, fmt.Sprintf("y.%s = %s", y.old(key), refs[i]))
+							comes, kind = "y."+y.old(key), y.Key[key]
+						default:
+							continue
 						}
+						same = append(same, comes+" = "+refs[i])
+						loose = append(loose, s.loosely(comes, refs[i], kind, kinds[i], parent.Columns[columnIndex(parent, c)]))
 					}
 					if len(same) < len(refs) {
 						continue
@@ -93,6 +94,10 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 						cond = append(cond, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s yw WHERE yw.n = y.n)", s.own(y.conflicts())))
 					}
 					conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(cond...)))
+					if !slices.Equal(loose, same) { // no index serves for that: it is for those that have no parent in the same letters
+						cond[0] = all(loose...)
+						conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(cond...)))
+					}
 					if y.final == "" || !y.Whole {
 						continue
 					}
@@ -115,24 +120,24 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 					excuse = "1 = 1"
 				case s.f.detached:
 					if excuse, err = r.removedBefore(ctx, tx, x, parent, fk, refs); err != nil {
-						return err
+						return found, err
 					}
 				}
 				if excuse != "" {
 					if err := r.astray(ctx, tx, g, fk, all(append(slices.Clone(conditions), excuse)...)); err != nil {
-						return err
+						return found, err
 					}
 					conditions = append(conditions, "NOT ("+excuse+")")
 				}
 				n, err := r.marked(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", parentGone, r.source(x), all(conditions...)))
 				if err != nil {
-					return err
+					return found, err
 				}
-				again = again || n > 0
+				again, found = again || n > 0, found+n
 			}
 		}
 	}
-	return nil
+	return found, nil
 }
 
 // references are the columns of a capture, under the alias d, that a foreign key of its table is made of; nil when it has not all of them.

@@ -159,7 +159,7 @@ func (x *Restoration) write(ctx context.Context, tx engine.Querier, c *Capturer)
 	if err := x.settle(ctx, tx); err != nil {
 		return err
 	}
-	if err := x.r.orphans(ctx, tx, x.targets()); err != nil {
+	if err := x.r.staysOut(ctx, tx, x.targets(), false); err != nil {
 		return err
 	}
 	for _, l := range x.keyed() {
@@ -254,12 +254,17 @@ func (x *Restoration) put(ctx context.Context, tx engine.Querier) error {
 	if err := remove(); err != nil {
 		return err
 	}
-	for _, l := range x.lots {
+	for i, l := range x.lots {
 		if l.w == nil {
 			if err := x.putBag(ctx, tx, l); err != nil {
 				return err
 			}
 			continue
+		}
+		if i > 0 { // a row of a table before it may have found its place taken
+			if _, err := x.r.orphans(ctx, tx, []*target{l.g}); err != nil {
+				return err
+			}
 		}
 		if _, err := x.r.update(ctx, tx, l.g, l.g.fields, false); err != nil {
 			return err

@@ -28,6 +28,12 @@ var sqliteFlavour = flavour{
 		return engine.Column{Type: f.Type, Portable: true}, nil
 	},
 	alike: func(live, kept string, _ field, _ engine.Column) string { return live + " = " + kept },
+	loosely: func(a, b string, _, _ field, now engine.Column) string {
+		if now.Collation == "" || strings.EqualFold(now.Collation, "BINARY") {
+			return ""
+		}
+		return a + " = " + b + " COLLATE " + now.Collation
+	},
 	match: func(live, kept string, f field, now engine.Column) string {
 		if f.Type != now.Type && sqliteText(now.Type) { // numbers become texts there, and two columns are compared as they are
 			kept = "CASE WHEN typeof(" + kept + ") IN ('integer', 'real') THEN CAST(" + kept + " AS TEXT) ELSE " + kept + " END"

@@ -77,6 +77,8 @@ type flavour struct {
 	column func(ctx context.Context, q engine.Querier, f field) (engine.Column, error)
 	// alike compares a live column with a kept value as a foreign key does, by the column's collation; nil: as match does.
 	alike func(live, kept string, f field, now engine.Column) string
+	// loosely compares two kept values of texts by the collation of a column; nil, or "" where it calls no different letters the same: by bytes.
+	loosely func(a, b string, fa, fb field, now engine.Column) string
 	// match compares a live key column with a kept one, by bytes.
 	match func(live, kept string, f field, now engine.Column) string
 	// text shows a kept value to a person.
