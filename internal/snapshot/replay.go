@@ -379,25 +379,29 @@ func (x *Restoration) save(ctx context.Context, tx engine.Querier, l *lot, c *Ca
 
 // forget drops the tables that the comparison needed.
 func (x *Restoration) forget(ctx context.Context, tx engine.Querier) error {
-	var drop []string
+	for _, t := range x.needed() {
+		if err := x.s.drop(ctx, tx, "forget the comparison", x.s.own(t)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// needed lists the tables of the comparison that are still there.
+func (x *Restoration) needed() []string {
+	var out []string
 	for _, l := range x.lots {
 		for _, y := range []*restoring{l.entries, l.w} {
 			if y == nil {
 				continue
 			}
 			if y.work {
-				drop = append(drop, y.conflicts())
-				y.work = false
+				out = append(out, y.conflicts())
 			}
 			if y == l.w || !slices.ContainsFunc(l.was.captures, func(c *capture) bool { return c.ID == y.ID }) {
-				drop = append(drop, y.data())
+				out = append(out, y.data())
 			}
 		}
 	}
-	for _, t := range drop {
-		if err := x.s.drop(ctx, tx, "forget the comparison", x.s.own(t)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return out
 }
