@@ -146,10 +146,12 @@ func runSnapshotPrune(ctx context.Context, s *session, o pruneOptions) error {
 	if err != nil {
 		return err
 	}
-	if !o.DryRun && len(dropped) > 0 {
-		s.announce()
-		if err := s.insist(ctx, fmt.Sprintf("drop %s on %s?", number(int64(len(dropped)), "capture", "captures"), describe(s.db.Target)), "dbrollback snapshot prune"); err != nil {
-			return err
+	if !o.DryRun {
+		if len(dropped) > 0 { // what a run that was cut off left is nobody's
+			s.announce()
+			if err := s.insist(ctx, fmt.Sprintf("drop %s on %s?", number(int64(len(dropped)), "capture", "captures"), describe(s.db.Target)), "dbrollback snapshot prune"); err != nil {
+				return err
+			}
 		}
 		options.DryRun = false
 		if dropped, err = s.prune(ctx, store, options); err != nil {

@@ -154,9 +154,15 @@ func (sqliteDialect) tables(ctx context.Context, q Querier) ([]Name, error) {
 	return names, rows.Err()
 }
 
+const hintFull = "make room, then run the same command again"
+
 // sqliteError classifies a result code.
 func sqliteError(e *sqlite.Error, err error) *Error {
 	out := &Error{Class: Unknown, Message: e.Error(), Err: err}
+	if e.Code() == sqlite3.SQLITE_IOERR_SHMSIZE { // the index of a write-ahead log could not be made as large as it has to be
+		out.Class, out.Hint = DiskFull, hintFull
+		return out
+	}
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		out.Class = LockTimeout
@@ -176,8 +182,7 @@ func sqliteError(e *sqlite.Error, err error) *Error {
 		out.Class = Unreachable
 		out.Hint = "the file is not an SQLite database, or it is encrypted"
 	case sqlite3.SQLITE_FULL:
-		out.Class = DiskFull
-		out.Hint = "make room, then run the same command again"
+		out.Class, out.Hint = DiskFull, hintFull
 	case sqlite3.SQLITE_CONSTRAINT:
 		out.Class = Constraint
 		out.Taken = slices.Contains([]int{sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_ROWID}, e.Code())

@@ -50,6 +50,20 @@ func TestParentsAlike(t *testing.T) {
 				t.Errorf("conflicts: %+v", list)
 			}
 		}
+		// Both come back together, from a snapshot and from a migration.
+		f.exec("DELETE FROM part;\nDELETE FROM maker;\nINSERT INTO maker VALUES ('E');\nINSERT INTO part VALUES (1, '" + ref + "'), (2, 'E');\n")
+		id = f.take("", "part", "maker")
+		f.exec("DELETE FROM part;\nDELETE FROM maker;\n")
+		if back := f.restore(migrate.RestoreRequest{Ask: snapshot.Ask{Snapshot: id}, Write: true}); len(back.Conflicts) > 0 {
+			t.Errorf("both come back: conflicts: %+v", back.Conflicts)
+		}
+		rows("1|"+ref, "2|E")
+		both := newFixture(t, dsn, "", map[string]string{"00001_a.sql": migration("DELETE FROM part;\nDELETE FROM maker;", "SELECT 1;")})
+		both.up()
+		if res := both.rollback(migrate.RollbackRequest{To: 0}); len(res.Conflicts) > 0 {
+			t.Errorf("both are rolled back: conflicts: %+v", res.Conflicts)
+		}
+		rows("1|"+ref, "2|E")
 	}, testdb.Everywhere()...)
 }
 

@@ -22,10 +22,6 @@ func (r *runner) online(ctx context.Context, req RestoreRequest, out *RestoreRes
 	var at snapshot.Position
 	meta := r.meta(snapshot.Restored, "")
 	meta.Snapshot = snapshot.NewID()
-	size := req.Batch
-	if size <= 0 {
-		size = batchSize
-	}
 	err := again(ctx, r.s, func(tx *sql.Tx) (err error) {
 		if x, err = m.restoration(ctx, tx, req); err != nil {
 			return err
@@ -46,6 +42,27 @@ func (r *runner) online(ctx context.Context, req RestoreRequest, out *RestoreRes
 	})
 	if err != nil {
 		return err
+	}
+	if err := r.batches(ctx, req, out, x, at, meta); err != nil {
+		r.abandon(ctx, x)
+		return err
+	}
+	return nil
+}
+
+// abandon has a comparison dropped that is of no use any more: where room is short it is the next run that needs it. What cannot be dropped
+// now is left to pruning.
+func (r *runner) abandon(ctx context.Context, x *snapshot.Restoration) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_ = x.Leave(ctx, r.s)
+}
+
+// batches carries the comparison out.
+func (r *runner) batches(ctx context.Context, req RestoreRequest, out *RestoreResult, x *snapshot.Restoration, at snapshot.Position, meta snapshot.Meta) error {
+	m, size := r.m, req.Batch
+	if size <= 0 {
+		size = batchSize
 	}
 	for !at.Done {
 		began := time.Now()

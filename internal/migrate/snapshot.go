@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 
 	"github.com/dbrollback/dbrollback/internal/audit"
@@ -29,29 +30,32 @@ func (m *Migrator) CreateSnapshot(ctx context.Context, req SnapshotRequest) (*sn
 		}
 		c := m.store.Begin(r.meta(snapshot.Manual, req.Label))
 		start := time.Now()
+		entry := func(tx *sql.Tx) error {
+			return m.log.Append(ctx, tx, audit.Entry{Run: r.res.Run, At: time.Now().UTC(), User: m.o.User, Action: action(r.dir), From: r.at, To: r.at,
+				Outcome: audit.Done, DurationSeconds: time.Since(r.started).Seconds(), Detail: map[string]string{"snapshot": c.Snapshot(), "label": req.Label}})
+		}
+		alone := m.db.Caps.HeldLocks == "" // nobody else writes an entry meanwhile
 		err := s.Tx(ctx, func(tx *sql.Tx) error {
 			if err := c.Tables(ctx, tx, req.Tables); err != nil {
 				return err
 			}
-			return c.Seal(ctx, tx, nil)
+			if err := c.Seal(ctx, tx, nil); err != nil || !alone {
+				return err
+			}
+			return entry(tx)
 		})
 		if err != nil {
 			return err
+		}
+		if !alone { // that transaction looks at one moment, and would not see the newest entry
+			if err := s.Tx(ctx, entry); err != nil {
+				return errors.Join(err, m.store.Discard(context.WithoutCancel(ctx), s, c.Snapshot()))
+			}
 		}
 		for _, x := range c.Captures() {
 			m.o.Events(Event{Kind: CaptureDone, Table: x.Table, Rows: x.Rows, Bytes: x.Bytes, Elapsed: time.Since(start)})
 		}
-		// Not in the same transaction: that one looks at one moment, and would not see the newest entry.
-		err = s.Tx(ctx, func(tx *sql.Tx) error {
-			return m.log.Append(ctx, tx, audit.Entry{Run: r.res.Run, At: time.Now().UTC(), User: m.o.User, Action: action(r.dir), From: r.at, To: r.at,
-				Outcome: audit.Done, DurationSeconds: time.Since(r.started).Seconds(), Detail: map[string]string{"snapshot": c.Snapshot(), "label": req.Label}})
-		})
-		if err != nil {
-			return err
-		}
-		if err := m.store.Sums(ctx, s); err != nil {
-			return err
-		}
+		_ = m.store.Sums(ctx, s) // what is made is made: locked tries again, and warns
 		out, err = m.store.Show(ctx, s, c.Snapshot())
 		return err
 	})

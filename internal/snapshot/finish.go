@@ -117,7 +117,7 @@ func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*targ
 	}
 	if len(tables) > 0 {
 		err := r.amid(ctx, tx, targets, tables, c, func() error {
-			if err := r.orphans(ctx, tx, targets); err != nil {
+			if err := r.staysOut(ctx, tx, targets, false); err != nil {
 				return err
 			}
 			return r.putBack(ctx, tx, targets, tables, p, c)
@@ -305,6 +305,11 @@ func (r *Restorer) putAll(ctx context.Context, tx engine.Querier, targets []*tar
 			}
 			if err := r.parts(ctx, tx, g); err != nil {
 				return err
+			}
+			if g.x.work { // a row may have found its place taken
+				if _, err := r.orphans(ctx, tx, targets[i+1:]); err != nil {
+					return err
+				}
 			}
 			if len(older(i)) > 0 {
 				if err := r.prove(ctx, tx, g, g.left()); err != nil {

@@ -30,13 +30,10 @@ func (x *Restoration) foresee(ctx context.Context, tx engine.Querier) error {
 	if err := x.settle(ctx, tx); err != nil {
 		return err
 	}
-	if err := x.r.orphans(ctx, tx, x.targets()); err != nil {
+	if err := x.r.staysOut(ctx, tx, x.targets(), true); err != nil {
 		return err
 	}
 	for _, l := range x.keyed() {
-		if err := x.taken(ctx, tx, l); err != nil {
-			return err
-		}
 		if err := x.used(ctx, tx, l); err != nil {
 			return err
 		}
@@ -82,32 +79,6 @@ func (x *Restoration) settle(ctx context.Context, tx engine.Querier) error {
 		l.preview.Conflicts += total
 		x.overridden = append(x.overridden, list...)
 		if _, err := exec(ctx, tx, "free conflicts", fmt.Sprintf("DELETE FROM %s WHERE %s", x.s.own(l.w.conflicts()), settled(l.w))); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// taken marks rows whose unique values another row has now, one that neither goes nor changes. It is a forecast: only writing tells
-// for good.
-func (x *Restoration) taken(ctx context.Context, tx engine.Querier, l *lot) error {
-	s, w, g := x.s, l.w, l.g
-	for _, key := range slices.Concat(l.live.Keys, l.live.Unique) {
-		var on []string
-		for _, c := range key.Columns {
-			i := slices.IndexFunc(g.fields, func(i int) bool { return x.r.column(l.live, w.Fields[i].Name) == c })
-			if i < 0 {
-				break
-			}
-			on = append(on, s.f.match("t."+s.q(c), "d."+w.v(g.fields[i]), w.Fields[g.fields[i]], l.live.Columns[columnIndex(l.live, c)]), "t."+s.q(c)+" IS NOT NULL")
-		}
-		if len(on) < 2*len(key.Columns) {
-			continue
-		}
-		itself := s.on(w.capture, l.live, "t", "d", g.name, k)
-		moves := fmt.Sprintf("EXISTS (SELECT 1 FROM %s e WHERE %s)", s.own(w.data()), s.on(w.capture, l.live, "t", "e", g.name, k))
-		if err := x.r.mark(ctx, tx, w, fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s t ON %s WHERE %s", valueTaken, s.own(w.data()), s.f.from(s.db, l.live), all(on...),
-			all(w.inserted(false), x.r.free(w), "NOT ("+itself+")", "NOT "+moves))); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -44,6 +45,22 @@ func (c *Capturer) Tables(ctx context.Context, tx engine.Querier, tables []engin
 				return err
 			}
 			if err := c.record(ctx, tx, x); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Discard takes back a snapshot that was made.
+func (s *Store) Discard(ctx context.Context, session *engine.Session, id string) error {
+	return session.Tx(ctx, func(tx *sql.Tx) error {
+		rows, err := s.load(ctx, tx, "snapshot_id = "+s.db.Arg(1), id)
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			if err := s.expire(ctx, tx, r.capture); err != nil {
 				return err
 			}
 		}

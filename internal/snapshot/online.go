@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -234,4 +235,16 @@ func (x *Restoration) Finish(ctx context.Context, tx engine.Querier) ([]Preview,
 		return x.forget(ctx, tx)
 	})
 	return x.previews(), x.Conflicts(), err
+}
+
+// Leave drops the comparison after a batch has failed. There is no open transaction.
+func (x *Restoration) Leave(ctx context.Context, session *engine.Session) error {
+	var drops []string
+	for _, t := range x.needed() {
+		drops = append(drops, "DROP TABLE IF EXISTS "+x.s.own(t))
+	}
+	if !x.s.db.Caps.TransactionalDDL {
+		return x.s.aside(ctx, drops...)
+	}
+	return session.Tx(ctx, func(tx *sql.Tx) error { return x.s.ddl(ctx, tx, "forget the comparison", drops...) })
 }

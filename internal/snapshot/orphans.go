@@ -10,14 +10,13 @@ import (
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
 
-// orphans marks rows whose parents were deleted since and will not come back with these targets: they stay out.
-func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*target) error {
+// orphans marks rows whose parents were deleted since and will not come back with these targets: they stay out. It gives their number.
+func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*target) (found int64, err error) {
 	s := r.s
 	var unchecked bool
 	if s.f.unchecked != nil {
-		var err error
 		if unchecked, err = s.f.unchecked(ctx, tx); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	for again := true; again; {
@@ -30,7 +29,7 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 				}
 				parent, err := r.inspect(ctx, tx, fk.Parent)
 				if err != nil {
-					return err
+					return found, err
 				}
 				// A key to a partitioned table is listed again for each of its partitions, where it holds for none alone.
 				if parent != nil && slices.ContainsFunc(g.t.ForeignKeys, func(up engine.ForeignKey) bool {
@@ -57,7 +56,7 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 						continue // it brings no row back
 					}
 					if in, err := r.within(ctx, tx, y, parent.Name); err != nil {
-						return err
+						return found, err
 					} else if !in {
 						continue
 					}
@@ -119,24 +118,24 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 					excuse = "1 = 1"
 				case s.f.detached:
 					if excuse, err = r.removedBefore(ctx, tx, x, parent, fk, refs, kinds); err != nil {
-						return err
+						return found, err
 					}
 				}
 				if excuse != "" {
 					if err := r.astray(ctx, tx, g, fk, all(append(slices.Clone(conditions), excuse)...)); err != nil {
-						return err
+						return found, err
 					}
 					conditions = append(conditions, "NOT ("+excuse+")")
 				}
 				n, err := r.marked(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", parentGone, r.source(x), all(conditions...)))
 				if err != nil {
-					return err
+					return found, err
 				}
-				again = again || n > 0
+				again, found = again || n > 0, found+n
 			}
 		}
 	}
-	return nil
+	return found, nil
 }
 
 // references are the columns of a capture, under the alias d, that a foreign key of its table is made of; nil when it has not all of them.

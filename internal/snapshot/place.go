@@ -234,7 +234,7 @@ func (r *Restorer) backInPlace(ctx context.Context, tx engine.Querier, back []co
 			if err := r.newer(ctx, tx, g); err != nil {
 				return err
 			}
-			if err := r.orphans(ctx, tx, []*target{g}); err != nil {
+			if _, err := r.orphans(ctx, tx, []*target{g}); err != nil {
 				return err
 			}
 		}
@@ -397,7 +397,7 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 			}
 		}
 		return r.ready(ctx, tx, distinct(tables), func() error {
-			if err := r.orphans(ctx, tx, targets); err != nil {
+			if _, err := r.orphans(ctx, tx, targets); err != nil {
 				return err
 			}
 			lift, err := r.s.d.shield(ctx, tx, distinct(tables))

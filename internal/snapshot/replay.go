@@ -159,7 +159,7 @@ func (x *Restoration) write(ctx context.Context, tx engine.Querier, c *Capturer)
 	if err := x.settle(ctx, tx); err != nil {
 		return err
 	}
-	if err := x.r.orphans(ctx, tx, x.targets()); err != nil {
+	if err := x.r.staysOut(ctx, tx, x.targets(), false); err != nil {
 		return err
 	}
 	for _, l := range x.keyed() {
@@ -254,12 +254,17 @@ func (x *Restoration) put(ctx context.Context, tx engine.Querier) error {
 	if err := remove(); err != nil {
 		return err
 	}
-	for _, l := range x.lots {
+	for i, l := range x.lots {
 		if l.w == nil {
 			if err := x.putBag(ctx, tx, l); err != nil {
 				return err
 			}
 			continue
+		}
+		if i > 0 { // a row of a table before it may have found its place taken
+			if _, err := x.r.orphans(ctx, tx, []*target{l.g}); err != nil {
+				return err
+			}
 		}
 		if _, err := x.r.update(ctx, tx, l.g, l.g.fields, false); err != nil {
 			return err
@@ -374,25 +379,29 @@ func (x *Restoration) save(ctx context.Context, tx engine.Querier, l *lot, c *Ca
 
 // forget drops the tables that the comparison needed.
 func (x *Restoration) forget(ctx context.Context, tx engine.Querier) error {
-	var drop []string
+	for _, t := range x.needed() {
+		if err := x.s.drop(ctx, tx, "forget the comparison", x.s.own(t)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// needed lists the tables of the comparison that are still there.
+func (x *Restoration) needed() []string {
+	var out []string
 	for _, l := range x.lots {
 		for _, y := range []*restoring{l.entries, l.w} {
 			if y == nil {
 				continue
 			}
 			if y.work {
-				drop = append(drop, y.conflicts())
-				y.work = false
+				out = append(out, y.conflicts())
 			}
 			if y == l.w || !slices.ContainsFunc(l.was.captures, func(c *capture) bool { return c.ID == y.ID }) {
-				drop = append(drop, y.data())
+				out = append(out, y.data())
 			}
 		}
 	}
-	for _, t := range drop {
-		if err := x.s.drop(ctx, tx, "forget the comparison", x.s.own(t)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return out
 }

@@ -85,7 +85,7 @@ func (x *Restoration) copy(ctx context.Context, tx engine.Querier) error {
 	if x.s.db.Caps.TransactionalDDL {
 		return x.build(ctx, tx, l, into, columns)
 	}
-	place := engine.Name{Schema: into.Schema, Name: besideCopy + compact(l.x.ID)}
+	place := engine.Name{Schema: into.Schema, Name: besideCopy + compact(newID())}
 	if err = x.build(ctx, tx, l, place, columns); err == nil {
 		_, err = exec(ctx, tx, "make "+into.String(), "RENAME TABLE "+x.s.db.Quote(place)+" TO "+x.s.db.Quote(into))
 	}
