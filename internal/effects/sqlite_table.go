@@ -255,7 +255,6 @@ func (p *sqliteParser) initially() {
 // references reads behind REFERENCES.
 func (p *sqliteParser) references(con *ConstraintDef) {
 	con.Parent = Name{Name: p.identifier()}
-	con.OnDelete, con.OnUpdate = "NO ACTION", "NO ACTION"
 	if p.punct(p.i) == '(' {
 		con.ParentColumns = p.columnList()
 	}

@@ -37,6 +37,8 @@ CREATE SEQUENCE tickets START 10;`
 		{"drop column", shop, "ALTER TABLE customers DROP COLUMN email; ALTER TABLE customers DROP COLUMN level; ALTER TABLE orders DROP COLUMN customer_id;"},
 		{"column changes", shop, "ALTER TABLE customers ALTER email TYPE text, ALTER email DROP NOT NULL, ALTER joined DROP DEFAULT; ALTER TABLE orders ALTER note SET DEFAULT 'x', ALTER customer_id TYPE bigint;"},
 		{"renames", shop, "ALTER TABLE diary RENAME TO journal; ALTER TABLE journal RENAME COLUMN day TO at; ALTER INDEX orders_customer RENAME TO oc; ALTER TABLE orders RENAME CONSTRAINT orders_customer_id_fkey TO fk;"},
+		{"an index whose table has another name since", shop + "ALTER TABLE orders RENAME TO sales;", "DROP INDEX orders_note, orders_customer;"},
+		{"an index whose table lies elsewhere since", shop + "CREATE INDEX od ON public.diary USING hash (day); CREATE SCHEMA old; ALTER TABLE diary SET SCHEMA old;", "DROP INDEX old.od;"},
 		{"constraints", shop, "ALTER TABLE customers DROP CONSTRAINT customers_email_key; ALTER TABLE orders DROP CONSTRAINT orders_customer_id_fkey; ALTER TABLE orders ADD CONSTRAINT positive CHECK (total >= 0);"},
 		{"functions, triggers and views", shop, `CREATE OR REPLACE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END; $$;
 			DROP TRIGGER orders_touch ON orders; DROP VIEW big_orders; CREATE VIEW small_orders AS SELECT id FROM orders; CREATE FUNCTION twice(n int) RETURNS int LANGUAGE sql AS 'SELECT 2 * n';`},
@@ -94,6 +96,9 @@ CREATE VIEW good AS SELECT id FROM notes WHERE stars > 3;`
 		{"an indexed column", notes, "ALTER TABLE books ADD COLUMN year INT; CREATE INDEX books_year ON books (year); CREATE UNIQUE INDEX books_title ON books (title, year);"},
 		{"drop table with all that hangs on it", notes, "DROP VIEW good; DROP TABLE notes;"},
 		{"renames", notes, "ALTER TABLE books RENAME TO volumes; ALTER TABLE volumes RENAME COLUMN title TO name;"},
+		{"an index whose table has another name since", notes + "ALTER TABLE notes RENAME TO papers;", "DROP INDEX notes_stars;"},
+		{"a default of a foreign key that was written out", "CREATE TABLE p (id INTEGER PRIMARY KEY); CREATE TABLE q (id INT, p INT, FOREIGN KEY (p) REFERENCES p (id) ON UPDATE NO ACTION ON DELETE CASCADE); ALTER TABLE q RENAME TO r;",
+			"DROP TABLE r;"},
 		{"indexes, triggers and views", notes, "DROP INDEX notes_stars; DROP TRIGGER notes_new; DROP VIEW good; CREATE VIEW bad AS SELECT id FROM notes;"},
 	} {
 		t.Run("sqlite/"+c.name, func(t *testing.T) {

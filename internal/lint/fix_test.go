@@ -29,7 +29,7 @@ func TestFix(t *testing.T) {
 			"DROP COLUMN n;"},
 		{"a dropped column with all that hung on it", goose("ALTER TABLE users DROP COLUMN age;", ""),
 			"ADD COLUMN age integer DEFAULT 0;|CREATE INDEX users_age ON users (age);|ADD CONSTRAINT users_age_check CHECK (age >= 0);"},
-		{"a dropped table", goose("DROP TABLE users;", ""), "CREATE TABLE users (id serial PRIMARY KEY|CREATE INDEX users_age"},
+		{"a dropped table", goose("DROP TABLE users CASCADE;", ""), "CREATE TABLE users (id serial PRIMARY KEY|CREATE INDEX users_age"},
 		{"a dropped table that was altered before", goose("DROP TABLE kids;", ""),
 			"CREATE TABLE kids|id integer NOT NULL|u integer|note text|CONSTRAINT kids_pkey PRIMARY KEY (id)|CONSTRAINT kids_u_fkey FOREIGN KEY (u) REFERENCES users (id)"},
 		{"a type", goose("ALTER TABLE users ALTER age TYPE bigint;", ""), "ALTER COLUMN age TYPE integer"},

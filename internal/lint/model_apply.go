@@ -200,6 +200,7 @@ func (m *Model) wasDropped(k effects.Name) bool {
 // data notes which tables get and lose rows.
 func (m *Model) data(e *effects.Effect) {
 	k := m.key(e.Table)
+	m.checkWritten(e)
 	switch e.Kind {
 	case effects.Insert, effects.Upsert, effects.Replace:
 		if m.played.inserted[k] == nil {
@@ -378,8 +379,11 @@ func (m *Model) functions() map[string][]*Object {
 	return out
 }
 
-// codeOf is the body of a function: its longest string, or the whole statement.
+// codeOf is the body of a function: on PostgreSQL its longest string, else the whole statement.
 func codeOf(d effects.Dialect, sql string) string {
+	if d != effects.Postgres {
+		return sql
+	}
 	code := ""
 	for _, t := range effects.Tokens(d, sql) {
 		if t.Kind == effects.String && len(t.Text) > len(code) {

@@ -95,9 +95,14 @@ func (m *Model) changeUnknown(t *Table, name string, e *effects.Effect) {
 	switch {
 	case e.Kind == effects.DropColumn && !t.Partial && !t.Doubt:
 		m.miss(m.childEntity("column", t.Name, name), e)
+		if m.lacks(t, name) {
+			delete(m.played.unknown, m.childEntity("column", t.Name, name))
+		}
 		if !e.IfExists {
 			m.fail("column " + m.show(t.Name) + "." + name + " is not there")
 		}
+	case !e.IfExists && m.lacks(t, name):
+		m.fail("column " + m.show(t.Name) + "." + name + " is not there")
 	case e.Kind == effects.RenameColumn, e.Kind == effects.DropColumn:
 		// Its definition, and which indexes and constraints go or stay with it, is not known.
 		t.Partial = true
@@ -111,6 +116,30 @@ func (m *Model) changeUnknown(t *Table, name string, e *effects.Effect) {
 			m.played.settings[m.childEntity("column", t.Name, name)] = m.played.current
 		}
 		m.touch(m.childEntity("column", t.Name, name))
+	}
+}
+
+// lacks says whether a table, all of which the model knows, has no column of a name.
+func (m *Model) lacks(t *Table, name string) bool {
+	return t != nil && !t.Partial && !t.Unknown && !t.Doubt && len(t.Columns) > 0 && t.column(name) == nil && !systemColumn(name) && !m.maybe(name)
+}
+
+// checkWritten: a statement about rows wants its table, and the columns that it writes to.
+func (m *Model) checkWritten(e *effects.Effect) {
+	if e.Table.Name == "" || e.Kind == effects.Read || e.Kind == effects.Maintenance || !m.isRelation(e.Table) && !m.present(e) {
+		return
+	}
+	if e.From == "" || !m.mysql() { // a column without its table may be any table's there
+		m.checkColumns(m.Table(e.Table), e.Columns)
+	}
+}
+
+// checkColumns notes the columns that a statement takes for granted and that are not there.
+func (m *Model) checkColumns(t *Table, columns []string) {
+	for _, c := range columns {
+		if m.lacks(t, c) {
+			m.fail("column " + m.show(t.Name) + "." + c + " is not there")
+		}
 	}
 }
 

@@ -33,6 +33,9 @@ func (m *Model) addConstraint(t *Table, c effects.ConstraintDef, maybeThere bool
 	if maybeThere && (t.constraint(con.Name) >= 0 || m.mysql() && t.index(con.Name) >= 0) {
 		return
 	}
+	if c.Kind != "check" && c.Kind != "exclude" && (c.Index == nil || !c.Index.Expressions) {
+		m.checkColumns(t, c.Columns)
+	}
 	if c.Kind == "primary key" {
 		m.keyColumns(t, c.Columns)
 	}
@@ -113,6 +116,9 @@ func (m *Model) checkParent(t *Table, c effects.ConstraintDef) {
 	p := m.key(c.Parent)
 	if m.dialect != effects.SQLite && p != t.Name && m.Table(c.Parent) == nil && m.wasDropped(p) && !m.maybe(p.Name) {
 		m.fail("table " + m.show(p) + ", to which a foreign key of " + m.show(t.Name) + " points, is not there")
+	}
+	if m.dialect != effects.SQLite {
+		m.checkColumns(m.Table(c.Parent), c.ParentColumns)
 	}
 }
 
@@ -196,7 +202,7 @@ func (m *Model) postgresName(t *Table, c effects.ConstraintDef) string {
 		label = "excl"
 	default:
 		label = "check"
-		columns = m.checkColumns(t, c)
+		columns = m.columnsOfCheck(t, c)
 	}
 	base := objectName(t.Name.Name, strings.Join(columns, "_"), label)
 	name := base
@@ -206,8 +212,8 @@ func (m *Model) postgresName(t *Table, c effects.ConstraintDef) string {
 	return name
 }
 
-// checkColumns: a check is called after its column when it reads one only.
-func (m *Model) checkColumns(t *Table, c effects.ConstraintDef) []string {
+// columnsOfCheck: a check is called after its column when it reads one only.
+func (m *Model) columnsOfCheck(t *Table, c effects.ConstraintDef) []string {
 	var out []string
 	for _, tok := range effects.Tokens(m.dialect, c.Expression) {
 		if tok.Kind != effects.Word && tok.Kind != effects.Quoted {

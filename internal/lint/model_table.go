@@ -190,6 +190,9 @@ func (m *Model) moveTable(from, to effects.Name) {
 	}
 	m.touch(m.tableEntity(old))
 	m.touch(m.tableEntity(now))
+	for i := range c.Indexes {
+		c.Indexes[i].SQL = movedIndex(m.dialect, c.Indexes[i].SQL, old, now)
+	}
 	for i := range c.Constraints {
 		if f := &c.Constraints[i]; f.Generated && m.mysql() {
 			f.Name = strings.Replace(f.Name, old.Name, now.Name, 1)
@@ -219,6 +222,14 @@ func (m *Model) moveTable(from, to effects.Name) {
 			m.objects[n].SQL = onTable(m.dialect, o.SQL, old, now)
 		}
 	}
+}
+
+// movedIndex is what creates an index whose table is called otherwise; "" where it is to be told by its columns.
+func movedIndex(d effects.Dialect, sql string, from, to effects.Name) string {
+	if moved := onTable(d, sql, from, to); moved != sql && from.Schema == to.Schema {
+		return moved
+	}
+	return ""
 }
 
 // onTable gives what creates a trigger, a policy or a rule the other name of its table, where it stands behind ON or TO.

@@ -425,17 +425,22 @@ func losesUncaptured(p *Pass) {
 	p.Report("captures are switched off, and Down cannot know the data that this destroys", "switch captures on, or declare it: -- +dbrollback no-capture: <reason>")
 }
 
-func wrongOrder(p *Pass) {
-	if !p.wants() || p.Undone.played.opaque {
-		return
+func willFail(p *Pass) {
+	if !p.After.played.opaque {
+		p.failures("up", p.After, "this statement of Up will fail: ", "")
 	}
+	if p.wants() && !p.Undone.played.opaque {
+		p.failures("down", p.Undone, "this statement of Down will fail: ", "undo in the reverse order of Up")
+	}
+}
+
+func (p *Pass) failures(section string, m *Model, says, fix string) {
 	var last *Statement
-	for _, f := range p.Undone.played.failures {
-		if f.at == last {
-			continue
+	for _, f := range m.played.failures {
+		if f.at != last {
+			p.reportAt(section, f.at, says+f.message, fix)
 		}
 		last = f.at
-		p.reportAt("down", f.at, "this statement of Down will fail: "+f.message, "undo in the reverse order of Up")
 	}
 }
 

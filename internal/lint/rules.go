@@ -87,7 +87,7 @@ var Rules = []Rule{
 	{Code: "RV005", Severity: Error, Engines: "PMS", milder: "PS", Title: "a statement whose effect is not understood", effect: notUnderstood, down: true},
 	{Code: "RV006", Severity: Error, Engines: "P", Title: "a value is added to an enum", migration: addsEnumValue},
 	{Code: "RV007", Severity: Error, Engines: "PMS", Title: "data is lost and captures are switched off", effect: losesUncaptured},
-	{Code: "RV008", Severity: Warning, Engines: "PMS", Title: "Down runs in an order that fails", migration: wrongOrder},
+	{Code: "RV008", Severity: Warning, Engines: "PMS", Title: "a statement that fails, mostly because Down runs in the wrong order", migration: willFail},
 	{Code: "RV009", Severity: Error, Engines: "PM", Title: "an effect outside the database", effect: leavesDatabase, down: true},
 	{Code: "RV010", Severity: Warning, Engines: "PMS", Title: "a data change on a table without a key", effect: changesUnkeyed},
 	{Code: "RV011", Severity: Warning, Engines: "MS", Title: "a migration that cannot be all or nothing", migration: notAtomic},

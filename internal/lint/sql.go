@@ -189,12 +189,11 @@ func (d *differ) constraintSQL(c *Constraint) string {
 		if len(c.ParentColumns) > 0 {
 			s += " (" + d.names(c.ParentColumns) + ")"
 		}
-		if c.OnDelete != "" && c.OnDelete != "NO ACTION" {
-			s += " ON DELETE " + c.OnDelete
+		acts := []string{d.acts("DELETE", c.OnDelete), d.acts("UPDATE", c.OnUpdate)}
+		if c.OnUpdate == "NO ACTION" { // who writes that out is a program, and those put it first
+			slices.Reverse(acts)
 		}
-		if c.OnUpdate != "" && c.OnUpdate != "NO ACTION" {
-			s += " ON UPDATE " + c.OnUpdate
-		}
+		s += strings.Join(acts, "")
 	}
 	if c.Deferrable && c.Kind != "exclude" {
 		s += " DEFERRABLE" + pick(c.Deferred, " INITIALLY DEFERRED", "")
@@ -226,6 +225,14 @@ func (d *differ) dropConstraint(table effects.Name, c *Constraint) string {
 		}
 	}
 	return s + "CONSTRAINT " + d.ident(c.Name)
+}
+
+// acts is what a foreign key does ON an event. On SQLite, which keeps the text of a table, also the default when it was written out.
+func (d *differ) acts(event, action string) string {
+	if action == "" || action == "NO ACTION" && d.before.dialect != effects.SQLite {
+		return ""
+	}
+	return " ON " + event + " " + action
 }
 
 func (d *differ) createIndex(t *Table, x *Index) string {
