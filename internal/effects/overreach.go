@@ -15,6 +15,8 @@ type Overreach struct {
 	Column    string // the same; "" when the whole table is dropped
 	Was       string // what the table, or the column, was called before Up; never ""
 	Schema    string // of the table as Down names it; "" when it does not say
+	// Again: Down makes one of that name, so that the schema is as it was.
+	Again bool
 	// Carried: Up has carried it on, and Down writes to what has its old name: it may come back from there.
 	Carried bool
 	// Missing: Up makes it where it is missing (IF NOT EXISTS); whether it was there, the statements do not say.
@@ -110,6 +112,19 @@ func (o Overreach) judged(up, down []Statement, names ...string) Overreach {
 	})
 	o.Missing = do(up, func(e Effect) bool {
 		return e.IfExists && (e.Kind == CreateTable && o.Column == "" && is(e.Table.Name) || e.Kind == AddColumn && named(e))
+	})
+	o.Again = do(down, func(e Effect) bool {
+		switch e.Kind {
+		case CreateTable:
+			return o.Column == "" && strings.EqualFold(e.Table.Name, o.Was)
+		case RenameTable:
+			return o.Column == "" && strings.EqualFold(e.NewName.Name, o.Was)
+		case AddColumn:
+			return o.Column != "" && called(e, o.Was)
+		case RenameColumn:
+			return o.Column != "" && strings.EqualFold(e.NewName.Name, o.Was)
+		}
+		return false
 	})
 	o.Carried = !o.Itself() && slices.ContainsFunc(up, func(st Statement) bool { return st.mayCarry(names) }) && do(down, func(e Effect) bool {
 		switch e.Kind {

@@ -175,7 +175,7 @@ func (w *work) repair(ctx context.Context, g ground, which func(verify.Object) b
 	if err != nil {
 		return fmt.Errorf("fingerprint: %w", err)
 	}
-	want := filter(w.undo.side(false), which)
+	want := filter(w.undo.side(false), func(o verify.Object) bool { return which(o) && !w.givenUp(o) })
 	have := filter(w.undo.among(now, false), which)
 	for key, t := range w.droppedTwice() {
 		if _, there := now[key]; !there && g.tx == nil {

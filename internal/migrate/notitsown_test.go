@@ -132,3 +132,27 @@ func TestBystandersOfATruncate(t *testing.T) {
 		}
 	}, testdb.OnPostgres, testdb.OnMariaDB, testdb.OnMySQL)
 }
+
+// TestDownDropsAColumnForGood: a column that Down drops, and that was there before Up, goes when that is accepted, and is told; what Up has captured comes back.
+func TestDownDropsAColumnForGood(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, "CREATE TABLE note (id integer PRIMARY KEY, done integer, state varchar(9) DEFAULT 'x' NOT NULL);\nINSERT INTO note VALUES (1, 1, 'a'), (2, 0, 'b');\n",
+			map[string]string{"00001_x.sql": migration("ALTER TABLE note DROP COLUMN done;", "ALTER TABLE note DROP COLUMN state;")})
+		f.up()
+		var refused *migrate.RefusedError
+		if _, err := f.open().Rollback(t.Context(), migrate.RollbackRequest{To: -1, Steps: 1}); !errors.As(err, &refused) || !strings.Contains(refused.Reasons[0].Hint, "--allow-drift") {
+			t.Fatalf("err = %v", err)
+		}
+		res, err := f.open().Rollback(t.Context(), migrate.RollbackRequest{To: -1, Steps: 1, AllowDrift: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.Verified || !strings.Contains(strings.Join(res.Warnings, "\n"), "note.state is not as it was") {
+			t.Errorf("verified %v, warnings %q", res.Verified, res.Warnings)
+		}
+		if got := strings.Join(testdb.Query(t, dsn, "SELECT * FROM note ORDER BY id"), " "); got != "1|1 2|0" {
+			t.Errorf("rows %s", got)
+		}
+	}, testdb.Everywhere()...)
+}

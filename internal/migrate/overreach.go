@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/verify"
 )
 
 // notItsOwn refuses a Down that drops a table or column which was there before Up (see effects.Overreaches) when there is something in it that would be lost.
@@ -15,7 +17,7 @@ func (w *work) notItsOwn(ctx context.Context, q engine.Querier) ([]Refusal, erro
 	var out []Refusal
 	for _, l := range effects.Overreaches(parsed(w.mig.Up), parsed(w.stmts)) {
 		st := w.stmts[l.Statement]
-		if w.mig.noCapture(Down, st) {
+		if w.mig.noCapture(Down, st) || w.r.allowDrift && l.Itself() && !l.Again { // that it is not there afterwards is told
 			continue
 		}
 		n, err := w.r.m.db.Resolve(ctx, q, engine.Name{Schema: l.Schema, Name: l.Table})
@@ -35,6 +37,22 @@ func (w *work) notItsOwn(ctx context.Context, q engine.Querier) ([]Refusal, erro
 		}
 	}
 	return out, nil
+}
+
+// givenUp tells whether an object goes with what Down drops of what was there before Up, and that was accepted: it is not made again, for what was in it is nowhere that it
+// could be put back from.
+func (w *work) givenUp(o verify.Object) bool {
+	if w.r.dir != Down || !w.r.allowDrift {
+		return false
+	}
+	return slices.ContainsFunc(effects.Overreaches(parsed(w.mig.Up), parsed(w.stmts)), func(l effects.Overreach) bool {
+		return l.Itself() && !l.Again && !l.Captured && strings.EqualFold(o.Table.Name, l.Table) && (l.Column == "" || isColumn(o, l.Column))
+	})
+}
+
+// isColumn tells whether an object is a column, or something of it, like its default.
+func isColumn(o verify.Object, column string) bool {
+	return strings.HasSuffix(strings.ToLower(strings.ReplaceAll(o.Name, `"`, "")), "."+strings.ToLower(column))
 }
 
 // loses tells whether anything is in a table or column that Down drops, and that does not come back from a capture.
@@ -76,6 +94,9 @@ func (w *work) notOwn(st Statement, n engine.Name, l effects.Overreach) Refusal 
 	case l.Captured:
 		out.Message = fmt.Sprintf("Down drops %s, which was there before Up, and nothing in Down carries over what has been written to it since", what)
 		out.Hint = "let Down change it in place, or copy what is in it before, and roll back again"
+	case l.Itself() && !l.Again:
+		out.Message = fmt.Sprintf("Down drops %s, which was there before Up, and nothing in Down carries over what is in it", what)
+		out.Hint = "take that out of Down (SELECT 1 does nothing), and roll back again; or accept that it goes with --allow-drift"
 	case l.Itself():
 		out.Message = fmt.Sprintf("Down drops %s, which was there before Up, and nothing in Down carries over what is in it", what)
 		out.Hint = "let Down change it in place, or copy what is in it before, or take that out (SELECT 1 does nothing), and roll back again"
@@ -86,8 +107,7 @@ func (w *work) notOwn(st Statement, n engine.Name, l effects.Overreach) Refusal 
 // madeColumn tells whether the migration made a column.
 func (ch changes) madeColumn(n engine.Name, column string) bool {
 	for _, c := range ch {
-		if c.Before == nil && c.After != nil && c.After.Kind == "column" && c.After.Table == n &&
-			strings.HasSuffix(strings.ToLower(strings.ReplaceAll(c.After.Name, `"`, "")), "."+strings.ToLower(column)) {
+		if c.Before == nil && c.After != nil && c.After.Kind == "column" && c.After.Table == n && isColumn(*c.After, column) {
 			return true
 		}
 	}
