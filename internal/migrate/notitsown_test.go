@@ -156,3 +156,28 @@ func TestDownDropsAColumnForGood(t *testing.T) {
 		}
 	}, testdb.Everywhere()...)
 }
+
+// TestDownDropsWhatWasThereWithoutAKey: the same of a table without a key, where it is not known which rows the application has written.
+func TestDownDropsWhatWasThereWithoutAKey(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, "CREATE TABLE note (id integer, state varchar(9));\nINSERT INTO note VALUES (1, 'a'), (2, 'b'), (2, 'b');\n", nil)
+		up := "ALTER TABLE note MODIFY state varchar(20);"
+		if f.db.Kind == engine.Postgres {
+			up = "ALTER TABLE note ALTER COLUMN state TYPE varchar(20);"
+		}
+		f.files["00001_x.sql"] = &fstest.MapFile{Data: []byte(migration(up, "ALTER TABLE note DROP COLUMN state;\nALTER TABLE note ADD COLUMN state varchar(9);"))}
+		before := f.dump()
+		f.up()
+		f.rollback(migrate.RollbackRequest{Steps: 1})
+		f.same(before, f.dump(), "nobody has written")
+		f.up()
+		f.exec("INSERT INTO note VALUES (3, 'c');\nUPDATE note SET state = 'k' WHERE id = 1;\n")
+		after := f.dump()
+		var refused *migrate.RefusedError
+		if _, err := f.open().Rollback(t.Context(), migrate.RollbackRequest{To: -1, Steps: 1}); !errors.As(err, &refused) {
+			t.Fatalf("err = %v", err)
+		}
+		f.same(after, f.dump(), "after the refused rollback")
+	}, testdb.OnPostgres, testdb.OnMariaDB, testdb.OnMySQL)
+}
