@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
+	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/verify"
 )
@@ -199,6 +201,9 @@ func (r *Restorer) putBag(ctx context.Context, tx engine.Querier, g *target, p P
 	stays := "" // condition on live rows (alias y: a, h, g) that are not ours to remove
 	if x.bag != nil && !x.bag.same {
 		keptSeal, liveSeal := r.sealed(g)
+		if err := r.removedToo(ctx, tx, g, s.hash(liveSeal)); err != nil {
+			return err
+		}
 		tangled, err := r.tangled(ctx, tx, g, s.hash(keptSeal), s.hash(liveSeal))
 		if err != nil {
 			return err
@@ -246,6 +251,24 @@ func (r *Restorer) putBag(ctx context.Context, tx engine.Querier, g *target, p P
 	}
 	// A table that was not there at the end of the migration and that Down filled itself: what it wrote may hold newer rows.
 	return r.exchange(ctx, tx, g, exchanging{kept: kept, live: live, group: "1", stays: stays, remove: x.Seal.Mode != sealAbsent || x.alone})
+}
+
+// removedToo tells of rows that were written since and that a DELETE or TRUNCATE of the opposite direction has removed, as it would without us: its capture has them.
+func (r *Restorer) removedToo(ctx context.Context, tx engine.Querier, g *target, live string) error {
+	x := g.x
+	removes := func(e effects.Effect) bool {
+		return (e.Kind == effects.Delete || e.Kind == effects.Truncate) && r.s.sameName(e.Table.Name, g.t.Name.Name)
+	}
+	if x.bag.plus == "" || !slices.ContainsFunc(r.statements, func(st effects.Statement) bool { return slices.ContainsFunc(st.Effects, removes) }) {
+		return nil
+	}
+	n, err := number(ctx, tx, "count rows written since", fmt.Sprintf(
+		"SELECT coalesce(sum(p.q - coalesce(l.q, 0)), 0) FROM %s p LEFT JOIN (SELECT %s AS h, count(*) AS q FROM %s t GROUP BY 1) l ON l.h = p.h WHERE p.q > coalesce(l.q, 0)",
+		x.bag.plus, live, r.s.f.from(r.s.db, g.t)))
+	if n > 0 {
+		r.notes = append(r.notes, fmt.Sprintf("%s has no key: of the rows that were written since, Down removed %d; they are captured, and up brings them back", x.Home, n))
+	}
+	return err
 }
 
 // win reports conflicts that a query gives and that the captured rows win.

@@ -105,6 +105,7 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 			return err
 		}
 	}
+	c.track.unkey(st.Effects)
 	if c.track.origin == nil {
 		return run()
 	}
@@ -224,7 +225,7 @@ func (c *Capturer) planned(ctx context.Context, tx engine.Querier, st effects.St
 			return nil, err
 		}
 		for _, a := range p.actions {
-			t, err := c.s.db.Inspect(ctx, tx, a.table.Name)
+			t, err := c.s.inspect(ctx, tx, c.track, a.table.Name)
 			if errors.Is(err, engine.ErrNoTable) {
 				same = false
 				break

@@ -93,7 +93,7 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 		if !c.fresh && len(x.Key) == 0 && r.loosened(t.Name, rest) {
 			continue // whole rows go back, and a constraint of Up's stands in their way
 		}
-		if !c.fresh && len(x.Key) == 0 && r.wider(x, t) {
+		if !c.fresh && len(x.Key) == 0 && (r.wider(x, t) || r.capturedLater(t.Name, rest)) {
 			continue // whole rows go back, and what stands beside the captured columns would go with those of now
 		}
 		if c.fresh && (r.alien(x, t) || r.renames(x, t, rest)) {
@@ -318,6 +318,12 @@ func (r *Restorer) wider(x *restoring, t *engine.Table) bool {
 	return !r.s.db.Caps.TransactionalDDL && slices.ContainsFunc(t.Columns, func(col engine.Column) bool {
 		return !col.Generated && !r.made(t, &col) && !slices.ContainsFunc(x.Fields, func(f field) bool { return r.s.sameName(r.column(t, f.Name), col.Name) })
 	})
+}
+
+// capturedLater tells whether a statement still to come destroys rows of a table without a key, where DDL is not transactional: the capture of it, of the whole
+// table, would hold what has come back and not what stood there.
+func (r *Restorer) capturedLater(n engine.Name, rest []effects.Statement) bool {
+	return !r.s.db.Caps.TransactionalDDL && (r.touchedBy(n, rest) || r.insertedInto(n, rest))
 }
 
 // alien finds a column that only bears the name of a captured one: a value of that type could not stand in it. The real one may

@@ -100,7 +100,7 @@ func (p *planner) inspect(ctx context.Context, n engine.Name) (*engine.Table, er
 	if t, ok := p.tables[n]; ok {
 		return t, nil
 	}
-	t, err := p.s.db.Inspect(ctx, p.q, n)
+	t, err := p.s.inspect(ctx, p.q, p.track, n)
 	if errors.Is(err, engine.ErrNoTable) {
 		p.tables[n] = nil
 		return nil, nil

@@ -102,6 +102,7 @@ func (t *tracker) recall(ctx context.Context, q engine.Querier, past Past) error
 		return n.Name, tables[n] != nil || !gone[n] && past.Table(n)
 	}
 	for _, st := range past.Statements {
+		t.unkey(st.Effects)
 		for _, e := range st.Effects {
 			n := engine.Name(e.Table)
 			switch e.Kind {

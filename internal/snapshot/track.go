@@ -60,10 +60,11 @@ type tracker struct {
 	replaced []engine.Name
 	// names: by the name that a table had in the beginning, in small letters, and by that of its column: what the column is called
 	// now, be it in a table that was made in the place of the first; "" when it was dropped. What is not there kept its name.
-	names map[string]map[string]string
-	feeds []feed
-	given map[string]bool // "table.column", in small letters: names of now that a column was given by a rename
-	loses bool            // the author accepts that what no capture can hold is lost
+	names   map[string]map[string]string
+	feeds   []feed
+	given   map[string]bool // "table.column", in small letters: names of now that a column was given by a rename
+	unkeyed map[string]bool // by its name, in small letters: what may have lost a key on the way; see keyless.go
+	loses   bool            // the author accepts that what no capture can hold is lost
 }
 
 func (t *tracker) accepts() bool { return t != nil && t.loses }

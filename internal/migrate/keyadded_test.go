@@ -1,0 +1,100 @@
+package migrate_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/testdb"
+)
+
+// events have no key; the migration gives them one to remove those that are there twice.
+const events = "CREATE TABLE event (a integer, b varchar(9));\nINSERT INTO event VALUES (1, 'x'), (1, 'x'), (2, 'y'), (3, 'z'), (3, 'z'), (3, 'z');\n"
+
+func dedupe(dsn string) string {
+	if strings.HasPrefix(dsn, "m") {
+		return migration("ALTER TABLE event ADD COLUMN id integer AUTO_INCREMENT PRIMARY KEY;\nDELETE e FROM event e JOIN event f ON e.a = f.a AND e.b = f.b AND e.id > f.id;\nALTER TABLE event ADD UNIQUE KEY once (a, b);",
+			"ALTER TABLE event DROP KEY once;\nALTER TABLE event DROP COLUMN id;")
+	}
+	return migration("ALTER TABLE event ADD COLUMN id serial PRIMARY KEY;\nDELETE FROM event e USING event f WHERE e.a = f.a AND e.b = f.b AND e.id > f.id;\nALTER TABLE event ADD CONSTRAINT once UNIQUE (a, b);",
+		"ALTER TABLE event DROP CONSTRAINT once;\nALTER TABLE event DROP COLUMN id;")
+}
+
+// TestKeyAddedAndTakenAway: rows that a migration deletes by a key that it has just added come back when Down takes the key away again, and what the application
+// wrote meanwhile stays; the second time as well.
+func TestKeyAddedAndTakenAway(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, events, map[string]string{"00001_once.sql": dedupe(dsn)})
+		rows := func() string {
+			return strings.Join(testdb.Query(t, dsn, "SELECT a, b FROM event ORDER BY a, b"), " ")
+		}
+		const was = "1|x 1|x 2|y 3|z 3|z 3|z"
+		for range 2 {
+			f.up()
+			if got := rows(); got != "1|x 2|y 3|z" {
+				t.Fatalf("up: %s", got)
+			}
+			f.rollback(migrate.RollbackRequest{Steps: 1})
+			if got := rows(); got != was {
+				t.Fatalf("rolled back: %s, want %s", got, was)
+			}
+		}
+		f.up()
+		f.exec("INSERT INTO event (a, b) VALUES (7, 'n');\nUPDATE event SET b = 'w' WHERE a = 3;\nDELETE FROM event WHERE a = 2;\n")
+		f.rollback(migrate.RollbackRequest{Steps: 1})
+		// Of the three that were alike the application has changed the one that it could see.
+		const kept = "1|x 1|x 3|w 3|z 3|z 7|n"
+		if got := rows(); got != kept {
+			t.Fatalf("rolled back after writes: %s, want %s", got, kept)
+		}
+		f.up()
+		if got, want := rows(), "1|x 3|w 7|n"; got != want {
+			t.Fatalf("up after writes: %s, want %s", got, want)
+		}
+		f.rollback(migrate.RollbackRequest{Steps: 1})
+		if got := rows(); got != kept {
+			t.Fatalf("rolled back once more: %s, want %s", got, kept)
+		}
+	}, testdb.OnPostgres, testdb.OnMySQL, testdb.OnMariaDB)
+}
+
+// TestCutOffWhileAKeyIsAdded: each way, the program dies at ten commands; recover goes on, and every row is where it belongs.
+func TestCutOffWhileAKeyIsAdded(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		c := newCutter(t, dsn, dedupe(dsn))
+		c.exec(events)
+		rows := func() string {
+			out := testdb.Query(t, dsn, "SELECT * FROM event")
+			slices.Sort(out)
+			return strings.Join(out, " ")
+		}
+		before := rows()
+		c.must("up")
+		after := rows()
+		c.must("rollback")
+		if got := rows(); got != before {
+			t.Fatalf("rolled back: %s, were %s", got, before)
+		}
+		commands := map[string]int{"up": len(c.commands("up")), "rollback": len(c.commands("rollback"))}
+		const cuts = 10
+		for i := range cuts {
+			for _, verb := range []string{"up", "rollback"} {
+				want := map[string]string{"up": after, "rollback": before}[verb]
+				n := commands[verb] * (2*i + 1) / (2 * cuts)
+				at, err := c.cutAt(verb, n, []cut{afterAnswer, beforeIt, afterSending}[i%3])
+				if _, merr := c.mend("recover"); merr != nil {
+					t.Fatalf("%s cut off at command %d, %.80q (%v): recover: %v", verb, n, at, err, merr)
+				}
+				if err != nil && rows() != want { // it had not begun
+					c.must(verb)
+				}
+				if got := rows(); got != want {
+					t.Fatalf("%s cut off at command %d, %.80q (%v): %s, want %s", verb, n, at, err, got, want)
+				}
+			}
+		}
+	}, family...)
+}

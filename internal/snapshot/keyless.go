@@ -1,0 +1,56 @@
+package snapshot
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// A table that had no key when the migration began may be given one on the way, to remove the rows that it has twice, say. The opposite direction takes
+// that key away, and the rows' places with it: such a table has no key for captures, from beginning to end.
+
+// inspect reads a table as captures of a migration that is followed see it. An error that is engine.ErrNoTable says that there is none.
+func (s *Store) inspect(ctx context.Context, q engine.Querier, t *tracker, n engine.Name) (*engine.Table, error) {
+	x, err := s.db.Inspect(ctx, q, n)
+	if err != nil || !t.keyless(x) {
+		return x, err
+	}
+	y := *x
+	y.Keys = nil
+	return &y, nil
+}
+
+// keyless tells whether the migration made a column of each key that a table has, and the table had no key before. Where one may have been dropped on the way
+// it had: one key makes way for another.
+func (t *tracker) keyless(x *engine.Table) bool {
+	return t != nil && t.origin != nil && len(x.Keys) > 0 && !t.made(x) && !t.unkeyed[strings.ToLower(x.Name.Name)] && !t.unkeyed[""] &&
+		!slices.ContainsFunc(x.Keys, func(k engine.Key) bool {
+			return !slices.ContainsFunc(k.Columns, func(n string) bool {
+				i := columnIndex(x, n)
+				return i >= 0 && t.madeColumn(x, x.Columns[i])
+			})
+		})
+}
+
+// unkey notes the tables that statements may take a key from; "" for any.
+func (t *tracker) unkey(es []effects.Effect) {
+	for _, e := range es {
+		switch e.Kind {
+		case effects.DropConstraint, effects.DropColumn, effects.AlterTable, effects.RenameTable, effects.DropTable:
+		case effects.Drop, effects.Alter, effects.DropSchema, effects.Opaque, effects.External:
+			if slices.Contains([]string{"view", "materialized view", "trigger", "policy", "rule", "function", "procedure"}, e.Object.Kind) && !e.Cascade {
+				continue
+			}
+		default:
+			continue
+		}
+		if t.unkeyed == nil {
+			t.unkeyed = map[string]bool{}
+		}
+		t.unkeyed[strings.ToLower(e.Table.Name)] = true
+		t.unkeyed[strings.ToLower(e.NewName.Name)] = t.unkeyed[strings.ToLower(e.NewName.Name)] || e.NewName.Name != ""
+	}
+}
