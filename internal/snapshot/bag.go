@@ -327,8 +327,36 @@ type exchanging struct {
 	remove     bool   // live rows that are ours and were not captured go
 }
 
-// exchange removes live rows that are neither captured nor to stay, and inserts captured ones that are missing.
+// exchange removes live rows that are neither captured nor to stay, and inserts captured ones that are missing. Where a unique value of these was taken meanwhile, and
+// rows would go, nobody knows which of them it was: the table stays as it is.
 func (r *Restorer) exchange(ctx context.Context, tx engine.Querier, g *target, e exchanging) error {
+	if len(g.t.Unique) == 0 || r.bare {
+		return r.exchangeRows(ctx, tx, g, e)
+	}
+	const point = "dbrollback_exchange"
+	if _, err := exec(ctx, tx, "put back "+g.x.Home.String(), "SAVEPOINT "+point); err != nil {
+		return err
+	}
+	err := r.exchangeRows(ctx, tx, g, e)
+	if err != nil && !taken(err) {
+		return err
+	}
+	stays := err != nil
+	if stays {
+		if _, err := exec(ctx, tx, "leave "+g.x.Home.String(), "ROLLBACK TO SAVEPOINT "+point); err != nil {
+			return err
+		}
+	}
+	if _, err := exec(ctx, tx, "put back "+g.x.Home.String(), "RELEASE SAVEPOINT "+point); err != nil || !stays {
+		return err
+	}
+	r.notes = append(r.notes, fmt.Sprintf("%s has no key, and a unique value that was to come back is taken by now: its rows were left as they are", g.x.Home))
+	return r.mark(ctx, tx, g.x, fmt.Sprintf("SELECT k.n, '%s' FROM (SELECT d.n, %s AS h FROM %s d WHERE %s) k LEFT JOIN (SELECT %s AS h FROM %s t GROUP BY 1) l ON l.h = k.h WHERE l.h IS NULL",
+		valueTaken, e.kept, r.s.own(g.x.data()), all(r.free(g.x)), e.live, r.s.f.from(r.s.db, g.t)))
+}
+
+// exchangeRows does that without a way back.
+func (r *Restorer) exchangeRows(ctx context.Context, tx engine.Querier, g *target, e exchanging) error {
 	if r.s.f.exchange != nil {
 		return r.s.f.exchange(ctx, r, tx, g, e.kept, e.live, e.group, e.stays, e.remove)
 	}
@@ -366,9 +394,9 @@ func (r *Restorer) exchange(ctx context.Context, tx engine.Querier, g *target, e
 		names = append(names, s.q(now.Name))
 		values = append(values, s.f.back("d."+x.v(i), x.Fields[i], now))
 	}
-	inserted, err := exec(ctx, tx, "put back "+x.Home.String(), fmt.Sprintf(
-		"INSERT INTO %s (%s) %s SELECT %s FROM (SELECT d.*, %s AS h, row_number() OVER (PARTITION BY %s ORDER BY d.n) AS i FROM %s d WHERE %s) d LEFT JOIN (SELECT o.h, count(*) AS q FROM %s o GROUP BY o.h) l ON l.h = d.h WHERE d.i > coalesce(l.q, 0) ORDER BY d.n",
-		s.db.Quote(g.t.Name), list(names), s.f.overriding, list(values), kept, kept, s.own(x.data()), comes, ours))
+	inserted, err := r.insertBag(ctx, tx, g, fmt.Sprintf(
+		"INSERT INTO %s (%s) %s SELECT %s FROM (SELECT d.*, %s AS h, row_number() OVER (PARTITION BY %s ORDER BY d.n) AS i FROM %s d WHERE %s) d LEFT JOIN (SELECT o.h, count(*) AS q FROM %s o GROUP BY o.h) l ON l.h = d.h WHERE d.i > coalesce(l.q, 0)",
+		s.db.Quote(g.t.Name), list(names), s.f.overriding, list(values), kept, kept, s.own(x.data()), comes, ours), deleted)
 	if err != nil {
 		return err
 	}

@@ -75,6 +75,19 @@ func (r *Restorer) insertFree(ctx context.Context, tx engine.Querier, g *target,
 	return n, r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", valueTaken, r.source(x), all(append(conditions[:2:2], append(r.known(g), r.free(x))...)...)))
 }
 
+// insertBag does it for rows without a key: a column that may be NULL can be unique among them. Where rows have gone to make room for them, those that stay out may
+// be some of these: then it is an error.
+func (r *Restorer) insertBag(ctx context.Context, tx engine.Querier, g *target, query string, gone int64) (int64, error) {
+	if len(g.t.Unique) == 0 || gone > 0 {
+		return exec(ctx, tx, "put back "+g.x.Home.String(), query+" ORDER BY d.n")
+	}
+	n, err := r.attempt(ctx, tx, "put back rows of "+g.x.Home.String(), query+" ORDER BY d.n")
+	if err == nil || !taken(err) {
+		return n, err
+	}
+	return r.insertEach(ctx, tx, g, query)
+}
+
 // insertEach inserts in ever smaller parts those rows whose unique values are free; what is left collides with what the
 // application wrote.
 func (r *Restorer) insertEach(ctx context.Context, tx engine.Querier, g *target, query string) (int64, error) {
