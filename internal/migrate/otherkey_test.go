@@ -1,11 +1,13 @@
 package migrate_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/testdb"
 )
 
@@ -205,4 +207,39 @@ func TestConstraintBeforeAWrite(t *testing.T) {
 			}, testdb.Everywhere()...)
 		})
 	}
+}
+
+// TestKeysThatNobodyForesees: Up gives rows keys that cannot be told before it runs, and Down moves them back. What the application wrote meanwhile is there and told; a row that
+// Down puts where none was, because it was numbered otherwise, is not there twice: the rollback stops, and can be taken back.
+func TestKeysThatNobodyForesees(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, "CREATE TABLE tick (id integer PRIMARY KEY, v varchar(9));\nINSERT INTO tick VALUES (1000, 'a'), (1001, 'b'), (1002, 'c');\n",
+			map[string]string{"00001_x.sql": migration("SET @n := 0;\nUPDATE tick SET id = (@n := @n + 1) ORDER BY id;", "UPDATE tick SET id = id + 999 ORDER BY id DESC;")})
+		rows := func() string { return strings.Join(testdb.Query(t, dsn, "SELECT * FROM tick ORDER BY id"), " ") }
+		want := func(want, when string) {
+			t.Helper()
+			if got := rows(); got != want {
+				t.Fatalf("%s: %s, want %s", when, got, want)
+			}
+		}
+		f.up()
+		f.exec("UPDATE tick SET v = 'B' WHERE id = 2;\nINSERT INTO tick VALUES (9, 'n');\n")
+		res := f.rollback(migrate.RollbackRequest{Steps: 1})
+		want("1000|a 1001|B 1002|c 1008|n", "rolled back")
+		if len(res.Conflicts) != 2 {
+			t.Errorf("conflicts %v", res.Conflicts)
+		}
+		f.up()
+		want("1|a 2|B 3|c 4|n", "up again")
+		_, err := f.open().Rollback(t.Context(), migrate.RollbackRequest{To: -1, Steps: 1})
+		var unproven *snapshot.ProofError
+		if !errors.As(err, &unproven) {
+			t.Fatalf("err = %v", err)
+		}
+		if _, err := f.open().Recover(t.Context(), migrate.RecoverRequest{Abort: true}); err != nil {
+			t.Fatal(err)
+		}
+		want("1|a 2|B 3|c 4|n", "taken back")
+	}, family...)
 }

@@ -457,6 +457,9 @@ func (r *Restorer) follow(ctx context.Context, tx engine.Querier, targets []*tar
 	s := r.s
 	for _, g := range targets {
 		x := g.x
+		if err := r.unforeseen(ctx, tx, g, c); err != nil {
+			return err
+		}
 		if !x.Moved || x.Rows == 0 || x.cleared || x.Seal.Mode != sealRows {
 			continue
 		}
