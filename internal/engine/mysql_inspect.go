@@ -111,21 +111,21 @@ func (d mysqlDialect) defaultExpr(value, extra string) string {
 	return "'" + strings.ReplaceAll(strings.ReplaceAll(value, `\`, `\\`), "'", "''") + "'"
 }
 
-// mysqlKeys takes no key over a part of a column, nor over an expression; one over what can be NULL is kept apart.
+// mysqlKeys takes no key over an expression; one over what can be NULL is kept apart. Where the first letters of a column are unique, so is the column: such a key comes last.
 func mysqlKeys(ctx context.Context, q Querier, t *Table, database string) error {
-	rows, err := q.QueryContext(ctx, `SELECT index_name, column_name, sub_part IS NULL AND column_name IS NOT NULL, coalesce(nullable, '') = 'YES'
+	rows, err := q.QueryContext(ctx, `SELECT index_name, column_name, sub_part IS NOT NULL, coalesce(nullable, '') = 'YES'
 		FROM information_schema.statistics WHERE table_schema = ? AND table_name = ? AND non_unique = 0
 		ORDER BY index_name <> 'PRIMARY', index_name, seq_in_index`, database, t.Name.Name)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	var broken, loose []string
+	var broken, loose, short []string
 	for rows.Next() {
 		var name string
 		var column sql.NullString
-		var plain, nullable bool
-		if err := rows.Scan(&name, &column, &plain, &nullable); err != nil {
+		var part, nullable bool
+		if err := rows.Scan(&name, &column, &part, &nullable); err != nil {
 			return err
 		}
 		if n := len(t.Keys); n == 0 || t.Keys[n-1].Name != name {
@@ -133,8 +133,11 @@ func mysqlKeys(ctx context.Context, q Querier, t *Table, database string) error 
 		}
 		k := &t.Keys[len(t.Keys)-1]
 		k.Columns = append(k.Columns, column.String)
-		if !plain {
+		if !column.Valid {
 			broken = append(broken, name)
+		}
+		if part {
+			short = append(short, name)
 		}
 		if nullable {
 			loose = append(loose, name)
@@ -142,6 +145,9 @@ func mysqlKeys(ctx context.Context, q Querier, t *Table, database string) error 
 	}
 	t.Keys, t.Unique = solid(t.Keys, broken, loose)
 	slices.SortStableFunc(t.Keys, func(a, b Key) int {
+		if x, y := slices.Contains(short, a.Name), slices.Contains(short, b.Name); x != y {
+			return map[bool]int{false: -1, true: 1}[x]
+		}
 		if a.Primary != b.Primary {
 			return map[bool]int{true: -1, false: 1}[a.Primary]
 		}

@@ -127,7 +127,7 @@ func TestMySQLInspect(t *testing.T) {
 			}
 			exec(t, db, "DROP TABLE again")
 		}
-		if got := keyNames(tab); !slices.Equal(got, []string{"PRIMARY", "u_good"}) || !slices.Equal(tab.Keys[1].Columns, []string{"price", "name"}) {
+		if got := keyNames(tab); !slices.Equal(got, []string{"PRIMARY", "u_good", "u_prefix"}) || !slices.Equal(tab.Keys[1].Columns, []string{"price", "name"}) {
 			t.Errorf("keys %+v", tab.Keys)
 		}
 		parent := inspect(t, db, engine.Name{Name: "parent"})

@@ -98,3 +98,32 @@ func TestCutOffWhileAKeyIsAdded(t *testing.T) {
 		}
 	}, family...)
 }
+
+// TestKeyOverAPartOfAColumn: rows are known by a key over the first letters of a column, also where another row has taken these meanwhile.
+func TestKeyOverAPartOfAColumn(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, "CREATE TABLE page (name text NOT NULL, v integer, PRIMARY KEY (name(5)));\nINSERT INTO page VALUES ('alpha', 1), ('beta', 2), ('gamma', 3), (repeat('x', 5000), 4);\n",
+			map[string]string{"00001_x.sql": migration("DELETE FROM page WHERE v = 1;\nUPDATE page SET v = v * 10;\nUPDATE page SET name = concat('q', name) WHERE v = 30;\nALTER TABLE page ADD COLUMN z integer;", "ALTER TABLE page DROP COLUMN z;")})
+		rows := func() string {
+			return strings.Join(testdb.Query(t, dsn, "SELECT if(length(name) > 100, concat('long ', length(name)), name), v FROM page ORDER BY name"), " ")
+		}
+		before := rows()
+		for range 2 {
+			f.up()
+			f.rollback(migrate.RollbackRequest{Steps: 1})
+			if got := rows(); got != before {
+				t.Fatalf("rolled back: %s, want %s", got, before)
+			}
+		}
+		f.up()
+		f.exec("INSERT INTO page (name, v) VALUES ('delta', 9), ('alphaville', 3);\nUPDATE page SET v = 77 WHERE name = 'qgamma';\n")
+		res := f.rollback(migrate.RollbackRequest{Steps: 1})
+		if got, want := rows(), "alphaville|3 beta|2 delta|9 gamma|77 long 5000|4"; got != want {
+			t.Errorf("rolled back after writes: %s, want %s", got, want)
+		}
+		if len(res.Conflicts) != 2 {
+			t.Errorf("conflicts %v", res.Conflicts)
+		}
+	}, family...)
+}
