@@ -127,3 +127,48 @@ func TestKeyOverAPartOfAColumn(t *testing.T) {
 		}
 	}, family...)
 }
+
+// TestKeylessBackAndForth: tables without a key are as they were after each rollback, also the third, and as the application left them after one that follows writes.
+func TestKeylessBackAndForth(t *testing.T) {
+	t.Parallel()
+	const id, off = "ALTER TABLE event ADD COLUMN id SERIALKEY;", "ALTER TABLE event DROP COLUMN id;"
+	for name, tc := range map[string]struct{ up, down string }{
+		"a number is taken by a row that was there":   {id + "\nDELETE FROM event WHERE id = 2;\nINSERT INTO event (a, b) VALUES (90, 'n');", off},
+		"a row is inserted and Down deletes it":       {id + "\nINSERT INTO event (a, b) VALUES (90, 'n');", "DELETE FROM event WHERE a >= 77;\n" + off},
+		"a column is dropped before the key is added": {"ALTER TABLE event DROP COLUMN b;\n" + id + "\nDELETE FROM event WHERE id > 4;", off + "\nALTER TABLE event ADD COLUMN b varchar(9);"},
+		"another table takes the place, both ways": {"ALTER TABLE event RENAME TO e2;\nCREATE TABLE event AS SELECT * FROM e2 WHERE a <> 2;\nDROP TABLE e2;",
+			"ALTER TABLE event RENAME TO e3;\nCREATE TABLE event AS SELECT * FROM e3;\nDROP TABLE e3;"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			engines := []testdb.Engine{testdb.OnPostgres, testdb.OnMySQL, testdb.OnMariaDB}
+			if !strings.Contains(tc.up, id) {
+				engines = testdb.Everywhere()
+			}
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				number := "integer AUTO_INCREMENT PRIMARY KEY"
+				if strings.HasPrefix(dsn, "postgres") {
+					number = "serial PRIMARY KEY"
+				}
+				f := newFixture(t, dsn, events, map[string]string{"00001_x.sql": migration(strings.ReplaceAll(tc.up, "SERIALKEY", number), tc.down)})
+				rows := func() string {
+					return strings.Join(testdb.Query(t, dsn, "SELECT a, b FROM event ORDER BY a, b"), " ")
+				}
+				before := rows()
+				for i := range 3 {
+					f.up()
+					f.rollback(migrate.RollbackRequest{Steps: 1})
+					if got := rows(); got != before {
+						t.Fatalf("rolled back, time %d: %s, want %s", i+1, got, before)
+					}
+				}
+				f.up()
+				f.exec("INSERT INTO event (a) VALUES (50);\n")
+				f.rollback(migrate.RollbackRequest{Steps: 1})
+				if got := rows(); !strings.Contains(got, "50|NULL") {
+					t.Errorf("rolled back after a write: %s", got)
+				}
+			}, engines...)
+		})
+	}
+}

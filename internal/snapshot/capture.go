@@ -105,7 +105,7 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 			return err
 		}
 	}
-	c.track.unkey(st.Effects)
+	c.track.unkey(st.Effects, c.keyed(ctx, look))
 	if c.track.origin == nil {
 		return run()
 	}

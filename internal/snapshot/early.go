@@ -68,7 +68,7 @@ func (c *Capturer) putting(ctx context.Context, tx engine.Querier, tables []*eng
 		if c.track.made(t) {
 			continue
 		}
-		if err := p.tree(ctx, t, action{kind: Rows, events: events{true, true, true}, moved: true, chain: true, lossy: true, reason: reason}); err != nil {
+		if err := p.tree(ctx, c.track.seen(t), action{kind: Rows, events: events{true, true, true}, moved: true, chain: true, lossy: true, reason: reason}); err != nil {
 			return nil, err
 		}
 	}

@@ -101,6 +101,12 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 			leave()
 			return nil
 		}
+		if another, err := c.succeeds(ctx, x, n); err != nil {
+			return err
+		} else if another {
+			leave()
+			return nil
+		}
 		f := &following{x: x, index: index, t: t}
 		if index >= 0 && x.Moved && p.alone { // following keys takes tables that nobody may make under the lock
 			leave()
@@ -137,6 +143,18 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 		}
 	}
 	return out, nil
+}
+
+// succeeds tells whether the statement at hand drops the table of a capture, which has another name by now, so that another one counts that was made under its first.
+func (c *Capturer) succeeds(ctx context.Context, x *capture, n engine.Name) (bool, error) {
+	if c.s.sameName(n.Name, x.Home.Name) || !slices.ContainsFunc(c.effects, func(e effects.Effect) bool { return e.Kind == effects.DropTable && c.s.sameName(e.Table.Name, n.Name) }) {
+		return false, nil
+	}
+	_, err := c.s.db.Resolve(ctx, c.s.db, x.Home)
+	if errors.Is(err, engine.ErrNoTable) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // follower is a capture that goes back, as one whose rows stand where it was sealed.

@@ -15,12 +15,20 @@ import (
 // inspect reads a table as captures of a migration that is followed see it. An error that is engine.ErrNoTable says that there is none.
 func (s *Store) inspect(ctx context.Context, q engine.Querier, t *tracker, n engine.Name) (*engine.Table, error) {
 	x, err := s.db.Inspect(ctx, q, n)
-	if err != nil || !t.keyless(x) {
-		return x, err
+	if err != nil {
+		return nil, err
+	}
+	return t.seen(x), nil
+}
+
+// seen is a table as captures see it.
+func (t *tracker) seen(x *engine.Table) *engine.Table {
+	if !t.keyless(x) {
+		return x
 	}
 	y := *x
 	y.Keys = nil
-	return &y, nil
+	return &y
 }
 
 // keyless tells whether the migration made a column of each key that a table has, and the table had no key before. Where one may have been dropped on the way
@@ -35,8 +43,16 @@ func (t *tracker) keyless(x *engine.Table) bool {
 		})
 }
 
-// unkey notes the tables that statements may take a key from; "" for any.
-func (t *tracker) unkey(es []effects.Effect) {
+// keyed tells whether a table has a key, as captures see it; what cannot be seen has.
+func (c *Capturer) keyed(ctx context.Context, q engine.Querier) func(engine.Name) bool {
+	return func(n engine.Name) bool {
+		x, err := c.s.inspect(ctx, q, c.track, n)
+		return err != nil || len(x.Keys) > 0
+	}
+}
+
+// unkey notes the tables that a statement may take a key from, of those that have one; "" for any.
+func (t *tracker) unkey(es []effects.Effect, keyed func(engine.Name) bool) {
 	for _, e := range es {
 		switch e.Kind {
 		case effects.DropConstraint, effects.DropColumn, effects.AlterTable, effects.RenameTable, effects.DropTable:
@@ -45,6 +61,9 @@ func (t *tracker) unkey(es []effects.Effect) {
 				continue
 			}
 		default:
+			continue
+		}
+		if e.Table.Name != "" && !keyed(engine.Name(e.Table)) {
 			continue
 		}
 		if t.unkeyed == nil {

@@ -51,7 +51,7 @@ func (r *Restorer) returned(ctx context.Context, tx engine.Querier, g *target, m
 	if err := c.origins(ctx, tx); err != nil {
 		return err
 	}
-	if c.track.made(g.t) {
+	if c.track.made(g.t) || c.track.keyless(g.t) {
 		return insert()
 	}
 	entries := r.source(x) + " WHERE " + missing

@@ -70,6 +70,13 @@ func (s *Store) Resume(ctx context.Context, q engine.Querier, id string, m Meta,
 			}
 		}
 	}
+	for n, st := range past.Statements {
+		c.track.unkey(st.Effects, func(of engine.Name) bool {
+			return !slices.ContainsFunc(c.captures, func(x *capture) bool {
+				return x.Statement == n+1 && s.sameName(x.At.Name, of.Name) && x.Shape != nil && len(x.Shape.Keys) == 0
+			})
+		})
+	}
 	return c, c.track.recall(ctx, q, past)
 }
 
@@ -102,7 +109,6 @@ func (t *tracker) recall(ctx context.Context, q engine.Querier, past Past) error
 		return n.Name, tables[n] != nil || !gone[n] && past.Table(n)
 	}
 	for _, st := range past.Statements {
-		t.unkey(st.Effects)
 		for _, e := range st.Effects {
 			n := engine.Name(e.Table)
 			switch e.Kind {
