@@ -68,6 +68,8 @@ func (p *progress) event(e migrate.Event) {
 			what = "another run to end"
 		}
 		p.say("  waiting for %s", what)
+	case migrate.WaitingForReplica:
+		p.say("  waiting for a replica, %s", e.Text)
 	case migrate.WarningEvent:
 		p.clear()
 		p.out.warn("%s", e.Text)

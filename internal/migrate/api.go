@@ -65,16 +65,17 @@ type EventKind string
 
 // The events.
 const (
-	MigrationStart  EventKind = "migration_start"
-	MigrationDone   EventKind = "migration_done"
-	StatementStart  EventKind = "statement_start"
-	CaptureStart    EventKind = "capture_start"
-	CaptureDone     EventKind = "capture_done"
-	RestoreDone     EventKind = "restore_done"
-	RehearsalDone   EventKind = "rehearsed"
-	WaitingForLock  EventKind = "waiting_for_lock"
-	WarningEvent    EventKind = "warning"
-	CapturesExpired EventKind = "captures_expired"
+	MigrationStart    EventKind = "migration_start"
+	MigrationDone     EventKind = "migration_done"
+	StatementStart    EventKind = "statement_start"
+	CaptureStart      EventKind = "capture_start"
+	CaptureDone       EventKind = "capture_done"
+	RestoreDone       EventKind = "restore_done"
+	RehearsalDone     EventKind = "rehearsed"
+	WaitingForLock    EventKind = "waiting_for_lock"
+	WaitingForReplica EventKind = "waiting_for_replica"
+	WarningEvent      EventKind = "warning"
+	CapturesExpired   EventKind = "captures_expired"
 )
 
 // Verdict says what a rollback of a migration will be able to give back.

@@ -33,6 +33,7 @@ type runner struct {
 	at              int64 // the version that the target is at
 	memory          *verify.Memory
 	wait            time.Duration                 // for locks, in all; see briefly
+	late            bool                          // a replica stays far behind: see breathe
 	known           map[int64]bool                // versions that had a record when the run began
 	recorded        *bool                         // there are journals of tables; nil when that was not asked yet
 	broken          []verify.Object               // views for the end of the run; see brokenViews
