@@ -50,7 +50,7 @@ func (s *session) fleetRollback(ctx context.Context, o rollbackOptions) error {
 	if err != nil {
 		return err
 	}
-	request := migrate.RollbackRequest{To: o.To, At: o.At, ToRelease: o.Release, OnConflict: snapshot.Policy(o.OnConflict), AllowDrift: o.AllowDrift, AllowUncaptured: o.AllowUncaptured}
+	request := migrate.RollbackRequest{To: o.To, At: o.At, ToRelease: o.Release, OnConflict: snapshot.Policy(o.OnConflict), AllowDrift: o.AllowDrift, AllowUncaptured: o.AllowUncaptured, Online: o.Online}
 	if s.InTerminal && !s.Yes {
 		f.each(ctx, func(m *member) error { return m.look(ctx, false, -1) })
 		s.out.note("targets: %s, %s", number(int64(len(f.members)), "database", "databases"), f.standing())

@@ -18,6 +18,7 @@ import (
 type planOptions struct {
 	Rollback bool
 	Rehearse bool
+	Online   bool
 	target   rollbackTarget
 	To       int64 // up
 }
@@ -26,6 +27,9 @@ type planOptions struct {
 func (o planOptions) Validate() error {
 	if o.Rollback {
 		return o.target.Validate()
+	}
+	if o.Online {
+		return &usageError{message: "--online is for a rollback", hint: "dbrollback plan --rollback --online"}
 	}
 	if o.target.StepsSet || !o.target.At.IsZero() || o.target.Release != "" {
 		return &usageError{message: "--steps, --at and --to-release are for a rollback", hint: "dbrollback plan --rollback --steps 1"}
@@ -39,6 +43,7 @@ func (p *program) planCommand() *cli.Command {
 		Usage: "show what would run and what would be captured; changes nothing",
 		Flags: append(targetFlags(),
 			&cli.BoolFlag{Name: "rollback", Usage: "plan a rollback instead of an up"},
+			&cli.BoolFlag{Name: "online", Usage: "with --rollback: say which values rollback --online would put back in batches, and why others not"},
 			&cli.BoolFlag{Name: "rehearse", Usage: "run statements that cannot be understood in a savepoint, see what they touch, and take them back"}),
 		Action: action(p, readPlan, runPlan),
 	}
@@ -49,7 +54,7 @@ func readPlan(c *cli.Context) (planOptions, error) {
 	if err == nil {
 		err = noArguments(c)
 	}
-	return planOptions{Rollback: c.Bool("rollback"), Rehearse: c.Bool("rehearse"), target: target, To: target.To}, err
+	return planOptions{Rollback: c.Bool("rollback"), Rehearse: c.Bool("rehearse"), Online: c.Bool("online"), target: target, To: target.To}, err
 }
 
 func runPlan(ctx context.Context, s *session, o planOptions) error {
@@ -59,7 +64,7 @@ func runPlan(ctx context.Context, s *session, o planOptions) error {
 	}
 	r := migrate.PlanRequest{Direction: migrate.Up, To: o.To, Rehearse: o.Rehearse}
 	if o.Rollback {
-		r = migrate.PlanRequest{Direction: migrate.Down, To: o.target.To, Steps: o.target.steps(), At: o.target.At, ToRelease: o.target.Release, Rehearse: o.Rehearse}
+		r = migrate.PlanRequest{Direction: migrate.Down, To: o.target.To, Steps: o.target.steps(), At: o.target.At, ToRelease: o.target.Release, Online: o.Online, Rehearse: o.Rehearse}
 	}
 	plan, err := m.Plan(ctx, r)
 	if err != nil {
@@ -234,7 +239,8 @@ func kept(l migrate.PlanLock) string {
 
 var waysBack = map[string]string{
 	snapshot.ByRename: "takes its place again", snapshot.ByRewrite: "by one rewrite of the table", snapshot.ByUpdate: "by an update of its rows", snapshot.ByInsert: "inserted",
-	snapshot.BySize: "by an update of its rows, or by one rewrite where that is quicker",
+	snapshot.ByBatches: "in batches, when the migration is through",
+	snapshot.BySize:    "by an update of its rows, or by one rewrite where that is quicker",
 }
 
 // backText says how a capture goes back.
@@ -260,6 +266,9 @@ func backText(b migrate.PlanBack) string {
 	}
 	if b.Seconds >= 1 {
 		text += fmt.Sprintf(", about %s", time.Duration(b.Seconds)*time.Second)
+	}
+	if b.AtOnce != "" {
+		text += "; not in batches: " + b.AtOnce
 	}
 	return text
 }

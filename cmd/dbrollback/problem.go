@@ -109,6 +109,9 @@ func interrupted(err error) *problem {
 	return partly(p, err)
 }
 
+// recoverFilling is what to do about a rollback --online that was cut off.
+const recoverFilling = "dbrollback recover goes on with it; dbrollback recover --abort leaves the rest in the snapshot"
+
 // partly adds how far a run came.
 func partly(p *problem, err error) *problem {
 	var partial *migrate.PartialError
@@ -117,6 +120,13 @@ func partly(p *problem, err error) *problem {
 	}
 	if n := len(partial.Applied); n > 0 {
 		p.Details = append(p.Details, fmt.Sprintf("%s before it done and kept: %s", number(int64(n), "migration", "migrations"), versions(partial.Applied)))
+	}
+	if partial.Filling {
+		p.Details = append(p.Details, fmt.Sprintf("migration %d is undone; values of its columns are still to be put back", partial.Failed))
+		if p.Exit != exitRefused {
+			p.Hint = recoverFilling
+		}
+		return p
 	}
 	if partial.Unfinished {
 		p.Details = append(p.Details, fmt.Sprintf("migration %d ran in part: statements that were done are recorded", partial.Failed))
@@ -218,6 +228,8 @@ func explainDecision(err error) *problem {
 		return p
 	}
 	switch {
+	case errors.Is(err, migrate.ErrFilling):
+		return &problem{Message: oneLine(err.Error()), Exit: exitRefused, Hint: recoverFilling}
 	case errors.Is(err, migrate.ErrUnfinished):
 		return &problem{Message: oneLine(err.Error()), Exit: exitRefused, Hint: "dbrollback recover finishes it, dbrollback recover --abort undoes it"}
 	case errors.Is(err, migrate.ErrNothing), errors.Is(err, migrate.ErrNothingToDrill):

@@ -60,6 +60,8 @@ func (p *progress) event(e migrate.Event) {
 		p.say("  captured %s: %s", e.Table, moved(e))
 	case migrate.RestoreDone:
 		p.say("  put back %s: %s", e.Table, moved(e))
+	case migrate.Backfilling:
+		p.busy(fmt.Sprintf("putting back %s: %s of %s", e.Table, count(e.Rows), number(e.Estimate, "row", "rows")))
 	case migrate.RehearsalDone:
 		p.say("  rehearsed statement %d: %s", e.Statement, firstWords(e.Text, 80))
 	case migrate.WaitingForLock:
@@ -68,6 +70,8 @@ func (p *progress) event(e migrate.Event) {
 			what = "another run to end"
 		}
 		p.say("  waiting for %s", what)
+	case migrate.WaitingForReplica:
+		p.say("  waiting for a replica, %s", e.Text)
 	case migrate.WarningEvent:
 		p.clear()
 		p.out.warn("%s", e.Text)

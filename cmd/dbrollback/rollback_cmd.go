@@ -23,6 +23,7 @@ type rollbackOptions struct {
 	DryRun          bool
 	Targets         string
 	WithCheckpoint  bool
+	Online          bool
 }
 
 // Validate refuses what contradicts itself.
@@ -32,6 +33,9 @@ func (o rollbackOptions) Validate() error {
 	default:
 		return &usageError{message: fmt.Sprintf("--on-conflict %q is unknown", o.OnConflict),
 			hint: nearestHint(o.OnConflict, []string{"keep", "restore", "fail"}, "--on-conflict ", "dbrollback rollback --help")}
+	}
+	if o.Online && snapshot.Policy(o.OnConflict) == snapshot.Fail {
+		return &usageError{message: "--on-conflict fail changes nothing at all when there is a conflict: batches cannot promise that", hint: "leave --online out, or look at dbrollback rollback --dry-run first"}
 	}
 	if o.WithCheckpoint && (o.Release == "" || o.Targets != "") {
 		return &usageError{message: "--with-checkpoint goes with --to-release, and with one database", hint: "dbrollback rollback --to-release v2.4.1 --with-checkpoint"}
@@ -50,6 +54,7 @@ that the migration changed and the application changed again is a conflict: --on
 			&cli.BoolFlag{Name: "allow-drift", Usage: "go on although the schema was changed by somebody else since"},
 			&cli.BoolFlag{Name: "allow-uncaptured", Usage: "run the Down of migrations that were applied without captures, too"},
 			&cli.BoolFlag{Name: "with-checkpoint", Usage: "with --to-release: the rest of that deployment (code, configuration, feature flags) comes back with the database, from the release's checkpoint"},
+			&cli.BoolFlag{Name: "online", Usage: "put values of dropped columns of large tables back in batches, each a short transaction, when the migration is through"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "show what would be done, rehearsing it; change nothing"}),
 		Action: action(p, readRollback, runRollback),
 	}
@@ -61,7 +66,7 @@ func readRollback(c *cli.Context) (rollbackOptions, error) {
 		err = noArguments(c)
 	}
 	return rollbackOptions{rollbackTarget: target, OnConflict: c.String("on-conflict"), AllowDrift: c.Bool("allow-drift"),
-		AllowUncaptured: c.Bool("allow-uncaptured"), DryRun: c.Bool("dry-run"), Targets: c.String("targets"), WithCheckpoint: c.Bool("with-checkpoint")}, err
+		AllowUncaptured: c.Bool("allow-uncaptured"), DryRun: c.Bool("dry-run"), Targets: c.String("targets"), WithCheckpoint: c.Bool("with-checkpoint"), Online: c.Bool("online")}, err
 }
 
 func runRollback(ctx context.Context, s *session, o rollbackOptions) error {
@@ -87,7 +92,7 @@ func runRollback(ctx context.Context, s *session, o rollbackOptions) error {
 	agreed, detail := s.agreedPlan(ctx)
 	result, err := m.Rollback(ctx, migrate.RollbackRequest{Agreed: agreed, Detail: detail,
 		To: o.To, Steps: o.steps(), At: o.At, ToRelease: o.Release,
-		OnConflict: snapshot.Policy(o.OnConflict), AllowDrift: o.AllowDrift, AllowUncaptured: o.AllowUncaptured, DryRun: o.DryRun,
+		OnConflict: snapshot.Policy(o.OnConflict), AllowDrift: o.AllowDrift, AllowUncaptured: o.AllowUncaptured, Online: o.Online, DryRun: o.DryRun,
 	})
 	var back *restoring
 	if err == nil && rest != nil && !o.DryRun {
@@ -151,7 +156,7 @@ func (s *session) askRollback(ctx context.Context, m *migrate.Migrator, o rollba
 	if s.Yes || !s.InTerminal {
 		return nil
 	}
-	plan, err := m.Plan(ctx, migrate.PlanRequest{Direction: migrate.Down, To: o.To, Steps: o.steps(), At: o.At, ToRelease: o.Release})
+	plan, err := m.Plan(ctx, migrate.PlanRequest{Direction: migrate.Down, To: o.To, Steps: o.steps(), At: o.At, ToRelease: o.Release, Online: o.Online})
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -48,6 +49,8 @@ func runStatus(ctx context.Context, s *session, o statusOptions) error {
 		return err
 	}
 	switch {
+	case slices.ContainsFunc(st.Unfinished, func(u migrate.Unfinished) bool { return len(u.Filling) > 0 }):
+		return &refusedError{message: "values of a rollback --online are still to be put back", hint: recoverFilling}
 	case len(st.Unfinished) > 0:
 		return &refusedError{message: "a run is unfinished", hint: "dbrollback recover finishes it, dbrollback recover --abort undoes it"}
 	case drifted(st):
@@ -127,6 +130,11 @@ func writeStatus(w *page, st *migrate.Status) {
 
 func writeUnfinished(w *page, us []migrate.Unfinished) {
 	for _, u := range us {
+		if len(u.Filling) > 0 {
+			w.line("%s: %s of migration %d is through, and values are still to be put back in batches, since %s", w.bold("unfinished"), u.Direction, u.Version, moment(u.Since))
+			w.line("  %s", u.Left())
+			continue
+		}
 		w.line("%s: %s of migration %d, cut off at statement %d of %d, since %s", w.bold("unfinished"), u.Direction, u.Version, u.Statement, u.Of, moment(u.Since))
 		w.line("  %s", firstWords(u.SQL, 100))
 		w.line("  this statement: %s", u.State)

@@ -41,6 +41,8 @@ type Options struct {
 	KeepColumns     bool
 	KeepColumnsFrom int64
 	CopyTables      bool        // the rows of dropped tables are copied, also where the tables themselves could be kept
+	OnlineFrom      int64       // captured rows of which an online rollback puts values back in batches; 0 = some thousand
+	Batch           int         // rows of such a batch; 0 = a number that holds locks for a fraction of a second
 	Events          func(Event) // progress; may be nil; called from the working goroutine
 }
 
@@ -65,16 +67,18 @@ type EventKind string
 
 // The events.
 const (
-	MigrationStart  EventKind = "migration_start"
-	MigrationDone   EventKind = "migration_done"
-	StatementStart  EventKind = "statement_start"
-	CaptureStart    EventKind = "capture_start"
-	CaptureDone     EventKind = "capture_done"
-	RestoreDone     EventKind = "restore_done"
-	RehearsalDone   EventKind = "rehearsed"
-	WaitingForLock  EventKind = "waiting_for_lock"
-	WarningEvent    EventKind = "warning"
-	CapturesExpired EventKind = "captures_expired"
+	MigrationStart    EventKind = "migration_start"
+	MigrationDone     EventKind = "migration_done"
+	StatementStart    EventKind = "statement_start"
+	CaptureStart      EventKind = "capture_start"
+	CaptureDone       EventKind = "capture_done"
+	RestoreDone       EventKind = "restore_done"
+	Backfilling       EventKind = "backfilling"
+	RehearsalDone     EventKind = "rehearsed"
+	WaitingForLock    EventKind = "waiting_for_lock"
+	WaitingForReplica EventKind = "waiting_for_replica"
+	WarningEvent      EventKind = "warning"
+	CapturesExpired   EventKind = "captures_expired"
 )
 
 // Verdict says what a rollback of a migration will be able to give back.
@@ -164,6 +168,7 @@ type PlanRequest struct {
 	Steps     int       // Down, when To is -1: how many to undo
 	At        time.Time // Down: undo what was applied after it; zero = unset
 	ToRelease string    // Down
+	Online    bool      // Down: as RollbackRequest
 	Rehearse  bool      // run opaque statements in a savepoint and roll back
 }
 
@@ -186,6 +191,7 @@ type RollbackRequest struct {
 	OnConflict      snapshot.Policy
 	AllowDrift      bool
 	AllowUncaptured bool
+	Online          bool // values of dropped columns of large tables go back in batches, after the migration
 	DryRun          bool
 	Agreed          func(*Plan) error // asked under the run lock, before anything is done; an error ends the run
 	Detail          map[string]string // for the audit log: why, who approved it
@@ -251,12 +257,13 @@ type StatusMigration struct {
 
 // Unfinished is a run that was cut off.
 type Unfinished struct {
-	Run       string    `json:"run"`
-	Version   int64     `json:"version"`
-	Direction Direction `json:"direction"`
-	Statement int       `json:"statement"` // the one whose outcome is not recorded
-	Of        int       `json:"of"`
-	SQL       string    `json:"sql"`
-	Since     time.Time `json:"since"`
-	State     string    `json:"state"` // "took effect" | "did not take effect" | "unclear"
+	Run       string           `json:"run"`
+	Version   int64            `json:"version"`
+	Direction Direction        `json:"direction"`
+	Statement int              `json:"statement"` // the one whose outcome is not recorded
+	Of        int              `json:"of"`
+	SQL       string           `json:"sql"`
+	Since     time.Time        `json:"since"`
+	Filling   []snapshot.Later `json:"filling,omitempty"` // of a rollback --online: the migration is through, these values are still to go back
+	State     string           `json:"state"`             // "took effect" | "did not take effect" | "unclear"
 }

@@ -84,10 +84,12 @@ func (w *work) end(ctx context.Context, g ground) error {
 		if err := w.record(ctx, tx, w.withMadeAnew(ch, after)); err != nil {
 			return err
 		}
-		if !w.ends {
-			return nil
+		if w.ends {
+			if err := m.catalog.clear(ctx, tx, w.r.res.Run, w.mig.Version); err != nil {
+				return err
+			}
 		}
-		return m.catalog.clear(ctx, tx, w.r.res.Run, w.mig.Version)
+		return w.filling(ctx, tx)
 	})
 }
 
@@ -378,6 +380,13 @@ func (w *work) entry(now time.Time) audit.Entry {
 	e := audit.Entry{
 		Run: w.r.res.Run, At: now, User: w.r.m.o.User, Action: action(w.r.dir), From: w.r.at, To: w.to, Versions: []int64{w.mig.Version},
 		Outcome: "done", DurationSeconds: time.Since(w.r.started).Seconds(), NotUndone: w.notUndone, Detail: w.r.detail,
+	}
+	for _, l := range w.report.Later {
+		e.Detail = maps.Clone(e.Detail)
+		if e.Detail == nil {
+			e.Detail = map[string]string{}
+		}
+		e.Detail[l.String()] = "still to be put back, in batches"
 	}
 	for _, t := range w.report.Tables {
 		e.Tables = append(e.Tables, audit.Change{Table: t.Table, Inserted: t.Inserted, Updated: t.Updated, Deleted: t.Deleted, Conflicts: t.Conflicts})

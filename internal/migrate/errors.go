@@ -105,6 +105,7 @@ type PartialError struct {
 	Applied    []int64
 	Failed     int64
 	Unfinished bool
+	Filling    bool // of an online rollback: the migration is through, and values are still to go back
 	Err        error
 }
 

@@ -40,6 +40,9 @@ type opening struct {
 	Policy snapshot.Policy `json:"on_conflict,omitempty"`
 	// Where generators of numbers stood that the migration may drop or set back.
 	Stood []snapshot.Sequence `json:"stood,omitempty"`
+	// Filling are values that are still to go back: see fill.go.
+	Filling []snapshot.Later `json:"filling,omitempty"`
+	Online  bool             `json:"online,omitempty"` // values may wait
 	// How many renames recover --abort has taken back.
 	Unnamed int `json:"unnamed,omitempty"`
 	// Cleared are the tables of which those that the statements had made in their place are gone.
@@ -211,6 +214,8 @@ func (m *Migrator) unfinished(ctx context.Context, q engine.Querier) ([]Unfinish
 		switch {
 		case c.opening.State == stepAborting:
 			u.State = takingBack
+		case c.opening.State == stepFilling:
+			u.State, u.Filling, u.Statement = tookEffect, c.begun.Filling, u.Of
 		case c.last.Statement > u.Of: // all statements are through
 		case c.last.State != stepStarted:
 			u.Statement = min(c.last.Statement+1, u.Of)

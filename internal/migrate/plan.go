@@ -59,7 +59,7 @@ func (m *Migrator) Plan(ctx context.Context, req PlanRequest) (_ *Plan, err erro
 			return nil, err
 		}
 	}
-	if err := m.foresee(ctx, s, p); err != nil {
+	if err := m.foresee(ctx, s, p, req.Online); err != nil {
 		return nil, err
 	}
 	return p, p.seal()

@@ -25,7 +25,7 @@ var keptOut = map[string]string{
 
 // foresee estimates, from the server's statistics, for how long each step of a plan keeps others out, and says how captured data
 // will go back. Both are left out of the plan's hash.
-func (m *Migrator) foresee(ctx context.Context, q engine.Querier, p *Plan) error {
+func (m *Migrator) foresee(ctx context.Context, q engine.Querier, p *Plan, online bool) error {
 	sizes := map[string]*engine.Table{}
 	size := func(name engine.Name) (*engine.Table, error) {
 		key := name.String()
@@ -43,12 +43,13 @@ func (m *Migrator) foresee(ctx context.Context, q engine.Querier, p *Plan) error
 	for i := range p.Migrations {
 		pm := &p.Migrations[i]
 		if p.Direction == Down {
-			ways, err := m.ways(ctx, q, pm.Version)
+			ways, err := m.ways(ctx, q, pm.Version, online)
 			if err != nil {
 				return err
 			}
 			for j := range ways {
 				switch w := &ways[j]; w.Way.Way {
+				case snapshot.ByBatches:
 				case snapshot.ByUpdate, snapshot.ByRewrite:
 					if filled[w.Table] {
 						w.Way.Way, w.Twin, w.Of, w.Seconds = snapshot.BySize, "", -1, float64(w.Rows)/rowRate
@@ -80,7 +81,9 @@ func (m *Migrator) foresee(ctx context.Context, q engine.Querier, p *Plan) error
 		}
 		var after float64 // what comes after a step in the same transaction
 		for _, w := range pm.Back {
-			after += w.Seconds
+			if !w.Online {
+				after += w.Seconds
+			}
 		}
 		for j := len(pm.Steps) - 1; j >= 0; j-- {
 			hold := took[j]
@@ -126,8 +129,27 @@ func working(st PlanStep, n engine.Name, t *engine.Table) (seconds float64) {
 }
 
 // ways says how what Up captured goes back, and about how long that takes.
-func (m *Migrator) ways(ctx context.Context, q engine.Querier, version int64) ([]PlanBack, error) {
-	list, err := m.store.Ways(ctx, q, version, string(Up))
+func (m *Migrator) ways(ctx context.Context, q engine.Querier, version int64, online bool) ([]PlanBack, error) {
+	var waits *snapshot.Waits
+	ours, err := m.catalog.exists(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if online && ours {
+		rec, err := m.catalog.load(ctx, q, version)
+		if err != nil {
+			return nil, err
+		}
+		if rec != nil {
+			mig, _, err := m.migration(ctx, version, Down, rec)
+			if err != nil {
+				return nil, err
+			}
+			w := m.waits(mig, rec.changes(Up))
+			waits = &w
+		}
+	}
+	list, err := m.store.Ways(ctx, q, version, string(Up), waits)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +159,7 @@ func (m *Migrator) ways(ctx context.Context, q engine.Querier, version int64) ([
 		switch w.Way {
 		case snapshot.ByRewrite:
 			b.Seconds = float64(max(w.Bytes, 0))/captureRate + float64(w.Rows)/(5*rowRate) // found by key, and proven
-		case snapshot.ByUpdate, snapshot.ByInsert:
+		case snapshot.ByUpdate, snapshot.ByInsert, snapshot.ByBatches:
 			b.Seconds = float64(w.Rows) / rowRate
 		}
 		out = append(out, b)

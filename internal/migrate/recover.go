@@ -64,6 +64,13 @@ func (r *runner) recover(ctx context.Context, c cutOff, abort bool) error {
 	if c.begun.Policy == snapshot.Restore {
 		r.policy = snapshot.Restore
 	}
+	r.batched = c.begun.Online
+	if op.State == stepFilling {
+		if abort {
+			return (&backfill{r: r, op: op, note: c.begun, began: time.Now()}).giveUp(ctx)
+		}
+		return r.fill(ctx, op.Version)
+	}
 	start := time.Now()
 	abort = abort || op.State == stepAborting
 	rec, err := m.catalog.load(ctx, r.s, op.Version)
@@ -103,7 +110,10 @@ func (r *runner) recover(ctx context.Context, c cutOff, abort bool) error {
 	r.res.Aborted = abort
 	r.finish(w, time.Since(start))
 	r.brokenViews(ctx)
-	return nil
+	if abort {
+		return nil
+	}
+	return r.fill(ctx, op.Version)
 }
 
 // begun is the migration as it was begun. To go on with it, its file must not say anything else by now.
@@ -146,6 +156,7 @@ func (w *work) resume(ctx context.Context, tx *sql.Tx, c cutOff, was seen) error
 		if w.restorer, err = m.store.Restorer(ctx, tx, w.mig.Version, string(w.r.dir.opposite())); err != nil {
 			return err
 		}
+		w.waits()
 		if w.restorer != nil {
 			w.restorer.Runs(w.parsed(0))
 		}

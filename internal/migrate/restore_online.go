@@ -84,7 +84,7 @@ func (r *runner) batches(ctx context.Context, req RestoreRequest, out *RestoreRe
 		}
 		at = next
 		out.Batches = at.Batches
-		if err := pause(ctx, min(time.Since(began), time.Second)); err != nil && !at.Done {
+		if err := r.breathe(ctx, time.Since(began)); err != nil && !at.Done {
 			return err
 		}
 	}

@@ -33,6 +33,8 @@ type runner struct {
 	at              int64 // the version that the target is at
 	memory          *verify.Memory
 	wait            time.Duration                 // for locks, in all; see briefly
+	batched         bool                          // values of dropped columns may go back in batches
+	late            bool                          // a replica stays far behind: see breathe
 	known           map[int64]bool                // versions that had a record when the run began
 	recorded        *bool                         // there are journals of tables; nil when that was not asked yet
 	broken          []verify.Object               // views for the end of the run; see brokenViews
@@ -105,7 +107,7 @@ func (r *runner) migrate(ctx context.Context, version int64) error {
 		return err
 	}
 	r.finish(w, time.Since(start))
-	return nil
+	return r.fill(ctx, version)
 }
 
 // attempt runs a migration that is one transaction, once. It gives the work that was committed.
@@ -166,8 +168,18 @@ func (r *runner) finish(w *work, took time.Duration) {
 	}
 	r.at, r.res.To = w.to, w.to
 	r.res.Migrations = append(r.res.Migrations, mr)
-	r.res.Verified = r.res.Verified && w.report.Verified
-	for _, t := range w.report.Tables {
+	r.merge(w.report)
+	r.res.NotUndone = append(r.res.NotUndone, w.notUndone...)
+	if r.res.Aborted { // what was taken back is not done
+		return
+	}
+	r.m.o.Events(Event{Kind: MigrationDone, Version: w.mig.Version, File: w.mig.File, Direction: r.dir, Rows: mr.Rows, Elapsed: took})
+}
+
+// merge adds what went back to the result.
+func (r *runner) merge(rep snapshot.Report) {
+	r.res.Verified = r.res.Verified && rep.Verified
+	for _, t := range rep.Tables {
 		i := slices.IndexFunc(r.res.Tables, func(x snapshot.TableReport) bool { return x.Table == t.Table })
 		if i < 0 {
 			r.res.Tables = append(r.res.Tables, t)
@@ -180,15 +192,10 @@ func (r *runner) finish(w *work, took time.Duration) {
 		sum.Conflicts += t.Conflicts
 		sum.Kept += t.Kept
 	}
-	r.res.Conflicts = append(r.res.Conflicts, w.report.Conflicts...)
-	r.res.NotUndone = append(r.res.NotUndone, w.notUndone...)
-	for _, n := range w.report.Notes {
+	r.res.Conflicts = append(r.res.Conflicts, rep.Conflicts...)
+	for _, n := range rep.Notes {
 		r.warn(n)
 	}
-	if r.res.Aborted { // what was taken back is not done
-		return
-	}
-	r.m.o.Events(Event{Kind: MigrationDone, Version: w.mig.Version, File: w.mig.File, Direction: r.dir, Rows: mr.Rows, Elapsed: took})
 }
 
 func (r *runner) warn(text string) {
@@ -292,6 +299,7 @@ func (w *work) begin(ctx context.Context, tx database.DBTxConn) error {
 			return &DriftError{Version: w.mig.Version, When: "before", Differences: d}
 		}
 	}
+	w.waits()
 	if w.restorer != nil {
 		w.restorer.Ahead(w.parsed(0))
 		if err := w.restorer.Check(ctx, tx); err != nil {

@@ -56,7 +56,7 @@ func (w *work) journalled(ctx context.Context) error {
 		if err := w.begin(ctx, tx); err != nil {
 			return err
 		}
-		begun := opening{Sum: w.mig.Sum(), File: w.mig.File, Text: w.mig.Text, Before: w.before, Policy: w.r.policy, Stood: w.capturer.Stood()}
+		begun := opening{Sum: w.mig.Sum(), File: w.mig.File, Text: w.mig.Text, Before: w.before, Policy: w.r.policy, Online: w.r.batched, Stood: w.capturer.Stood()}
 		if w.restorer != nil {
 			var err error
 			if begun.Memo, err = w.restorer.Memo(); err != nil {

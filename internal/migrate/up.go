@@ -57,11 +57,11 @@ func (m *Migrator) Rollback(ctx context.Context, req RollbackRequest) (*Result, 
 	if err != nil {
 		return nil, err
 	}
-	r.policy, r.allowDrift, r.allowUncaptured, r.detail = req.OnConflict, req.AllowDrift, req.AllowUncaptured, req.Detail
+	r.policy, r.allowDrift, r.allowUncaptured, r.batched, r.detail = req.OnConflict, req.AllowDrift, req.AllowUncaptured, req.Online, req.Detail
 	if r.policy == "" {
 		r.policy = snapshot.Keep
 	}
-	which := PlanRequest{Direction: Down, To: req.To, Steps: req.Steps, At: req.At, ToRelease: req.ToRelease}
+	which := PlanRequest{Direction: Down, To: req.To, Steps: req.Steps, At: req.At, ToRelease: req.ToRelease, Online: req.Online}
 	if req.DryRun {
 		err = r.dryRollback(ctx, which)
 		return r.done(), err
@@ -132,6 +132,9 @@ func (r *runner) enter(ctx context.Context, s *engine.Session) ([]int64, error) 
 	}
 	if len(open) > 0 {
 		u := open[0]
+		if len(u.Filling) > 0 {
+			return nil, fmt.Errorf("%w: migration %d, since %s: %s; nothing else runs before `dbrollback recover`", ErrFilling, u.Version, u.Since.Format(time.RFC3339), u.Left())
+		}
 		return nil, fmt.Errorf("%w: migration %d, %s, statement %d of %d, since %s; nothing else runs before `dbrollback recover`",
 			ErrUnfinished, u.Version, u.Direction, u.Statement, u.Of, u.Since.Format(time.RFC3339))
 	}
@@ -172,6 +175,7 @@ func (r *runner) partial(ctx context.Context, failed int64, err error) error {
 	}
 	if open, uerr := r.m.unfinished(context.WithoutCancel(ctx), r.s); uerr == nil {
 		p.Unfinished = slices.ContainsFunc(open, func(u Unfinished) bool { return u.Run == r.res.Run })
+		p.Filling = slices.ContainsFunc(open, func(u Unfinished) bool { return u.Run == r.res.Run && len(u.Filling) > 0 })
 	}
 	return p
 }

@@ -15,6 +15,7 @@ import (
 const (
 	statusCapturing = "capturing"
 	statusComplete  = "complete"
+	statusWaiting   = "restoring" // its values are being put back, after the migration
 	statusRestored  = "restored"
 	statusExpired   = "expired"
 	statusVoid      = "void"

@@ -139,6 +139,12 @@ func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*targ
 		return Report{}, err
 	}
 	for _, x := range r.captures {
+		if x.later != nil {
+			if err := r.s.setStatus(ctx, tx, x.ID, statusWaiting); err != nil {
+				return Report{}, err
+			}
+			continue
+		}
 		if err := r.forget(ctx, tx, x); err != nil {
 			return Report{}, err
 		}
@@ -164,7 +170,7 @@ func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*targ
 			}
 		}
 	}
-	out := Report{Conflicts: slices.Concat(overridden, r.won, conflicts), Verified: true, Notes: r.notes}
+	out := Report{Conflicts: slices.Concat(overridden, r.won, conflicts), Verified: true, Notes: r.notes, Later: r.Later()}
 	for _, n := range r.order {
 		out.Tables = append(out.Tables, *r.report[n])
 	}

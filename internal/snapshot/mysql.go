@@ -52,6 +52,8 @@ func mysqlFlavour(kind engine.Kind) flavour {
 		onward:     mysqlOnward,
 		keyed:      true,
 		locking:    " FOR UPDATE",
+		grip:       " FOR UPDATE",
+		bytes:      "X'%x'",
 		nothing:    " FROM dual WHERE 1 = 0",
 		yes:        "1",
 		shown:      `SELECT table_name FROM information_schema.views WHERE table_schema = database()`,

@@ -99,7 +99,7 @@ func (c *capture) usable() bool {
 	if c.Kind.Stays() && c.Status == statusRestored {
 		return false // the rows are back in their place
 	}
-	return c.Kind != Definition && (c.Status == statusComplete || c.Status == statusRestored || c.Status == statusVoid)
+	return c.Kind != Definition && (c.Status == statusComplete || c.Status == statusWaiting || c.Status == statusRestored || c.Status == statusVoid)
 }
 
 // captured finds the captures that an ask is about.

@@ -249,6 +249,15 @@ func (r *Restorer) backInPlace(ctx context.Context, tx engine.Querier, back []co
 		empty := slices.DeleteFunc(slices.Clone(came), func(i int) bool {
 			return c.x.Fields[i].Watched && (c.fresh || c.late) || c.fresh && c.x.Fields[i].Seal != ""
 		})
+		if !c.fresh && !c.late && len(empty) == len(came) {
+			waits, err := r.putOff(ctx, tx, g, came)
+			if err != nil {
+				return err
+			}
+			if waits {
+				continue
+			}
+		}
 		anew := false
 		r.single = len(back) == 1 && len(targets) == 0
 		if !c.fresh && len(empty) == len(came) {
@@ -286,6 +295,9 @@ func (r *Restorer) backInPlace(ctx context.Context, tx engine.Querier, back []co
 		c.x.placed = len(came) == len(g.fields)
 	}
 	for _, g := range same {
+		if g.x.later != nil {
+			continue
+		}
 		if err := r.holdRows(ctx, tx, g, rest); err != nil {
 			return err
 		}

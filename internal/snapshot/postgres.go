@@ -22,6 +22,8 @@ var postgresFlavour = flavour{
 	overriding: "OVERRIDING SYSTEM VALUE",
 	timestamp:  "timestamptz",
 	hash:       "bytea",
+	grip:       " FOR NO KEY UPDATE OF t",
+	bytes:      `'\x%x'::bytea`,
 	locks: func(strong bool) string {
 		if strong {
 			return "ACCESS EXCLUSIVE"

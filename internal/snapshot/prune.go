@@ -57,6 +57,11 @@ func (s *Store) Prune(ctx context.Context, q engine.Querier, o PruneOptions) ([]
 		if r.Status == statusExpired {
 			continue
 		}
+		if r.Status == statusWaiting { // with what is known of its rows so far
+			known[r.conflicts()] = true
+			s.keeps(known, r.capture)
+			continue
+		}
 		reason := r.ExpiresAt != nil && !r.ExpiresAt.After(now) || !o.Before.IsZero() && r.CapturedAt.Before(o.Before) ||
 			o.Keep > 0 && slices.Index(snapshots, r.Snapshot) >= o.Keep
 		if !reason || slices.Contains(o.Protect, r.Migration) {
@@ -124,7 +129,7 @@ func (s *Store) orphan(ctx context.Context, q engine.Querier, table, id string) 
 	}
 	if !slices.ContainsFunc(ownTables[:4], func(p string) bool { return strings.HasPrefix(table, p) }) {
 		// What a rollback noted for itself is needed until it is done.
-		wanted = fmt.Sprintf("status IN ('%s', '%s')", statusComplete, statusCapturing)
+		wanted = fmt.Sprintf("status IN ('%s', '%s', '%s')", statusComplete, statusCapturing, statusWaiting)
 	}
 	err := s.with(ctx, func(c engine.Querier) error {
 		if _, err := exec(ctx, c, "drop what belongs to no capture", "LOCK TABLES "+s.own(table)+" WRITE"); err != nil {

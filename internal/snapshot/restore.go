@@ -50,9 +50,10 @@ type Restorer struct {
 	run        []effects.Statement // the same, with those that a run which was cut off came through
 	relays     []*restoring        // captures that are only looked at
 	told       bool
-	recalled   bool // by Recall: the captures are on their way back in a run that was cut off
-	single     bool // one capture alone is being put in its place
-	settled    int  // number of the statement after which captures were last put back early
+	recalled   bool   // by Recall: the captures are on their way back in a run that was cut off
+	single     bool   // one capture alone is being put in its place
+	settled    int    // number of the statement after which captures were last put back early
+	online     *Waits // which captures may go back later; nil: none
 }
 
 // Record names the captures of the run that puts these back. What is put back before the run's last statement takes the place of
@@ -100,6 +101,7 @@ type restoring struct {
 	lost    bool              // it could not be followed
 	ties    string            // table: what ties others to those of its rows that were changed or deleted since; see relay.go
 	at      string            // condition on where the row t of an entry d of op u stands, until rows of the table are written; "" where that is not known
+	later   *Later            // its values go back when the migration is through
 	onward  bool              // it goes into a table as it is now: columns may have other types than when they were captured
 }
 
@@ -107,7 +109,8 @@ type restoring struct {
 type Report struct {
 	Tables    []TableReport
 	Conflicts []Conflict
-	Verified  bool // every captured row that is no conflict was found byte-equal in its place after the last write
+	Later     []Later `json:",omitempty"` // values that are still to be put back
+	Verified  bool    // every captured row that is no conflict was found byte-equal in its place after the last write
 	Notes     []string
 }
 
@@ -166,9 +169,9 @@ func (r *Restorer) Definitions() []verify.Object {
 	return out
 }
 
-// tables are the captures that are put back row by row.
+// tables are the captures that are put back row by row, without those that wait until the migration is through.
 func (r *Restorer) tables() []*restoring {
-	return slices.DeleteFunc(slices.Clone(r.captures), func(x *restoring) bool { return x.Kind == Definition || x.Kind.Stays() })
+	return slices.DeleteFunc(slices.Clone(r.captures), func(x *restoring) bool { return x.Kind == Definition || x.Kind.Stays() || x.later != nil })
 }
 
 // of gives the report of a table.

@@ -449,7 +449,7 @@ func (c *Capturer) sealRows(ctx context.Context, tx engine.Querier, index int, x
 	}
 	live, at := s.ref(s.f.from(s.db, t), "t")
 	from += fmt.Sprintf(" JOIN %s ON %s", live, s.on(x, t, at, kept, func(i int) string { return x.Key[i].Seal }, col))
-	x.Seal.Rest = s.rest(x, t)
+	x.Seal.Rest = c.settledOf(t, s.rest(x, t))
 	if len(x.Seal.Columns) == 0 && !x.Ops && places == "" && x.theirs == 0 {
 		// Nothing is left of what was captured. Only whether the row is there tells anything.
 		there, err := number(ctx, tx, "seal", "SELECT count(*) FROM "+from)

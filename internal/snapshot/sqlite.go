@@ -17,6 +17,7 @@ var sqliteFlavour = flavour{
 	number:    "n INTEGER PRIMARY KEY",
 	timestamp: "text",
 	hash:      "blob",
+	bytes:     "X'%x'",
 	locks:     func(bool) string { return "the whole file, against writers" },
 	// A column without a type keeps every value exactly as it comes.
 	store:     func(engine.Column) (string, bool) { return "", false },

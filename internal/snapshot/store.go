@@ -115,6 +115,10 @@ type flavour struct {
 	locking string
 	// skip ends an INSERT that leaves out the rows whose unique values are taken; "" where nothing says only that.
 	skip string
+	// grip ends a query whose rows of t, the live table, are to stay as they are until the transaction ends, but for others that read them; "" where nobody else can write.
+	grip string
+	// bytes spells a hash.
+	bytes string
 	// nothing is a FROM clause without a row.
 	nothing string
 	// lasting: session settings outlive the transaction that made them.

@@ -14,6 +14,7 @@ const (
 	ByRewrite = "rewrite"           // the table is written once, with the columns in it
 	ByUpdate  = "update"            // the rows that are there are updated
 	ByInsert  = "insert"            // rows are inserted
+	ByBatches = "batches"           // some thousand rows at a time, when the migration is through
 	BySize    = "update or rewrite" // as the table is by then
 )
 
@@ -26,17 +27,23 @@ type Way struct {
 	Of      int64    `json:"of"`    // rows of the table, by the server's statistics; -1 not known
 	Bytes   int64    `json:"bytes"` // of the table now, or of the capture where it is to be inserted; -1 not known
 	Way     string   `json:"way"`
-	Twin    string   `json:"twin,omitempty"` // the table that a rewrite builds beside the table, and that takes its name; "" where the table is written in place
+	// Of a plan for --online: it goes back in batches afterwards, or why it does not.
+	Online bool   `json:"online,omitempty"`
+	AtOnce string `json:"at_once,omitempty"`
+	Twin   string `json:"twin,omitempty"` // the table that a rewrite builds beside the table, and that takes its name; "" where the table is written in place
 }
 
 // twinner is an engine whose rewrite builds a table of another name.
 type twinner interface{ twinName(capture string) string }
 
 // Ways says how the captures of the latest run of a migration in a direction would go back, the newest first. It only reads.
-func (s *Store) Ways(ctx context.Context, q engine.Querier, migration int64, direction string) ([]Way, error) {
+func (s *Store) Ways(ctx context.Context, q engine.Querier, migration int64, direction string, online *Waits) ([]Way, error) {
 	r, err := s.Restorer(ctx, q, migration, direction)
 	if err != nil || r == nil {
 		return nil, err
+	}
+	if online != nil {
+		r.Online(*online)
 	}
 	var out []Way
 	for _, x := range slices.Backward(r.captures) {
@@ -63,6 +70,14 @@ func (s *Store) Ways(ctx context.Context, q engine.Querier, migration int64, dir
 			}
 			if d, ok := s.d.(twinner); ok && w.Way == ByRewrite {
 				w.Twin = d.twinName(x.ID)
+			}
+		}
+		if online != nil && x.Kind == Columns {
+			if w.AtOnce = "the table is not there"; t != nil {
+				w.AtOnce = r.atOnce(x, t)
+			}
+			if w.Online = w.AtOnce == ""; w.Online {
+				w.Way, w.Twin = ByBatches, ""
 			}
 		}
 		out = append(out, w)

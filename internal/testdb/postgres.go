@@ -123,6 +123,17 @@ func withDatabase(t testing.TB, dsn, name string) string {
 	return u.String()
 }
 
+// withPort is the DSN of the same database on another port.
+func withPort(t testing.TB, dsn string, port int) string {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatalf("testdb: the DSN is not a URL")
+	}
+	u.Host = u.Hostname() + ":" + strconv.Itoa(port)
+	return u.String()
+}
+
 // Role makes an account that may log in and nothing else, and returns the DSN of the same database for
 // it, with a password that leak tests can look for. What it owns is dropped with it when the test ends.
 func Role(t testing.TB, dsn string) (roleDSN, name string) {

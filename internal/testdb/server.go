@@ -56,6 +56,15 @@ type child struct {
 
 // launch makes a data directory and starts a server in it.
 func launch(p program, settings []string) (*Server, error) {
+	s, err := prepare(p, settings)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.start()
+}
+
+// prepare makes the data directory.
+func prepare(p program, settings []string) (*Server, error) {
 	base, err := processDir()
 	if err != nil {
 		return nil, err
@@ -76,7 +85,7 @@ func launch(p program, settings []string) (*Server, error) {
 	if s.Port, err = claimPort(); err != nil {
 		return nil, err
 	}
-	return s, s.start()
+	return s, nil
 }
 
 // start runs the server and waits until it answers.
