@@ -254,7 +254,7 @@ func (d *differ) columns(b, m, a *Table) {
 		if !byUp && b.Partial {
 			continue // it may have been there
 		}
-		if b.Partial && d.mid.played.last[entity] == nil {
+		if b.Partial && (d.mid.played.last[entity] == nil || d.asked(entity) && d.before.maybe(ac.Name)) {
 			continue
 		}
 		v := left
@@ -264,6 +264,14 @@ func (d *differ) columns(b, m, a *Table) {
 		d.add(change{verdict: v, entity: entity, after: describeColumn(ac),
 			undo: []string{"ALTER TABLE " + d.name(b.Name) + " DROP COLUMN " + d.ident(ac.Name)}}, table)
 	}
+}
+
+// asked says whether Up adds a column only where it is missing.
+func (d *differ) asked(entity string) bool {
+	st := d.mid.played.last[entity]
+	return st != nil && slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+		return e.Kind == effects.AddColumn && e.IfExists && len(e.Columns) == 1 && d.mid.childEntity("column", e.Table, e.Columns[0]) == entity
+	})
 }
 
 // missing is something of a table that is not there after Down.

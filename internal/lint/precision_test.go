@@ -51,6 +51,9 @@ var right = []struct {
 		"CREATE TABLE t (id int PRIMARY KEY);\nDO $$ BEGIN EXECUTE 'CREATE FUNCTION f() RETURNS int LANGUAGE sql AS ''SELECT 1'' '; END $$;",
 		"CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 2';",
 		"CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';"},
+	{"a column that is added where it is missing, when nobody can tell whether it was, and a Down that somebody left empty", effects.Postgres,
+		"CREATE TABLE t (id int PRIMARY KEY, a int);\nDO $$ BEGIN EXECUTE 'ALTER TABLE ' || (SELECT 't') || ' DROP COLUMN a'; END $$;",
+		"TRUNCATE t;\nALTER TABLE t ADD COLUMN IF NOT EXISTS a int NOT NULL;\nCREATE INDEX IF NOT EXISTS i ON t (a);\nALTER TABLE t DROP CONSTRAINT IF EXISTS u;\nDROP INDEX IF EXISTS j;", ";"},
 	{"a function that is called is not in doubt for it", effects.Postgres,
 		"CREATE FUNCTION f(int4) RETURNS text LANGUAGE sql AS 'SELECT 1';\nCREATE TABLE t (id int PRIMARY KEY);\nALTER TABLE t ADD COLUMN a text DEFAULT f(1);",
 		"CREATE OR REPLACE FUNCTION f(int4) RETURNS text LANGUAGE sql AS 'SELECT 2';",
@@ -154,4 +157,23 @@ func TestRightDowns(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTablesExchanged: the rows of a table that Up moves aside, and copies into another of its name, are none that Down has to delete.
+func TestTablesExchanged(t *testing.T) {
+	base := "CREATE TABLE notes (id int PRIMARY KEY, body varchar(9));"
+	exchange := func(columns string) string {
+		return "ALTER TABLE notes RENAME TO notes_old;\nCREATE TABLE notes (" + columns + ");\nINSERT INTO notes (id, body) SELECT id, body FROM notes_old;\nDROP TABLE notes_old;"
+	}
+	const more, was = "id int PRIMARY KEY, body varchar(9), a int", "id int PRIMARY KEY, body varchar(9)"
+	var cases []ruleCase
+	for _, d := range []effects.Dialect{pg, effects.MySQL, effects.MariaDB, sqlite} {
+		cases = append(cases,
+			ruleCase{"exchanged, and again", d, base, exchange(more), exchange(was), ""},
+			ruleCase{"exchanged, and altered back", d, base, exchange(more), "ALTER TABLE notes DROP COLUMN a;", ""},
+			ruleCase{"exchanged, with rows of its own", d, base, "ALTER TABLE notes RENAME TO notes_old;\nCREATE TABLE notes (" + more + ");\nINSERT INTO notes (id) VALUES (1);\nDROP TABLE notes_old;",
+				"ALTER TABLE notes DROP COLUMN a;", "RV002 does not delete the rows that Up inserts into notes"},
+		)
+	}
+	checkRules(t, "RV002", cases)
 }

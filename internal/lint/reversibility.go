@@ -104,8 +104,8 @@ func switchesTrigger(e *effects.Effect) (word, trigger string) {
 	return strings.ToLower(words[0]), strings.ToLower(words[2])
 }
 
-// inVain says whether all of Up is about tables that the model knows and leaves them as they were: what is to be dropped is not
-// there, what is to be made is.
+// inVain says whether all of Up is about tables that the model knows and leaves them as they were, as far as anybody can tell: what is to be dropped
+// is not there, what is to be made is.
 func inVain(p *Pass) bool {
 	if len(p.changes) > 0 || p.After.played.opaque {
 		return false
@@ -113,8 +113,9 @@ func inVain(p *Pass) bool {
 	return !slices.ContainsFunc(p.Migration.Up, func(st Statement) bool {
 		return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
 			switch e.Kind {
-			case effects.AddColumn, effects.DropColumn, effects.AlterColumnType, effects.SetNotNull, effects.DropNotNull, effects.SetDefault, effects.DropDefault, effects.DropConstraint,
-				effects.Insert, effects.Upsert, effects.Update, effects.Delete:
+			case effects.Insert, effects.Upsert, effects.Update, effects.Delete, effects.Truncate, effects.Session:
+				return false // of rows, captures know
+			case effects.AddColumn, effects.DropColumn, effects.AlterColumnType, effects.SetNotNull, effects.DropNotNull, effects.SetDefault, effects.DropDefault, effects.DropConstraint:
 			case effects.DropTable:
 				return !e.IfExists || p.Before.Table(e.Table) != nil || p.Before.maybe(e.Table.Name)
 			case effects.Create, effects.Drop:
@@ -122,7 +123,8 @@ func inVain(p *Pass) bool {
 					return true
 				}
 				if e.Table.Name == "" {
-					return !p.Before.knowsAll()
+					_, i := p.Before.findIndex(effects.Name{}, e.Object.Name)
+					return i >= 0 || !e.IfExists
 				}
 				if _, i := p.Before.findIndex(e.Table, e.Object.Name); e.Kind == effects.Create && e.IfExists && i >= 0 {
 					return false // whatever else is not known of its table
@@ -131,7 +133,7 @@ func inVain(p *Pass) bool {
 				return true
 			}
 			t := p.Before.Table(e.Table)
-			return t == nil || t.Partial || t.Doubt
+			return t == nil || (t.Partial || t.Doubt) && !e.IfExists
 		})
 	})
 }
@@ -273,12 +275,25 @@ func (p *Pass) rowsLeft() {
 		if p.Before.Table(k) == nil || t == nil || t.Doubt || p.Undone.played.cleared[k] || p.After.wasDropped(k) || t.Origin.Name != "" && t.Origin != k {
 			continue
 		}
+		if madeAnew(p.After, k, p.After.Table(k)) && (madeAnew(p.Undone, k, t) || p.carried(k)) {
+			continue // the table of that name was exchanged, and its rows came along
+		}
 		before := len(p.out)
 		p.reportAt("up", p.After.played.inserted[k], "Down does not delete the rows that Up inserts into "+p.show(k), "")
 		if len(p.out) > before {
 			p.out[before].Severity = Warning // the schema is undone
 		}
 	}
+}
+
+// carried says whether the first rows that Up inserts into a table which it made anew are those of the one that was there.
+func (p *Pass) carried(k effects.Name) bool {
+	return slices.ContainsFunc(p.After.played.inserted[k].Effects, func(e effects.Effect) bool {
+		return slices.ContainsFunc(e.Sources, func(n effects.Name) bool {
+			from := p.After.key(n)
+			return from == k || p.After.wasDropped(from) || p.After.Table(from) != nil && p.After.Table(from).Origin == k
+		})
+	})
 }
 
 func undoneDifferently(p *Pass) {
