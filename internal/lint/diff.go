@@ -331,9 +331,22 @@ func (d *differ) column(b *Table, bc, mc, ac *Column, entity string) {
 	if bc.Comment != ac.Comment {
 		add("comment", bc.Comment, ac.Comment, mc != nil && mc.Comment == ac.Comment, commentSQL(dialect, t, c, bc.Comment))
 	}
-	if !strings.EqualFold(bc.Collation, ac.Collation) && (mc == nil || !strings.EqualFold(mc.Collation, bc.Collation)) {
+	if !strings.EqualFold(bc.Collation, ac.Collation) && (mc == nil || !strings.EqualFold(mc.Collation, bc.Collation) || d.mysql() && d.collates(b, bc) && d.collates(b, ac)) {
 		add("collation", bc.Collation, ac.Collation, mc != nil && mc.Collation == ac.Collation)
 	}
+}
+
+// collates says whether the collation of a column of MySQL is told: where it is written neither there nor with the table, or is one that databases
+// have unasked, it may be that of the database.
+func (d *differ) collates(t *Table, c *Column) bool {
+	switch strings.ToLower(c.Collation) {
+	case "":
+		return texts[typeBase(c.Type)] > 0 || strings.HasPrefix(c.Type, "varchar") || strings.HasPrefix(c.Type, "char")
+	case strings.ToLower(t.Collation), "utf8mb4_0900_ai_ci", "utf8mb4_uca1400_ai_ci", "utf8mb4_unicode_ci", "utf8mb4_general_ci", "utf8_unicode_ci", "utf8_general_ci",
+		"utf8mb3_unicode_ci", "utf8mb3_general_ci", "latin1_swedish_ci":
+		return false
+	}
+	return true
 }
 
 // unseen says whether the statements did something to the column that the model does not follow.
