@@ -111,3 +111,20 @@ func TestDownInParts(t *testing.T) {
 		t.Errorf("told: %q", told)
 	}
 }
+
+// TestWhatIsReadIsThere: a statement that reads a table which is gone fails, also where only a subquery names it.
+func TestWhatIsReadIsThere(t *testing.T) {
+	base := "CREATE TABLE notes (id int PRIMARY KEY, body varchar(9));\nCREATE TABLE o (id int PRIMARY KEY, body varchar(9));"
+	var cases []ruleCase
+	for _, d := range []effects.Dialect{pg, effects.MySQL, effects.MariaDB, sqlite} {
+		cases = append(cases,
+			ruleCase{"in a subquery of UPDATE", d, base, "DROP TABLE o;\nUPDATE notes SET body = (SELECT body FROM o WHERE o.id = notes.id) WHERE id > 0;", "SELECT 1;", "RV008 table o is not there any more"},
+			ruleCase{"in a query of INSERT", d, base, "ALTER TABLE o RENAME TO p;", "ALTER TABLE p RENAME TO o;\nINSERT INTO notes SELECT id, body FROM p;", "RV008 table p is not there any more"},
+			ruleCase{"in a subquery of DELETE", d, base, "ALTER TABLE o RENAME TO p;\nDELETE FROM notes WHERE id IN (SELECT p.id FROM notes AS x JOIN o ON true);", "ALTER TABLE p RENAME TO o;", "RV008 table o is not there any more"},
+			ruleCase{"as it is called now", d, base, "ALTER TABLE o RENAME TO p;\nDELETE FROM notes WHERE id IN (SELECT id FROM p);", "ALTER TABLE p RENAME TO o;", ""},
+			ruleCase{"a query of that name", d, base, "DROP TABLE o;\nINSERT INTO notes WITH o AS (SELECT 1 AS id, 'x' AS body) SELECT id, body FROM o;", "CREATE TABLE o (id int PRIMARY KEY, body varchar(9));", ""},
+			ruleCase{"another one of its name", d, base, "DROP TABLE o;\nCREATE VIEW o AS SELECT 1 AS id, 'x' AS body;\nINSERT INTO notes SELECT id, body FROM o;", "DROP VIEW o;\nCREATE TABLE o (id int PRIMARY KEY, body varchar(9));", ""},
+		)
+	}
+	checkRules(t, "RV008", cases)
+}
