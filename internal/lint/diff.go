@@ -239,7 +239,7 @@ func (d *differ) columns(b, m, a *Table) {
 		if a.Partial || d.renamedColumn(b, bc, m, a) {
 			continue
 		}
-		d.missing(entity, b, m, a, mc != nil, describeColumn(bc), []string{d.addColumn(b, bc)}, false)
+		d.missing(entity, b, m, a, mc != nil, describeColumn(bc), d.bringColumn(b, bc), false)
 	}
 	for i := range a.Columns {
 		ac := &a.Columns[i]
@@ -300,7 +300,11 @@ func (d *differ) column(b *Table, bc, mc, ac *Column, entity string) {
 		d.property(entity, property, before, after, same, undo, table)
 	}
 	if !sameType(dialect, bc.Type, ac.Type) && !d.doubtfulType(bc.Type, ac.Type) {
-		add("type", bc.Type, ac.Type, mc != nil && sameType(dialect, mc.Type, ac.Type), alter+" TYPE "+bc.Type+d.using(bc, ac))
+		undo := []string{alter + " TYPE " + bc.Type + d.using(bc, ac)}
+		if bc.HasDefault && !bc.Serial && bc.Default != ac.Default && sameDefault(dialect, bc, ac) { // it is cast along, to another type
+			undo = append(undo, alter+" SET DEFAULT "+bc.Default)
+		}
+		add("type", bc.Type, ac.Type, mc != nil && sameType(dialect, mc.Type, ac.Type), undo...)
 	}
 	if bc.NotNull != ac.NotNull {
 		add("nullability", nullability(bc), nullability(ac), mc != nil && mc.NotNull == ac.NotNull, alter+pick(bc.NotNull, " SET", " DROP")+" NOT NULL")

@@ -147,7 +147,7 @@ func (m *Model) create(e *effects.Effect) {
 	m.touch(m.objectEntity(k))
 	if strings.HasSuffix(k.kind, "view") && m.wasDropped(k.name) {
 		// Indexes of a materialized view are kept as if it were a table.
-		m.tables[k.name] = &Table{Name: k.name, Partial: true, Unknown: true, Doubt: true, owner: m}
+		m.tables[k.name] = &Table{Name: k.name, Partial: true, Unknown: true, owner: m}
 	}
 }
 
