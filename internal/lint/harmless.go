@@ -83,10 +83,13 @@ func switchesTrigger(e *effects.Effect) (word, trigger string) {
 // inVain says whether all of Up is about tables that the model knows and leaves them as they were, as far as anybody can tell: what is to be dropped
 // is not there, what is to be made is.
 func inVain(p *Pass) bool {
-	if len(p.changes) > 0 || p.After.played.opaque {
+	if slices.ContainsFunc(p.changes, func(c change) bool { return c.up != nil }) { // one that no statement makes is a doubt
 		return false
 	}
 	return !slices.ContainsFunc(p.Migration.Up, func(st Statement) bool {
+		if p.makesMissing(&st) {
+			return false
+		}
 		return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
 			switch e.Kind {
 			case effects.Insert, effects.Upsert, effects.Update, effects.Delete, effects.Truncate, effects.Session:
@@ -112,4 +115,37 @@ func inVain(p *Pass) bool {
 			return t == nil || (t.Partial || t.Doubt) && !e.IfExists
 		})
 	})
+}
+
+// makesMissing says whether a statement is a DO block that makes, IF NOT EXISTS, what is there as far as the model knows, and does nothing else.
+func (p *Pass) makesMissing(st *Statement) bool {
+	if len(st.Effects) != 1 || st.Effects[0].Kind != effects.Opaque || st.Effects[0].Detail != "DO block" || st.ParseError != "" {
+		return false
+	}
+	tokens := effects.Tokens(p.Engine, codeOf(p.Engine, st.SQL))
+	asked, made := false, 0
+	for i := range tokens {
+		word := func(at int) string {
+			if at >= 0 && at < len(tokens) && tokens[at].Kind == effects.Word {
+				return tokens[at].Text
+			}
+			return ""
+		}
+		switch word(i) {
+		case "if":
+			asked = asked || word(i+1) == "not" && word(i+2) == "exists"
+		case "create":
+			if !asked || i+2 >= len(tokens) || word(i+1) != "type" && word(i+1) != "table" && word(i+1) != "domain" && word(i+1) != "sequence" {
+				return false
+			}
+			name := tokens[i+2].Text
+			if p.Before.Table(effects.Name{Name: name}) == nil && p.Before.findObject(word(i+1), effects.Name{Name: name}) == nil && !p.Before.maybe(name) {
+				return false
+			}
+			made++
+		case "alter", "drop", "execute", "perform", "call", "else", "elsif", "loop", "exception", "grant", "revoke", "rename":
+			return false
+		}
+	}
+	return made > 0
 }

@@ -62,6 +62,9 @@ var right = []struct {
 	{"a function that had another name once, and what calls it", effects.Postgres,
 		"CREATE TABLE t (id int PRIMARY KEY);\nCREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';\nCREATE TRIGGER g AFTER INSERT ON t FOR EACH ROW EXECUTE PROCEDURE f();\nALTER FUNCTION f() RENAME TO h;",
 		"DROP FUNCTION h CASCADE;", "CREATE FUNCTION h() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';\nCREATE TRIGGER g AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION h();"},
+	{"a block that makes a type where it is missing, which is there, and a Down that somebody left empty", effects.Postgres,
+		"CREATE TYPE v AS ENUM ('a');\nCREATE TABLE t (id int PRIMARY KEY, a v);",
+		"DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_type WHERE typname = 'v') THEN CREATE TYPE v AS ENUM ('a'); END IF; END $$;\nALTER TABLE t ADD COLUMN IF NOT EXISTS a v;", ";"},
 	{"a function that is called is not in doubt for it", effects.Postgres,
 		"CREATE FUNCTION f(int4) RETURNS text LANGUAGE sql AS 'SELECT 1';\nCREATE TABLE t (id int PRIMARY KEY);\nALTER TABLE t ADD COLUMN a text DEFAULT f(1);",
 		"CREATE OR REPLACE FUNCTION f(int4) RETURNS text LANGUAGE sql AS 'SELECT 2';",
@@ -151,6 +154,20 @@ func TestWrongDowns(t *testing.T) {
 				t.Errorf("found %q\nwant  %q", got, c.want)
 			}
 		})
+	}
+}
+
+// TestEmptyDowns: an empty Down for what a block makes or changes is an error.
+func TestEmptyDowns(t *testing.T) {
+	for _, block := range []string{
+		"IF NOT EXISTS (SELECT 1 FROM pg_type WHERE typname = 'w') THEN CREATE TYPE w AS ENUM ('a'); END IF;",
+		"IF NOT EXISTS (SELECT 1 FROM pg_type WHERE typname = 'v') THEN CREATE TYPE v AS ENUM ('a'); ELSE ALTER TYPE v RENAME TO u; END IF;",
+		"CREATE TYPE v AS ENUM ('a');",
+	} {
+		found := lintLast(t, Options{Engine: effects.Postgres}, goose("CREATE TYPE v AS ENUM ('a');", "SELECT 1;"), goose("DO $$ BEGIN "+block+" END $$;", ";"))
+		if !slices.ContainsFunc(found, func(f Diagnostic) bool { return f.Code == "RV001" && f.Severity == Error }) {
+			t.Errorf("%s: found%s", block, print(found))
+		}
 	}
 }
 
