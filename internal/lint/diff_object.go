@@ -83,9 +83,9 @@ func (d *differ) moved(name string) bool {
 	return i >= 0
 }
 
-// asConstraint: a unique index and a unique constraint of the same name are reported once, as the constraint.
+// asConstraint: a unique index and a unique constraint of the same name are reported once, as the constraint. On SQLite they may stand side by side.
 func (d *differ) asConstraint(x *Index, other *Table) bool {
-	return other.constraintNamed(x.Name) != nil
+	return d.before.dialect != effects.SQLite && other.constraintNamed(x.Name) != nil
 }
 
 func (d *differ) object(k objectKey) {

@@ -26,6 +26,8 @@ func TestWhatIsLost(t *testing.T) {
 		{"a column that Down leaves out of the table that it makes anew", sqlite, "CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT, a TEXT);", "ALTER TABLE notes ADD COLUMN b TEXT;",
 			rebuild("id INTEGER PRIMARY KEY, body TEXT"), "RV003 makes the table anew without column notes.a"},
 		{"an index of a table, as MySQL writes it", sqlite, notes, "CREATE INDEX notes_id ON notes (id);", "DROP INDEX IF EXISTS notes.notes_id;", "RV002 does not drop index notes_id"},
+		{"an index that has the name of a constraint", sqlite, "CREATE TABLE notes (id INTEGER PRIMARY KEY, a TEXT, CONSTRAINT u UNIQUE (a));", "DROP INDEX IF EXISTS notes.u;",
+			"CREATE UNIQUE INDEX IF NOT EXISTS u ON notes (a);", "RV003 makes index u, which was not there before Up"},
 		{"keys that are drawn no more", sqlite, notes, "DROP INDEX notes_body;\n" + rebuild("id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT, a TEXT"),
 			rebuild("id INTEGER PRIMARY KEY, body TEXT") + "\nCREATE INDEX notes_body ON notes (body);", "RV003 another AUTO_INCREMENT"},
 		{"keys that are drawn as before", sqlite, notes, "DROP INDEX notes_body;\n" + rebuild("id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT, a TEXT"),
