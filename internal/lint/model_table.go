@@ -315,7 +315,7 @@ func (m *Model) bound() string {
 
 func (m *Model) dropSchema(e *effects.Effect) {
 	if m.dialect != effects.Postgres || e.Object.Kind != "schema" {
-		m.doubtAll()
+		m.doubtAll(false)
 		return
 	}
 	name := e.Object.Name.Name

@@ -130,3 +130,19 @@ func TestWhatIsReadIsThere(t *testing.T) {
 	}
 	checkRules(t, "RV008", cases)
 }
+
+// TestFunctionsBesideDynamicSQL: statements made up as they run put in doubt what their words may be about.
+func TestFunctionsBesideDynamicSQL(t *testing.T) {
+	f := func(body string) string {
+		return "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT " + body + "';"
+	}
+	dynamic := func(sql string) string {
+		return f("1") + "\nDO $$ DECLARE n text; BEGIN FOR n IN SELECT tablename FROM pg_tables LOOP EXECUTE format('" + sql + "', n); END LOOP; END $$;"
+	}
+	checkRules(t, "RV003", []ruleCase{
+		{"about tables", pg, dynamic("ALTER TABLE %I SET LOGGED"), f("2"), f("3"), "RV003 function f with another definition"},
+		{"brought back", pg, dynamic("ALTER TABLE %I SET LOGGED"), f("2"), f("1"), ""},
+		{"about functions", pg, dynamic("DROP FUNCTION IF EXISTS %I()"), f("2"), f("3"), ""},
+		{"about anything", pg, dynamic("%s"), f("2"), f("3"), ""},
+	})
+}
