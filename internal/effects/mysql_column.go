@@ -79,7 +79,9 @@ func (p *mysqlParser) typeAttributes(col *ColumnDef) {
 				col.Type += " unsigned"
 			}
 			col.Type += " zerofill"
-		case p.accept("SIGNED"), p.accept("ASCII"), p.accept("UNICODE"), p.accept("BINARY"), p.accept("COMPRESSED"):
+		case p.accept("SIGNED"), p.accept("ASCII"), p.accept("UNICODE"), p.accept("COMPRESSED"):
+		case p.accept("BINARY"): // the collation of the character set that compares bytes
+			col.Type += " binary"
 		case p.accept("CHARACTER", "SET"), p.accept("CHARSET"), p.accept("CHAR", "SET"):
 			p.acceptPunct('=')
 			if p.done() {

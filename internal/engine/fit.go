@@ -156,7 +156,7 @@ func samples(ctx context.Context, q Querier, query string, heads []string, keys 
 }
 
 var (
-	sizedText    = regexp.MustCompile(`(?i)^(?:varchar|character varying|char|character|bpchar|nvarchar)\s*\((\d+)\)$`)
+	sizedText    = regexp.MustCompile(`(?i)^(?:varchar|character varying|char|character|bpchar|nvarchar)\s*\((\d+)\)(?: binary| character set \w+)*$`)
 	sizedNumber  = regexp.MustCompile(`(?i)^(?:numeric|decimal)\s*\((\d+)(?:\s*,\s*(\d+))?\)$`)
 	integerRange = map[string][2]string{
 		"smallint": {"-32768", "32767"}, "int2": {"-32768", "32767"},

@@ -56,10 +56,23 @@ func (d *differ) viewAnew(k objectKey, b *Object) []string {
 		if o == nil {
 			o = d.after.object(r)
 		}
-		if o.SQL == "" || o.Doubt || r.kind != "view" {
+		if o.SQL == "" || o.Doubt {
 			return nil
 		}
-		out = append(append([]string{d.dropObject(r)}, out...), o.SQL)
+		out = append(append(append([]string{d.dropObject(r)}, out...), o.SQL), d.viewIndexes(r)...)
+	}
+	return out
+}
+
+// viewIndexes make those of a materialized view, which go with it.
+func (d *differ) viewIndexes(k objectKey) []string {
+	t := d.before.Table(k.name)
+	if k.kind != "materialized view" || t == nil || t.Doubt {
+		return nil
+	}
+	var out []string
+	for i := range t.Indexes {
+		out = append(out, d.createIndex(t, &t.Indexes[i]))
 	}
 	return out
 }

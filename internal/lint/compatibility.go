@@ -60,7 +60,7 @@ func (p *Pass) requiresByModify(e *effects.Effect) {
 
 func changesType(p *Pass) {
 	from, to := p.oldType()
-	if to == "" || sameType(p.Engine, from, to) || from != "" && widens(from, to) {
+	if to == "" || sameType(p.Engine, strings.TrimSuffix(from, " binary"), strings.TrimSuffix(to, " binary")) || from != "" && widens(from, to) {
 		return
 	}
 	was := ""

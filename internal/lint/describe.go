@@ -10,7 +10,8 @@ import (
 // typeBase is a type without its length.
 func typeBase(t string) string {
 	base, _, _ := strings.Cut(strings.ToLower(t), "(")
-	return strings.TrimSpace(base)
+	base, _, _ = strings.Cut(base, " character set ") // of MySQL
+	return strings.TrimSpace(strings.TrimSuffix(base, " binary"))
 }
 
 func describeColumn(c *Column) string {

@@ -239,7 +239,7 @@ func (d *differ) columns(b, m, a *Table) {
 		if a.Partial || d.renamedColumn(b, bc, m, a) {
 			continue
 		}
-		d.missing(entity, b, m, a, mc != nil, describeColumn(bc), []string{d.addColumn(b, bc)}, false)
+		d.missing(entity, b, m, a, mc != nil, describeColumn(bc), d.bringColumn(b, bc), false)
 	}
 	for i := range a.Columns {
 		ac := &a.Columns[i]
@@ -254,7 +254,7 @@ func (d *differ) columns(b, m, a *Table) {
 		if !byUp && b.Partial {
 			continue // it may have been there
 		}
-		if b.Partial && d.mid.played.last[entity] == nil {
+		if b.Partial && (d.mid.played.last[entity] == nil || d.asked(entity) && d.before.maybe(ac.Name)) {
 			continue
 		}
 		v := left
@@ -264,6 +264,14 @@ func (d *differ) columns(b, m, a *Table) {
 		d.add(change{verdict: v, entity: entity, after: describeColumn(ac),
 			undo: []string{"ALTER TABLE " + d.name(b.Name) + " DROP COLUMN " + d.ident(ac.Name)}}, table)
 	}
+}
+
+// asked says whether Up adds a column only where it is missing.
+func (d *differ) asked(entity string) bool {
+	st := d.mid.played.last[entity]
+	return st != nil && slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+		return e.Kind == effects.AddColumn && e.IfExists && len(e.Columns) == 1 && d.mid.childEntity("column", e.Table, e.Columns[0]) == entity
+	})
 }
 
 // missing is something of a table that is not there after Down.
@@ -292,7 +300,11 @@ func (d *differ) column(b *Table, bc, mc, ac *Column, entity string) {
 		d.property(entity, property, before, after, same, undo, table)
 	}
 	if !sameType(dialect, bc.Type, ac.Type) && !d.doubtfulType(bc.Type, ac.Type) {
-		add("type", bc.Type, ac.Type, mc != nil && sameType(dialect, mc.Type, ac.Type), alter+" TYPE "+bc.Type+d.using(bc, ac))
+		undo := []string{alter + " TYPE " + bc.Type + d.using(bc, ac)}
+		if bc.HasDefault && !bc.Serial && bc.Default != ac.Default && sameDefault(dialect, bc, ac) { // it is cast along, to another type
+			undo = append(undo, alter+" SET DEFAULT "+bc.Default)
+		}
+		add("type", bc.Type, ac.Type, mc != nil && sameType(dialect, mc.Type, ac.Type), undo...)
 	}
 	if bc.NotNull != ac.NotNull {
 		add("nullability", nullability(bc), nullability(ac), mc != nil && mc.NotNull == ac.NotNull, alter+pick(bc.NotNull, " SET", " DROP")+" NOT NULL")
@@ -323,9 +335,22 @@ func (d *differ) column(b *Table, bc, mc, ac *Column, entity string) {
 	if bc.Comment != ac.Comment {
 		add("comment", bc.Comment, ac.Comment, mc != nil && mc.Comment == ac.Comment, commentSQL(dialect, t, c, bc.Comment))
 	}
-	if !strings.EqualFold(bc.Collation, ac.Collation) && (mc == nil || !strings.EqualFold(mc.Collation, bc.Collation)) {
+	if !strings.EqualFold(bc.Collation, ac.Collation) && (mc == nil || !strings.EqualFold(mc.Collation, bc.Collation) || d.mysql() && d.collates(b, bc) && d.collates(b, ac)) {
 		add("collation", bc.Collation, ac.Collation, mc != nil && mc.Collation == ac.Collation)
 	}
+}
+
+// collates says whether the collation of a column of MySQL is told: where it is written neither there nor with the table, or is one that databases
+// have unasked, it may be that of the database.
+func (d *differ) collates(t *Table, c *Column) bool {
+	switch strings.ToLower(c.Collation) {
+	case "":
+		return texts[typeBase(c.Type)] > 0 || strings.HasPrefix(c.Type, "varchar") || strings.HasPrefix(c.Type, "char")
+	case strings.ToLower(t.Collation), "utf8mb4_0900_ai_ci", "utf8mb4_uca1400_ai_ci", "utf8mb4_unicode_ci", "utf8mb4_general_ci", "utf8_unicode_ci", "utf8_general_ci",
+		"utf8mb3_unicode_ci", "utf8mb3_general_ci", "latin1_swedish_ci":
+		return false
+	}
+	return true
 }
 
 // unseen says whether the statements did something to the column that the model does not follow.

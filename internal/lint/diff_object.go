@@ -18,7 +18,11 @@ func (d *differ) indexes(b, m, a *Table) {
 				d.property(entity, "definition", describeIndex(x), describeIndex(y), mi != nil && d.before.sameIndex(mi, y),
 					[]string{d.dropIndex(b, y), d.createIndex(b, x)}, d.before.tableEntity(b.Name))
 			}
+			d.reworked(b, x, y, entity)
 			continue
+		}
+		if d.asConstraint(x, a) && !d.mysql() { // told with the constraint, but made by a statement of its own
+			d.add(change{verdict: lost, entity: entity, undo: []string{d.createIndex(b, x)}, quiet: true}, d.before.childEntity("constraint", b.Name, x.Name))
 		}
 		if x.Implicit || a.Partial && !b.Partial && m == nil || d.moved(x.Name) || d.asConstraint(x, a) {
 			continue
@@ -36,10 +40,27 @@ func (d *differ) indexes(b, m, a *Table) {
 	}
 	for i := range a.Indexes {
 		y := &a.Indexes[i]
+		if d.asConstraint(y, b) && a.constraintNamed(y.Name) == nil && !d.mysql() {
+			d.add(change{verdict: left, entity: d.before.indexEntity(b, y.Name), undo: []string{d.dropIndex(b, y)}, quiet: true})
+		}
 		if b.indexNamed(y.Name) != nil || d.asConstraint(y, b) || renamed[y.Name] {
 			continue
 		}
 		d.surplus(d.before.indexEntity(b, y.Name), b, y.Columns, m.indexNamed(y.Name) != nil, describeIndex(y), d.dropIndex(b, y))
+	}
+}
+
+// reworked: the server has written an index anew, because a column in it got another type, and does so again when that goes back. For drafts.
+func (d *differ) reworked(b *Table, x, y *Index, entity string) {
+	if y.Reworked && !x.Reworked && d.before.sameIndex(x, y) {
+		var because []string
+		for _, c := range b.Columns {
+			if mentions(d.before.dialect, strings.Join(append(slices.Clone(x.Columns), x.Where), " "), c.Name) {
+				because = append(because, d.before.childEntity("column", b.Name, c.Name))
+			}
+		}
+		d.property(entity, "definition", describeIndex(x), describeIndex(y), true, []string{d.dropIndex(b, y), d.createIndex(b, x)}, because...)
+		d.out[len(d.out)-1].quiet = true
 	}
 }
 
@@ -62,9 +83,9 @@ func (d *differ) moved(name string) bool {
 	return i >= 0
 }
 
-// asConstraint: a unique index and a unique constraint of the same name are reported once, as the constraint.
+// asConstraint: a unique index and a unique constraint of the same name are reported once, as the constraint. On SQLite they may stand side by side.
 func (d *differ) asConstraint(x *Index, other *Table) bool {
-	return other.constraintNamed(x.Name) != nil
+	return d.before.dialect != effects.SQLite && other.constraintNamed(x.Name) != nil
 }
 
 func (d *differ) object(k objectKey) {
@@ -133,7 +154,7 @@ func (d *differ) redefine(k objectKey, b, a *Object) []string {
 	if b.Values != nil && a.Values != nil {
 		return d.enumAnew(k, b, a)
 	}
-	if k.kind == "view" && d.before.dialect == effects.Postgres {
+	if strings.HasSuffix(k.kind, "view") && d.before.dialect == effects.Postgres {
 		return d.viewAnew(k, b)
 	}
 	return d.createObject(k, b)

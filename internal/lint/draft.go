@@ -46,9 +46,13 @@ func draft(changes []change, after *Model) string {
 		default:
 			s.text = script(c.undo)
 		}
-		if at := needsColumn(c, changes, after); at > 0 && at < s.order { // it is made again when the column is there
-			s.text = script(c.undo[:1])
-			steps = append(steps, step{order: at, rank: rank(change{verdict: lost, entity: c.entity}), text: script(c.undo[1:])})
+		if remade(c) { // what holds columns back, or goes with them, is dropped before they go, and made again when they are there
+			at := s.order
+			if needs := needsColumn(c, changes, after); needs > 0 {
+				at = min(at, needs)
+			}
+			s.text, s.rank = script(c.undo[:1]), rank(change{verdict: left, entity: c.entity, before: c.before})
+			steps = append(steps, step{order: at, rank: rank(change{verdict: lost, entity: c.entity, before: c.before}), text: script(c.undo[1:])})
 		}
 		steps = append(steps, s)
 	}
@@ -98,13 +102,16 @@ func beyondAlter(changes []change, after *Model) []change {
 	return out
 }
 
+// remade tells of a constraint or an index that is dropped and made again.
+func remade(c change) bool {
+	kind, _, _ := strings.Cut(c.entity, " ")
+	return (kind == "constraint" || kind == "index") && c.property == "definition" && len(c.undo) == 2 && c.undo[0] != "" && c.undo[1] != ""
+}
+
 // needsColumn tells of a constraint or an index that is dropped and made again which statement of Up took a column of its table, by its
 // order, if one did; else 0.
 func needsColumn(c change, changes []change, after *Model) int {
-	kind, name, _ := strings.Cut(c.entity, " ")
-	if kind != "constraint" || len(c.undo) != 2 {
-		return 0
-	}
+	_, name, _ := strings.Cut(c.entity, " ")
 	table := name[:max(strings.LastIndexByte(name, '.'), 0)]
 	at := 0
 	for _, x := range changes {

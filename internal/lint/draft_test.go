@@ -55,6 +55,23 @@ CREATE SEQUENCE tickets START 10;`
 		{"another name of a value of an enum", shop + "CREATE INDEX diary_happy ON diary (day) WHERE mood = 'happy';", "ALTER TYPE mood RENAME VALUE 'happy' TO 'glad';"},
 		{"comments and row security", shop, "COMMENT ON TABLE diary IS NULL; COMMENT ON COLUMN orders.note IS 'x'; ALTER TABLE orders ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON orders USING (true);"},
 		{"a schema", shop, "CREATE SCHEMA stats; CREATE TABLE stats.days (d date PRIMARY KEY); ALTER TABLE diary SET SCHEMA stats;"},
+		{"a constraint and an index of its name", "CREATE TABLE q (id int PRIMARY KEY, n int, o int, CONSTRAINT q_n UNIQUE (n));\nCREATE UNIQUE INDEX q_o ON q (o);",
+			"ALTER TABLE q DROP CONSTRAINT q_n; CREATE UNIQUE INDEX q_n ON q (n) WHERE o > 0; DROP INDEX q_o; ALTER TABLE q ADD CONSTRAINT q_o UNIQUE (o, n);"},
+		{"a check that speaks of a new column", "CREATE TABLE q (id int PRIMARY KEY, n int, CONSTRAINT c CHECK (n > 0));",
+			"ALTER TABLE q ADD o int, DROP CONSTRAINT c, ADD CONSTRAINT c CHECK (n > 0 OR o > 0);"},
+		{"defaults of another type", "CREATE TABLE q (id int PRIMARY KEY, at timestamp DEFAULT '1970-01-01 00:00:00'::timestamp without time zone);",
+			"ALTER TABLE q ALTER at TYPE timestamptz, ALTER at SET DEFAULT '1970-01-01 00:00:00'::timestamp with time zone;"},
+		{"materialized views with their indexes", shop + "CREATE MATERIALIZED VIEW sums AS SELECT customer_id, sum(total) AS total FROM orders GROUP BY 1; CREATE UNIQUE INDEX sums_id ON sums (customer_id); " +
+			"CREATE MATERIALIZED VIEW more AS SELECT customer_id FROM sums; CREATE INDEX more_id ON more (customer_id); DROP MATERIALIZED VIEW more; " +
+			"CREATE MATERIALIZED VIEW more AS SELECT customer_id FROM sums WHERE total > 1; CREATE INDEX more_id ON more (customer_id);",
+			"DROP MATERIALIZED VIEW more; DROP MATERIALIZED VIEW sums; CREATE MATERIALIZED VIEW sums AS SELECT customer_id, max(total) AS total FROM orders GROUP BY 1; CREATE UNIQUE INDEX sums_id ON sums (customer_id); " +
+				"CREATE MATERIALIZED VIEW more AS SELECT customer_id FROM sums WHERE total > 2; CREATE INDEX more_id ON more (customer_id);"},
+		{"materialized views dropped", shop + "CREATE MATERIALIZED VIEW sums AS SELECT customer_id FROM orders; CREATE UNIQUE INDEX sums_id ON sums (customer_id);",
+			"DROP MATERIALIZED VIEW sums;"},
+		{"a column that owns a sequence", "CREATE TABLE q (id int NOT NULL, n int); CREATE SEQUENCE q_numbers START 5; ALTER SEQUENCE q_numbers OWNED BY q.id; ALTER TABLE ONLY q ALTER COLUMN id SET DEFAULT nextval('q_numbers'::regclass);",
+			"ALTER TABLE q DROP COLUMN id;"},
+		{"an index on an expression of columns of two types", "CREATE TABLE q (id int PRIMARY KEY, of int); CREATE INDEX qi ON q (COALESCE(of, id) DESC) WHERE COALESCE(of, id) > 0;",
+			"ALTER TABLE q ALTER COLUMN id TYPE bigint;"},
 		{"indexes", shop, "DROP INDEX orders_note; DROP INDEX orders_customer; CREATE INDEX orders_customer ON orders (total);"},
 	} {
 		t.Run("postgres/"+c.name, func(t *testing.T) {

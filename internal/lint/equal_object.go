@@ -71,6 +71,9 @@ func readRoutine(d effects.Dialect, sql string) routine {
 		case t.Kind == effects.String:
 			r.around = append(r.around, strings.ToLower(t.Text)) // LANGUAGE 'plpgsql'
 		case t.Kind == effects.Punct, t.Text == "or", t.Text == "replace", t.Text == "public":
+		case d == effects.Postgres && t.Kind == effects.Word && t.Text == "volatile": // as it is unless one says otherwise
+		case d == effects.Postgres && t.Kind == effects.Word && postgresTypes[t.Text] != nil:
+			r.around = append(r.around, postgresTypes[t.Text]...)
 		default:
 			r.around = append(r.around, t.Text)
 		}
@@ -78,6 +81,11 @@ func readRoutine(d effects.Dialect, sql string) routine {
 	slices.Sort(r.around)
 	return r
 }
+
+// postgresTypes are the words of types that can be spelt in another way.
+var postgresTypes = map[string][]string{"int": {"integer"}, "int2": {"smallint"}, "int4": {"integer"}, "int8": {"bigint"}, "bool": {"boolean"}, "decimal": {"numeric"},
+	"float": {"double", "precision"}, "float4": {"real"}, "float8": {"double", "precision"}, "varchar": {"character", "varying"}, "char": {"character"},
+	"timestamptz": {"timestamp", "with", "time", "zone"}}
 
 // split takes a body that is no string from what stands before it.
 func split(tokens []effects.Token) (head, body []effects.Token) {

@@ -85,3 +85,33 @@ func TestFixLeavesAlone(t *testing.T) {
 		}
 	}
 }
+
+// TestDraftsTellWhatTheyCannotKnow: after a statement that is not understood, what Up drops or changes may have been anything. The draft says so.
+func TestDraftsTellWhatTheyCannotKnow(t *testing.T) {
+	doubt := "CREATE TABLE t (id int PRIMARY KEY, a int, b int, c int);\nDO $$ BEGIN EXECUTE 'ALTER TABLE ' || (SELECT 't') || ' ADD COLUMN x int'; END $$;"
+	for up, want := range map[string]string{
+		"DROP INDEX i;":                                                          "-- index i: no migration",
+		"ALTER TABLE t DROP COLUMN a;":                                           "-- column t.a: no migration that could be followed tells what it was before; write here how it is brought back, if it was there",
+		"ALTER TABLE t ALTER COLUMN a TYPE bigint;":                              "-- column t.a: no migration that could be followed tells what it was before; write here how it becomes what it was",
+		"ALTER TABLE t ALTER COLUMN a SET NOT NULL;":                             "-- column t.a: ",
+		"ALTER TABLE t ALTER COLUMN a DROP DEFAULT;":                             "-- column t.a: ",
+		"ALTER TABLE t ADD COLUMN IF NOT EXISTS y int;":                          "is dropped, if it was not there",
+		"ALTER TABLE t DROP CONSTRAINT c;":                                       "-- constraint t.c: ",
+		"ALTER TABLE t RENAME COLUMN a TO z;":                                    "ALTER TABLE t RENAME COLUMN z TO a;",
+		"ALTER INDEX IF EXISTS i RENAME TO j;":                                   "ALTER INDEX IF EXISTS j RENAME TO i;",
+		"DROP TABLE u;":                                                          "-- table u: ",
+		"DROP VIEW v;":                                                           "-- view v: ",
+		"CREATE OR REPLACE FUNCTION f() RETURNS int AS 'SELECT 1' LANGUAGE sql;": "-- function f: ",
+	} {
+		ms := history(t, effects.Postgres, goose(doubt, "SELECT 1;"), goose(up, ""))
+		if got := DraftDown(Play(effects.Postgres, ms[:1]), ms[1].Up); !strings.Contains(got, want) {
+			t.Errorf("%s\ngot  %q\nwant %q", up, got, want)
+		}
+	}
+	// Where all is known, there is nothing to say.
+	ms := history(t, effects.Postgres, goose("CREATE TABLE t (id int PRIMARY KEY, a int);\nCREATE INDEX i ON t (a);", "SELECT 1;"),
+		goose("DROP INDEX i;\nALTER TABLE t DROP COLUMN a;\nDROP TABLE IF EXISTS u;\nCREATE OR REPLACE FUNCTION f() RETURNS int AS 'SELECT 1' LANGUAGE sql;", ""))
+	if got := DraftDown(Play(effects.Postgres, ms[:1]), ms[1].Up); strings.Contains(got, "--") {
+		t.Errorf("says %q", got)
+	}
+}

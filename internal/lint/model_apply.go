@@ -254,7 +254,7 @@ func (m *Model) opaque(e *effects.Effect) {
 	m.played.opaque = true
 	if m.played.current == nil {
 		m.played.defines = true
-		m.doubtAll()
+		m.doubtAll(false)
 		return
 	}
 	r := reading{dialect: m.dialect, functions: m.functions(), words: map[string]bool{}}
@@ -268,7 +268,7 @@ func (m *Model) opaque(e *effects.Effect) {
 	switch {
 	case r.executes && r.builds:
 		m.played.defines = true
-		m.doubtAll()
+		m.doubtAll(r.sparesFunctions())
 		return
 	case !r.defines && !m.foreign(e, r.functions):
 		return // rows only
@@ -337,6 +337,10 @@ func (r *reading) text(sql string, depth int) {
 			if i > 0 && strings.EqualFold(t.Text, "execute") && slices.Contains([]string{"query", "in", "for"}, tokens[i-1].Text) {
 				continue // RETURN QUERY EXECUTE, FOR … IN EXECUTE, OPEN … FOR EXECUTE: a query, which defines nothing
 			}
+			if strings.EqualFold(t.Text, "comment") && (i+1 == len(tokens) || tokens[i+1].Text != "on") {
+				r.words["comment"] = true // something of that name
+				continue
+			}
 			r.word(strings.ToLower(t.Text), depth)
 		case effects.String:
 			r.builds = r.builds || strings.Contains(t.Text, "%I") || strings.Contains(t.Text, "%s") || strings.Contains(t.Text, "||")
@@ -396,7 +400,15 @@ func codeOf(d effects.Dialect, sql string) string {
 	return code
 }
 
-func (m *Model) doubtAll() {
+// sparesFunctions says whether SQL that is made up as it runs is about other things than functions: the words of DDL stand in it, and none of them speaks of
+// functions, or of what they go with.
+func (r *reading) sparesFunctions() bool {
+	return (r.words["create"] || r.words["alter"] || r.words["drop"]) &&
+		!slices.ContainsFunc([]string{"function", "procedure", "routine", "schema", "owned", "extension", "language"}, func(w string) bool { return r.words[w] })
+}
+
+// doubtAll puts everything in doubt, or all but functions.
+func (m *Model) doubtAll(spareFunctions bool) {
 	m.doubt, m.played.doubted = true, true
 	for _, t := range m.allTables() {
 		if !t.Doubt {
@@ -404,7 +416,7 @@ func (m *Model) doubtAll() {
 		}
 	}
 	for k, o := range m.allObjects() {
-		if !o.Doubt {
+		if !o.Doubt && !(spareFunctions && (k.kind == "function" || k.kind == "procedure")) {
 			m.editObject(k).Doubt = true
 		}
 	}

@@ -129,8 +129,43 @@ func (m *Model) checkWritten(e *effects.Effect) {
 	if e.Table.Name == "" || e.Kind == effects.Read || e.Kind == effects.Maintenance || !m.isRelation(e.Table) && !m.present(e) {
 		return
 	}
+	m.checkRead()
 	if e.From == "" || !m.mysql() { // a column without its table may be any table's there
 		m.checkColumns(m.Table(e.Table), e.Columns)
+	}
+}
+
+// checkRead: a statement about rows wants the tables that it reads as well, behind FROM and JOIN.
+func (m *Model) checkRead() {
+	gone := func(n effects.Name) bool { return m.wasDropped(m.key(n)) && !m.isRelation(n) && !m.maybe(n.Name) }
+	some := false
+	for l := m; l.parent != nil; l = l.parent {
+		for _, t := range l.tables {
+			some = some || t == nil
+		}
+	}
+	if m.played.current == nil || !some {
+		return
+	}
+	tokens := effects.Tokens(m.dialect, m.played.current.SQL)
+	name := func(i int) string {
+		if i < len(tokens) && tokens[i].Kind <= effects.Quoted {
+			return tokens[i].Text
+		}
+		return ""
+	}
+	for i := 1; i < len(tokens); i++ {
+		if !isWord("from", "join")(tokens[i-1]) || name(i) == "" {
+			continue
+		}
+		n := effects.Name{Name: name(i)}
+		if i+1 < len(tokens) && tokens[i+1].Text == "." && name(i+2) != "" {
+			n = effects.Name{Schema: n.Name, Name: name(i + 2)}
+		}
+		named := func(t effects.Token) bool { return t.Kind <= effects.Quoted && strings.EqualFold(t.Text, n.Name) }
+		if gone(n) && !slices.ContainsFunc(tokens, isWord("with")) && !slices.ContainsFunc(tokens[:i-1], named) {
+			m.fail("table " + m.show(m.key(n)) + " is not there any more")
+		}
 	}
 }
 

@@ -147,7 +147,7 @@ func (m *Model) create(e *effects.Effect) {
 	m.touch(m.objectEntity(k))
 	if strings.HasSuffix(k.kind, "view") && m.wasDropped(k.name) {
 		// Indexes of a materialized view are kept as if it were a table.
-		m.tables[k.name] = &Table{Name: k.name, Partial: true, Unknown: true, Doubt: true, owner: m}
+		m.tables[k.name] = &Table{Name: k.name, Partial: true, Unknown: true, owner: m}
 	}
 }
 
@@ -433,11 +433,7 @@ func (m *Model) removeObject(k objectKey, e *effects.Effect) {
 	}
 	if e.Cascade {
 		m.doubtTakers(k.name.Name)
-		for ok, o := range m.allObjects() {
-			if readsFrom(m.dialect, o, k.name.Name) {
-				m.editObject(ok).Doubt = true
-			}
-		}
+		m.doubtReaders(k.name.Name)
 	}
 }
 
@@ -498,10 +494,22 @@ func (m *Model) rekey(from, to objectKey) {
 	o := *m.object(from)
 	o.owner = m
 	o.Name = to.name
+	if from.name.Name != to.name.Name {
+		o.SQL = called(m.dialect, o.SQL, from.name.Name, to.name.Name, from.kind)
+	}
 	m.objects[from] = nil
 	m.objects[to] = &o
 	m.touch(m.objectEntity(from))
 	m.touch(m.objectEntity(to))
+}
+
+// called gives a name another one in a text, where it first stands behind one of some words.
+func called(d effects.Dialect, sql, from, to string, behind ...string) string {
+	at := regexp.MustCompile("(?i)\\b(?:" + strings.Join(behind, "|") + ")\\s+(?:if\\s+not\\s+exists\\s+)?(?:[\"`]?\\w+[\"`]?\\s*\\.\\s*)?([\"`]?" + regexp.QuoteMeta(from) + "[\"`]?)(?:\\W|$)").FindStringSubmatchIndex(sql)
+	if at == nil {
+		return sql
+	}
+	return sql[:at[2]] + quoteIdent(d, to) + sql[at[3]:]
 }
 
 func (m *Model) renameObject(e *effects.Effect) {
@@ -535,6 +543,14 @@ func (m *Model) renameObject(e *effects.Effect) {
 		to.name.Schema = e.NewName.Schema
 	}
 	m.rekey(k, to)
+	if k.kind == "function" {
+		for ok, o := range m.allObjects() { // the server knows what a trigger calls by more than its name
+			if ok.kind == "trigger" && !o.Doubt && triggerFunction(m.dialect, o.SQL) == k.name.Name {
+				t := m.editObject(ok)
+				t.SQL = called(m.dialect, o.SQL, k.name.Name, to.name.Name, "function", "procedure")
+			}
+		}
+	}
 	if k.kind == "type" || k.kind == "domain" {
 		m.renameType(k.name, to.name)
 	}

@@ -1,7 +1,6 @@
 package lint
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
@@ -96,11 +95,7 @@ func (m *Model) dropTable(e *effects.Effect) {
 		}
 	}
 	if e.Cascade {
-		for ok, o := range m.allObjects() {
-			if readsFrom(m.dialect, o, k.Name) {
-				m.editObject(ok).Doubt = true
-			}
-		}
+		m.doubtReaders(k.Name)
 	}
 	for _, child := range m.hangers(k) { // partitions go with their table
 		if child.PartitionOf.Name != "" && m.key(child.PartitionOf) == k {
@@ -234,11 +229,19 @@ func movedIndex(d effects.Dialect, sql string, from, to effects.Name) string {
 
 // onTable gives what creates a trigger, a policy or a rule the other name of its table, where it stands behind ON or TO.
 func onTable(d effects.Dialect, sql string, from, to effects.Name) string {
-	name := regexp.MustCompile("(?i)\\b(?:on|to)\\s+(?:[\"`]?\\w+[\"`]?\\s*\\.\\s*)?([\"`]?" + regexp.QuoteMeta(from.Name) + "[\"`]?)(?:\\W|$)").FindStringSubmatchIndex(sql)
-	if name == nil {
-		return sql
+	return called(d, sql, from.Name, to.Name, "on", "to")
+}
+
+// doubtReaders: views that read from what a CASCADE drops go with it, and indexes with those that are materialized.
+func (m *Model) doubtReaders(relation string) {
+	for k, o := range m.allObjects() {
+		if readsFrom(m.dialect, o, relation) {
+			m.editObject(k).Doubt = true
+			if t := m.Table(k.name); t != nil && t.Unknown {
+				m.edit(k.name).Doubt = true
+			}
+		}
 	}
-	return sql[:name[2]] + quoteIdent(d, to.Name) + sql[name[3]:]
 }
 
 // doubtViews: the server follows a rename into the text of views, the model does not.
@@ -312,7 +315,7 @@ func (m *Model) bound() string {
 
 func (m *Model) dropSchema(e *effects.Effect) {
 	if m.dialect != effects.Postgres || e.Object.Kind != "schema" {
-		m.doubtAll()
+		m.doubtAll(false)
 		return
 	}
 	name := e.Object.Name.Name

@@ -51,6 +51,22 @@ var right = []struct {
 		"CREATE TABLE t (id int PRIMARY KEY);\nDO $$ BEGIN EXECUTE 'CREATE FUNCTION f() RETURNS int LANGUAGE sql AS ''SELECT 1'' '; END $$;",
 		"CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 2';",
 		"CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';"},
+	{"a column that is added where it is missing, when nobody can tell whether it was, and a Down that somebody left empty", effects.Postgres,
+		"CREATE TABLE t (id int PRIMARY KEY, a int);\nDO $$ BEGIN EXECUTE 'ALTER TABLE ' || (SELECT 't') || ' DROP COLUMN a'; END $$;",
+		"TRUNCATE t;\nALTER TABLE t ADD COLUMN IF NOT EXISTS a int NOT NULL;\nCREATE INDEX IF NOT EXISTS i ON t (a);\nALTER TABLE t DROP CONSTRAINT IF EXISTS u;\nDROP INDEX IF EXISTS j;", ";"},
+	{"the index of a materialized view that goes with what it reads", effects.Postgres, "CREATE TABLE t (id int PRIMARY KEY);",
+		"CREATE VIEW v AS SELECT id FROM t;\nCREATE MATERIALIZED VIEW mv AS SELECT id FROM v;\nCREATE UNIQUE INDEX mv_id ON mv (id);", "DROP VIEW v CASCADE;"},
+	{"the types of a function in other words", effects.Postgres,
+		"CREATE FUNCTION f(n int4) RETURNS float AS 'BEGIN RETURN n; END' LANGUAGE plpgsql IMMUTABLE;\nCREATE FUNCTION g() RETURNS bool VOLATILE LANGUAGE sql AS 'SELECT true';",
+		"DROP FUNCTION f, g;", "CREATE FUNCTION f(n integer) RETURNS double precision LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN n; END';\nCREATE FUNCTION g() RETURNS boolean LANGUAGE sql AS 'SELECT true';"},
+	{"a function that had another name once, and what calls it", effects.Postgres,
+		"CREATE TABLE t (id int PRIMARY KEY);\nCREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';\nCREATE TRIGGER g AFTER INSERT ON t FOR EACH ROW EXECUTE PROCEDURE f();\nALTER FUNCTION f() RENAME TO h;",
+		"DROP FUNCTION h CASCADE;", "CREATE FUNCTION h() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';\nCREATE TRIGGER g AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION h();"},
+	{"a block that makes a type where it is missing, which is there, and a Down that somebody left empty", effects.Postgres,
+		"CREATE TYPE v AS ENUM ('a');\nCREATE TABLE t (id int PRIMARY KEY, a v);",
+		"DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_type WHERE typname = 'v') THEN CREATE TYPE v AS ENUM ('a'); END IF; END $$;\nALTER TABLE t ADD COLUMN IF NOT EXISTS a v;", ";"},
+	{"a block that reads a table called comment, and raises", effects.Postgres, "CREATE TABLE comment (id int PRIMARY KEY);",
+		"DO $$ BEGIN IF EXISTS (SELECT FROM comment WHERE id < 0) THEN RAISE 'upgrade first'; END IF; END $$;", "SELECT 1;"},
 	{"a function that is called is not in doubt for it", effects.Postgres,
 		"CREATE FUNCTION f(int4) RETURNS text LANGUAGE sql AS 'SELECT 1';\nCREATE TABLE t (id int PRIMARY KEY);\nALTER TABLE t ADD COLUMN a text DEFAULT f(1);",
 		"CREATE OR REPLACE FUNCTION f(int4) RETURNS text LANGUAGE sql AS 'SELECT 2';",
@@ -143,6 +159,20 @@ func TestWrongDowns(t *testing.T) {
 	}
 }
 
+// TestEmptyDowns: an empty Down for what a block makes or changes is an error.
+func TestEmptyDowns(t *testing.T) {
+	for _, block := range []string{
+		"IF NOT EXISTS (SELECT 1 FROM pg_type WHERE typname = 'w') THEN CREATE TYPE w AS ENUM ('a'); END IF;",
+		"IF NOT EXISTS (SELECT 1 FROM pg_type WHERE typname = 'v') THEN CREATE TYPE v AS ENUM ('a'); ELSE ALTER TYPE v RENAME TO u; END IF;",
+		"CREATE TYPE v AS ENUM ('a');",
+	} {
+		found := lintLast(t, Options{Engine: effects.Postgres}, goose("CREATE TYPE v AS ENUM ('a');", "SELECT 1;"), goose("DO $$ BEGIN "+block+" END $$;", ";"))
+		if !slices.ContainsFunc(found, func(f Diagnostic) bool { return f.Code == "RV001" && f.Severity == Error }) {
+			t.Errorf("%s: found%s", block, print(found))
+		}
+	}
+}
+
 func TestRightDowns(t *testing.T) {
 	for _, c := range right {
 		t.Run(c.name, func(t *testing.T) {
@@ -154,4 +184,23 @@ func TestRightDowns(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTablesExchanged: the rows of a table that Up moves aside, and copies into another of its name, are none that Down has to delete.
+func TestTablesExchanged(t *testing.T) {
+	base := "CREATE TABLE notes (id int PRIMARY KEY, body varchar(9));"
+	exchange := func(columns string) string {
+		return "ALTER TABLE notes RENAME TO notes_old;\nCREATE TABLE notes (" + columns + ");\nINSERT INTO notes (id, body) SELECT id, body FROM notes_old;\nDROP TABLE notes_old;"
+	}
+	const more, was = "id int PRIMARY KEY, body varchar(9), a int", "id int PRIMARY KEY, body varchar(9)"
+	var cases []ruleCase
+	for _, d := range []effects.Dialect{pg, effects.MySQL, effects.MariaDB, sqlite} {
+		cases = append(cases,
+			ruleCase{"exchanged, and again", d, base, exchange(more), exchange(was), ""},
+			ruleCase{"exchanged, and altered back", d, base, exchange(more), "ALTER TABLE notes DROP COLUMN a;", ""},
+			ruleCase{"exchanged, with rows of its own", d, base, "ALTER TABLE notes RENAME TO notes_old;\nCREATE TABLE notes (" + more + ");\nINSERT INTO notes (id) VALUES (1);\nDROP TABLE notes_old;",
+				"ALTER TABLE notes DROP COLUMN a;", "RV002 does not delete the rows that Up inserts into notes"},
+		)
+	}
+	checkRules(t, "RV002", cases)
 }

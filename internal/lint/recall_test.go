@@ -26,6 +26,8 @@ func TestWhatIsLost(t *testing.T) {
 		{"a column that Down leaves out of the table that it makes anew", sqlite, "CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT, a TEXT);", "ALTER TABLE notes ADD COLUMN b TEXT;",
 			rebuild("id INTEGER PRIMARY KEY, body TEXT"), "RV003 makes the table anew without column notes.a"},
 		{"an index of a table, as MySQL writes it", sqlite, notes, "CREATE INDEX notes_id ON notes (id);", "DROP INDEX IF EXISTS notes.notes_id;", "RV002 does not drop index notes_id"},
+		{"an index that has the name of a constraint", sqlite, "CREATE TABLE notes (id INTEGER PRIMARY KEY, a TEXT, CONSTRAINT u UNIQUE (a));", "DROP INDEX IF EXISTS notes.u;",
+			"CREATE UNIQUE INDEX IF NOT EXISTS u ON notes (a);", "RV003 makes index u, which was not there before Up"},
 		{"keys that are drawn no more", sqlite, notes, "DROP INDEX notes_body;\n" + rebuild("id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT, a TEXT"),
 			rebuild("id INTEGER PRIMARY KEY, body TEXT") + "\nCREATE INDEX notes_body ON notes (body);", "RV003 another AUTO_INCREMENT"},
 		{"keys that are drawn as before", sqlite, notes, "DROP INDEX notes_body;\n" + rebuild("id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT, a TEXT"),
@@ -110,4 +112,37 @@ func TestDownInParts(t *testing.T) {
 	if len(told) != 2 || !strings.Contains(told[0], "3") || !slices.ContainsFunc(told, func(s string) bool { return strings.Contains(s, "table _notes_tmp is not there: the Down of ") }) {
 		t.Errorf("told: %q", told)
 	}
+}
+
+// TestWhatIsReadIsThere: a statement that reads a table which is gone fails, also where only a subquery names it.
+func TestWhatIsReadIsThere(t *testing.T) {
+	base := "CREATE TABLE notes (id int PRIMARY KEY, body varchar(9));\nCREATE TABLE o (id int PRIMARY KEY, body varchar(9));"
+	var cases []ruleCase
+	for _, d := range []effects.Dialect{pg, effects.MySQL, effects.MariaDB, sqlite} {
+		cases = append(cases,
+			ruleCase{"in a subquery of UPDATE", d, base, "DROP TABLE o;\nUPDATE notes SET body = (SELECT body FROM o WHERE o.id = notes.id) WHERE id > 0;", "SELECT 1;", "RV008 table o is not there any more"},
+			ruleCase{"in a query of INSERT", d, base, "ALTER TABLE o RENAME TO p;", "ALTER TABLE p RENAME TO o;\nINSERT INTO notes SELECT id, body FROM p;", "RV008 table p is not there any more"},
+			ruleCase{"in a subquery of DELETE", d, base, "ALTER TABLE o RENAME TO p;\nDELETE FROM notes WHERE id IN (SELECT p.id FROM notes AS x JOIN o ON true);", "ALTER TABLE p RENAME TO o;", "RV008 table o is not there any more"},
+			ruleCase{"as it is called now", d, base, "ALTER TABLE o RENAME TO p;\nDELETE FROM notes WHERE id IN (SELECT id FROM p);", "ALTER TABLE p RENAME TO o;", ""},
+			ruleCase{"a query of that name", d, base, "DROP TABLE o;\nINSERT INTO notes WITH o AS (SELECT 1 AS id, 'x' AS body) SELECT id, body FROM o;", "CREATE TABLE o (id int PRIMARY KEY, body varchar(9));", ""},
+			ruleCase{"another one of its name", d, base, "DROP TABLE o;\nCREATE VIEW o AS SELECT 1 AS id, 'x' AS body;\nINSERT INTO notes SELECT id, body FROM o;", "DROP VIEW o;\nCREATE TABLE o (id int PRIMARY KEY, body varchar(9));", ""},
+		)
+	}
+	checkRules(t, "RV008", cases)
+}
+
+// TestFunctionsBesideDynamicSQL: statements made up as they run put in doubt what their words may be about.
+func TestFunctionsBesideDynamicSQL(t *testing.T) {
+	f := func(body string) string {
+		return "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT " + body + "';"
+	}
+	dynamic := func(sql string) string {
+		return f("1") + "\nDO $$ DECLARE n text; BEGIN FOR n IN SELECT tablename FROM pg_tables LOOP EXECUTE format('" + sql + "', n); END LOOP; END $$;"
+	}
+	checkRules(t, "RV003", []ruleCase{
+		{"about tables", pg, dynamic("ALTER TABLE %I SET LOGGED"), f("2"), f("3"), "RV003 function f with another definition"},
+		{"brought back", pg, dynamic("ALTER TABLE %I SET LOGGED"), f("2"), f("1"), ""},
+		{"about functions", pg, dynamic("DROP FUNCTION IF EXISTS %I()"), f("2"), f("3"), ""},
+		{"about anything", pg, dynamic("%s"), f("2"), f("3"), ""},
+	})
 }

@@ -140,6 +140,20 @@ func (d *differ) addColumn(b *Table, c *Column) string {
 	return "ALTER TABLE " + d.name(b.Name) + " ADD COLUMN " + d.columnSQL(c)
 }
 
+// bringColumn adds a column again, with the sequence that went with it when the column owned one.
+func (d *differ) bringColumn(b *Table, c *Column) []string {
+	add := []string{d.addColumn(b, c)}
+	if d.before.dialect != effects.Postgres || !strings.Contains(c.Default, "nextval") {
+		return add
+	}
+	for _, k := range sortedKeys(d.before.allObjects()) {
+		if o := d.before.object(k); k.kind == "sequence" && o.Owned == b.Name && !o.Doubt && readsText(d.before.dialect, c.Default, k.name.Name) {
+			return []string{o.SQL, add[0], "ALTER SEQUENCE " + d.name(k.name) + " OWNED BY " + d.name(b.Name) + "." + d.ident(c.Name)}
+		}
+	}
+	return add
+}
+
 // modify gives a column's whole definition again, where an engine has nothing finer.
 func (d *differ) modify(b *Table, c *Column) []string {
 	if !d.mysql() {
@@ -299,7 +313,7 @@ func (d *differ) createObject(k objectKey, o *Object) []string {
 	}
 	a := d.after.object(k)
 	if a == nil {
-		return []string{o.SQL}
+		return append([]string{o.SQL}, d.viewIndexes(k)...)
 	}
 	if k.kind == "function" || k.kind == "procedure" {
 		switch {
@@ -309,7 +323,7 @@ func (d *differ) createObject(k objectKey, o *Object) []string {
 			return []string{"CREATE OR REPLACE" + o.SQL[len("CREATE"):]}
 		}
 	}
-	return []string{d.dropObject(k), o.SQL}
+	return append([]string{d.dropObject(k), o.SQL}, d.viewIndexes(k)...)
 }
 
 func replaces(d effects.Dialect, sql string) bool {

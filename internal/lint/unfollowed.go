@@ -127,6 +127,9 @@ func (m *Model) unfollowed(st *Statement, e *effects.Effect) []change {
 		}
 		return say("statement", nil, "the "+e.Detail+where+": its text does not tell what it changes; write here what takes it back, and above both -- +dbrollback affects: <the tables>")
 	}
+	if entity, undo, note := m.untold(e); entity != "" {
+		return say(entity, undo, note)
+	}
 	t := m.Table(e.Table)
 	if !m.mysql() || e.Table.Name == "" {
 		return nil

@@ -102,6 +102,13 @@ var obstacles = []obstacle{
 		away:   "DELETE FROM people WHERE id = 8;",
 	},
 	{
+		name: "text of a character set too long, on MySQL", engines: "mysql mariadb",
+		up: "ALTER TABLE people MODIFY note varchar(400) DEFAULT 'none';", down: "ALTER TABLE people MODIFY note varchar(200) CHARACTER SET utf8mb4 DEFAULT 'none';",
+		writes: "INSERT INTO people (id, name, note) VALUES (8, 'Eve', repeat('x', 201)), (9, 'Fay', repeat('y', 200));",
+		says:   []string{"changes note to varchar(200)", "there is 1 row of people with a value that does not fit", "id=8: xxx"},
+		away:   "DELETE FROM people WHERE id = 8;",
+	},
+	{
 		name: "number too large, on MySQL", engines: "mysql mariadb",
 		up: "ALTER TABLE people MODIFY score bigint;", down: "ALTER TABLE people MODIFY score integer;",
 		writes: "INSERT INTO people (id, name, score) VALUES (8, 'Eve', 3000000000), (9, 'Fay', -3000000000), (10, 'Gil', 2147483647);",

@@ -227,6 +227,9 @@ func (o sqliteObject) definition() string {
 			named = true
 			continue
 		}
+		if named && o.kind == "index" && !t.Quoted && t.Text == "ASC" && tokens[i-1].Text != "(" && tokens[i-1].Text != "," {
+			continue // the order that there is without a word; one that stands first is a name
+		}
 		out = append(out, t.Text)
 	}
 	return strings.Join(out, " ")

@@ -73,6 +73,26 @@ func TestSQLiteAddedColumnEqualsOriginal(t *testing.T) {
 	}
 }
 
+// TestSQLiteAscendingIndex: ASC is what an index is without a word; DESC, and a column so called, are something else.
+func TestSQLiteAscendingIndex(t *testing.T) {
+	t.Parallel()
+	look := func(index string) verify.Fingerprint {
+		dsn := testdb.SQLite(t)
+		testdb.Exec(t, dsn, `CREATE TABLE t (a int, b int, "asc" int)`, index)
+		db := openDB(t, dsn)
+		return take(t, db, db, verify.Scope{})
+	}
+	plain := look("CREATE INDEX i ON t (a, b)")
+	if d := verify.Diff(plain, look("CREATE INDEX i ON t (a ASC, b asc)")); len(d) > 0 {
+		t.Errorf("ASC: %v", d)
+	}
+	for _, other := range []string{"CREATE INDEX i ON t (a, b DESC)", "CREATE INDEX i ON t (asc, b)", `CREATE INDEX i ON t (a, "asc")`, "CREATE INDEX i ON t (a, asc)"} {
+		if len(verify.Diff(plain, look(other))) == 0 {
+			t.Errorf("%s is taken for the same", other)
+		}
+	}
+}
+
 func TestScopes(t *testing.T) {
 	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
