@@ -68,6 +68,7 @@ func mysqlFlavour(kind engine.Kind) flavour {
 		ready:    mysqlReady,
 		reached:  mysqlReached,
 		exchange: mysqlExchange,
+		implied:  loosely,
 	}
 }
 
