@@ -259,4 +259,6 @@ type Unfinished struct {
 	SQL       string    `json:"sql"`
 	Since     time.Time `json:"since"`
 	State     string    `json:"state"` // "took effect" | "did not take effect" | "unclear"
+	// Rejected: the server rejected that statement; tried again as it is, it does so again.
+	Rejected bool `json:"rejected,omitempty"`
 }
