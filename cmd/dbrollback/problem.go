@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/checkpoint"
@@ -151,8 +150,7 @@ func partly(p *problem, err error) *problem {
 		if errors.As(err, &place) { // going on would come to the same end
 			p.Hint = "dbrollback recover --abort takes it back; then let the Down section of the migration make it again"
 		}
-		var statement *migrate.StatementError
-		if e, ok := engine.AsError(err); ok && errors.As(err, &statement) && slices.Contains([]engine.Class{engine.Syntax, engine.Constraint, engine.Unsupported, engine.Unknown}, e.Class) {
+		if migrate.Rejected(err) {
 			// The text of a migration that was begun must stay: one that is to be mended is taken back first.
 			p.Hint = "the server rejected the statement: dbrollback recover --abort takes back what ran before it, then mend the file and run again; dbrollback recover tries it once more as it is"
 		}

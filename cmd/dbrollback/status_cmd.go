@@ -121,6 +121,8 @@ func writeStatus(w *page, st *migrate.Status) {
 		}
 	}
 	switch {
+	case slices.ContainsFunc(st.Unfinished, func(u migrate.Unfinished) bool { return u.Rejected }):
+		w.line("next: dbrollback recover --abort, then mend the file; dbrollback recover tries the statement once more as it is")
 	case len(st.Unfinished) > 0:
 		w.line("next: dbrollback recover")
 	case pending > 0:
@@ -137,6 +139,10 @@ func writeUnfinished(w *page, us []migrate.Unfinished) {
 		}
 		w.line("%s: %s of migration %d, cut off at statement %d of %d, since %s", w.bold("unfinished"), u.Direction, u.Version, u.Statement, u.Of, moment(u.Since))
 		w.line("  %s", firstWords(u.SQL, 100))
-		w.line("  this statement: %s", u.State)
+		state := u.State
+		if u.Rejected {
+			state += ": the server rejected it"
+		}
+		w.line("  this statement: %s", state)
 	}
 }

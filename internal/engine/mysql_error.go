@@ -18,16 +18,17 @@ type mysqlAnswer struct {
 
 // The hints that several numbers share.
 const (
-	hintGrant    = "GRANT the right that the message names to this account"
-	hintAccount  = "check user and password of the URL, and the hosts that the account may come from"
-	hintPrimary  = "an option of the server or session forbids it; connect to a writable server (the primary)"
-	hintDisk     = "free space on the server (its data directory and tmpdir), then run the same command again"
-	hintRow      = "change the row that the message names, or the migration, and run it again"
-	hintParent   = "another table's rows need this one: change those first, or the foreign key"
-	hintGone     = "check that the server runs; dbrollback recover says what took effect"
-	hintFunction = "ask an administrator to SET GLOBAL log_bin_trust_function_creators = 1, or to GRANT SUPER"
-	hintPrimKey  = "the server demands a primary key (sql_require_primary_key, innodb_force_primary_key): give the table one, or switch the setting off for this account"
-	hintValue    = "a value does not fit its column: change it, or the column, and run it again"
+	hintGrant     = "GRANT the right that the message names to this account"
+	hintAccount   = "check user and password of the URL, and the hosts that the account may come from"
+	hintPrimary   = "an option of the server or session forbids it; connect to a writable server (the primary)"
+	hintDisk      = "free space on the server (its data directory and tmpdir), then run the same command again"
+	hintRow       = "change the row that the message names, or the migration, and run it again"
+	hintParent    = "another table's rows need this one: change those first, or the foreign key"
+	hintGone      = "check that the server runs; dbrollback recover says what took effect"
+	hintFunction  = "ask an administrator to SET GLOBAL log_bin_trust_function_creators = 1, or to GRANT SUPER"
+	hintPrimKey   = "the server demands a primary key (sql_require_primary_key, innodb_force_primary_key): give the table one, or switch the setting off for this account"
+	hintNoDefault = "the column is NOT NULL and has no DEFAULT: name it in the statement, or give it one"
+	hintValue     = "a value does not fit its column: change it, or the column, and run it again"
 )
 
 var mysqlAnswers = map[uint16]mysqlAnswer{
@@ -53,7 +54,7 @@ var mysqlAnswers = map[uint16]mysqlAnswer{
 	1053: {ConnectionLost, hintGone}, 1927: {ConnectionLost, hintGone}, 2006: {ConnectionLost, hintGone}, 2013: {ConnectionLost, hintGone}, 3169: {ConnectionLost, hintGone}, 1080: {ConnectionLost, hintGone},
 
 	1062: {Constraint, hintRow}, 1557: {Constraint, hintRow}, 1586: {Constraint, hintRow}, 1761: {Constraint, hintRow}, 1762: {Constraint, hintRow},
-	1048: {Constraint, hintRow}, 1364: {Constraint, hintRow}, 1138: {Constraint, hintValue},
+	1048: {Constraint, hintRow}, 1364: {Constraint, hintNoDefault}, 1138: {Constraint, hintValue},
 	1216: {Constraint, "the row that it refers to is missing: add it first"}, 1452: {Constraint, "the row that it refers to is missing: add it first"},
 	1217: {Constraint, hintParent}, 1451: {Constraint, hintParent}, 3730: {Constraint, hintParent},
 	1264: {Constraint, hintValue}, 1265: {Constraint, hintValue}, 1292: {Constraint, hintValue}, 1366: {Constraint, hintValue}, 1406: {Constraint, hintValue}, 1690: {Constraint, hintValue},
@@ -61,6 +62,7 @@ var mysqlAnswers = map[uint16]mysqlAnswer{
 	1526: {Constraint, "no partition takes the value: add one first"},
 	3750: {Unknown, hintPrimKey}, 1173: {Unknown, hintPrimKey},
 	1785: {Unknown, "the table is not InnoDB's, and this server keeps such ones out of everything that belongs together: ALTER TABLE … ENGINE = InnoDB, in a migration before this one"},
+	1118: {Unknown, "the columns together are longer than a row may be: make some of them shorter, or TEXT, which is kept elsewhere"},
 	1235: {Unsupported, ""},
 	1356: {Syntax, "a view that it reads is broken: mend that one, or leave it out"},
 	4161: {Syntax, "a type that this server does not know"},

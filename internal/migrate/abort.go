@@ -330,7 +330,32 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 	if err := w.hanging(ctx, q, ch); err != nil {
 		return err
 	}
-	for _, o := range slices.Concat(slices.Collect(maps.Values(pointing)), w.remade(ch, done), ch.made(), slices.Collect(maps.Values(inPlace))) {
+	remade := w.remade(ch, done)
+	for _, o := range slices.Concat(slices.Collect(maps.Values(pointing)), remade) {
+		if err := w.remove(ctx, back, q, o); err != nil {
+			return err
+		}
+	}
+	still := now
+	if len(remade) > 0 { // what hung on a column went with it
+		if still, err = w.reach.take(ctx, m.db, q); err != nil {
+			return fmt.Errorf("fingerprint: %w", err)
+		}
+		for key := range now {
+			_, there := still[key]
+			if b, was := w.before[key]; was && !there && ch[key].Before == nil {
+				ch[key] = change{Before: &b}
+			}
+		}
+	}
+	for _, o := range slices.Concat(ch.made(), slices.Collect(maps.Values(inPlace))) {
+		is, there := still[o.Key()]
+		if !there && len(remade) > 0 {
+			continue
+		}
+		if there {
+			o = is
+		}
 		if err := w.remove(ctx, back, q, o); err != nil {
 			return err
 		}

@@ -192,3 +192,20 @@ func TestResumeAtEveryStep(t *testing.T) {
 		}
 	}, testdb.OnPostgres)
 }
+
+// TestAbortAfterConvert: columns that name no character set have that of their table again when what converted it is taken back.
+func TestAbortAfterConvert(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, "CREATE TABLE prose (id integer PRIMARY KEY, a text, b varchar(20) NOT NULL DEFAULT 'x') DEFAULT CHARSET=utf8mb3;\nINSERT INTO prose VALUES (1, 'é', 'ü'), (2, NULL, '');\n",
+			map[string]string{"00001_x.sql": migration("ALTER TABLE prose CONVERT TO CHARACTER SET utf8mb4;\nUPDATE prose SET b = 'z';\nALTER TABLE prose ADD UNIQUE (b);", "SELECT 1;")})
+		before := f.dump()
+		if _, err := f.open().Up(t.Context(), migrate.UpRequest{To: -1}); err == nil {
+			t.Fatal("two equal values are unique")
+		}
+		if _, err := f.open().Recover(t.Context(), migrate.RecoverRequest{Abort: true}); err != nil {
+			t.Fatal(err)
+		}
+		f.same(before, f.dump(), "taken back")
+	}, testdb.OnMariaDB, testdb.OnMySQL)
+}

@@ -266,4 +266,6 @@ type Unfinished struct {
 	Since     time.Time        `json:"since"`
 	Filling   []snapshot.Later `json:"filling,omitempty"` // of a rollback --online: the migration is through, these values are still to go back
 	State     string           `json:"state"`             // "took effect" | "did not take effect" | "unclear"
+	// Rejected: the server rejected that statement; tried again as it is, it does so again.
+	Rejected bool `json:"rejected,omitempty"`
 }

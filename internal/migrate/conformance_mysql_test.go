@@ -23,6 +23,8 @@ DELETE FROM par WHERE id = 3;`, down: "ALTER TABLE old DROP FOREIGN KEY old_p, D
 	{name: "type change", engines: "mysql mariadb", up: "ALTER TABLE orders MODIFY total integer;", down: "ALTER TABLE orders MODIFY total numeric(10,2);"},
 	{name: "change and rename", engines: "mysql mariadb", up: "ALTER TABLE orders CHANGE total amount bigint;", down: "ALTER TABLE orders CHANGE amount total numeric(10,2);"},
 	{name: "convert to another character set", engines: "mysql mariadb", up: "ALTER TABLE people CONVERT TO CHARACTER SET latin1;", down: "ALTER TABLE people CONVERT TO CHARACTER SET utf8mb4;"},
+	{name: "convert to another character set, and nothing back", engines: "mysql mariadb", setup: "CREATE TABLE prose (id integer PRIMARY KEY, a text, b varchar(20) NOT NULL DEFAULT 'x', c varchar(20) CHARACTER SET latin1, e enum('e', 'f'), n integer) DEFAULT CHARSET=utf8mb3;\nINSERT INTO prose VALUES (1, 'é', 'ü', 'o', 'e', 1), (2, NULL, '', NULL, NULL, NULL);",
+		up: "ALTER TABLE prose CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;\nALTER TABLE people CONVERT TO CHARACTER SET latin1;", down: "ALTER TABLE prose CHANGE a a text;"},
 	{name: "NULL for a while", engines: "mysql mariadb", up: "ALTER TABLE people MODIFY name varchar(40) NULL;\nUPDATE people SET name = NULL WHERE id < 3;\nALTER TABLE people CONVERT TO CHARACTER SET latin1;",
 		down: "ALTER TABLE people CONVERT TO CHARACTER SET utf8mb4;\nUPDATE people SET name = '-' WHERE name IS NULL;\nALTER TABLE people MODIFY name varchar(40) NOT NULL;"},
 	{name: "delete cascades", engines: "mysql mariadb", up: "DELETE FROM people WHERE id < 3;", down: "SELECT 1;"},

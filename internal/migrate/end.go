@@ -55,7 +55,7 @@ func (w *work) end(ctx context.Context, g ground) error {
 		maps.DeleteFunc(want, func(key string, _ verify.Object) bool { return w.r.isBroken(key) })
 		if d := material(verify.Diff(want, have)); len(d) > 0 {
 			if dir == Down && !w.r.allowDrift {
-				return &DriftError{Version: w.mig.Version, When: "after", Back: w.restorer != nil, Differences: d}
+				return &DriftError{Version: w.mig.Version, When: "after", Back: w.restorer != nil || w.back, Differences: d}
 			}
 			for _, x := range d {
 				w.r.warn(fmt.Sprintf("%s %s is not as it was", x.Kind, x.Object))

@@ -77,6 +77,13 @@ func (e *StatementError) Error() string {
 
 func (e *StatementError) Unwrap() error { return e.Err }
 
+// Rejected tells whether a statement came to nothing because of what it says, or of the data: tried again as it is, the server rejects it again.
+func Rejected(err error) bool {
+	var statement *StatementError
+	e, ok := engine.AsError(err)
+	return ok && errors.As(err, &statement) && slices.Contains([]engine.Class{engine.Syntax, engine.Constraint, engine.Unsupported, engine.Unknown}, e.Class)
+}
+
 // RepairError says that the server refused to make again what the run that is undone took away, and its undoing left out.
 // Of class Constraint: rows of now break it.
 type RepairError struct {

@@ -45,6 +45,8 @@ type opening struct {
 	Online  bool             `json:"online,omitempty"` // values may wait
 	// How many renames recover --abort has taken back.
 	Unnamed int `json:"unnamed,omitempty"`
+	// Rejected is the statement that the server rejected when the run stopped; 0 when it was cut off, or stopped by something else.
+	Rejected int `json:"rejected,omitempty"`
 	// Cleared are the tables of which those that the statements had made in their place are gone.
 	Cleared []engine.Name `json:"cleared,omitempty"`
 	// What its restorer knew before the first of them.
@@ -229,6 +231,7 @@ func (m *Migrator) unfinished(ctx context.Context, q engine.Querier) ([]Unfinish
 			}
 			u.State = seen.state
 		}
+		u.Rejected = u.State == noEffect && c.begun.Rejected == u.Statement
 		if mig, err := c.migration(ctx, m); err == nil {
 			if stmts := mig.statements(u.Direction); u.Statement > 0 && u.Statement <= len(stmts) {
 				u.SQL = headline(stmts[u.Statement-1].SQL)

@@ -181,3 +181,29 @@ func TestDownDropsWhatWasThereWithoutAKey(t *testing.T) {
 		f.same(after, f.dump(), "after the refused rollback")
 	}, testdb.OnPostgres, testdb.OnMariaDB, testdb.OnMySQL)
 }
+
+// TestDownDropsWhatIsNotThere: a Down that drops a column which its table does not have is refused before it runs, and says which; with IF EXISTS it does nothing.
+func TestDownDropsWhatIsNotThere(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		down := "ALTER TABLE note DROP COLUMN z;\nALTER TABLE note DROP COLUMN form;"
+		f := newFixture(t, dsn, "CREATE TABLE note (id integer PRIMARY KEY, state varchar(9));\nINSERT INTO note VALUES (1, 'a'), (2, NULL);\n",
+			map[string]string{"00001_x.sql": migration("ALTER TABLE note ADD COLUMN z integer;", down)})
+		before := f.dump()
+		f.up()
+		after := f.dump()
+		_, err := f.open().Rollback(t.Context(), migrate.RollbackRequest{To: -1, Steps: 1})
+		var refused *migrate.RefusedError
+		if !errors.As(err, &refused) || len(refused.Reasons) != 1 || !strings.Contains(refused.Reasons[0].Message, "Down drops note.form, which is not there") {
+			t.Fatalf("err = %v", err)
+		}
+		f.same(after, f.dump(), "after the refused rollback")
+		down = "ALTER TABLE note DROP COLUMN z;"
+		if f.db.Kind == engine.Postgres || f.db.Kind == engine.MariaDB {
+			down += "\nALTER TABLE note DROP COLUMN IF EXISTS form;"
+		}
+		f.files["00001_x.sql"] = &fstest.MapFile{Data: []byte(migration("ALTER TABLE note ADD COLUMN z integer;", down))}
+		f.rollback(migrate.RollbackRequest{Steps: 1})
+		f.same(before, f.dump(), "after the rollback")
+	}, testdb.Everywhere()...)
+}

@@ -30,6 +30,18 @@ func (w *work) notItsOwn(ctx context.Context, q engine.Querier) ([]Refusal, erro
 		if l.Column == "" && l.Missing || l.Itself() && (w.undo.madeColumn(n, l.Column) || l.Column == "" && w.undo.madeTable(n)) {
 			continue // see wereThere
 		}
+		if there, err := w.hasColumn(ctx, q, n, l.Column); err != nil {
+			return nil, err
+		} else if !there {
+			if !ifExists(st, l.Column) {
+				out = append(out, Refusal{
+					File: st.File, Line: st.Line, Column: st.Column,
+					Message: fmt.Sprintf("Down drops %s.%s, which is not there, and makes none before", l.Table, l.Column),
+					Hint:    "take that out of Down (SELECT 1 does nothing), and roll back again",
+				})
+			}
+			continue
+		}
 		if loses, err := w.loses(ctx, q, n, l); err != nil {
 			return nil, err
 		} else if loses {
@@ -37,6 +49,25 @@ func (w *work) notItsOwn(ctx context.Context, q engine.Querier) ([]Refusal, erro
 		}
 	}
 	return out, nil
+}
+
+// hasColumn tells whether a table has a column now; "" stands for the table itself.
+func (w *work) hasColumn(ctx context.Context, q engine.Querier, n engine.Name, column string) (bool, error) {
+	if column == "" {
+		return true, nil
+	}
+	t, err := w.r.m.db.Inspect(ctx, q, n)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(t.Columns, func(c engine.Column) bool { return strings.EqualFold(c.Name, column) }), nil
+}
+
+// ifExists tells whether a statement drops a column only where it is there.
+func ifExists(st Statement, column string) bool {
+	return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+		return e.Kind == effects.DropColumn && e.IfExists && slices.ContainsFunc(e.Columns, func(c string) bool { return strings.EqualFold(c, column) })
+	})
 }
 
 // givenUp tells whether an object goes with what Down drops of what was there before Up, and that was accepted: it is not made again, for what was in it is nowhere that it

@@ -134,11 +134,11 @@ func (r reach) takeBy(ctx context.Context, db *engine.DB, q engine.Querier, take
 
 // changed lists what differs between two fingerprints of the same reach.
 func changed(before, after verify.Fingerprint) changes {
-	out := changes{}
+	out, recast := changes{}, verify.Recast(before, after)
 	for k, b := range before {
 		if a, ok := after[k]; !ok {
 			out[k] = change{Before: &b}
-		} else if a.Definition != b.Definition || a.Position != b.Position {
+		} else if a.Definition != b.Definition || a.Position != b.Position || recast[k] {
 			out[k] = change{Before: &b, After: &a}
 		}
 	}
@@ -252,7 +252,7 @@ func structural(o verify.Object) bool {
 	case "schema", "extension", "type", "enum", "domain", "composite", "range", "sequence", "sequence owner", "function", "procedure", "table", "column", "primary key":
 		return true
 	}
-	return false
+	return verify.Recasts(o) // columns are made, and altered, by what their table goes by
 }
 
 func filter(f verify.Fingerprint, keep func(verify.Object) bool) verify.Fingerprint {

@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -338,13 +339,13 @@ func (w *work) stopped(ctx context.Context, i int, cause error) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if err := w.tidy(ctx, i); err != nil {
+	if err := w.tidy(ctx, i, Rejected(cause)); err != nil {
 		return errors.Join(cause, err)
 	}
 	return cause
 }
 
-func (w *work) tidy(ctx context.Context, i int) error {
+func (w *work) tidy(ctx context.Context, i int, rejected bool) error {
 	m, s := w.r.m, w.r.s
 	c, err := m.cutOffOf(ctx, s, w.r.res.Run, w.mig.Version)
 	if err != nil || c == nil {
@@ -365,6 +366,17 @@ func (w *work) tidy(ctx context.Context, i int) error {
 		}
 		if !slices.ContainsFunc(w.stmts[:i], func(st Statement) bool { return st.Changes() }) {
 			return m.catalog.clear(ctx, tx, w.r.res.Run, w.mig.Version)
+		}
+		if rejected {
+			c.begun.Rejected = i + 1
+			note, err := json.Marshal(c.begun)
+			if err != nil {
+				return err
+			}
+			c.opening.Note = string(note)
+			if err := m.catalog.rewrite(ctx, tx, c.opening); err != nil {
+				return err
+			}
 		}
 		return m.catalog.forget(ctx, tx, c.last.at(i+1))
 	})

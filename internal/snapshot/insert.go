@@ -48,9 +48,11 @@ func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target) (in
 		}
 	}
 	var n int64
-	err := r.returned(ctx, tx, g, all(conditions...), func() (err error) {
-		n, err = r.insertFree(ctx, tx, g, query, conditions)
-		return err
+	err := r.returned(ctx, tx, g, all(conditions...), func() error {
+		return r.giving(ctx, tx, g, names, func() (err error) {
+			n, err = r.insertFree(ctx, tx, g, query, conditions)
+			return err
+		})
 	})
 	return n, err
 }

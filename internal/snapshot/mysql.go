@@ -70,6 +70,7 @@ func mysqlFlavour(kind engine.Kind) flavour {
 		ready:    mysqlReady,
 		reached:  mysqlReached,
 		exchange: mysqlExchange,
+		implied:  loosely,
 	}
 }
 

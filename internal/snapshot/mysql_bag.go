@@ -66,10 +66,14 @@ func mysqlExchange(ctx context.Context, r *Restorer, tx engine.Querier, g *targe
 		now := r.live(g, i)
 		into, from = append(into, s.q(now.Name)), append(from, s.f.back("d."+x.v(i), x.Fields[i], now))
 	}
-	inserted, err := r.insertBag(ctx, tx, g, fmt.Sprintf(
+	query := fmt.Sprintf(
 		"INSERT INTO %s (%s) SELECT %s FROM (SELECT d.*, %s AS h, row_number() OVER (PARTITION BY %s ORDER BY d.n) AS i FROM %s d WHERE %s) d LEFT JOIN (SELECT o.h, count(*) AS q FROM %s o GROUP BY o.h) l ON l.h = d.h WHERE d.i > coalesce(l.q, 0)",
-		s.db.Quote(g.t.Name), list(into), list(from), kept, kept, s.own(x.data()), all(free), ours), deleted)
-	if err != nil {
+		s.db.Quote(g.t.Name), list(into), list(from), kept, kept, s.own(x.data()), all(free), ours)
+	var inserted int64
+	if err := r.giving(ctx, tx, g, into, func() (err error) {
+		inserted, err = r.insertBag(ctx, tx, g, query, deleted)
+		return err
+	}); err != nil {
 		return err
 	}
 	rep := r.of(x.Home)

@@ -194,7 +194,7 @@ func (c *Capturer) ask(ctx context.Context, tx engine.Querier, p *plan, made []*
 		}
 	}
 	var direct int64
-	err = c.loosely(ctx, tx, func() error {
+	err = loosely(ctx, tx, func() error {
 		for _, x := range made {
 			if x.named == nil || x.named.query == "" {
 				continue
@@ -300,7 +300,7 @@ func sameShape(a, b *engine.Table) bool {
 }
 
 // loosely runs f without what in the session's sql_mode would keep an old value from being copied; what a predicate means stays.
-func (c *Capturer) loosely(ctx context.Context, tx engine.Querier, f func() error) error {
+func loosely(ctx context.Context, tx engine.Querier, f func() error) error {
 	var was string
 	if err := tx.QueryRowContext(ctx, "SELECT @@SESSION.sql_mode").Scan(&was); err != nil {
 		return fmt.Errorf("read settings: %w", err)

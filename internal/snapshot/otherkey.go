@@ -51,8 +51,21 @@ func (r *Restorer) another(x *restoring, t *engine.Table, i int, col engine.Colu
 func (r *Restorer) complies(g *target) bool {
 	return !slices.ContainsFunc(g.t.Columns, func(col engine.Column) bool {
 		is := func(f field) bool { return r.column(g.t, f.Name) == col.Name }
-		return col.NotNull && col.Default == "" && col.Identity == "" && !col.Generated && !slices.ContainsFunc(g.x.Fields, is) && !slices.ContainsFunc(g.x.Spare, is)
+		return demanding(col) && !slices.ContainsFunc(g.x.Fields, is) && !slices.ContainsFunc(g.x.Spare, is)
 	})
+}
+
+// demanding tells whether a row cannot be inserted without a value of the column.
+func demanding(c engine.Column) bool {
+	return c.NotNull && c.Default == "" && c.Identity == "" && !c.Generated
+}
+
+// giving inserts rows with the named columns. What else the table demands is not captured with them: a capture that has it puts it in its place afterwards.
+func (r *Restorer) giving(ctx context.Context, tx engine.Querier, g *target, names []string, insert func() error) error {
+	if r.s.f.implied != nil && slices.ContainsFunc(g.t.Columns, func(c engine.Column) bool { return demanding(c) && !slices.Contains(names, r.s.q(c.Name)) }) {
+		return r.s.f.implied(ctx, tx, insert)
+	}
+	return insert()
 }
 
 // withKeyed adds, to the columns that a statement drops, those that captures hold whose rows are known by one of them: from now on only this capture can tell

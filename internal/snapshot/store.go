@@ -137,6 +137,9 @@ type flavour struct {
 	reduce func(ctx context.Context, c *Capturer, tx engine.Querier, x *capture) error
 	// exchange puts a table without a key back where rows have no address; nil: see Restorer.exchange.
 	exchange func(ctx context.Context, r *Restorer, tx engine.Querier, g *target, kept, live, group, stays string, remove bool) error
+	// implied runs what inserts rows without a column that has to be given a value: the row gets what ADD COLUMN gives the rows that are there. nil where that
+	// gives them none either.
+	implied func(ctx context.Context, tx engine.Querier, insert func() error) error
 	// ready prepares tables for rows that come back, by what cannot be part of the transaction, before that has used them; done
 	// ends it after the last write. nil: nothing to prepare.
 	ready func(ctx context.Context, s *Store, q engine.Querier, tables []*engine.Table, old []Sequence) (done func(ctx context.Context, failed error) error, err error)

@@ -179,6 +179,44 @@ func mysqlOptions(options string) string {
 	return options
 }
 
+// Recast gives the keys of the columns that are defined by the same words before and after, and hold another character set: the words name none, and the
+// default of their table, which they mean then, is another one. Only MySQL and MariaDB have such columns.
+func Recast(before, after Fingerprint) map[string]bool {
+	tables := map[engine.Name]bool{}
+	for key, b := range before {
+		if a, ok := after[key]; ok && b.Kind == "options" && charset(b.Definition) != charset(a.Definition) {
+			tables[b.Table] = true
+		}
+	}
+	out := map[string]bool{}
+	if len(tables) == 0 {
+		return out
+	}
+	for key, b := range before {
+		if a, ok := after[key]; ok && b.Kind == "column" && tables[b.Table] && a.Definition == b.Definition && mysqlTextual.MatchString(b.Definition) {
+			out[key] = true
+		}
+	}
+	return out
+}
+
+// Recasts tells whether an object is what columns without a character set of their own go by.
+func Recasts(o Object) bool { return o.Kind == "options" && charset(o.Definition) != "" }
+
+// mysqlTextual is the beginning of a column that has a character set.
+var mysqlTextual = regexp.MustCompile(`(?i)^(var)?char\b|^(tiny|medium|long)?text\b|^enum\b|^set\b`)
+
+// charset gives what options say of the character set and the collation.
+func charset(options string) string {
+	var out []string
+	for _, o := range strings.Fields(options) {
+		if strings.HasPrefix(o, "CHARSET=") || strings.HasPrefix(o, "COLLATE=") {
+			out = append(out, o)
+		}
+	}
+	return strings.Join(out, " ")
+}
+
 // mysqlMadeUp are names that the servers give to constraints without one.
 var mysqlMadeUp = regexp.MustCompile(`(_ibfk_\d+|_chk_\d+|^CONSTRAINT_\d+)$`)
 

@@ -32,7 +32,7 @@ func Repair(before, after Fingerprint) []string {
 	var drop, alter, create []Object
 	again := map[string]bool{} // keys of after that must give way, and come back if before has them
 	newTable := map[string]bool{}
-	matched := cosmeticPairs(before, after)
+	matched, recast := cosmeticPairs(before, after), Recast(before, after)
 
 	for key, b := range before {
 		a, ok := after[key]
@@ -45,7 +45,7 @@ func Repair(before, after Fingerprint) []string {
 			if b.Kind == "table" || b.Kind == "foreign table" {
 				newTable[b.Table.String()] = true
 			}
-		case a.Definition == b.Definition:
+		case a.Definition == b.Definition && !recast[key]:
 		case len(b.Alter) > 0 && alterable(b, a):
 			alter = append(alter, b)
 			if b.Kind == "column" {
