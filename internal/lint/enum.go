@@ -120,3 +120,16 @@ func (m *Model) readsColumn(t *Table, column string) bool {
 	}
 	return false
 }
+
+// renameDefaults: a default that is a value of an enum has its new name when that gets one.
+func (m *Model) renameDefaults(n effects.Name, from, to string) {
+	for _, t := range m.allTables() {
+		for i := range t.Columns {
+			if c := &t.Columns[i]; c.HasDefault && usesType(c.Type, n) && slices.Equal(stringsIn(m.dialect, c.Default), []string{from}) {
+				w := m.edit(t.Name)
+				w.Columns[i].Default = strings.Replace(c.Default, literal(from), literal(to), 1)
+				w.SQL = ""
+			}
+		}
+	}
+}

@@ -246,6 +246,7 @@ func (m *Model) alter(e *effects.Effect) {
 	case e.Object.Kind == "type" && detail == "rename value" && o.Values != nil:
 		if s := stringsIn(m.dialect, m.played.current.SQL); len(s) == 2 {
 			o.Values = renamed(o.Values, s[0], s[1])
+			m.renameDefaults(k.name, s[0], s[1])
 		}
 	case e.Object.Kind == "sequence":
 		if owner := m.ownerOf(m.played.current.SQL); owner.Name != "" {

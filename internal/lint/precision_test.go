@@ -67,6 +67,8 @@ var right = []struct {
 		"DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_type WHERE typname = 'v') THEN CREATE TYPE v AS ENUM ('a'); END IF; END $$;\nALTER TABLE t ADD COLUMN IF NOT EXISTS a v;", ";"},
 	{"a block that reads a table called comment, and raises", effects.Postgres, "CREATE TABLE comment (id int PRIMARY KEY);",
 		"DO $$ BEGIN IF EXISTS (SELECT FROM comment WHERE id < 0) THEN RAISE 'upgrade first'; END IF; END $$;", "SELECT 1;"},
+	{"a default that is a value of an enum which got another name", effects.Postgres, "CREATE TYPE v AS ENUM ('a_b', 'c');\nCREATE TABLE t (id int PRIMARY KEY, m v DEFAULT 'a_b');\nALTER TYPE v RENAME VALUE 'a_b' TO 'AB';",
+		"ALTER TABLE t ALTER m DROP DEFAULT;", "ALTER TABLE t ALTER m SET DEFAULT 'AB';"},
 	{"a function that is called is not in doubt for it", effects.Postgres,
 		"CREATE FUNCTION f(int4) RETURNS text LANGUAGE sql AS 'SELECT 1';\nCREATE TABLE t (id int PRIMARY KEY);\nALTER TABLE t ADD COLUMN a text DEFAULT f(1);",
 		"CREATE OR REPLACE FUNCTION f(int4) RETURNS text LANGUAGE sql AS 'SELECT 2';",
