@@ -194,7 +194,11 @@ func writeRollback(w *page, r *migrate.Result, held []string, done bool) {
 		return
 	}
 	w.line("")
-	w.line("next: dbrollback status; when the cause is mended: dbrollback up --to %d", r.From)
+	to := r.From
+	for _, m := range r.Migrations { // a rollback --online that was cut off has left its version already
+		to = max(to, m.Version)
+	}
+	w.line("next: dbrollback status; when the cause is mended: dbrollback up --to %d", to)
 }
 
 // changedAnything says whether there is something to tell of a table: one that was only compared had nothing put back.
