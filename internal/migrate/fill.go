@@ -25,7 +25,7 @@ import (
 // stepFilling is the state of statement 0 when the migration is through and values are still to go back.
 const stepFilling = "filling"
 
-// ErrFilling: values of a rollback --online are still to be put back.
+// ErrFilling says that values of a rollback --online are still to be put back; recover comes first.
 var ErrFilling = fmt.Errorf("%w: values of a rollback --online are still to be put back", ErrUnfinished)
 
 // waits lets values wait that nothing needs before Down is through.
