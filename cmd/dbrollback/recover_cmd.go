@@ -23,7 +23,8 @@ func (p *program) recoverCommand() *cli.Command {
 		Name:  "recover",
 		Usage: "finish, or undo, a run that was cut off",
 		Description: `A run is cut off when the program or the server was killed, or a statement failed, within a migration that is
-not one transaction: on MySQL and MariaDB, or under NO TRANSACTION. dbrollback status shows whether there is one.
+not one transaction: on MySQL and MariaDB, under NO TRANSACTION, or between the batches of rollback --online (there --abort
+leaves the values that are not back in their capture). dbrollback status shows whether there is one.
 docs/atomicity.md says how it is told what took effect.`,
 		Flags: append(targetsFlags(), &cli.BoolFlag{Name: "abort", Usage: "undo the unfinished run instead of finishing it"},
 			&cli.BoolFlag{Name: "allow-drift", Usage: "finish a rollback although its Down does not give the schema back"}),

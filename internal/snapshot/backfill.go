@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
@@ -45,6 +46,11 @@ func (s *Store) Backfill(ctx context.Context, tx engine.Querier, l Later, p Poli
 			return err
 		}
 		data := s.own(g.x.data())
+		if l.Batches == 0 {
+			if err := s.inOrder(ctx, tx, g.x.data()); err != nil {
+				return err
+			}
+		}
 		var last, some int64
 		if err := tx.QueryRowContext(ctx, fmt.Sprintf("SELECT coalesce(max(y.n), 0), count(*) FROM (SELECT d.n FROM %s d WHERE d.n > %d ORDER BY d.n LIMIT %d) y", data, l.After, size)).Scan(&last, &some); err != nil {
 			return fmt.Errorf("find the next batch: %w", err)
@@ -59,9 +65,23 @@ func (s *Store) Backfill(ctx context.Context, tx engine.Querier, l Later, p Poli
 	return next, done, err
 }
 
+// inOrder makes the entries of a capture quick to find by their numbers, where those are no key, before anything of the user's is locked: else each batch would
+// read all of them.
+func (s *Store) inOrder(ctx context.Context, tx engine.Querier, data string) error {
+	if s.f.keyed || strings.Contains(s.f.number, "PRIMARY KEY") {
+		return nil
+	}
+	return s.ddl(ctx, tx, "index a capture", fmt.Sprintf("CREATE INDEX IF NOT EXISTS %s ON %s (n)", s.q(strings.Replace(data, "dbrollback_data_", "dbrollback_order_", 1)), s.own(data)), "ANALYZE "+s.own(data))
+}
+
 // backfill does it with the entries that fulfil a condition.
 func (r *Restorer) backfill(ctx context.Context, tx engine.Querier, g *target, l Later, these string, p Policy, c *Capturer) (Later, error) {
 	s, x := r.s, g.x
+	if s.f.seek != "" {
+		if _, err := exec(ctx, tx, "find rows by their keys", s.f.seek); err != nil {
+			return l, err
+		}
+	}
 	lift, err := s.d.shield(ctx, tx, []*engine.Table{g.t}) // first: it may take a lock of the table
 	if err != nil {
 		return l, err

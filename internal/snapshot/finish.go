@@ -214,11 +214,6 @@ func (r *Restorer) dropped(x *restoring) bool {
 	return c != nil && c.meta.Direction == "up" && c.Dropped(x.Home)
 }
 
-// drops tells whether this holds a table that was dropped.
-func (c *capture) drops(table engine.Name) bool {
-	return (c.Kind == Table || c.Kind == Kept) && !c.Ops && !c.Emptied && c.Home == table
-}
-
 // Dropped tells whether a table was dropped by a statement so far.
 func (c *Capturer) Dropped(table engine.Name) bool {
 	return slices.ContainsFunc(c.captures, func(x *capture) bool { return x.drops(table) })

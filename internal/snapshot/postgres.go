@@ -22,6 +22,7 @@ var postgresFlavour = flavour{
 	overriding: "OVERRIDING SYSTEM VALUE",
 	timestamp:  "timestamptz",
 	hash:       "bytea",
+	seek:       "SET LOCAL enable_seqscan = off",
 	grip:       " FOR NO KEY UPDATE OF t",
 	bytes:      `'\x%x'::bytea`,
 	locks: func(strong bool) string {

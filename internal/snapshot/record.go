@@ -262,6 +262,11 @@ func (s *Store) on(c *capture, t *engine.Table, live, kept string, name, col fun
 	return strings.Join(parts, " AND ")
 }
 
+// drops tells whether this holds a table that was dropped.
+func (c *capture) drops(table engine.Name) bool {
+	return (c.Kind == Table || c.Kind == Kept) && !c.Ops && !c.Emptied && c.Home == table
+}
+
 // keyText shows the key of a captured row to a person.
 func (s *Store) keyText(c *capture, kept string) string {
 	var refs []string

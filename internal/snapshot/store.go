@@ -117,6 +117,8 @@ type flavour struct {
 	skip string
 	// grip ends a query whose rows of t, the live table, are to stay as they are until the transaction ends, but for others that read them; "" where nobody else can write.
 	grip string
+	// seek has the transaction find rows by index, also where reading a whole table would be a little less work: it is the table of others. "": it does.
+	seek string
 	// bytes spells a hash.
 	bytes string
 	// nothing is a FROM clause without a row.
