@@ -147,6 +147,7 @@ func (w *work) resume(ctx context.Context, tx *sql.Tx, c cutOff, was seen) error
 			return err
 		}
 		if w.restorer != nil {
+			w.restorer.Passing = w.passing
 			w.restorer.Runs(w.parsed(0))
 		}
 		if w.restorer != nil && c.memo != "" {
