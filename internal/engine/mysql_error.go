@@ -87,7 +87,7 @@ func mysqlError(e *mysql.MySQLError, err error) *Error {
 	}
 	switch string(e.SQLState[:2]) {
 	case "42":
-		out.Missing = slices.Contains([]uint16{1054, 1146, 1305}, e.Number)
+		out.Missing = slices.Contains([]uint16{1054, 1091, 1146, 1305}, e.Number)
 		out.Class = Syntax
 	case "22", "23":
 		out.Class = Constraint

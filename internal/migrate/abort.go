@@ -172,6 +172,17 @@ func (w *work) noted(ctx context.Context, q engine.Querier, op *operation, begun
 	return w.r.m.catalog.rewrite(ctx, q, *op)
 }
 
+// otherKeys lists the foreign keys that are defined otherwise now: one can need an index that goes, and comes back as it was when that is done.
+func (ch changes) otherKeys() []verify.Object {
+	var out []verify.Object
+	for _, c := range ch {
+		if c.Before != nil && c.After != nil && c.After.Kind == "foreign key" && c.After.Definition != c.Before.Definition {
+			out = append(out, *c.After)
+		}
+	}
+	return out
+}
+
 // remade lists the columns that the run dropped and made again as something else: what stands in them need not fit what they were.
 func (w *work) remade(ch changes, done int) []verify.Object {
 	var out []verify.Object
@@ -331,13 +342,13 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 		return err
 	}
 	remade := w.remade(ch, done)
-	for _, o := range slices.Concat(slices.Collect(maps.Values(pointing)), remade) {
+	for _, o := range slices.Concat(slices.Collect(maps.Values(pointing)), ch.otherKeys(), remade) {
 		if err := w.remove(ctx, back, q, o); err != nil {
 			return err
 		}
 	}
 	still := now
-	if len(remade) > 0 { // what hung on a column went with it
+	if len(remade)+len(ch.otherKeys()) > 0 { // what hung on a column went with it
 		if still, err = w.reach.take(ctx, m.db, q); err != nil {
 			return fmt.Errorf("fingerprint: %w", err)
 		}
@@ -376,8 +387,9 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 		if err != nil {
 			return fmt.Errorf("fingerprint: %w", err)
 		}
-		for _, stmt := range verify.Repair(filter(ch.side(false), which), filter(ch.only(have), which)) {
-			if err := attempt(ctx, m.db, q, stmt); err != nil && !(early && engine.Answered(err)) {
+		have = filter(ch.only(have), which)
+		for _, stmt := range verify.Repair(filter(ch.side(false), which), have) {
+			if err := attempt(ctx, m.db, q, stmt); err != nil && !(early && engine.Answered(err)) && !alreadyGone(have, stmt, err) {
 				return fmt.Errorf("put back (%s): %w", headline(stmt), err)
 			}
 		}

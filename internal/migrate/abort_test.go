@@ -209,3 +209,27 @@ func TestAbortAfterConvert(t *testing.T) {
 		f.same(before, f.dump(), "taken back")
 	}, testdb.OnMariaDB, testdb.OnMySQL)
 }
+
+// TestAbortAfterAnotherForeignKey: a foreign key that goes by an index which the run made is as it was when the run is taken back.
+func TestAbortAfterAnotherForeignKey(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, `CREATE TABLE jwk (id integer PRIMARY KEY, sid integer NOT NULL, kid integer NOT NULL, nid integer NOT NULL, UNIQUE (sid, kid, nid));
+CREATE TABLE issuer (id integer PRIMARY KEY, sid integer NOT NULL, kid integer NOT NULL, nid integer NOT NULL, CONSTRAINT issuer_jwk FOREIGN KEY (sid, kid, nid) REFERENCES jwk (sid, kid, nid) ON DELETE CASCADE);
+INSERT INTO jwk VALUES (1, 1, 1, 1), (2, 1, 2, 1);
+INSERT INTO issuer VALUES (1, 1, 1, 1), (2, 1, 2, 1), (3, 1, 2, 1);
+`, map[string]string{"00001_x.sql": migration(`CREATE UNIQUE INDEX jwk_uq ON jwk (sid, kid);
+ALTER TABLE issuer DROP FOREIGN KEY issuer_jwk;
+ALTER TABLE issuer ADD CONSTRAINT issuer_jwk FOREIGN KEY (sid, kid) REFERENCES jwk (sid, kid) ON DELETE CASCADE;
+UPDATE issuer SET nid = 2;
+ALTER TABLE issuer ADD UNIQUE (nid);`, "SELECT 1;")})
+		before := f.dump()
+		if _, err := f.open().Up(t.Context(), migrate.UpRequest{To: -1}); err == nil {
+			t.Fatal("equal values are unique")
+		}
+		if _, err := f.open().Recover(t.Context(), migrate.RecoverRequest{Abort: true}); err != nil {
+			t.Fatal(err)
+		}
+		f.same(before, f.dump(), "taken back")
+	}, testdb.OnMariaDB, testdb.OnMySQL)
+}

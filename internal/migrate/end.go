@@ -25,6 +25,7 @@ func (w *work) end(ctx context.Context, g ground) error {
 	m, dir := w.r.m, w.r.dir
 	for _, part := range []func() error{
 		func() error { return w.repair(ctx, g, structural) },
+		func() error { return w.unkey(ctx, g) },
 		func() error { return w.bringBack(ctx, g) },
 		func() error { return w.repair(ctx, g, func(verify.Object) bool { return true }) },
 		func() error { return w.reshape(ctx, g.schema()) },
@@ -145,7 +146,7 @@ func (w *work) bringBack(ctx context.Context, g ground) error {
 	return nil
 }
 
-// leftOver looks for tables and columns that Down should have taken away, before rows go back where each step commits: recover --abort can take
+// leftOver looks for tables, columns and foreign keys that Down should have taken away, before rows go back where each step commits: recover --abort can take
 // back a rollback only as long as none have.
 func (w *work) leftOver(ctx context.Context, g ground) error {
 	if g.tx != nil || w.undo == nil || w.r.dir != Down || w.r.allowDrift {
@@ -156,12 +157,63 @@ func (w *work) leftOver(ctx context.Context, g ground) error {
 		return fmt.Errorf("fingerprint: %w", err)
 	}
 	d := slices.DeleteFunc(material(verify.Diff(expected(w.undo, w.before, now))), func(x verify.Difference) bool {
-		return x.Before != "" || x.Kind != "table" && x.Kind != "column"
+		return x.Before != "" || x.Kind != "table" && x.Kind != "column" && x.Kind != "foreign key"
 	})
 	if len(d) > 0 {
 		return &DriftError{Version: w.mig.Version, When: "after", Differences: d}
 	}
 	return nil
+}
+
+// unkey takes off the foreign keys that Down has made otherwise than they were: rows that come back would be measured by them. repair makes them as they were when
+// all rows are back.
+func (w *work) unkey(ctx context.Context, g ground) error {
+	if w.undo == nil || w.r.dir != Down || w.back || g.tx != nil {
+		return nil
+	}
+	tx := g.schema()
+	now, err := w.fingerprint(ctx, tx)
+	if err != nil {
+		return fmt.Errorf("fingerprint: %w", err)
+	}
+	for _, o := range w.otherwise(now) {
+		for _, stmt := range o.Drop {
+			if _, err := tx.ExecContext(ctx, stmt); err != nil {
+				return &RepairError{Version: w.mig.Version, Direction: w.r.dir, SQL: stmt, Err: err}
+			}
+		}
+		w.capturer.Stale()
+	}
+	return nil
+}
+
+// otherwise gives the foreign keys that are there, and lead elsewhere than those which the undone run has destroyed.
+func (w *work) otherwise(now verify.Fingerprint) []verify.Object {
+	var out []verify.Object
+	for key, was := range w.undo.side(false) {
+		if is, there := now[key]; there && was.Kind == "foreign key" && is.Definition != was.Definition {
+			out = append(out, is)
+		}
+	}
+	return out
+}
+
+// passing tells the restorer of what unkey is to take off.
+func (w *work) passing(ctx context.Context, q engine.Querier, t engine.Name) (map[string]bool, error) {
+	if w.r.m.db.Caps.TransactionalDDL || w.undo == nil || w.r.dir != Down || !slices.ContainsFunc(slices.Collect(maps.Values(w.undo.side(false))), func(o verify.Object) bool { return o.Kind == "foreign key" && o.Table.Name == t.Name }) {
+		return nil, nil
+	}
+	now, err := verify.Take(ctx, w.r.m.db, q, verify.Scope{Tables: []engine.Name{t}})
+	if err != nil {
+		return nil, fmt.Errorf("fingerprint: %w", err)
+	}
+	out := map[string]bool{}
+	for _, o := range w.otherwise(now) {
+		if o.Table.Name == t.Name {
+			out[strings.TrimPrefix(o.Name, o.Table.String()+".")] = true
+		}
+	}
+	return out, nil
 }
 
 // repair makes what the run that is undone destroyed and this run did not make again.
@@ -206,6 +258,9 @@ func (w *work) repair(ctx context.Context, g ground, which func(verify.Object) b
 		} else if made {
 			continue
 		}
+		if alreadyGone(have, stmt, err) {
+			continue
+		}
 		if view, is := w.brokenView(want, stmt, err); is {
 			w.r.postpone(view)
 			continue
@@ -216,6 +271,20 @@ func (w *work) repair(ctx context.Context, g ground, which func(verify.Object) b
 		w.capturer.Stale()
 	}
 	return nil
+}
+
+// alreadyGone tells whether a statement was to drop an index that went by itself: what a server made for a foreign key it takes away as soon as another index serves it.
+func alreadyGone(have verify.Fingerprint, stmt string, err error) bool {
+	e, ok := engine.AsError(err)
+	if !ok || !e.Missing {
+		return false
+	}
+	for _, o := range have {
+		if (o.Kind == "index" || o.Kind == "unique") && slices.Contains(o.Drop, stmt) {
+			return true
+		}
+	}
+	return false
 }
 
 // withMadeAnew adds the tables that the statements dropped and made anew under their names: where nothing but columns differs, the table that was

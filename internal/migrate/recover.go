@@ -158,6 +158,7 @@ func (w *work) resume(ctx context.Context, tx *sql.Tx, c cutOff, was seen) error
 		}
 		w.waits()
 		if w.restorer != nil {
+			w.restorer.Passing = w.passing
 			w.restorer.Runs(w.parsed(0))
 		}
 		if w.restorer != nil && c.memo != "" {

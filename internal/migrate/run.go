@@ -290,6 +290,9 @@ func (w *work) begin(ctx context.Context, tx database.DBTxConn) error {
 		if w.restorer, err = m.store.Restorer(ctx, tx, w.mig.Version, string(dir.opposite())); err != nil {
 			return err
 		}
+		if w.restorer != nil {
+			w.restorer.Passing = w.passing
+		}
 	}
 	if w.before, err = w.fingerprint(ctx, tx); err != nil {
 		return fmt.Errorf("fingerprint: %w", err)

@@ -23,8 +23,12 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 		again = false
 		for _, g := range targets {
 			x := g.x
+			passing, err := r.passing(ctx, tx, g.t.Name)
+			if err != nil {
+				return found, err
+			}
 			for _, fk := range g.t.ForeignKeys {
-				if !fk.Validated {
+				if !fk.Validated || passing[fk.Name] {
 					continue
 				}
 				parent, err := r.inspect(ctx, tx, fk.Parent)
@@ -222,6 +226,36 @@ func (r *Restorer) strays() map[engine.Name]int64 {
 		}
 	}
 	return out
+}
+
+// passing names the foreign keys of a table that are not to stay.
+func (r *Restorer) passing(ctx context.Context, tx engine.Querier, t engine.Name) (map[string]bool, error) {
+	if r.Passing == nil {
+		return nil, nil
+	}
+	return r.Passing(ctx, tx, t)
+}
+
+// shield is the engine's, which in the end looks for what points nowhere by the foreign keys that stay.
+func (r *Restorer) shield(ctx context.Context, tx engine.Querier, tables []*engine.Table) (func(context.Context, map[engine.Name]int64) error, error) {
+	kept := make([]*engine.Table, len(tables))
+	for i, t := range tables {
+		kept[i] = t
+		for _, fk := range append(slices.Clone(t.ForeignKeys), t.Referenced...) {
+			passing, err := r.passing(ctx, tx, fk.Table)
+			if err != nil {
+				return nil, err
+			}
+			if passing[fk.Name] {
+				c := *kept[i]
+				same := func(o engine.ForeignKey) bool { return o.Table == fk.Table && o.Name == fk.Name }
+				c.ForeignKeys = slices.DeleteFunc(slices.Clone(c.ForeignKeys), same)
+				c.Referenced = slices.DeleteFunc(slices.Clone(c.Referenced), same)
+				kept[i] = &c
+			}
+		}
+	}
+	return r.s.d.shield(ctx, tx, kept)
 }
 
 // removedBefore is the condition that a migration which is still applied has removed the parent of a captured row: where foreign keys can be

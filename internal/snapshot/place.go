@@ -161,7 +161,7 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 
 // backInPlace writes the rows and values whose places are there.
 func (r *Restorer) backInPlace(ctx context.Context, tx engine.Querier, back []come, targets []*target, tables []*engine.Table, rest []effects.Statement) error {
-	lift, err := r.s.d.shield(ctx, tx, distinct(tables))
+	lift, err := r.shield(ctx, tx, distinct(tables))
 	if err != nil {
 		return err
 	}
@@ -418,7 +418,7 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 			if _, err := r.orphans(ctx, tx, targets); err != nil {
 				return err
 			}
-			lift, err := r.s.d.shield(ctx, tx, distinct(tables))
+			lift, err := r.shield(ctx, tx, distinct(tables))
 			if err != nil {
 				return err
 			}
