@@ -243,7 +243,7 @@ ALTER TABLE loose ALTER COLUMN a SET NOT NULL;
 UPDATE loose SET c = 9 WHERE c < 0;
 ALTER TABLE loose ADD CONSTRAINT positive CHECK (c > 0);
 ALTER TABLE loose DROP COLUMN b;`, down: "ALTER TABLE loose ADD COLUMN b varchar(20);\nALTER TABLE loose DROP CONSTRAINT positive;\nALTER TABLE loose ALTER COLUMN a DROP NOT NULL;"},
-	{name: "a foreign key that Down makes again, and lets lead elsewhere", engines: "mysql mariadb", setup: "CREATE TABLE flows (id integer PRIMARY KEY);\nCREATE TABLE methods (id integer PRIMARY KEY, flow_id integer NOT NULL, CONSTRAINT of_flow FOREIGN KEY (flow_id) REFERENCES flows (id) ON DELETE CASCADE);\nINSERT INTO flows VALUES (1), (2);\nINSERT INTO methods VALUES (10, 1), (11, 2), (12, 2);",
+	{name: "a foreign key that Down makes again, and lets lead elsewhere", engines: "postgres mysql mariadb", setup: "CREATE TABLE flows (id integer PRIMARY KEY);\nCREATE TABLE methods (id integer PRIMARY KEY, flow_id integer NOT NULL, CONSTRAINT of_flow FOREIGN KEY (flow_id) REFERENCES flows (id) ON DELETE CASCADE);\nINSERT INTO flows VALUES (1), (2);\nINSERT INTO methods VALUES (10, 1), (11, 2), (12, 2);",
 		up: "DROP TABLE methods;", down: "CREATE TABLE methods (id integer PRIMARY KEY, flow_id integer NOT NULL, CONSTRAINT of_flow FOREIGN KEY (flow_id) REFERENCES methods (id) ON DELETE CASCADE);"},
 	{name: "keyless", setup: "CREATE TABLE loose (a integer, b varchar(20));\nINSERT INTO loose VALUES (1, 'x'), (1, 'x'), (2, NULL), (NULL, NULL);", up: "UPDATE loose SET b = 'changed' WHERE a = 1;\nDELETE FROM loose WHERE a IS NULL;", down: "SELECT 1;"},
 }

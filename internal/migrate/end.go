@@ -168,7 +168,7 @@ func (w *work) leftOver(ctx context.Context, g ground) error {
 // unkey takes off the foreign keys that Down has made otherwise than they were: rows that come back would be measured by them. repair makes them as they were when
 // all rows are back.
 func (w *work) unkey(ctx context.Context, g ground) error {
-	if w.undo == nil || w.r.dir != Down || w.back || g.tx != nil {
+	if w.undo == nil || w.r.dir != Down || w.back || w.r.m.db.Kind == engine.SQLite {
 		return nil
 	}
 	tx := g.schema()
@@ -200,7 +200,7 @@ func (w *work) otherwise(now verify.Fingerprint) []verify.Object {
 
 // passing tells the restorer of what unkey is to take off.
 func (w *work) passing(ctx context.Context, q engine.Querier, t engine.Name) (map[string]bool, error) {
-	if w.r.m.db.Caps.TransactionalDDL || w.undo == nil || w.r.dir != Down || !slices.ContainsFunc(slices.Collect(maps.Values(w.undo.side(false))), func(o verify.Object) bool { return o.Kind == "foreign key" && o.Table.Name == t.Name }) {
+	if w.r.m.db.Kind == engine.SQLite || w.undo == nil || w.r.dir != Down || !slices.ContainsFunc(slices.Collect(maps.Values(w.undo.side(false))), func(o verify.Object) bool { return o.Kind == "foreign key" && o.Table.Name == t.Name }) {
 		return nil, nil
 	}
 	now, err := verify.Take(ctx, w.r.m.db, q, verify.Scope{Tables: []engine.Name{t}})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -233,7 +234,18 @@ func (r *Restorer) passing(ctx context.Context, tx engine.Querier, t engine.Name
 	if r.Passing == nil {
 		return nil, nil
 	}
-	return r.Passing(ctx, tx, t)
+	now, err := r.Passing(ctx, tx, t)
+	if err != nil || len(now)+len(r.passed[t]) == 0 {
+		return nil, err
+	}
+	if r.passed == nil {
+		r.passed = map[engine.Name]map[string]bool{}
+	}
+	if r.passed[t] == nil {
+		r.passed[t] = map[string]bool{}
+	}
+	maps.Copy(r.passed[t], now) // shield may have one off meanwhile
+	return r.passed[t], nil
 }
 
 // shield is the engine's, which in the end looks for what points nowhere by the foreign keys that stay.
@@ -247,6 +259,11 @@ func (r *Restorer) shield(ctx context.Context, tx engine.Querier, tables []*engi
 				return nil, err
 			}
 			if passing[fk.Name] {
+				if r.s.f.slacken != nil {
+					if err := r.s.f.slacken(ctx, r.s, tx, fk); err != nil {
+						return nil, err
+					}
+				}
 				c := *kept[i]
 				same := func(o engine.ForeignKey) bool { return o.Table == fk.Table && o.Name == fk.Name }
 				c.ForeignKeys = slices.DeleteFunc(slices.Clone(c.ForeignKeys), same)

@@ -20,6 +20,7 @@ var postgresFlavour = flavour{
 	rowTypes:   postgresRowTypes,
 	number:     "n bigint GENERATED ALWAYS AS IDENTITY",
 	overriding: "OVERRIDING SYSTEM VALUE",
+	slacken:    postgresSlacken,
 	timestamp:  "timestamptz",
 	hash:       "bytea",
 	seek:       "SET LOCAL enable_seqscan = off",

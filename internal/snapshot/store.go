@@ -139,6 +139,8 @@ type flavour struct {
 	reduce func(ctx context.Context, c *Capturer, tx engine.Querier, x *capture) error
 	// exchange puts a table without a key back where rows have no address; nil: see Restorer.exchange.
 	exchange func(ctx context.Context, r *Restorer, tx engine.Querier, g *target, kept, live, group, stays string, remove bool) error
+	// slacken keeps a foreign key from measuring rows that come back, and leaves it there for statements that name it; nil where none is measured by it anyway.
+	slacken func(ctx context.Context, s *Store, q engine.Querier, fk engine.ForeignKey) error
 	// implied runs what inserts rows without a column that has to be given a value: the row gets what ADD COLUMN gives the rows that are there. nil where that
 	// gives them none either.
 	implied func(ctx context.Context, tx engine.Querier, insert func() error) error
