@@ -80,6 +80,28 @@ func newCutter(t *testing.T, dsn, text string) *cutter {
 	return &cutter{T: t, dsn: dsn, files: fstest.MapFS{"00001_change.sql": {Data: []byte(text)}}}
 }
 
+// cutsEachWay cuts an up, and a rollback after it, off at ten commands each: when recover has gone on, rows are what they are to be behind it. They stand before the up.
+func (c *cutter) cutsEachWay(rows func() string, wants map[string]string) {
+	c.Helper()
+	commands := map[string]int{"up": len(c.commands("up")), "rollback": len(c.commands("rollback"))}
+	const cuts = 10
+	for i := range cuts {
+		for _, verb := range []string{"up", "rollback"} {
+			n := commands[verb] * (2*i + 1) / (2 * cuts)
+			at, err := c.cutAt(verb, n, []cut{afterAnswer, beforeIt, afterSending}[i%3])
+			if _, merr := c.mend("recover"); merr != nil {
+				c.Fatalf("%s cut off at command %d, %.80q (%v): recover: %v", verb, n, at, err, merr)
+			}
+			if err != nil && rows() != wants[verb] { // it had not begun
+				c.must(verb)
+			}
+			if got := rows(); got != wants[verb] {
+				c.Fatalf("%s cut off at command %d, %.80q (%v): %s, want %s", verb, n, at, err, got, wants[verb])
+			}
+		}
+	}
+}
+
 // open opens the migrations by way of a DSN, for the length of the test.
 func (c *cutter) open(dsn string) *migrate.Migrator {
 	c.Helper()

@@ -78,24 +78,7 @@ func TestCutOffWhileAKeyIsAdded(t *testing.T) {
 		if got := rows(); got != before {
 			t.Fatalf("rolled back: %s, were %s", got, before)
 		}
-		commands := map[string]int{"up": len(c.commands("up")), "rollback": len(c.commands("rollback"))}
-		const cuts = 10
-		for i := range cuts {
-			for _, verb := range []string{"up", "rollback"} {
-				want := map[string]string{"up": after, "rollback": before}[verb]
-				n := commands[verb] * (2*i + 1) / (2 * cuts)
-				at, err := c.cutAt(verb, n, []cut{afterAnswer, beforeIt, afterSending}[i%3])
-				if _, merr := c.mend("recover"); merr != nil {
-					t.Fatalf("%s cut off at command %d, %.80q (%v): recover: %v", verb, n, at, err, merr)
-				}
-				if err != nil && rows() != want { // it had not begun
-					c.must(verb)
-				}
-				if got := rows(); got != want {
-					t.Fatalf("%s cut off at command %d, %.80q (%v): %s, want %s", verb, n, at, err, got, want)
-				}
-			}
-		}
+		c.cutsEachWay(rows, map[string]string{"up": after, "rollback": before})
 	}, family...)
 }
 

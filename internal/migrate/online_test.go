@@ -82,6 +82,16 @@ func (f *items) catalog(query string) []string {
 	return testdb.Query(f.t, f.dsn, strings.ReplaceAll(query, "{}", home))
 }
 
+// killed runs a rollback --online that dies in the middle of its batches.
+func (f *items) killed() {
+	f.t.Helper()
+	c := f.command("rollback", "--online")
+	c.KillWhen = f.begun()
+	if r := testdb.Run(f.t, c); !r.Killed {
+		f.t.Fatalf("it was not killed: %v", r)
+	}
+}
+
 // begun is a condition: some values are back, and some are not.
 func (f *items) begun() func() bool {
 	db := testdb.Open(f.t, f.dsn)
@@ -137,11 +147,7 @@ func TestRollbackOnlineKilled(t *testing.T) {
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		f := newItems(t, dsn, dropsNote)
 		f.run(0, "up")
-		c := f.command("rollback", "--online")
-		c.KillWhen = f.begun()
-		if r := testdb.Run(t, c); !r.Killed {
-			t.Fatalf("it was not killed: %v", r)
-		}
+		f.killed()
 		if r := f.run(3, "status", "--lock-timeout", "30s"); !strings.Contains(r.Stdout, "values are still to be put back") || !strings.Contains(r.Stdout, fmt.Sprintf(" of %d rows done", itemRows)) {
 			t.Errorf("status: %v", r)
 		}
@@ -391,11 +397,7 @@ func TestRollbackOnlinePlaceGone(t *testing.T) {
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		f := newItems(t, dsn, dropsNote)
 		f.run(0, "up")
-		c := f.command("rollback", "--online")
-		c.KillWhen = f.begun()
-		if r := testdb.Run(t, c); !r.Killed {
-			t.Fatalf("it was not killed: %v", r)
-		}
+		f.killed()
 		f.run(3, "status", "--lock-timeout", "30s")
 		until(t, "the column can be dropped", func() bool {
 			_, err := testdb.Open(t, dsn).Exec("ALTER TABLE items DROP COLUMN note")

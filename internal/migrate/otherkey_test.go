@@ -140,24 +140,7 @@ func TestCutOffWhileKeysAreExchanged(t *testing.T) {
 		if a, b := strings.Split(was, ""), strings.Split(back, ""); !slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b))) {
 			t.Fatalf("rolled back: %s, were %s", back, was)
 		}
-		commands := map[string]int{"up": len(c.commands("up")), "rollback": len(c.commands("rollback"))}
-		const cuts = 10
-		for i := range cuts {
-			for _, verb := range []string{"up", "rollback"} {
-				want := map[string]string{"up": after, "rollback": back}[verb]
-				n := commands[verb] * (2*i + 1) / (2 * cuts)
-				at, err := c.cutAt(verb, n, []cut{afterAnswer, beforeIt, afterSending}[i%3])
-				if _, merr := c.mend("recover"); merr != nil {
-					t.Fatalf("%s cut off at command %d, %.80q (%v): recover: %v", verb, n, at, err, merr)
-				}
-				if err != nil && rows() != want { // it had not begun
-					c.must(verb)
-				}
-				if got := rows(); got != want {
-					t.Fatalf("%s cut off at command %d, %.80q (%v): %s, want %s", verb, n, at, err, got, want)
-				}
-			}
-		}
+		c.cutsEachWay(rows, map[string]string{"up": after, "rollback": back})
 	}, family...)
 }
 
