@@ -137,6 +137,9 @@ func (r *Restorer) untouched(x *restoring, c *Capturer) (condition string, known
 		if y.Kind == Definition || y.At != x.Seal.Table && y.Home != x.Home && y.At != x.Home {
 			continue
 		}
+		if x.placed && (y.Statement <= x.behind || y.drops(y.Home)) {
+			continue // before it was back, or of another table: the one that it is back in is there
+		}
 		if y.Kind == Columns && !slices.ContainsFunc(y.Fields, func(f field) bool {
 			return slices.Contains(slices.Concat(x.Seal.Columns, x.Seal.All, x.Seal.Key), f.At)
 		}) {
@@ -230,6 +233,7 @@ func (r *Restorer) hold(ctx context.Context, tx engine.Querier, g *target) error
 		m = x.follower()
 	}
 	m.Home, m.live, m.Fields = g.t.Name, g.t, nil
+	m.Here, m.Seal.Table = true, g.t.Name
 	for _, n := range columnNames(g.t) {
 		m.Fields = append(m.Fields, field{Name: n, At: n})
 	}
@@ -240,6 +244,7 @@ func (r *Restorer) hold(ctx context.Context, tx engine.Querier, g *target) error
 	if err := c.sealNow(ctx, tx, m, -1, nil); err != nil {
 		return err
 	}
+	x.lost = false // whatever others wrote before has given way to what stands there now
 	if x.moving = m; x.bag == nil {
 		x.bag = &bag{same: true}
 	}

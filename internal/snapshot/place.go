@@ -285,14 +285,14 @@ func (r *Restorer) backInPlace(ctx context.Context, tx engine.Querier, back []co
 					return err
 				}
 			}
-			c.x.placed = len(came) == len(g.fields)
+			r.isPlaced(c.x, len(came) == len(g.fields))
 			continue
 		}
 		// A table built anew carries what the application wrote into the columns that were there.
 		if err := r.write(ctx, tx, g, came, false, true); err != nil {
 			return err
 		}
-		c.x.placed = len(came) == len(g.fields)
+		r.isPlaced(c.x, len(came) == len(g.fields))
 	}
 	for _, g := range same {
 		if g.x.later != nil {
@@ -303,6 +303,13 @@ func (r *Restorer) backInPlace(ctx context.Context, tx engine.Querier, back []co
 		}
 	}
 	return lift(ctx, r.strays())
+}
+
+// isPlaced notes whether all of a capture is back in its place, and behind which statement that is.
+func (r *Restorer) isPlaced(x *restoring, all bool) {
+	if x.placed = all; r.capturer != nil {
+		x.behind = r.capturer.statement
+	}
 }
 
 // made tells whether this run made a table, or a column of it, rather than renamed it. Before names matter nothing was renamed.

@@ -68,7 +68,8 @@ type detail struct {
 	Above []engine.Name `json:"above,omitempty"`
 	// Apart are tables that may be partitions of this one, and were not when it was captured; see apart.go.
 	Apart []standing `json:"apart,omitempty"`
-	New   bool       `json:"new,omitempty"` // rows that were put into a table made in the place of another one, by key
+	Here  bool       `json:"here,omitempty"` // of one that goes back: the table that was sealed last, and none that had its name before
+	New   bool       `json:"new,omitempty"`  // rows that were put into a table made in the place of another one, by key
 	// Pairs are columns that the run made, beside a column of the key by which captures that it puts back know their rows; see otherkey.go.
 	Pairs []field `json:"pairs,omitempty"`
 }

@@ -96,6 +96,7 @@ type restoring struct {
 	unheld  int64             // of it: rows that the migration inserted and that were changed since, which no captured row stands for
 	wrote   bool              // something of it was put back where it was sealed
 	placed  bool              // all that was gone of it was put back when its place came back
+	behind  int               // of placed: the number of the statement before that
 	anew    bool              // all of it was put back where its columns were made again: it is only written once more when the proof fails
 	uncount bool              // the rows that this changed are counted with the proof
 	alone   bool              // rows of a table without a key were put into an empty table: whatever stands there is theirs

@@ -206,6 +206,7 @@ type memoCapture struct {
 	Final   string            `json:"final,omitempty"`
 	Wrote   bool              `json:"wrote,omitempty"`
 	Placed  bool              `json:"placed,omitempty"`
+	Behind  int               `json:"behind,omitempty"`
 	Back    bool              `json:"back,omitempty"`
 	Alone   bool              `json:"alone,omitempty"`
 	Bag     *memoBag          `json:"bag,omitempty"`
@@ -227,7 +228,7 @@ type memoBag struct {
 func (r *Restorer) Memo() (string, error) {
 	m := memo{Report: map[string]TableReport{}}
 	for _, x := range slices.Concat(r.captures, r.relays) {
-		c := memoCapture{Later: x.later, Ties: x.ties, ID: x.ID, Work: x.work, Table: x.table, Columns: x.columns, Cleared: x.cleared, Landed: x.landed, Final: x.final, Wrote: x.wrote, Placed: x.placed, Back: x.back, Alone: x.alone, Lost: x.lost, Types: x.types}
+		c := memoCapture{Later: x.later, Ties: x.ties, ID: x.ID, Work: x.work, Table: x.table, Columns: x.columns, Cleared: x.cleared, Landed: x.landed, Final: x.final, Wrote: x.wrote, Placed: x.placed, Behind: x.behind, Back: x.back, Alone: x.alone, Lost: x.lost, Types: x.types}
 		if x.moving != nil {
 			c.Moving = &x.moving.detail
 		}
@@ -257,7 +258,7 @@ func (r *Restorer) Recall(text string) error {
 		c := m.Captures[i]
 		x.work, x.table, x.columns, x.cleared, x.landed, x.final = c.Work, c.Table, c.Columns, c.Cleared, c.Landed, c.Final
 		x.wrote, x.placed, x.back, x.alone, x.lost = c.Wrote, c.Placed, c.Back, c.Alone, c.Lost
-		x.types, x.ties, x.later = c.Types, c.Ties, c.Later
+		x.types, x.ties, x.later, x.behind = c.Types, c.Ties, c.Later, c.Behind
 		if c.Moving != nil {
 			x.moving = &capture{Info: x.Info, detail: *c.Moving, live: x.Shape}
 		}

@@ -165,6 +165,9 @@ func (s *Store) checksum(ctx context.Context, q engine.Querier, x *capture) (ver
 // of the same name. nil when there is none.
 func (c *Capturer) now(ctx context.Context, tx engine.Querier, x *capture) (*engine.Table, error) {
 	names := []engine.Name{x.Home}
+	if x.Here {
+		names[0] = x.sealedAt()
+	}
 	if x.live.OID != 0 {
 		if c.last == nil {
 			current, err := c.s.d.shapes(ctx, tx)
@@ -176,7 +179,7 @@ func (c *Capturer) now(ctx context.Context, tx engine.Querier, x *capture) (*eng
 		if sh, ok := c.last[x.Identity]; ok {
 			names = []engine.Name{sh.Name}
 		}
-	} else if !c.track.elsewhere(x.live) {
+	} else if !x.Here && !c.track.elsewhere(x.live) {
 		for key, o := range c.track.origin {
 			if o.Name == x.Home {
 				names = []engine.Name{{Name: key}}

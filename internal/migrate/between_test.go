@@ -1,0 +1,54 @@
+package migrate_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/testdb"
+)
+
+// TestWritesWhileAnotherTableStands: on servers where each statement of Down is there for good, the application writes to a table that Down has put in the place of the old
+// one. What it wrote stays, and what it wrote over is told.
+func TestWritesWhileAnotherTableStands(t *testing.T) {
+	t.Parallel()
+	const table = "(a integer KEY, b varchar(20));\n"
+	ways := map[string]struct{ up, down string }{
+		"renamed aside": {"ALTER TABLE ev RENAME TO e2;\nCREATE TABLE ev " + table + "INSERT INTO ev SELECT * FROM e2 WHERE a <> 2;\nDROP TABLE e2;",
+			"ALTER TABLE ev RENAME TO e3;\nCREATE TABLE ev " + table + "INSERT INTO ev SELECT * FROM e3;\nDROP TABLE e3;\nSELECT 1;"},
+		"made beside": {"UPDATE ev SET b = upper(b);", "CREATE TABLE n " + table + "INSERT INTO n SELECT a, lower(b) FROM ev;\nDROP TABLE ev;\nRENAME TABLE n TO ev;\nSELECT 1;"},
+	}
+	for name, way := range ways {
+		for _, key := range []string{"", "PRIMARY KEY"} {
+			t.Run(name+" "+key, func(t *testing.T) {
+				t.Parallel()
+				testdb.Each(t, func(t *testing.T, dsn string) {
+					keyed := strings.NewReplacer("KEY,", key+",")
+					f := newFixture(t, dsn, keyed.Replace("CREATE TABLE ev "+table)+"INSERT INTO ev VALUES (6, 'q'), (5, 'p'), (2, 'x');\n",
+						map[string]string{"00001_change.sql": keyed.Replace(migration(way.up, way.down))})
+					f.up()
+					wrote := false
+					m, err := migrate.Open(t.Context(), migrate.Options{DB: f.db, Files: f.files, Dir: "migrations", Events: func(e migrate.Event) {
+						if e.Kind == migrate.StatementStart && e.Statement == 5 {
+							f.exec("INSERT INTO ev VALUES (9, 'new');\nUPDATE ev SET b = 'w' WHERE a = 5;\n")
+							wrote = true
+						}
+					}})
+					if err != nil {
+						t.Fatal(err)
+					}
+					res, err := m.Rollback(t.Context(), migrate.RollbackRequest{To: -1, Steps: 1})
+					if err != nil || !wrote {
+						t.Fatal(err, wrote)
+					}
+					if got, want := strings.Join(testdb.Query(t, dsn, "SELECT * FROM ev ORDER BY a"), " "), "2|x 5|w 6|q 9|new"; got != want {
+						t.Errorf("rows %s, want %s", got, want)
+					}
+					if len(res.Conflicts) != 1 {
+						t.Errorf("conflicts %v", res.Conflicts)
+					}
+				}, family...)
+			})
+		}
+	}
+}
