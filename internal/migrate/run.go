@@ -464,22 +464,6 @@ func (w *work) remember(ctx context.Context, tx *sql.Tx, i int) error {
 	return w.journal(ctx, tx, i, stepDone, note{Memo: now})
 }
 
-// atomic says whether the migration is one transaction.
-func (w *work) atomic() bool { return w.mig.Transactional && w.r.m.db.Caps.TransactionalDDL }
-
-// parsed are the statements from the i-th on.
-func (w *work) parsed(i int) []effects.Statement {
-	return parsed(w.stmts[i:])
-}
-
-func parsed(stmts []Statement) []effects.Statement {
-	var out []effects.Statement
-	for _, st := range stmts {
-		out = append(out, st.Statement)
-	}
-	return out
-}
-
 // demands says whether a statement can fail on rows that do not have their old values back yet.
 func demands(st Statement) bool {
 	return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {

@@ -387,3 +387,19 @@ func (op operation) at(statement int) operation {
 	op.Statement = statement
 	return op
 }
+
+// atomic says whether the migration is one transaction.
+func (w *work) atomic() bool { return w.mig.Transactional && w.r.m.db.Caps.TransactionalDDL }
+
+// parsed are the statements from the i-th on.
+func (w *work) parsed(i int) []effects.Statement {
+	return parsed(w.stmts[i:])
+}
+
+func parsed(stmts []Statement) []effects.Statement {
+	var out []effects.Statement
+	for _, st := range stmts {
+		out = append(out, st.Statement)
+	}
+	return out
+}

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
@@ -73,4 +74,50 @@ func (c *Capturer) putting(ctx context.Context, tx engine.Querier, tables []*eng
 		}
 	}
 	return &p.plan, nil
+}
+
+// overwritten captures the rows that stand in the places of a capture's conflicts.
+func (c *Capturer) overwritten(ctx context.Context, tx engine.Querier, r *Restorer, g *target) error {
+	work := c.s.own(g.x.conflicts())
+	return c.standingIn(ctx, tx, r, g, nil, work+" w JOIN "+r.source(g.x)+" ON d.n = w.n", fmt.Sprintf("w.reason = '%s'", insertedSince))
+}
+
+// standingIn captures the rows that stand in the places of entries d, and those that stand where entries go back to that fulfil a condition: whole, or some columns.
+func (c *Capturer) standingIn(ctx context.Context, tx engine.Querier, r *Restorer, g *target, columns []string, entries, goals string) error {
+	s, x := c.s, g.x
+	if err := c.origins(ctx, tx); err != nil {
+		return err
+	}
+	y, err := c.prepare(ctx, tx, len(c.captures)+1, &action{kind: Rows, table: g.t, columns: columns, events: events{update: true, remove: columns == nil}, reason: "restored over"})
+	if err != nil {
+		return err
+	}
+	names, _ := y.columns()
+	values := []string{"'u'"}
+	for _, f := range append(slices.Clone(y.Key), y.Fields...) {
+		values = append(values, s.f.value("t."+s.q(f.At), f))
+	}
+	place := k
+	if x.landed || x.cleared {
+		place = x.goal
+	}
+	take := func(at string) error {
+		n, err := exec(ctx, tx, "capture what is restored over", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s JOIN %s t ON %s",
+			s.own(y.data()), list(names), list(values), entries, s.f.from(s.db, g.t), at))
+		y.Rows += n
+		return err
+	}
+	if err := take(s.on(x.capture, g.t, "t", "d", g.name, place)); err != nil {
+		return err
+	}
+	if x.Moved || x.final != "" { // see goals
+		known := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), s.on(y, g.t, "t", "y", func(i int) string { return y.Key[i].At }, k))
+		if err := take(all(goals, s.on(x.capture, g.t, "t", "d", g.name, x.goal), known)); err != nil {
+			return err
+		}
+	}
+	if y.Rows == 0 {
+		return s.drop(ctx, tx, "drop an empty capture", s.own(y.data()))
+	}
+	return c.record(ctx, tx, y)
 }
