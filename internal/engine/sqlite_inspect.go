@@ -98,7 +98,7 @@ func sqliteColumns(ctx context.Context, q Querier, t *Table) error {
 }
 
 // sqliteLoose counts a primary key that could hold NULL, as most of SQLite's do (id TEXT PRIMARY KEY), among the keys while there are rows and none does. A row
-// whose key is NULL later is none of those that were known by it.
+// whose key is NULL later is none of those that were known by it. Of a table without rows it stays what is unique.
 func sqliteLoose(ctx context.Context, q Querier, t *Table) error {
 	i := slices.IndexFunc(t.Unique, func(k Key) bool { return k.Primary })
 	if i < 0 || t.Kind != "table" {
@@ -109,11 +109,11 @@ func sqliteLoose(ctx context.Context, q Querier, t *Table) error {
 	for _, c := range key.Columns {
 		empty = append(empty, sqliteIdent(c)+" IS NULL")
 	}
-	var full bool
+	var some bool
 	from := " FROM " + sqliteSchema(t.Name) + "." + sqliteIdent(t.Name.Name)
-	err := q.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1"+from+") AND NOT EXISTS (SELECT 1"+from+" WHERE "+strings.Join(empty, " OR ")+")").Scan(&full)
-	if err == nil && full {
-		key.Loose = true
+	err := q.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1"+from+"), NOT EXISTS (SELECT 1"+from+" WHERE "+strings.Join(empty, " OR ")+")").Scan(&some, &key.Loose)
+	t.Unique[i].Loose = key.Loose
+	if err == nil && some && key.Loose {
 		t.Keys, t.Unique = append(t.Keys, key), slices.Delete(t.Unique, i, i+1)
 	}
 	return err

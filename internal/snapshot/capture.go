@@ -59,7 +59,7 @@ func (s *Store) Begin(m Meta) *Capturer {
 	if m.Snapshot == "" {
 		m.Snapshot = newID()
 	}
-	return &Capturer{s: s, meta: m, id: m.Snapshot, track: &tracker{s: s}, whole: map[string]bool{}}
+	return &Capturer{s: s, meta: m, id: m.Snapshot, track: &tracker{s: s, loosely: map[string]bool{}}, whole: map[string]bool{}}
 }
 
 // Snapshot is the id that all captures of this migration share.

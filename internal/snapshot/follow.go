@@ -108,10 +108,6 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 			return nil
 		}
 		f := &following{x: x, index: index, t: t}
-		if index >= 0 && x.Moved && p.alone { // following keys takes tables that nobody may make under the lock
-			leave()
-			return nil
-		}
 		out = append(out, f)
 		return c.room(ctx, f, p)
 	}
@@ -289,7 +285,7 @@ func (c *Capturer) room(ctx context.Context, f *following, p *plan) error {
 	decls, key := []string{"n bigint NOT NULL"}, "n"
 	if len(x.Key) == 0 {
 		decls, key = []string{"q bigint NOT NULL"}, "h"
-	} else if !p.alone {
+	} else {
 		x.nextKeys = x.Seal.Places || slices.ContainsFunc(p.actions, func(a *action) bool { return a.moved }) || slices.ContainsFunc(c.captures, func(y *capture) bool { return y.Moved })
 	}
 	if x.nextKeys {

@@ -32,7 +32,7 @@ func (r *Restorer) goals(ctx context.Context, tx engine.Querier, x *restoring, t
 	if x.Seal.Mode == sealRows {
 		conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s s WHERE s.n = d.n)", s.own(x.companion())))
 	}
-	// A row that the migration left there itself leaves again.
+	// A row that the migration left there itself leaves again, but where somebody has written to it since. Newer captures have been compared.
 	for _, y := range r.tables() {
 		if y.Rows == 0 || !sameKey(x, y) || y.Seal.Mode != sealRows {
 			continue
@@ -59,7 +59,11 @@ func (r *Restorer) goals(ctx context.Context, tx engine.Querier, x *restoring, t
 		if len(leaves) == 0 {
 			continue
 		}
-		conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s WHERE %s AND %s)", from, all(on...), either(leaves)))
+		on = append(on, either(leaves))
+		if y.work {
+			on = append(on, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s w WHERE w.n = y.n)", s.own(y.conflicts())))
+		}
+		conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s WHERE %s)", from, all(on...)))
 	}
 	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s JOIN %s t ON %s WHERE %s", insertedSince, r.source(x), s.f.from(s.db, t),
 		s.on(x.capture, t, "t", "d", name, x.goal), all(conditions...)))

@@ -23,11 +23,22 @@ func (s *Store) inspect(ctx context.Context, q engine.Querier, t *tracker, n eng
 
 // seen is a table as captures see it.
 func (t *tracker) seen(x *engine.Table) *engine.Table {
-	if !t.keyless(x) {
+	if t == nil {
 		return x
 	}
 	y := *x
-	y.Keys = nil
+	loose := func(k engine.Key) bool { return k.Primary && k.Loose }
+	switch i := slices.IndexFunc(x.Unique, loose); {
+	case t.keyless(x):
+		y.Keys = nil
+	case slices.ContainsFunc(x.Keys, loose):
+		t.loosely[identityOf(t.home(x))] = true
+		return x
+	case i >= 0 && len(x.Keys) == 0 && t.loosely[identityOf(t.home(x))]: // emptied on the way: what comes into it is known by the same key
+		y.Keys = []engine.Key{x.Unique[i]}
+	default:
+		return x
+	}
 	return &y
 }
 

@@ -148,31 +148,31 @@ func beside(es []effects.Effect) []engine.Name {
 
 // lockTables locks the tables of a statement, their copies and what the caller uses.
 func (c *Capturer) lockTables(ctx context.Context, q engine.Querier, p *plan, made []*capture) error {
-	actions := p.actions
-	var locks []string
-	seen := map[engine.Name]bool{}
-	add := func(n engine.Name, mode string, aliases ...string) {
-		if seen[n] {
-			return
+	var names []engine.Name
+	modes, aliases := map[engine.Name]string{}, map[engine.Name][]string{}
+	add := func(n engine.Name, mode string, as ...string) {
+		if modes[n] == "" {
+			names, modes[n] = append(names, n), mode
 		}
-		seen[n] = true
-		locks = append(locks, c.s.db.Quote(n)+" "+mode)
-		for _, a := range aliases {
-			locks = append(locks, c.s.db.Quote(n)+" AS "+a+" "+mode)
-		}
+		aliases[n] = append(aliases[n], as...)
 	}
-	for i, a := range actions {
-		if x := slices.IndexFunc(made, func(x *capture) bool { return x.live == actions[i].table }); x >= 0 {
-			add(a.table.Name, "WRITE")
+	for i, a := range p.actions {
+		add(a.table.Name, "WRITE")
+		if x := slices.IndexFunc(made, func(x *capture) bool { return x.live == p.actions[i].table }); x >= 0 {
 			add(c.s.db.Own(made[x].data()), "WRITE", made[x].d())
-		} else {
-			add(a.table.Name, "WRITE")
 		}
 	}
 	var sealed []*following
-	for _, x := range made {
+	for i, x := range made {
 		if x.next != "" {
-			sealed = append(sealed, &following{x: x})
+			sealed = append(sealed, &following{x: x, t: x.live, index: len(c.captures) + i})
+		}
+	}
+	for _, f := range append(sealed, p.follows...) {
+		if movers := c.movers(f.index, f.x, f.t); len(movers) > 0 {
+			for _, y := range append(movers, f.x) {
+				add(c.s.db.Own(y.data()), "WRITE", y.along())
+			}
 		}
 	}
 	for _, n := range c.sealLocks(append(sealed, p.follows...)) {
@@ -187,6 +187,14 @@ func (c *Capturer) lockTables(ctx context.Context, q engine.Querier, p *plan, ma
 			add(t, "READ")
 		} else if !errors.Is(err, engine.ErrNoTable) {
 			return err
+		}
+	}
+	var locks []string
+	for _, n := range names {
+		locks = append(locks, c.s.db.Quote(n)+" "+modes[n])
+		slices.Sort(aliases[n])
+		for _, as := range slices.Compact(aliases[n]) {
+			locks = append(locks, c.s.db.Quote(n)+" AS "+as+" "+modes[n])
 		}
 	}
 	if _, err := exec(ctx, q, "lock before capture", "LOCK TABLES "+list(locks)); err != nil {

@@ -444,14 +444,15 @@ func (c *Capturer) sealRows(ctx context.Context, tx engine.Querier, index int, x
 	s := c.s
 	places := c.places(index, x, t)
 	data := s.own(x.data())
-	from, d := s.ref(data, "d")
-	kept, col := d, k
-	if places != "" {
-		from += fmt.Sprintf(" JOIN %s p ON p.n = %s.n", places, d)
-		kept = "p"
-	}
 	live, at := s.ref(s.f.from(s.db, t), "t")
-	from += fmt.Sprintf(" JOIN %s ON %s", live, s.on(x, t, at, kept, func(i int) string { return x.Key[i].Seal }, col))
+	name := func(i int) string { return x.Key[i].Seal }
+	from, d := s.ref(data, "d")
+	kept, first := d, from+fmt.Sprintf(" JOIN %s ON %s", live, s.on(x, t, at, d, name, k)) // where its rows were captured
+	if places != "" {
+		kept = "p"
+		from += fmt.Sprintf(" JOIN %s p ON p.n = %s.n", places, d)
+	}
+	from += fmt.Sprintf(" JOIN %s ON %s", live, s.on(x, t, at, kept, name, k))
 	x.Seal.Rest = c.settledOf(t, s.rest(x, t))
 	if len(x.Seal.Columns) == 0 && !x.Ops && places == "" && x.theirs == 0 {
 		// Nothing is left of what was captured. Only whether the row is there tells anything.
@@ -496,6 +497,20 @@ func (c *Capturer) sealRows(ctx context.Context, tx engine.Querier, index int, x
 	if err != nil {
 		return err
 	}
+	if places != "" && there < x.Rows { // a row that was moved and then deleted: where it was first the migration may have put another one
+		for i := range x.Key {
+			values[1+i] = d + "." + k(i)
+		}
+		again = fmt.Sprintf(" WHERE NOT EXISTS (SELECT 1 FROM %s s WHERE s.n = d.n)", into)
+		if s.f.keyed {
+			again = " ON DUPLICATE KEY UPDATE n = " + into + ".n"
+		}
+		more, err := exec(ctx, tx, "seal", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s%s", into, list(names), list(values), first, again))
+		if err != nil {
+			return err
+		}
+		there += more
+	}
 	x.Seal.Mode = sealRows
 	if there == 0 && x.theirs == 0 {
 		x.Seal.Mode, x.Seal.Places, x.Seal.Rest = sealAbsent, false, nil
@@ -529,20 +544,17 @@ func (s *Store) sealHash(x *capture, t *engine.Table, live, kept string) string 
 // key under which each row stands now, or "" when no key moved.
 func (c *Capturer) places(index int, x *capture, t *engine.Table) string {
 	s := c.s
-	from, now := s.own(x.data())+" d", make([]string, len(x.Key))
+	d := x.along()
+	from, now := s.own(x.data())+" "+d, make([]string, len(x.Key))
 	for i := range now {
-		now[i] = "d." + k(i)
+		now[i] = d + "." + k(i)
 	}
-	movers := 0
-	var later []*capture
-	for _, y := range c.captures[index+1:] {
-		if y.Moved && !y.Still && y.Identity == x.Identity && slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Name == b.Name && a.Decl == b.Decl }) {
-			later = append(later, y)
-		}
+	movers := c.movers(index, x, t)
+	if len(movers) == 0 {
+		return ""
 	}
-	for _, y := range append(later, c.trodden(x, t)...) {
-		movers++
-		m := "m" + itoa(movers)
+	for _, y := range movers {
+		m := y.along()
 		on := []string{m + ".op = 'u'"}
 		for i := range now {
 			on = append(on, fmt.Sprintf("%s.%s = %s", m, o(i), now[i]))
@@ -552,12 +564,23 @@ func (c *Capturer) places(index int, x *capture, t *engine.Table) string {
 			now[i] = fmt.Sprintf("coalesce(%s.%s, %s)", m, k(i), now[i])
 		}
 	}
-	if movers == 0 {
-		return ""
-	}
-	columns := []string{"d.n"}
+	columns := []string{d + ".n"}
 	for i := range now {
 		columns = append(columns, now[i]+" AS "+k(i))
 	}
 	return "(SELECT " + list(columns) + " FROM " + from + ")"
 }
+
+// movers are the captures and trails of later statements that moved keys of captured rows, oldest first.
+func (c *Capturer) movers(index int, x *capture, t *engine.Table) []*capture {
+	var later []*capture
+	for _, y := range c.captures[min(index+1, len(c.captures)):] {
+		if y.Moved && !y.Still && y.Identity == x.Identity && slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Name == b.Name && a.Decl == b.Decl }) {
+			later = append(later, y)
+		}
+	}
+	return append(later, c.trodden(x, t)...)
+}
+
+// along names the table of a capture in the query of places: LOCK TABLES wants names that differ from all others that it locks.
+func (c *capture) along() string { return c.data() + "_m" }
