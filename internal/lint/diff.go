@@ -103,7 +103,7 @@ func (d *differ) add(c change, fallback ...string) {
 	if c.before != "" && c.property == "" && d.spokenOf(c.entity) {
 		return // a statement of this migration that is not understood may bring it back
 	}
-	if c.verdict == left && d.mid.played.unknown[c.entity] {
+	if c.verdict == left && d.mid.played.unknown[c.entity] && d.comesBack(c.entity) {
 		return // Up drops one of that name first, of which only the Down may know what it was
 	}
 	find := func(m *Model) *Statement {
@@ -122,6 +122,14 @@ func (d *differ) add(c change, fallback ...string) {
 		c.down = find(d.after)
 	}
 	d.out = append(d.out, c)
+}
+
+// comesBack says whether what Up drops without the model knowing it may be what is there after Down: it must have been there (no IF EXISTS), code may
+// have made it, or Down makes one. What Down has only given its name to is another.
+func (d *differ) comesBack(entity string) bool {
+	st := d.after.played.last[entity]
+	return d.mid.played.supposed[entity] || d.before.maybe(entity[strings.LastIndexAny(entity, ". ")+1:]) || d.after != d.mid && st != nil &&
+		!slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.RenameTable })
 }
 
 // spokenOf says whether an opaque statement of this migration mentions an entity.

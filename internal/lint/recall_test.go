@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -145,4 +146,31 @@ func TestFunctionsBesideDynamicSQL(t *testing.T) {
 		{"about functions", pg, dynamic("DROP FUNCTION IF EXISTS %I()"), f("2"), f("3"), ""},
 		{"about anything", pg, dynamic("%s"), f("2"), f("3"), ""},
 	})
+}
+
+// TestDroppedFirst: IF EXISTS in front of what Up makes is no reason to believe that it was there.
+func TestDroppedFirst(t *testing.T) {
+	base := "CREATE TABLE notes (id int PRIMARY KEY, body varchar(9));"
+	up := "DROP TABLE IF EXISTS a;\nCREATE TABLE a (id int PRIMARY KEY);\nDROP VIEW IF EXISTS b;\nCREATE VIEW b AS SELECT id FROM notes;"
+	aside := "DROP TABLE IF EXISTS notes_old;\nALTER TABLE notes RENAME TO notes_old;\nCREATE TABLE notes (id int PRIMARY KEY, body varchar(%s));\nINSERT INTO notes SELECT id, body FROM notes_old;"
+	var cases []ruleCase
+	for _, d := range []effects.Dialect{pg, sqlite, effects.MySQL, effects.MariaDB} {
+		cases = append(cases,
+			ruleCase{"a table that stays", d, base, up, "DROP VIEW b;", "RV002 Down does not drop table a"},
+			ruleCase{"a view that stays", d, base, up, "DROP TABLE a;", "RV002 Down does not drop view b"},
+			ruleCase{"both go", d, base, up, "DROP VIEW b;\nDROP TABLE a;", ""},
+			ruleCase{"a table that Down makes again", d, base, up, "DROP VIEW b;\nDROP TABLE a;\nCREATE TABLE a (id int PRIMARY KEY, old int);", ""},
+			ruleCase{"one that must have been there", d, base, "DROP TABLE a;\nCREATE TABLE a (id int PRIMARY KEY);\nCREATE TABLE c (id int PRIMARY KEY);", "DROP TABLE c;", ""},
+			ruleCase{"a table put aside, and not dropped", d, base, fmt.Sprintf(aside, "20"), fmt.Sprintf(aside, "9"), "RV002 Down does not drop table notes_old"},
+		)
+	}
+	cases = append(cases, ruleCase{"one that code may have made", pg, base + "\nDO $$ BEGIN EXECUTE 'CREATE TABLE ' || (SELECT 'a') || ' (id int)'; END $$;",
+		"DROP TABLE IF EXISTS a;\nCREATE TABLE a (id int PRIMARY KEY);\nCREATE TABLE c (id int PRIMARY KEY);", "DROP TABLE c;", ""})
+	checkRules(t, "RV00", cases)
+	for _, d := range []effects.Dialect{pg, sqlite, effects.MySQL, effects.MariaDB} {
+		ms := history(t, d, goose(base, "SELECT 1;"), goose(up, ""))
+		if got := DraftDown(Play(d, ms[:1]), ms[1].Up); !strings.Contains(got, "DROP TABLE a") || !strings.Contains(got, "DROP VIEW b") {
+			t.Errorf("%s: the draft is\n%s", d, got)
+		}
+	}
 }
