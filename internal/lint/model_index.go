@@ -24,10 +24,15 @@ func (m *Model) createIndex(e *effects.Effect) {
 		if e.IfExists {
 			return
 		}
-		if owner.Name == t.Name {
-			if !owner.Indexes[i].Implicit && !owner.Doubt && !owner.Unknown && !m.maybe(x.Name) {
-				m.fail("index " + x.Name + " is there already")
+		if !owner.Indexes[i].Implicit && !owner.Doubt && !owner.Unknown && !m.maybe(x.Name) {
+			on := ""
+			if owner.Name != t.Name {
+				on = " on " + m.show(owner.Name) // also where that table is put aside under another name
 			}
+			m.fail("index " + x.Name + " is there already" + on)
+			return
+		}
+		if owner.Name == t.Name {
 			return
 		}
 	}

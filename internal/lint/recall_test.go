@@ -55,6 +55,14 @@ func TestWhatIsThereAlready(t *testing.T) {
 			ruleCase{"a table that is dropped first", d, base, add, back + "DROP TABLE o;\nCREATE TABLE o (id int PRIMARY KEY);", "RV004 drops o, which was there before Up, and carries nothing"},
 		)
 	}
+	aside := back + "ALTER TABLE notes RENAME TO kept;\nCREATE TABLE notes (id int PRIMARY KEY, body varchar(9));\nCREATE INDEX notes_body ON notes (body);\n" +
+		"INSERT INTO notes SELECT id, body FROM kept;\nDROP TABLE kept;"
+	for _, d := range []effects.Dialect{pg, sqlite} {
+		cases = append(cases, ruleCase{"an index of a table put aside", d, base, add, aside, "RV008 index notes_body is there already on kept"},
+			ruleCase{"an index of another table", d, base, add, back + "CREATE INDEX notes_body ON o (id);", "RV008 index notes_body is there already on notes"},
+			ruleCase{"an index that went first", d, base, add, "DROP INDEX notes_body;\n" + aside, ""})
+	}
+	cases = append(cases, ruleCase{"an index of that name on each table", effects.MySQL, base, "CREATE INDEX notes_body ON o (id);", "DROP INDEX notes_body ON o;", ""})
 	view := "CREATE MATERIALIZED VIEW mv AS SELECT id FROM o;\nCREATE UNIQUE INDEX mv_id ON mv (id);\n"
 	checkRules(t, "RV0", append(cases, ruleCase{"an index that went with its view", pg, base + view, add, back + "DROP MATERIALIZED VIEW mv;\n" + view, ""}))
 }
