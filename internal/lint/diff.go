@@ -142,7 +142,11 @@ func (d *differ) spokenOf(entity string) bool {
 func (d *differ) aliased(entity string) string {
 	kind, name, _ := strings.Cut(entity, " ")
 	if i := strings.LastIndexByte(name, '.'); i >= 0 && d.alias.Name != "" {
-		return d.before.childEntity(kind, d.alias, name[i+1:])
+		child := name[i+1:]
+		if d.mysql() {
+			child = followed(child, name[strings.LastIndexByte(name[:i], '.')+1:i], d.alias.Name)
+		}
+		return d.before.childEntity(kind, d.alias, child)
 	}
 	return entity
 }
@@ -421,7 +425,7 @@ func (d *differ) constraints(b, m, a *Table) {
 			d.property(entity, "name", x.Name, y.Name, true, d.renameConstraint(b.Name, &y, &x), d.before.tableEntity(b.Name))
 			continue
 		}
-		d.missing(entity, b, m, a, m.constraintNamed(x.Name) != nil, describeConstraint(&x), []string{d.addConstraint(b.Name, &x)}, d.reshaped(x.Columns, b))
+		d.missing(entity, b, m, a, m.constraintNamed(x.Name) != nil, describeConstraint(&x), []string{d.bringConstraint(b, a, &x)}, d.reshaped(x.Columns, b))
 	}
 	for _, y := range as {
 		d.surplus(d.before.childEntity("constraint", b.Name, y.Name), b, y.Columns, m.constraintNamed(y.Name) != nil, describeConstraint(&y), d.dropConstraint(b.Name, &y))
@@ -515,11 +519,23 @@ func (d *differ) renamedTable(k effects.Name, b *Table) bool {
 		d.property(d.before.tableEntity(k), "name", d.before.show(k), d.before.show(now), true, []string{"ALTER TABLE " + d.name(now) + verb}, d.before.tableEntity(now))
 		d.out[len(d.out)-1].first = true
 		d.alias = now
-		d.inTable(b, m, a)
+		d.inTable(b, d.followedBack(m, k), d.followedBack(a, k))
 		d.alias = effects.Name{}
 		return true
 	}
 	return false
+}
+
+// followedBack is a table of MySQL with the names of constraints that the server gives them when the table has its old name again.
+func (d *differ) followedBack(t *Table, old effects.Name) *Table {
+	if t == nil || !d.mysql() {
+		return t
+	}
+	c := t.clone()
+	for i := range c.Constraints {
+		c.Constraints[i].Name = followed(c.Constraints[i].Name, t.Name.Name, old.Name)
+	}
+	return c
 }
 
 // wasCalled is the name that a column had before Up renamed it.

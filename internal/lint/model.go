@@ -81,6 +81,7 @@ type Column struct {
 type Constraint struct {
 	effects.ConstraintDef
 	Generated bool // the engine named it
+	Guessed   bool // MySQL: on a table of which not all is known, so that the number may be another
 }
 
 // Index is an index of the model; that of a constraint is not one of its own.

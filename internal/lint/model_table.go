@@ -189,8 +189,8 @@ func (m *Model) moveTable(from, to effects.Name) {
 		c.Indexes[i].SQL = movedIndex(m.dialect, c.Indexes[i].SQL, old, now)
 	}
 	for i := range c.Constraints {
-		if f := &c.Constraints[i]; f.Generated && m.mysql() {
-			f.Name = strings.Replace(f.Name, old.Name, now.Name, 1)
+		if m.mysql() {
+			c.Constraints[i].Name = followed(c.Constraints[i].Name, old.Name, now.Name)
 		}
 	}
 	for _, t := range m.allTables() {
