@@ -512,7 +512,7 @@ func (d *differ) renamedTable(k effects.Name, b *Table) bool {
 		if a == nil || a.Doubt {
 			return a != nil
 		}
-		verb := " RENAME TO " + d.ident(k.Name)
+		verb := " RENAME TO " + d.ident(d.spelt(k).Name)
 		if now.Schema != k.Schema {
 			verb = " SET SCHEMA " + d.ident(k.Schema)
 		}

@@ -41,3 +41,36 @@ CREATE TABLE notes (id int PRIMARY KEY, a int, b int, c int CHECK (c > 5), FOREI
 		}
 	}
 }
+
+// TestDraftsKeepLetterCase: names are written as they were given, which MySQL on Linux tells apart.
+func TestDraftsKeepLetterCase(t *testing.T) {
+	before := "CREATE TABLE Notes (Id int PRIMARY KEY); CREATE VIEW AllNotes AS SELECT Id FROM Notes;"
+	for _, c := range []draftCase{
+		{"a table and a view", before, "CREATE TABLE Other (Id int PRIMARY KEY, N int, FOREIGN KEY (N) REFERENCES Notes (Id)); ALTER TABLE Notes ADD COLUMN B int; CREATE VIEW Others AS SELECT Id FROM Other;"},
+		{"a table put aside", before, "DROP VIEW AllNotes; ALTER TABLE Notes RENAME TO _bkp_Notes; CREATE TABLE Noted (Id int PRIMARY KEY);"},
+		{"a table that is dropped", before + "ALTER TABLE Notes ADD COLUMN C int;", "DROP VIEW AllNotes; DROP TABLE Notes;"},
+	} {
+		t.Run("mariadb/"+c.name, func(t *testing.T) {
+			t.Parallel()
+			checkDraft(t, effects.MariaDB, testdb.MariaDB(t), c)
+		})
+		t.Run("mysql/"+c.name, func(t *testing.T) {
+			t.Parallel()
+			checkDraft(t, effects.MySQL, testdb.MySQL(t), c)
+		})
+	}
+}
+
+// TestDraftsTakeBackValuesOfEnums: the type is made anew for the columns that are there then.
+func TestDraftsTakeBackValuesOfEnums(t *testing.T) {
+	before := "CREATE TYPE app AS ENUM ('photos', 'auth'); CREATE TABLE tokens (id int PRIMARY KEY, app app DEFAULT 'photos'); CREATE TABLE books (id int PRIMARY KEY);"
+	for _, c := range []draftCase{
+		{"a column that came after", before, "ALTER TYPE app ADD VALUE 'locker'; ALTER TABLE books ADD COLUMN app app DEFAULT 'photos'; CREATE INDEX books_app ON books (app) WHERE app IS NOT NULL; CREATE TABLE more (app app);"},
+		{"a column that came before", before, "ALTER TABLE books ADD COLUMN app app DEFAULT 'photos'; ALTER TYPE app ADD VALUE 'locker';"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			checkDraft(t, pg, testdb.Postgres(t), c)
+		})
+	}
+}

@@ -104,8 +104,25 @@ func (m *Model) begin(st *Statement) {
 	}
 }
 
+// spell takes down how a name is written that an effect gives.
+func (m *Model) spell(e *effects.Effect) {
+	var n effects.Name
+	switch e.Kind {
+	case effects.CreateTable:
+		n = e.Table
+	case effects.RenameTable:
+		n = effects.Name{Schema: e.Table.Schema, Name: e.NewName.Name}
+	case effects.Create:
+		n = e.Object.Name
+	}
+	if n.Name != "" && m.dialect != effects.Postgres {
+		m.spelled[m.key(n)] = n
+	}
+}
+
 // apply folds one effect of the current statement into the model.
 func (m *Model) apply(e *effects.Effect) {
+	m.spell(e)
 	if adds(e.Kind) {
 		m.links = nil
 		defer func() { m.links = nil }() // it may have dropped something first, and looked them up

@@ -69,8 +69,17 @@ func (d *differ) mysql() bool { return d.before.mysql() }
 
 func (d *differ) ident(s string) string { return quoteIdent(d.before.dialect, s) }
 
+// spelt is a name as it was given.
+func (d *differ) spelt(n effects.Name) effects.Name {
+	if s, ok := d.before.spelled[d.before.key(n)]; ok {
+		return s
+	}
+	return n
+}
+
 // name writes a qualified name; the schema that is the default is left out.
 func (d *differ) name(n effects.Name) string {
+	n = d.spelt(n)
 	if n.Schema == "" || n.Schema == "public" && d.before.dialect == effects.Postgres {
 		return d.ident(n.Name)
 	}
