@@ -115,7 +115,7 @@ func (m *Model) missTable(e *effects.Effect, k effects.Name) {
 
 // detachReferences removes the foreign keys that point to a table which goes.
 func (m *Model) detachReferences(k effects.Name, e *effects.Effect) {
-	if m.dialect == effects.SQLite {
+	if m.dialect == effects.SQLite || m.played.unchecked {
 		return // they stay, and dangle
 	}
 	var together map[effects.Name]bool

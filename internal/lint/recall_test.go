@@ -182,3 +182,26 @@ func TestDroppedFirst(t *testing.T) {
 		}
 	}
 }
+
+// TestForeignKeysUnchecked: with foreign_key_checks off, MySQL drops a table that others point to, and makes foreign keys to tables that are yet to come.
+func TestForeignKeysUnchecked(t *testing.T) {
+	up := "CREATE TABLE p (id int PRIMARY KEY);\nCREATE TABLE c (id int PRIMARY KEY, p int, FOREIGN KEY (p) REFERENCES p (id));"
+	var cases []ruleCase
+	for _, d := range []effects.Dialect{effects.MySQL, effects.MariaDB} {
+		cases = append(cases,
+			ruleCase{"on", d, "", up, "DROP TABLE p;\nDROP TABLE c;", "RV008 table c still has a foreign key to p"},
+			ruleCase{"off", d, "", up, "SET FOREIGN_KEY_CHECKS = 0;\nDROP TABLE p;\nDROP TABLE c;\nSET FOREIGN_KEY_CHECKS = 1;", ""},
+			ruleCase{"off, as dumps write it", d, "", up, "SET @OLD=@@FOREIGN_KEY_CHECKS, FOREIGN_KEY_CHECKS=0;\nDROP TABLE p;\nDROP TABLE c;\nSET FOREIGN_KEY_CHECKS=@OLD;", ""},
+			ruleCase{"off for the session", d, "", up, "SET SESSION foreign_key_checks = OFF;\nDROP TABLE p;\nDROP TABLE c;", ""},
+			ruleCase{"on again", d, "", up, "SET FOREIGN_KEY_CHECKS = 0;\nSET FOREIGN_KEY_CHECKS = 1;\nDROP TABLE p;\nDROP TABLE c;", "RV008 table c still has a foreign key to p"},
+			ruleCase{"on in another migration", d, "SET FOREIGN_KEY_CHECKS = 0;", up, "DROP TABLE p;\nDROP TABLE c;", "RV008 table c still has a foreign key to p"},
+			ruleCase{"the other way round", d, up, "DROP TABLE c;\nDROP TABLE p;",
+				"SET FOREIGN_KEY_CHECKS = 0;\nCREATE TABLE c (id int PRIMARY KEY, p int, FOREIGN KEY (p) REFERENCES p (id));\nCREATE TABLE p (id int PRIMARY KEY);", ""},
+			ruleCase{"what is left points to the table that is there again", d, up, "SET FOREIGN_KEY_CHECKS = 0;\nDROP TABLE p;\nCREATE TABLE p (id bigint PRIMARY KEY);", "SET FOREIGN_KEY_CHECKS = 0;\nDROP TABLE p;\nCREATE TABLE p (id int PRIMARY KEY);", ""},
+		)
+	}
+	index := "SET foreign_key_checks = 0;\nALTER TABLE c DROP INDEX p;\nDROP TABLE x;"
+	cases = append(cases, ruleCase{"an index that a foreign key needs", effects.MariaDB, up, "CREATE TABLE x (id int PRIMARY KEY);", index, ""},
+		ruleCase{"an index that a foreign key needs", effects.MySQL, up, "CREATE TABLE x (id int PRIMARY KEY);", index, "RV008 index p on c is needed by foreign key"})
+	checkRules(t, "RV00", cases)
+}
