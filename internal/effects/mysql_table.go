@@ -172,7 +172,6 @@ func (p *mysqlParser) indexName(con *ConstraintDef) bool {
 // references reads behind REFERENCES.
 func (p *mysqlParser) references(con *ConstraintDef) {
 	con.Parent = p.name()
-	con.OnDelete, con.OnUpdate = "RESTRICT", "RESTRICT"
 	if p.punct(p.i) == '(' {
 		con.ParentColumns = p.columnList()
 	}

@@ -103,7 +103,7 @@ func (d *differ) add(c change, fallback ...string) {
 	if c.before != "" && c.property == "" && d.spokenOf(c.entity) {
 		return // a statement of this migration that is not understood may bring it back
 	}
-	if c.verdict == left && d.mid.played.unknown[c.entity] {
+	if c.verdict == left && d.mid.played.unknown[c.entity] && d.comesBack(c.entity) {
 		return // Up drops one of that name first, of which only the Down may know what it was
 	}
 	find := func(m *Model) *Statement {
@@ -124,6 +124,14 @@ func (d *differ) add(c change, fallback ...string) {
 	d.out = append(d.out, c)
 }
 
+// comesBack says whether what Up drops without the model knowing it may be what is there after Down: it must have been there (no IF EXISTS), code may
+// have made it, or Down makes one. What Down has only given its name to is another.
+func (d *differ) comesBack(entity string) bool {
+	st := d.after.played.last[entity]
+	return d.mid.played.supposed[entity] || d.before.maybe(entity[strings.LastIndexAny(entity, ". ")+1:]) || d.after != d.mid && st != nil &&
+		!slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.RenameTable })
+}
+
 // spokenOf says whether an opaque statement of this migration mentions an entity.
 func (d *differ) spokenOf(entity string) bool {
 	name := strings.ToLower(entity[strings.LastIndexAny(entity, ". ")+1:])
@@ -134,7 +142,11 @@ func (d *differ) spokenOf(entity string) bool {
 func (d *differ) aliased(entity string) string {
 	kind, name, _ := strings.Cut(entity, " ")
 	if i := strings.LastIndexByte(name, '.'); i >= 0 && d.alias.Name != "" {
-		return d.before.childEntity(kind, d.alias, name[i+1:])
+		child := name[i+1:]
+		if d.mysql() {
+			child = followed(child, name[strings.LastIndexByte(name[:i], '.')+1:i], d.alias.Name)
+		}
+		return d.before.childEntity(kind, d.alias, child)
 	}
 	return entity
 }
@@ -413,7 +425,7 @@ func (d *differ) constraints(b, m, a *Table) {
 			d.property(entity, "name", x.Name, y.Name, true, d.renameConstraint(b.Name, &y, &x), d.before.tableEntity(b.Name))
 			continue
 		}
-		d.missing(entity, b, m, a, m.constraintNamed(x.Name) != nil, describeConstraint(&x), []string{d.addConstraint(b.Name, &x)}, d.reshaped(x.Columns, b))
+		d.missing(entity, b, m, a, m.constraintNamed(x.Name) != nil, describeConstraint(&x), []string{d.bringConstraint(b, a, &x)}, d.reshaped(x.Columns, b))
 	}
 	for _, y := range as {
 		d.surplus(d.before.childEntity("constraint", b.Name, y.Name), b, y.Columns, m.constraintNamed(y.Name) != nil, describeConstraint(&y), d.dropConstraint(b.Name, &y))
@@ -500,18 +512,30 @@ func (d *differ) renamedTable(k effects.Name, b *Table) bool {
 		if a == nil || a.Doubt {
 			return a != nil
 		}
-		verb := " RENAME TO " + d.ident(k.Name)
+		verb := " RENAME TO " + d.ident(d.spelt(k).Name)
 		if now.Schema != k.Schema {
 			verb = " SET SCHEMA " + d.ident(k.Schema)
 		}
 		d.property(d.before.tableEntity(k), "name", d.before.show(k), d.before.show(now), true, []string{"ALTER TABLE " + d.name(now) + verb}, d.before.tableEntity(now))
 		d.out[len(d.out)-1].first = true
 		d.alias = now
-		d.inTable(b, m, a)
+		d.inTable(b, d.followedBack(m, k), d.followedBack(a, k))
 		d.alias = effects.Name{}
 		return true
 	}
 	return false
+}
+
+// followedBack is a table of MySQL with the names of constraints that the server gives them when the table has its old name again.
+func (d *differ) followedBack(t *Table, old effects.Name) *Table {
+	if t == nil || !d.mysql() {
+		return t
+	}
+	c := t.clone()
+	for i := range c.Constraints {
+		c.Constraints[i].Name = followed(c.Constraints[i].Name, t.Name.Name, old.Name)
+	}
+	return c
 }
 
 // wasCalled is the name that a column had before Up renamed it.

@@ -35,6 +35,8 @@ func (d *differ) enumAnew(k objectKey, b, a *Object) []string {
 		for i := range t.Columns {
 			c := &t.Columns[i]
 			switch {
+			case d.madeSince(t, c, k):
+				// gone by then
 			case d.isType(c.Type, k.name):
 				if d.after.readsColumn(t, c.Name) {
 					return nil
@@ -46,6 +48,15 @@ func (d *differ) enumAnew(k objectKey, b, a *Object) []string {
 		}
 	}
 	return append(undo, "DROP TYPE "+d.name(old))
+}
+
+// madeSince says whether Up made a column, or its table, after it added the value: Down takes it away before it comes to the type.
+func (d *differ) madeSince(t *Table, c *Column, enum objectKey) bool {
+	if b := d.before.Table(t.Name); b != nil && b.column(c.Name) != nil {
+		return false
+	}
+	order := func(entity string) int { return d.mid.played.order[d.mid.played.last[entity]] }
+	return max(order(d.before.childEntity("column", t.Name, c.Name)), order(d.before.tableEntity(t.Name))) > order(d.before.objectEntity(enum))
 }
 
 // renamedValue is the place of the one value that has another name, or -1.

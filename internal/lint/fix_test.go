@@ -90,17 +90,19 @@ func TestFixLeavesAlone(t *testing.T) {
 func TestDraftsTellWhatTheyCannotKnow(t *testing.T) {
 	doubt := "CREATE TABLE t (id int PRIMARY KEY, a int, b int, c int);\nDO $$ BEGIN EXECUTE 'ALTER TABLE ' || (SELECT 't') || ' ADD COLUMN x int'; END $$;"
 	for up, want := range map[string]string{
-		"DROP INDEX i;":                                                          "-- index i: no migration",
-		"ALTER TABLE t DROP COLUMN a;":                                           "-- column t.a: no migration that could be followed tells what it was before; write here how it is brought back, if it was there",
-		"ALTER TABLE t ALTER COLUMN a TYPE bigint;":                              "-- column t.a: no migration that could be followed tells what it was before; write here how it becomes what it was",
-		"ALTER TABLE t ALTER COLUMN a SET NOT NULL;":                             "-- column t.a: ",
-		"ALTER TABLE t ALTER COLUMN a DROP DEFAULT;":                             "-- column t.a: ",
-		"ALTER TABLE t ADD COLUMN IF NOT EXISTS y int;":                          "is dropped, if it was not there",
-		"ALTER TABLE t DROP CONSTRAINT c;":                                       "-- constraint t.c: ",
-		"ALTER TABLE t RENAME COLUMN a TO z;":                                    "ALTER TABLE t RENAME COLUMN z TO a;",
-		"ALTER INDEX IF EXISTS i RENAME TO j;":                                   "ALTER INDEX IF EXISTS j RENAME TO i;",
-		"DROP TABLE u;":                                                          "-- table u: ",
-		"DROP VIEW v;":                                                           "-- view v: ",
+		"DROP INDEX i;":                                        "-- index i: no migration",
+		"ALTER TABLE t DROP COLUMN a;":                         "-- column t.a: no migration that could be followed tells what it was before; write here how it is brought back, if it was there",
+		"ALTER TABLE t ALTER COLUMN a TYPE bigint;":            "-- column t.a: no migration that could be followed tells what it was before; write here how it becomes what it was",
+		"ALTER TABLE t ALTER COLUMN a SET NOT NULL;":           "-- column t.a: ",
+		"ALTER TABLE t ALTER COLUMN a DROP DEFAULT;":           "-- column t.a: ",
+		"ALTER TABLE t ADD COLUMN IF NOT EXISTS y int;":        "is dropped, if it was not there",
+		"ALTER TABLE t DROP CONSTRAINT c;":                     "-- constraint t.c: ",
+		"ALTER TABLE t RENAME COLUMN a TO z;":                  "ALTER TABLE t RENAME COLUMN z TO a;",
+		"ALTER INDEX IF EXISTS i RENAME TO j;":                 "ALTER INDEX IF EXISTS j RENAME TO i;",
+		"CREATE TABLE IF NOT EXISTS v (id int PRIMARY KEY);":   "-- table v: no migration that could be followed tells what it was before; write here how it is dropped, if it was not there",
+		"CREATE TABLE w (id int); ALTER TYPE e ADD VALUE 'x';": "-- type e: no migration that could be followed tells what it was before; write here how it gets the values that it had: make it anew, as ALTER TYPE",
+		"DROP TABLE u;": "-- table u: ",
+		"DROP VIEW v;":  "-- view v: ",
 		"CREATE OR REPLACE FUNCTION f() RETURNS int AS 'SELECT 1' LANGUAGE sql;": "-- function f: ",
 	} {
 		ms := history(t, effects.Postgres, goose(doubt, "SELECT 1;"), goose(up, ""))

@@ -28,6 +28,8 @@ type Model struct {
 	links     *links                    // nil when something may have been added since they were made
 
 	strayed bool // a sequence that cannot be told to be some column's got another type
+	// spelled are the names of tables and objects as they were given, by their keys: they are matched in any letter case, and MySQL on Linux tells cases apart.
+	spelled map[effects.Name]effects.Name
 }
 
 // objectKey names an object that is no table. Table is set where names are unique within a table only.
@@ -81,6 +83,7 @@ type Column struct {
 type Constraint struct {
 	effects.ConstraintDef
 	Generated bool // the engine named it
+	Guessed   bool // MySQL: on a table of which not all is known, so that the number may be another
 }
 
 // Index is an index of the model; that of a constraint is not one of its own.
@@ -121,7 +124,8 @@ func NewModel(d effects.Dialect) *Model {
 }
 
 func newLayer(d effects.Dialect) *Model {
-	m := &Model{dialect: d, tables: map[effects.Name]*Table{}, objects: map[objectKey]*Object{}, mentioned: map[string]bool{}, indexed: map[string][]effects.Name{}}
+	m := &Model{dialect: d, tables: map[effects.Name]*Table{}, objects: map[objectKey]*Object{}, mentioned: map[string]bool{}, indexed: map[string][]effects.Name{},
+		spelled: map[effects.Name]effects.Name{}}
 	if d == effects.Postgres {
 		m.schema = "public"
 	}
@@ -131,7 +135,7 @@ func newLayer(d effects.Dialect) *Model {
 // fork gives a layer above m.
 func (m *Model) fork() *Model {
 	f := newLayer(m.dialect)
-	f.parent, f.doubt, f.played = m, m.doubt, newPlayed()
+	f.parent, f.doubt, f.played, f.spelled = m, m.doubt, newPlayed(), m.spelled
 	return f
 }
 

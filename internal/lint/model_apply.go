@@ -21,11 +21,13 @@ type played struct {
 	unknown  map[string]bool
 	inserted map[effects.Name]*Statement
 	cleared  map[effects.Name]bool // rows were deleted, or the table truncated or dropped
-	doubted  bool                  // some statement may have made or dropped anything
-	opaque   bool                  // some statement is not understood
-	defines  bool                  // and it may change the schema
-	columns  map[string]string     // renamed columns: entity of the new name -> the name when the layer began
-	settings map[string]*Statement // alterations that the model does not follow, by object
+	// unchecked: foreign_key_checks are off on MySQL.
+	unchecked bool
+	doubted   bool                  // some statement may have made or dropped anything
+	opaque    bool                  // some statement is not understood
+	defines   bool                  // and it may change the schema
+	columns   map[string]string     // renamed columns: entity of the new name -> the name when the layer began
+	settings  map[string]*Statement // alterations that the model does not follow, by object
 }
 
 // failure is a statement that the engine will reject, as far as the model can tell.
@@ -104,8 +106,25 @@ func (m *Model) begin(st *Statement) {
 	}
 }
 
+// spell takes down how a name is written that an effect gives.
+func (m *Model) spell(e *effects.Effect) {
+	var n effects.Name
+	switch e.Kind {
+	case effects.CreateTable:
+		n = e.Table
+	case effects.RenameTable:
+		n = effects.Name{Schema: e.Table.Schema, Name: e.NewName.Name}
+	case effects.Create:
+		n = e.Object.Name
+	}
+	if n.Name != "" && m.dialect != effects.Postgres {
+		m.spelled[m.key(n)] = n
+	}
+}
+
 // apply folds one effect of the current statement into the model.
 func (m *Model) apply(e *effects.Effect) {
+	m.spell(e)
 	if adds(e.Kind) {
 		m.links = nil
 		defer func() { m.links = nil }() // it may have dropped something first, and looked them up
@@ -230,6 +249,9 @@ func (m *Model) data(e *effects.Effect) {
 
 // session follows SET search_path, which decides where unqualified names lie.
 func (m *Model) session(e *effects.Effect) {
+	if m.mysql() && m.played.current != nil {
+		m.foreignKeyChecks(effects.Tokens(m.dialect, m.played.current.SQL))
+	}
 	if e.Object.Name.Name != "search_path" || m.dialect != effects.Postgres || m.played.current == nil {
 		return
 	}
@@ -244,6 +266,22 @@ func (m *Model) session(e *effects.Effect) {
 				m.schema = "public"
 			}
 			return
+		}
+	}
+}
+
+// foreignKeyChecks follows SET foreign_key_checks = 0, ON, @before …: without them MySQL drops what foreign keys need, and those stay.
+func (m *Model) foreignKeyChecks(tokens []effects.Token) {
+	for i, t := range tokens {
+		if !strings.EqualFold(t.Text, "foreign_key_checks") || i+1 >= len(tokens) {
+			continue
+		}
+		to := tokens[i+1:]
+		if to[0].Text == ":" && len(to) > 1 { // :=
+			to = to[1:]
+		}
+		if len(to) > 1 && strings.HasSuffix(to[0].Text, "=") {
+			m.played.unchecked = slices.Contains([]string{"0", "off", "false"}, strings.ToLower(to[1].Text))
 		}
 	}
 }

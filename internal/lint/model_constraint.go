@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,7 +24,7 @@ func (m *Model) addConstraint(t *Table, c effects.ConstraintDef, maybeThere bool
 		m.putIndex(t, Index{IndexDef: indexOf(c), Name: c.Name})
 		return
 	}
-	con := Constraint{ConstraintDef: c, Generated: c.Name == ""}
+	con := Constraint{ConstraintDef: c, Generated: c.Name == "", Guessed: t.Partial || t.Unknown || t.Doubt}
 	if c.UsingIndex != "" {
 		m.adoptIndex(t, &con)
 	}
@@ -114,7 +115,7 @@ func (m *Model) adoptIndex(t *Table, c *Constraint) {
 // checkParent: a foreign key wants its parent to be there.
 func (m *Model) checkParent(t *Table, c effects.ConstraintDef) {
 	p := m.key(c.Parent)
-	if m.dialect != effects.SQLite && p != t.Name && m.Table(c.Parent) == nil && m.wasDropped(p) && !m.maybe(p.Name) {
+	if m.dialect != effects.SQLite && !m.played.unchecked && p != t.Name && m.Table(c.Parent) == nil && m.wasDropped(p) && !m.maybe(p.Name) {
 		m.fail("table " + m.show(p) + ", to which a foreign key of " + m.show(t.Name) + " points, is not there")
 	}
 	if m.dialect != effects.SQLite {
@@ -275,26 +276,56 @@ func whole(s string) string {
 	return s
 }
 
+// mysqlName: the server counts on from the highest number that a table has, and MariaDB gives a check the first number that is free.
 func (m *Model) mysqlName(t *Table, c effects.ConstraintDef) string {
-	numbered := func(infix string) string {
+	next := func(infix string) string {
+		n := 0
+		for _, x := range t.Constraints {
+			n = max(n, number(x.Name, t.Name.Name, infix))
+		}
+		return t.Name.Name + infix + strconv.Itoa(n+1)
+	}
+	free := func(prefix string) string {
 		n := 1
-		for t.constraint(t.Name.Name+infix+strconv.Itoa(n)) >= 0 {
+		for t.constraint(prefix+strconv.Itoa(n)) >= 0 {
 			n++
 		}
-		return t.Name.Name + infix + strconv.Itoa(n)
+		return prefix + strconv.Itoa(n)
 	}
-	switch c.Kind {
-	case "primary key":
+	switch {
+	case c.Kind == "primary key":
 		return "PRIMARY"
-	case "foreign key":
-		return numbered("_ibfk_")
-	case "unique":
+	case c.Kind == "foreign key":
+		return next("_ibfk_")
+	case c.Kind == "unique":
 		return m.mysqlIndexName(t, c.Columns)
+	case m.dialect == effects.MySQL:
+		return next("_chk_")
+	case len(c.Columns) == 1: // written with its column, whose it is: it has no name
+		return free(t.Name.Name + "." + c.Columns[0] + "_check_")
 	}
-	if m.dialect == effects.MariaDB {
-		return numbered("_check_")
+	return free("CONSTRAINT_")
+}
+
+// numbered are the names that MySQL and MariaDB make up.
+var numbered = regexp.MustCompile(`(_ibfk_\d+|_chk_\d+|^CONSTRAINT_\d+)$`)
+
+// number reads a made-up name that begins with that of a table.
+func number(name, table, infix string) int {
+	digits, ok := strings.CutPrefix(name, table+infix)
+	n, err := strconv.Atoi(digits)
+	if !ok || err != nil {
+		return 0
 	}
-	return numbered("_chk_")
+	return n
+}
+
+// followed is the name that a constraint of MySQL has when its table has got another: made-up ones go along.
+func followed(name, from, to string) string {
+	if number(name, from, "_ibfk_") > 0 || number(name, from, "_chk_") > 0 {
+		return to + strings.TrimPrefix(name, from)
+	}
+	return name
 }
 
 // mysqlIndexName: an index is called after its first column, with a number when that is taken.
@@ -383,7 +414,7 @@ func resembles(name string, c Constraint) bool {
 	case "foreign key":
 		return strings.Contains(name, "_fkey") || strings.Contains(name, "_ibfk_")
 	case "check":
-		return strings.Contains(name, "_check") || strings.Contains(name, "_chk_")
+		return strings.Contains(name, "_check") || strings.Contains(name, "_chk_") || strings.HasPrefix(name, "constraint_")
 	}
 	return false
 }

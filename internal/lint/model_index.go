@@ -24,10 +24,15 @@ func (m *Model) createIndex(e *effects.Effect) {
 		if e.IfExists {
 			return
 		}
-		if owner.Name == t.Name {
-			if !owner.Indexes[i].Implicit && !owner.Doubt && !owner.Unknown && !m.maybe(x.Name) {
-				m.fail("index " + x.Name + " is there already")
+		if !owner.Indexes[i].Implicit && !owner.Doubt && !owner.Unknown && !m.maybe(x.Name) {
+			on := ""
+			if owner.Name != t.Name {
+				on = " on " + m.show(owner.Name) // also where that table is put aside under another name
 			}
+			m.fail("index " + x.Name + " is there already" + on)
+			return
+		}
+		if owner.Name == t.Name {
 			return
 		}
 	}
@@ -163,8 +168,11 @@ func (m *Model) knowsAll() bool {
 	return !m.doubt && !m.mysql() && !slices.ContainsFunc(m.allTables(), func(t *Table) bool { return t.Partial || t.Doubt })
 }
 
-// neededByKey: MySQL refuses to drop the only index that serves a foreign key.
+// neededByKey: MySQL refuses to drop the only index that serves a foreign key, MariaDB while it checks them.
 func (m *Model) neededByKey(t *Table, i int) {
+	if m.played.unchecked && m.dialect == effects.MariaDB {
+		return
+	}
 	rest := t.clone()
 	rest.Indexes = slices.Delete(rest.Indexes, i, i+1)
 	for _, c := range t.Constraints {

@@ -115,7 +115,7 @@ func (m *Model) missTable(e *effects.Effect, k effects.Name) {
 
 // detachReferences removes the foreign keys that point to a table which goes.
 func (m *Model) detachReferences(k effects.Name, e *effects.Effect) {
-	if m.dialect == effects.SQLite {
+	if m.dialect == effects.SQLite || m.played.unchecked {
 		return // they stay, and dangle
 	}
 	var together map[effects.Name]bool
@@ -189,8 +189,8 @@ func (m *Model) moveTable(from, to effects.Name) {
 		c.Indexes[i].SQL = movedIndex(m.dialect, c.Indexes[i].SQL, old, now)
 	}
 	for i := range c.Constraints {
-		if f := &c.Constraints[i]; f.Generated && m.mysql() {
-			f.Name = strings.Replace(f.Name, old.Name, now.Name, 1)
+		if m.mysql() {
+			c.Constraints[i].Name = followed(c.Constraints[i].Name, old.Name, now.Name)
 		}
 	}
 	for _, t := range m.allTables() {

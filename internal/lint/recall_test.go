@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -54,6 +55,14 @@ func TestWhatIsThereAlready(t *testing.T) {
 			ruleCase{"a table that is dropped first", d, base, add, back + "DROP TABLE o;\nCREATE TABLE o (id int PRIMARY KEY);", "RV004 drops o, which was there before Up, and carries nothing"},
 		)
 	}
+	aside := back + "ALTER TABLE notes RENAME TO kept;\nCREATE TABLE notes (id int PRIMARY KEY, body varchar(9));\nCREATE INDEX notes_body ON notes (body);\n" +
+		"INSERT INTO notes SELECT id, body FROM kept;\nDROP TABLE kept;"
+	for _, d := range []effects.Dialect{pg, sqlite} {
+		cases = append(cases, ruleCase{"an index of a table put aside", d, base, add, aside, "RV008 index notes_body is there already on kept"},
+			ruleCase{"an index of another table", d, base, add, back + "CREATE INDEX notes_body ON o (id);", "RV008 index notes_body is there already on notes"},
+			ruleCase{"an index that went first", d, base, add, "DROP INDEX notes_body;\n" + aside, ""})
+	}
+	cases = append(cases, ruleCase{"an index of that name on each table", effects.MySQL, base, "CREATE INDEX notes_body ON o (id);", "DROP INDEX notes_body ON o;", ""})
 	view := "CREATE MATERIALIZED VIEW mv AS SELECT id FROM o;\nCREATE UNIQUE INDEX mv_id ON mv (id);\n"
 	checkRules(t, "RV0", append(cases, ruleCase{"an index that went with its view", pg, base + view, add, back + "DROP MATERIALIZED VIEW mv;\n" + view, ""}))
 }
@@ -145,4 +154,54 @@ func TestFunctionsBesideDynamicSQL(t *testing.T) {
 		{"about functions", pg, dynamic("DROP FUNCTION IF EXISTS %I()"), f("2"), f("3"), ""},
 		{"about anything", pg, dynamic("%s"), f("2"), f("3"), ""},
 	})
+}
+
+// TestDroppedFirst: IF EXISTS in front of what Up makes is no reason to believe that it was there.
+func TestDroppedFirst(t *testing.T) {
+	base := "CREATE TABLE notes (id int PRIMARY KEY, body varchar(9));"
+	up := "DROP TABLE IF EXISTS a;\nCREATE TABLE a (id int PRIMARY KEY);\nDROP VIEW IF EXISTS b;\nCREATE VIEW b AS SELECT id FROM notes;"
+	aside := "DROP TABLE IF EXISTS notes_old;\nALTER TABLE notes RENAME TO notes_old;\nCREATE TABLE notes (id int PRIMARY KEY, body varchar(%s));\nINSERT INTO notes SELECT id, body FROM notes_old;"
+	var cases []ruleCase
+	for _, d := range []effects.Dialect{pg, sqlite, effects.MySQL, effects.MariaDB} {
+		cases = append(cases,
+			ruleCase{"a table that stays", d, base, up, "DROP VIEW b;", "RV002 Down does not drop table a"},
+			ruleCase{"a view that stays", d, base, up, "DROP TABLE a;", "RV002 Down does not drop view b"},
+			ruleCase{"both go", d, base, up, "DROP VIEW b;\nDROP TABLE a;", ""},
+			ruleCase{"a table that Down makes again", d, base, up, "DROP VIEW b;\nDROP TABLE a;\nCREATE TABLE a (id int PRIMARY KEY, old int);", ""},
+			ruleCase{"one that must have been there", d, base, "DROP TABLE a;\nCREATE TABLE a (id int PRIMARY KEY);\nCREATE TABLE c (id int PRIMARY KEY);", "DROP TABLE c;", ""},
+			ruleCase{"a table put aside, and not dropped", d, base, fmt.Sprintf(aside, "20"), fmt.Sprintf(aside, "9"), "RV002 Down does not drop table notes_old"},
+		)
+	}
+	cases = append(cases, ruleCase{"one that code may have made", pg, base + "\nDO $$ BEGIN EXECUTE 'CREATE TABLE ' || (SELECT 'a') || ' (id int)'; END $$;",
+		"DROP TABLE IF EXISTS a;\nCREATE TABLE a (id int PRIMARY KEY);\nCREATE TABLE c (id int PRIMARY KEY);", "DROP TABLE c;", ""})
+	checkRules(t, "RV00", cases)
+	for _, d := range []effects.Dialect{pg, sqlite, effects.MySQL, effects.MariaDB} {
+		ms := history(t, d, goose(base, "SELECT 1;"), goose(up, ""))
+		if got := DraftDown(Play(d, ms[:1]), ms[1].Up); !strings.Contains(got, "DROP TABLE a") || !strings.Contains(got, "DROP VIEW b") {
+			t.Errorf("%s: the draft is\n%s", d, got)
+		}
+	}
+}
+
+// TestForeignKeysUnchecked: with foreign_key_checks off, MySQL drops a table that others point to, and makes foreign keys to tables that are yet to come.
+func TestForeignKeysUnchecked(t *testing.T) {
+	up := "CREATE TABLE p (id int PRIMARY KEY);\nCREATE TABLE c (id int PRIMARY KEY, p int, FOREIGN KEY (p) REFERENCES p (id));"
+	var cases []ruleCase
+	for _, d := range []effects.Dialect{effects.MySQL, effects.MariaDB} {
+		cases = append(cases,
+			ruleCase{"on", d, "", up, "DROP TABLE p;\nDROP TABLE c;", "RV008 table c still has a foreign key to p"},
+			ruleCase{"off", d, "", up, "SET FOREIGN_KEY_CHECKS = 0;\nDROP TABLE p;\nDROP TABLE c;\nSET FOREIGN_KEY_CHECKS = 1;", ""},
+			ruleCase{"off, as dumps write it", d, "", up, "SET @OLD=@@FOREIGN_KEY_CHECKS, FOREIGN_KEY_CHECKS=0;\nDROP TABLE p;\nDROP TABLE c;\nSET FOREIGN_KEY_CHECKS=@OLD;", ""},
+			ruleCase{"off for the session", d, "", up, "SET SESSION foreign_key_checks = OFF;\nDROP TABLE p;\nDROP TABLE c;", ""},
+			ruleCase{"on again", d, "", up, "SET FOREIGN_KEY_CHECKS = 0;\nSET FOREIGN_KEY_CHECKS = 1;\nDROP TABLE p;\nDROP TABLE c;", "RV008 table c still has a foreign key to p"},
+			ruleCase{"on in another migration", d, "SET FOREIGN_KEY_CHECKS = 0;", up, "DROP TABLE p;\nDROP TABLE c;", "RV008 table c still has a foreign key to p"},
+			ruleCase{"the other way round", d, up, "DROP TABLE c;\nDROP TABLE p;",
+				"SET FOREIGN_KEY_CHECKS = 0;\nCREATE TABLE c (id int PRIMARY KEY, p int, FOREIGN KEY (p) REFERENCES p (id));\nCREATE TABLE p (id int PRIMARY KEY);", ""},
+			ruleCase{"what is left points to the table that is there again", d, up, "SET FOREIGN_KEY_CHECKS = 0;\nDROP TABLE p;\nCREATE TABLE p (id bigint PRIMARY KEY);", "SET FOREIGN_KEY_CHECKS = 0;\nDROP TABLE p;\nCREATE TABLE p (id int PRIMARY KEY);", ""},
+		)
+	}
+	index := "SET foreign_key_checks = 0;\nALTER TABLE c DROP INDEX p;\nDROP TABLE x;"
+	cases = append(cases, ruleCase{"an index that a foreign key needs", effects.MariaDB, up, "CREATE TABLE x (id int PRIMARY KEY);", index, ""},
+		ruleCase{"an index that a foreign key needs", effects.MySQL, up, "CREATE TABLE x (id int PRIMARY KEY);", index, "RV008 index p on c is needed by foreign key"})
+	checkRules(t, "RV00", cases)
 }

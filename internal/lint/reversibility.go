@@ -291,9 +291,12 @@ func (p *Pass) enumFix(o effects.Object) string {
 			return joinSQL(c.undo)
 		}
 	}
-	return "in Down, make the type anew: ALTER TYPE … RENAME TO …_old; CREATE TYPE …; for each column of it ALTER TABLE … ALTER COLUMN … DROP DEFAULT, " +
-		"ALTER COLUMN … TYPE … USING …::text::…, ALTER COLUMN … SET DEFAULT …; DROP TYPE …_old. Views, functions, checks and partial indexes on them are dropped before, and made again behind"
+	return "in Down, make the type anew: " + enumByHand
 }
+
+// enumByHand says how a type is made anew.
+const enumByHand = "ALTER TYPE … RENAME TO …_old; CREATE TYPE …; for each column of it ALTER TABLE … ALTER COLUMN … DROP DEFAULT, " +
+	"ALTER COLUMN … TYPE … USING …::text::…, ALTER COLUMN … SET DEFAULT …; DROP TYPE …_old. Views, functions, checks and partial indexes on them are dropped before, and made again behind"
 
 // enumUndone says whether Down makes the type anew, or drops what this migration made.
 func (p *Pass) enumUndone(o effects.Object) bool {

@@ -69,8 +69,17 @@ func (d *differ) mysql() bool { return d.before.mysql() }
 
 func (d *differ) ident(s string) string { return quoteIdent(d.before.dialect, s) }
 
+// spelt is a name as it was given.
+func (d *differ) spelt(n effects.Name) effects.Name {
+	if s, ok := d.before.spelled[d.before.key(n)]; ok {
+		return s
+	}
+	return n
+}
+
 // name writes a qualified name; the schema that is the default is left out.
 func (d *differ) name(n effects.Name) string {
+	n = d.spelt(n)
 	if n.Schema == "" || n.Schema == "public" && d.before.dialect == effects.Postgres {
 		return d.ident(n.Name)
 	}
@@ -142,7 +151,7 @@ func (d *differ) addColumn(b *Table, c *Column) string {
 
 // bringColumn adds a column again, with the sequence that went with it when the column owned one.
 func (d *differ) bringColumn(b *Table, c *Column) []string {
-	add := []string{d.addColumn(b, c)}
+	add := []string{d.addColumn(b, c) + d.withKey(b, c)}
 	if d.before.dialect != effects.Postgres || !strings.Contains(c.Default, "nextval") {
 		return add
 	}
@@ -159,7 +168,23 @@ func (d *differ) modify(b *Table, c *Column) []string {
 	if !d.mysql() {
 		return nil // SQLite wants the table built anew
 	}
-	return []string{"ALTER TABLE " + d.name(b.Name) + " MODIFY COLUMN " + d.columnSQL(c)}
+	return []string{"ALTER TABLE " + d.name(b.Name) + " MODIFY COLUMN " + d.columnSQL(c) + d.withKey(b, c)}
+}
+
+// withKey adds the primary key in the statement that brings back its column, where that column counts: MySQL wants both at once.
+func (d *differ) withKey(b *Table, c *Column) string {
+	now := b.Name
+	if d.alias.Name != "" {
+		now = d.alias
+	}
+	i := slices.IndexFunc(b.Constraints, func(k Constraint) bool {
+		return k.Kind == "primary key" && len(k.Columns) == 1 && strings.EqualFold(k.Columns[0], c.Name)
+	})
+	a := d.after.Table(now)
+	if !d.mysql() || !c.Serial || i < 0 || a == nil || slices.ContainsFunc(a.Constraints, func(k Constraint) bool { return k.Kind == "primary key" }) {
+		return ""
+	}
+	return ", ADD " + d.constraintSQL(&b.Constraints[i])
 }
 
 // using converts values back where the engine does not do it unasked.
@@ -181,10 +206,10 @@ func isText(t string) bool {
 	return b == "text" || b == "character varying" || b == "character"
 }
 
-// constraintSQL writes a table constraint, its name first unless the engine gave it.
+// constraintSQL writes a table constraint, its name first unless the engine gives it again whatever else is there.
 func (d *differ) constraintSQL(c *Constraint) string {
 	s := ""
-	if !c.Generated || d.before.dialect == effects.Postgres {
+	if !c.Generated || d.before.dialect == effects.Postgres || d.mysql() && !c.Guessed && numbered.MatchString(c.Name) {
 		if !(d.mysql() && c.Kind == "primary key") && c.Name != "" {
 			s = "CONSTRAINT " + d.ident(c.Name) + " "
 		}
@@ -225,6 +250,32 @@ func (d *differ) addConstraint(table effects.Name, c *Constraint) string {
 	return "ALTER TABLE " + d.name(table) + " ADD " + d.constraintSQL(c)
 }
 
+// bringConstraint adds a constraint that is gone. A foreign key that MySQL numbered has its number again, because Up drops it by that, and the index that the
+// server made for it the name that it had: by itself it would be called as the foreign key.
+func (d *differ) bringConstraint(b, a *Table, c *Constraint) string {
+	if c.Kind == "primary key" && len(c.Columns) == 1 {
+		if col := b.column(c.Columns[0]); col != nil && d.withKey(b, col) != "" { // the same statement as for the column: it is written once
+			if a.column(col.Name) == nil {
+				return d.bringColumn(b, col)[0]
+			}
+			return d.modify(b, col)[0]
+		}
+	}
+	if !d.mysql() || c.Kind != "foreign key" || !c.Generated || c.Guessed {
+		return d.addConstraint(b.Name, c)
+	}
+	index := ""
+	for _, x := range b.Indexes {
+		if x.Implicit && slices.Equal(x.Columns, c.Columns) {
+			if a.index(x.Name) >= 0 {
+				index = "DROP INDEX " + d.ident(x.Name) + ", "
+			}
+			index += "ADD INDEX " + d.ident(x.Name) + " (" + d.names(x.Columns) + "), "
+		}
+	}
+	return "ALTER TABLE " + d.name(b.Name) + " " + index + "ADD " + d.constraintSQL(c)
+}
+
 func (d *differ) dropConstraint(table effects.Name, c *Constraint) string {
 	if d.before.dialect == effects.SQLite {
 		return ""
@@ -241,9 +292,10 @@ func (d *differ) dropConstraint(table effects.Name, c *Constraint) string {
 	return s + "CONSTRAINT " + d.ident(c.Name)
 }
 
-// acts is what a foreign key does ON an event. On SQLite, which keeps the text of a table, also the default when it was written out.
+// acts is what a foreign key does ON an event. Where the server shows it, also the default when it was written out: on SQLite, which keeps the text of a
+// table, MySQL (RESTRICT) and MariaDB (NO ACTION).
 func (d *differ) acts(event, action string) string {
-	if action == "" || action == "NO ACTION" && d.before.dialect != effects.SQLite {
+	if action == "" || action == "NO ACTION" && d.before.dialect == effects.Postgres {
 		return ""
 	}
 	return " ON " + event + " " + action
@@ -358,8 +410,11 @@ func (d *differ) tableSQL(t *Table) string {
 	inline := map[*Constraint]bool{}
 	for i := range t.Columns {
 		line := d.columnSQL(&t.Columns[i])
-		if d.before.dialect == effects.SQLite {
+		switch d.before.dialect {
+		case effects.SQLite:
 			line = d.sqliteColumn(t, &t.Columns[i], inline)
+		case effects.MariaDB:
+			line += d.ownChecks(t, &t.Columns[i], inline)
 		}
 		lines = append(lines, line)
 	}
@@ -369,13 +424,18 @@ func (d *differ) tableSQL(t *Table) string {
 		}
 	}
 	if d.mysql() {
-		for i := range t.Indexes {
-			if x := &t.Indexes[i]; !x.Implicit {
-				lines = append(lines, pick(x.Unique, "UNIQUE ", "")+"KEY "+d.ident(x.Name)+" ("+d.names(x.Columns)+")")
-			}
+		for i := range t.Indexes { // those that were made for a foreign key as well: they stay when it goes, and would have the name of one that is written out
+			x := &t.Indexes[i]
+			lines = append(lines, pick(x.Unique, "UNIQUE ", "")+"KEY "+d.ident(x.Name)+" ("+d.names(x.Columns)+")")
 		}
 	}
 	s := "CREATE TABLE " + d.name(t.Name) + " (\n    " + strings.Join(lines, ",\n    ") + "\n)"
+	if t.Charset != "" {
+		s += " CHARACTER SET " + t.Charset
+	}
+	if t.Collation != "" {
+		s += " COLLATE " + t.Collation
+	}
 	switch {
 	case t.Strict && t.NoRowID:
 		s += " STRICT, WITHOUT ROWID"
@@ -383,6 +443,18 @@ func (d *differ) tableSQL(t *Table) string {
 		s += " STRICT"
 	case t.NoRowID:
 		s += " WITHOUT ROWID"
+	}
+	return s
+}
+
+// ownChecks are the checks that MariaDB keeps with their column, without a name.
+func (d *differ) ownChecks(t *Table, col *Column, inline map[*Constraint]bool) string {
+	s := ""
+	for i := range t.Constraints {
+		if c := &t.Constraints[i]; c.Kind == "check" && c.Generated && len(c.Columns) == 1 && strings.EqualFold(c.Columns[0], col.Name) {
+			inline[c] = true
+			s += " CHECK (" + c.Expression + ")"
+		}
 	}
 	return s
 }

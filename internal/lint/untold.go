@@ -19,6 +19,16 @@ func (m *Model) untold(e *effects.Effect) (entity string, undo []string, note st
 		if t == nil && !m.wasDropped(m.key(e.Table)) && (!e.IfExists || m.maybe(e.Table.Name)) && m.findObject("view", e.Table) == nil {
 			return say(m.tableEntity(e.Table), back)
 		}
+	case effects.CreateTable:
+		if e.IfExists && t == nil && m.maybe(e.Table.Name) {
+			return say(m.tableEntity(e.Table), "is dropped, if it was not there")
+		}
+	case effects.Alter:
+		if isAddValue(*e) {
+			if o := m.object(m.keyOf(e.Object, e.Table)); o == nil || o.Doubt {
+				return say(m.objectEntity(m.keyOf(e.Object, e.Table)), "gets the values that it had: make it anew, as "+enumByHand)
+			}
+		}
 	case effects.DropColumn, effects.AlterColumnType, effects.SetDefault, effects.DropDefault, effects.SetNotNull, effects.DropNotNull, effects.RenameColumn, effects.AddColumn:
 		if len(e.Columns) != 1 || t == nil || !t.Partial && !t.Doubt || t.column(e.Columns[0]) != nil {
 			break
