@@ -63,6 +63,9 @@ func (x *Restoration) compareOne(ctx context.Context, tx engine.Querier, l *lot)
 	if len(l.x.Key) == 0 && (x.whereOf(l) != "" || len(x.columnsOf(l)) > 0) {
 		return &UnsafeError{Message: fmt.Sprintf("%s has no key: it can only be replaced whole, without --where and --columns", l.name), Hint: "--mode copy --into NAME puts the rows beside it"}
 	}
+	if err := x.pick(ctx, tx, l); err != nil {
+		return err
+	}
 	fit := x.fit(l)
 	found := fit.Shape(x.s.db)
 	if !verify.Blocked(found) {
@@ -140,28 +143,49 @@ func (x *Restoration) fit(l *lot) verify.Fit {
 // chosen is a FROM item of the entries that the condition picks, under the alias d.
 func (x *Restoration) chosen(l *lot) string {
 	data := x.s.own(l.x.data())
-	if x.whereOf(l) == "" {
+	if l.picked == "" {
 		return data + " d"
 	}
-	return fmt.Sprintf("(SELECT d.* FROM %s d WHERE %s) d", data, x.picked(l))
+	return fmt.Sprintf("(SELECT d.* FROM %s d WHERE %s) d", data, l.picked)
 }
 
-// picked is the condition of the ask on entries under the alias d: it speaks of columns by their names, and of values as they were.
-func (x *Restoration) picked(l *lot) string {
+// pick makes the condition of the ask on entries under the alias d: it speaks of columns by their names, and of values as they were, of
+// their types and collations.
+func (x *Restoration) pick(ctx context.Context, tx engine.Querier, l *lot) error {
 	if x.whereOf(l) == "" {
-		return ""
+		return nil
 	}
 	const number = "dbrollback n"
 	columns := []string{"d.n AS " + x.s.q(number)}
-	for i, f := range l.x.Fields {
-		columns = append(columns, "d."+l.x.v(i)+" AS "+x.s.q(f.Name))
+	add := func(ref string, f field) error {
+		was, err := x.s.f.column(ctx, tx, f)
+		if err != nil {
+			return err
+		}
+		collation := ""
+		if l.live != nil {
+			if j := columnIndex(l.live, x.r.column(l.live, f.Name)); j >= 0 && x.s.typed(l.live.Columns[j]) == f.Type {
+				collation = l.live.Columns[j].Collation
+			}
+		}
+		columns = append(columns, x.s.f.asked(ref, f, was, collation)+" AS "+x.s.q(f.Name))
+		return nil
 	}
-	for i, f := range l.x.Key {
-		if !slices.ContainsFunc(l.x.Fields, func(o field) bool { return o.Name == f.Name }) {
-			columns = append(columns, "d."+l.x.old(i)+" AS "+x.s.q(f.Name))
+	for i, f := range l.x.Fields {
+		if err := add("d."+l.x.v(i), f); err != nil {
+			return err
 		}
 	}
-	return fmt.Sprintf("d.n IN (SELECT w.%s FROM (SELECT %s FROM %s d) w WHERE (\n%s\n))", x.s.q(number), list(columns), x.s.own(l.x.data()), x.whereOf(l))
+	for i, f := range l.x.Key {
+		if slices.ContainsFunc(l.x.Fields, func(o field) bool { return o.Name == f.Name }) {
+			continue
+		}
+		if err := add("d."+l.x.old(i), f); err != nil {
+			return err
+		}
+	}
+	l.picked = fmt.Sprintf("d.n IN (SELECT w.%s FROM (SELECT %s FROM %s d) w WHERE (\n%s\n))", x.s.q(number), list(columns), x.s.own(l.x.data()), x.whereOf(l))
+	return nil
 }
 
 // differ writes down which entries differ from what stands in their place: op u for a row that is there, d for one that is gone, i

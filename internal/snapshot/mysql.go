@@ -31,6 +31,12 @@ func mysqlFlavour(kind engine.Kind) flavour {
 		column: func(_ context.Context, _ engine.Querier, f field) (engine.Column, error) {
 			return engine.Column{Type: f.Type, Base: f.Type, Portable: true}, nil
 		},
+		asked: func(ref string, f field, was engine.Column, _ string) string {
+			if t := mysqlTyped(f.Type); t.family() == letters {
+				return "CONVERT(" + ref + " USING " + f.Set + ") COLLATE " + t.collated
+			}
+			return mysqlBack(ref, f, was)
+		},
 		text:  mysqlText,
 		meant: mysqlMeant,
 		apart: mysqlApart,

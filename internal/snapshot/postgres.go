@@ -58,6 +58,13 @@ var postgresFlavour = flavour{
 		return fmt.Sprintf("ROW(%[1]s)::pg_catalog.record OPERATOR(pg_catalog.*<>) ROW(%[2]s)::pg_catalog.record AND pg_catalog.record_send(ROW(%[1]s)) OPERATOR(pg_catalog.<>) pg_catalog.record_send(ROW(%[2]s))", list(a), list(b))
 	},
 	as: func(ref string, now engine.Column) string { return "(" + ref + ")::" + now.Type },
+	asked: func(ref string, f field, was engine.Column, collation string) string {
+		value := "(" + postgresBack(ref, f, was) + ")::" + was.Type
+		if collation != "" {
+			value += " COLLATE " + collation
+		}
+		return value
+	},
 	address: func(t *engine.Table) string {
 		if t.Kind == "partitioned" { // places are numbered in each partition
 			return "(t.tableoid::text || t.ctid::text)"

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -231,9 +232,59 @@ func (x *Restoration) changed(ctx context.Context, tx engine.Querier, l *lot) er
 	return nil
 }
 
-// put writes: keys go back, rows that are to go make room, values and rows come back, parents first; then go those that could not
-// before, because a row that has been put right since pointed to them.
+// put writes. That a unique value is taken can show only then: rows that point to one which stays out for that have to stay out as well, and it is begun again.
 func (x *Restoration) put(ctx context.Context, tx engine.Querier) error {
+	const what = "put back rows"
+	for {
+		works, previews := make([]bool, len(x.lots)), make([]Preview, len(x.lots))
+		for i, l := range x.lots {
+			works[i], previews[i] = l.w != nil && l.w.work, l.preview
+		}
+		if _, err := exec(ctx, tx, what, "SAVEPOINT dbrollback_again"); err != nil {
+			return err
+		}
+		x.r.collided = map[*restoring][]int64{}
+		err := x.putAll(ctx, tx)
+		if len(x.r.collided) == 0 || err == nil && !x.awaited() {
+			if err == nil {
+				_, err = exec(ctx, tx, what, "RELEASE SAVEPOINT dbrollback_again")
+			}
+			return err
+		}
+		if _, back := exec(ctx, tx, what, "ROLLBACK TO SAVEPOINT dbrollback_again"); back != nil {
+			return cmp.Or(err, back)
+		}
+		for i, l := range x.lots {
+			if l.preview = previews[i]; l.w != nil && x.s.db.Caps.TransactionalDDL { // a table that was made since is gone
+				l.w.work = works[i]
+			}
+		}
+		for w, entries := range x.r.collided {
+			if err := x.r.mark(ctx, tx, w, fmt.Sprintf("SELECT d.n, '%s' FROM %s d WHERE d.n IN (%s)", valueTaken, x.s.own(w.data()), numbered(entries))); err != nil {
+				return err
+			}
+		}
+		if err := x.r.staysOut(ctx, tx, x.targets(), false); err != nil {
+			return err
+		}
+	}
+}
+
+// awaited tells whether rows that may have been written already point to a table of which rows stay out.
+func (x *Restoration) awaited() bool {
+	for i, l := range x.keyed() {
+		if len(x.r.collided[l.w]) > 0 && slices.ContainsFunc(x.keyed()[:i+1], func(o *lot) bool {
+			return slices.ContainsFunc(o.live.ForeignKeys, func(fk engine.ForeignKey) bool { return fk.Parent == l.live.Name })
+		}) {
+			return true
+		}
+	}
+	return false
+}
+
+// putAll does it once: keys go back, rows that are to go make room, values and rows come back, parents first; then go those that could not
+// before, because a row that has been put right since pointed to them.
+func (x *Restoration) putAll(ctx context.Context, tx engine.Querier) error {
 	for _, l := range x.keyed() {
 		if !l.w.Moved {
 			continue

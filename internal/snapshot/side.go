@@ -51,6 +51,9 @@ func (x *Restoration) aside(ctx context.Context, tx engine.Querier, preview bool
 		return nil, into, nil, err
 	}
 	l.x = l.entries.capture
+	if err := x.pick(ctx, tx, l); err != nil {
+		return nil, into, nil, err
+	}
 	x.copied, l.preview.Into = into, into.String()
 	for i, f := range l.x.Fields {
 		if x.asked(l, f) || slices.ContainsFunc(l.x.Key, func(k field) bool { return k.Name == f.Name }) {
