@@ -59,7 +59,10 @@ var postgresFlavour = flavour{
 	},
 	as: func(ref string, now engine.Column) string { return "(" + ref + ")::" + now.Type },
 	asked: func(ref string, f field, was engine.Column, collation string) string {
-		value := "(" + postgresBack(ref, f, was) + ")::" + was.Type
+		value := ref // of a domain as well: its conditions may be others by now
+		if f.Text && was.Type != f.Decl {
+			value = "(" + postgresBack(ref, f, was) + ")"
+		}
 		if collation != "" {
 			value += " COLLATE " + collation
 		}
@@ -81,6 +84,7 @@ var postgresFlavour = flavour{
 		}
 		return engine.Column{Type: f.Type}, nil
 	},
+	alike: postgresAlike,
 	match: postgresMatch,
 	text:  func(ref string, _ field) string { return "coalesce(" + ref + "::text, 'NULL')" },
 	meant: postgresMeant,
@@ -138,6 +142,14 @@ func postgresBack(ref string, f field, now engine.Column) string {
 		return ref + "::" + bare(now.Base)
 	}
 	return ref + "::text::" + bare(now.Base)
+}
+
+// postgresAlike compares by the column's collation, which may call different bytes equal.
+func postgresAlike(live, kept string, f field, now engine.Column) string {
+	if now.Collation == "" || f.Text || !now.Portable || bare(now.Base) != bare(f.Decl) {
+		return postgresMatch(live, kept, f, now)
+	}
+	return live + " = " + kept + " COLLATE " + now.Collation
 }
 
 func postgresMatch(live, kept string, f field, now engine.Column) string {

@@ -136,3 +136,23 @@ func TestRestoreOnlineOfRowsThatWait(t *testing.T) {
 		}
 	}, everywhere...)
 }
+
+// TestRestoreOfAValueThatARowHasWhichGoesLast: a row can go only when what points to it was put right; that its unique value is free by then is seen.
+func TestRestoreOfAValueThatARowHasWhichGoesLast(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		b := newBench(t, dsn, "CREATE TABLE parent (id integer PRIMARY KEY, u integer UNIQUE)", "CREATE TABLE child (id integer PRIMARY KEY, p integer, FOREIGN KEY (p) REFERENCES parent (id))",
+			"INSERT INTO parent VALUES (1, 10), (2, 20)", "INSERT INTO child VALUES (1, 1), (2, 2)")
+		id := b.take("parent", "child")
+		then := b.rows()
+		b.exec("UPDATE parent SET u = 20 + id", "INSERT INTO parent VALUES (7, 10), (8, 20)", "UPDATE child SET p = p + 6", "DELETE FROM parent WHERE id = 1")
+		before := b.rows()
+		r := b.restore(snapshot.Ask{Snapshot: id, Mode: snapshot.Replace})
+		same(t, "replaced", then, b.rows())
+		if len(r.conflicts) > 0 {
+			t.Errorf("conflicts %v", r.conflicts)
+		}
+		b.restore(snapshot.Ask{Snapshot: r.safety, OnConflict: snapshot.Fail})
+		same(t, "undone", before, b.rows())
+	}, everywhere...)
+}
