@@ -158,18 +158,15 @@ func (x *Restoration) pick(ctx context.Context, tx engine.Querier, l *lot) error
 	const number = "dbrollback n"
 	columns := []string{"d.n AS " + x.s.q(number)}
 	add := func(ref string, f field) error {
-		was, err := x.s.f.column(ctx, tx, f)
-		if err != nil {
-			return err
-		}
 		collation := ""
 		if l.live != nil {
 			if j := columnIndex(l.live, x.r.column(l.live, f.Name)); j >= 0 && x.s.typed(l.live.Columns[j]) == f.Type {
 				collation = l.live.Columns[j].Collation
 			}
 		}
-		columns = append(columns, x.s.f.asked(ref, f, was, collation)+" AS "+x.s.q(f.Name))
-		return nil
+		value, err := x.s.f.asked(ctx, tx, ref, f, collation)
+		columns = append(columns, value+" AS "+x.s.q(f.Name))
+		return err
 	}
 	for i, f := range l.x.Fields {
 		if err := add("d."+l.x.v(i), f); err != nil {

@@ -58,15 +58,20 @@ var postgresFlavour = flavour{
 		return fmt.Sprintf("ROW(%[1]s)::pg_catalog.record OPERATOR(pg_catalog.*<>) ROW(%[2]s)::pg_catalog.record AND pg_catalog.record_send(ROW(%[1]s)) OPERATOR(pg_catalog.<>) pg_catalog.record_send(ROW(%[2]s))", list(a), list(b))
 	},
 	as: func(ref string, now engine.Column) string { return "(" + ref + ")::" + now.Type },
-	asked: func(ref string, f field, was engine.Column, collation string) string {
-		value := ref // of a domain as well: its conditions may be others by now
-		if f.Text && was.Type != f.Decl {
-			value = "(" + postgresBack(ref, f, was) + ")"
+	asked: func(ctx context.Context, q engine.Querier, ref string, f field, collation string) (string, error) {
+		if f.Text { // a domain may have other conditions by now
+			there, err := number(ctx, q, "look for type "+f.Type, "SELECT count(*) FROM pg_catalog.pg_type WHERE oid = to_regtype($1::text) AND typtype <> 'd'", f.Type)
+			if err != nil {
+				return "", err
+			}
+			if there == 1 {
+				return ref + "::" + f.Type, nil
+			}
 		}
 		if collation != "" {
-			value += " COLLATE " + collation
+			ref += " COLLATE " + collation
 		}
-		return value
+		return ref, nil
 	},
 	address: func(t *engine.Table) string {
 		if t.Kind == "partitioned" { // places are numbered in each partition
