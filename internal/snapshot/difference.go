@@ -1,7 +1,9 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -155,8 +157,8 @@ func (x *Restoration) pick(ctx context.Context, tx engine.Querier, l *lot) error
 	if x.whereOf(l) == "" {
 		return nil
 	}
-	const number = "dbrollback n"
-	columns := []string{"d.n AS " + x.s.q(number)}
+	const row = "dbrollback n"
+	columns := []string{"d.n AS " + x.s.q(row)}
 	add := func(ref string, f field) error {
 		collation := ""
 		if l.live != nil {
@@ -181,8 +183,13 @@ func (x *Restoration) pick(ctx context.Context, tx engine.Querier, l *lot) error
 			return err
 		}
 	}
-	l.picked = fmt.Sprintf("d.n IN (SELECT w.%s FROM (SELECT %s FROM %s d) w WHERE (\n%s\n))", x.s.q(number), list(columns), x.s.own(l.x.data()), x.whereOf(l))
-	return nil
+	l.picked = fmt.Sprintf("d.n IN (SELECT w.%s FROM (SELECT %s FROM %s d) w WHERE (\n%s\n))", x.s.q(row), list(columns), x.s.own(l.x.data()), x.whereOf(l))
+	// By itself it says what is wrong with it, be it with a value of one row.
+	_, err := exec(ctx, tx, "look for rows that the condition picks", "SELECT count(*) FROM "+x.chosen(l))
+	if e, ok := engine.AsError(err); err == nil || ctx.Err() != nil || ok && e.Class != engine.Syntax && e.Class != engine.Constraint && e.Class != engine.Unknown {
+		return err
+	}
+	return x.misput(l, err)
 }
 
 // differ writes down which entries differ from what stands in their place: op u for a row that is there, d for one that is gone, i
@@ -383,7 +390,16 @@ func (x *Restoration) blame(l *lot, err error) error {
 	if x.whereOf(l) == "" || !ok || e.Class != engine.Syntax {
 		return err
 	}
-	return &AskError{Message: fmt.Sprintf("--where: %s", strings.TrimSpace(e.Message)), Hint: "it speaks of the columns that were captured: " + strings.Join(l.was.columns(), ", ")}
+	return x.misput(l, err)
+}
+
+// misput is the error about a condition that cannot be answered.
+func (x *Restoration) misput(l *lot, err error) error {
+	says := errors.Unwrap(err) // what it was asked for is nobody's business
+	if e, ok := engine.AsError(err); ok {
+		says = e
+	}
+	return &AskError{Message: fmt.Sprintf("--where: %s", strings.TrimSpace(cmp.Or(says, err).Error())), Hint: "it speaks of the columns that were captured: " + strings.Join(l.was.columns(), ", ")}
 }
 
 // wouldBe is a FROM item of the rows of a table as they would be, with the names of now, and the condition on it that a row is new.

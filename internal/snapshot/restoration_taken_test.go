@@ -1,6 +1,7 @@
 package snapshot_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -154,5 +155,32 @@ func TestRestoreOfAValueThatARowHasWhichGoesLast(t *testing.T) {
 		}
 		b.restore(snapshot.Ask{Snapshot: r.safety, OnConflict: snapshot.Fail})
 		same(t, "undone", before, b.rows())
+	}, everywhere...)
+}
+
+// TestRestoreOfWhatIsAskedAmiss: a condition that cannot be answered, and a schema that is not there, are the asker's mistakes, in one line; nothing is written.
+func TestRestoreOfWhatIsAskedAmiss(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		b := newBench(t, dsn, "CREATE TABLE t (id integer PRIMARY KEY, b varchar(20))", "INSERT INTO t VALUES (1, 'x')")
+		id := b.take("t")
+		b.exec("DELETE FROM t")
+		before := b.rows()
+		asks := []snapshot.Ask{{Where: "nothing = 1"}, {Where: "sum(id) > 0"}, {Mode: snapshot.Copy, Into: engine.Name{Schema: "nowhere", Name: "aside"}}}
+		switch b.db.Kind {
+		case engine.Postgres:
+			asks = append(asks, snapshot.Ask{Where: "1 / (id - 1) > 0"}, snapshot.Ask{Where: "b::integer = 1"}, snapshot.Ask{Where: "b = $1"})
+		case engine.SQLite:
+			asks = append(asks, snapshot.Ask{Where: "b = ?"})
+		}
+		for _, ask := range asks {
+			ask.Snapshot = id
+			_, err := b.tryRestore(ask)
+			var amiss *snapshot.AskError
+			if !errors.As(err, &amiss) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%+v: %v", ask, err)
+			}
+		}
+		same(t, "refused", before, b.rows())
 	}, everywhere...)
 }
