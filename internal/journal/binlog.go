@@ -352,12 +352,14 @@ func (b *Binlog) lock(ctx context.Context, q engine.Querier) (more bool, err err
 		}
 		return true, nil
 	}
+	// Triggers are switched off by another session, which has to lock the table, and with it those that foreign keys tie to it.
+	switched := slices.ContainsFunc(b.watched, func(w *watched) bool { return w.refused == nil && len(w.live.Triggers) > 0 })
 	for _, w := range b.watched {
 		if w.refused != nil || w.locked == w.n {
 			continue
 		}
 		more = true
-		if len(w.live.Triggers) > 0 { // they are switched off by another session, which has to lock the table
+		if switched {
 			w.locked = w.n
 			continue
 		}

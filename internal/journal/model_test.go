@@ -34,7 +34,7 @@ type world struct {
 func newWorld(t testing.TB, dsn string, setup ...string) *world {
 	t.Helper()
 	if strings.HasPrefix(dsn, "sqlite:") { // nothing here outlives a crash
-		dsn += "?_pragma=synchronous(0)&_pragma=journal_mode(wal)"
+		dsn += map[bool]string{true: "&", false: "?"}[strings.Contains(dsn, "?")] + "_pragma=synchronous(0)&_pragma=journal_mode(wal)"
 	}
 	db, err := engine.Open(context.Background(), dsn, engine.Options{LockTimeout: 10 * time.Second})
 	if err != nil {

@@ -310,12 +310,7 @@ func (r *Restorer) updateEach(ctx context.Context, tx engine.Querier, g *target,
 			return done + n, err
 		}
 	}
-	for _, n := range left {
-		if err := r.mark(ctx, tx, x, fmt.Sprintf("SELECT %d, '%s'", n, valueTaken)); err != nil {
-			return done, err
-		}
-	}
-	return done, nil
+	return done, r.collide(ctx, tx, x, fmt.Sprintf("%s d WHERE d.n IN (%s)", s.own(x.data()), numbered(left)))
 }
 
 // each writes entries one by one, over and over while that gets any further; left are those that still collide.

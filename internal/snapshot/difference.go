@@ -1,7 +1,9 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -62,6 +64,9 @@ func (x *Restoration) compareOne(ctx context.Context, tx engine.Querier, l *lot)
 	}
 	if len(l.x.Key) == 0 && (x.whereOf(l) != "" || len(x.columnsOf(l)) > 0) {
 		return &UnsafeError{Message: fmt.Sprintf("%s has no key: it can only be replaced whole, without --where and --columns", l.name), Hint: "--mode copy --into NAME puts the rows beside it"}
+	}
+	if err := x.pick(ctx, tx, l); err != nil {
+		return err
 	}
 	fit := x.fit(l)
 	found := fit.Shape(x.s.db)
@@ -140,28 +145,51 @@ func (x *Restoration) fit(l *lot) verify.Fit {
 // chosen is a FROM item of the entries that the condition picks, under the alias d.
 func (x *Restoration) chosen(l *lot) string {
 	data := x.s.own(l.x.data())
-	if x.whereOf(l) == "" {
+	if l.picked == "" {
 		return data + " d"
 	}
-	return fmt.Sprintf("(SELECT d.* FROM %s d WHERE %s) d", data, x.picked(l))
+	return fmt.Sprintf("(SELECT d.* FROM %s d WHERE %s) d", data, l.picked)
 }
 
-// picked is the condition of the ask on entries under the alias d: it speaks of columns by their names, and of values as they were.
-func (x *Restoration) picked(l *lot) string {
+// pick makes the condition of the ask on entries under the alias d: it speaks of columns by their names, and of values as they were, of
+// their types and collations.
+func (x *Restoration) pick(ctx context.Context, tx engine.Querier, l *lot) error {
 	if x.whereOf(l) == "" {
-		return ""
+		return nil
 	}
-	const number = "dbrollback n"
-	columns := []string{"d.n AS " + x.s.q(number)}
+	const row = "dbrollback n"
+	columns := []string{"d.n AS " + x.s.q(row)}
+	add := func(ref string, f field) error {
+		collation := ""
+		if l.live != nil {
+			if j := columnIndex(l.live, x.r.column(l.live, f.Name)); j >= 0 && x.s.typed(l.live.Columns[j]) == f.Type {
+				collation = l.live.Columns[j].Collation
+			}
+		}
+		value, err := x.s.f.asked(ctx, tx, ref, f, collation)
+		columns = append(columns, value+" AS "+x.s.q(f.Name))
+		return err
+	}
 	for i, f := range l.x.Fields {
-		columns = append(columns, "d."+l.x.v(i)+" AS "+x.s.q(f.Name))
-	}
-	for i, f := range l.x.Key {
-		if !slices.ContainsFunc(l.x.Fields, func(o field) bool { return o.Name == f.Name }) {
-			columns = append(columns, "d."+l.x.old(i)+" AS "+x.s.q(f.Name))
+		if err := add("d."+l.x.v(i), f); err != nil {
+			return err
 		}
 	}
-	return fmt.Sprintf("d.n IN (SELECT w.%s FROM (SELECT %s FROM %s d) w WHERE (\n%s\n))", x.s.q(number), list(columns), x.s.own(l.x.data()), x.whereOf(l))
+	for i, f := range l.x.Key {
+		if slices.ContainsFunc(l.x.Fields, func(o field) bool { return o.Name == f.Name }) {
+			continue
+		}
+		if err := add("d."+l.x.old(i), f); err != nil {
+			return err
+		}
+	}
+	l.picked = fmt.Sprintf("d.n IN (SELECT w.%s FROM (SELECT %s FROM %s d) w WHERE (\n%s\n))", x.s.q(row), list(columns), x.s.own(l.x.data()), x.whereOf(l))
+	// By itself it says what is wrong with it, be it with a value of one row.
+	_, err := exec(ctx, tx, "look for rows that the condition picks", "SELECT count(*) FROM "+x.chosen(l))
+	if e, ok := engine.AsError(err); err == nil || ctx.Err() != nil || ok && e.Class != engine.Syntax && e.Class != engine.Constraint && e.Class != engine.Unknown {
+		return err
+	}
+	return x.misput(l, err)
 }
 
 // differ writes down which entries differ from what stands in their place: op u for a row that is there, d for one that is gone, i
@@ -362,7 +390,16 @@ func (x *Restoration) blame(l *lot, err error) error {
 	if x.whereOf(l) == "" || !ok || e.Class != engine.Syntax {
 		return err
 	}
-	return &AskError{Message: fmt.Sprintf("--where: %s", strings.TrimSpace(e.Message)), Hint: "it speaks of the columns that were captured: " + strings.Join(l.was.columns(), ", ")}
+	return x.misput(l, err)
+}
+
+// misput is the error about a condition that cannot be answered.
+func (x *Restoration) misput(l *lot, err error) error {
+	says := errors.Unwrap(err) // what it was asked for is nobody's business
+	if e, ok := engine.AsError(err); ok {
+		says = e
+	}
+	return &AskError{Message: fmt.Sprintf("--where: %s", strings.TrimSpace(cmp.Or(says, err).Error())), Hint: "it speaks of the columns that were captured: " + strings.Join(l.was.columns(), ", ")}
 }
 
 // wouldBe is a FROM item of the rows of a table as they would be, with the names of now, and the condition on it that a row is new.

@@ -86,24 +86,29 @@ func (x *Restoration) settle(ctx context.Context, tx engine.Querier) error {
 }
 
 // used marks rows that are to go, or whose referenced values are to change, and that rows of other tables point to: those would be
-// taken along, or left pointing nowhere.
+// taken along, or left pointing nowhere. What stays for that may point to others of its table.
 func (x *Restoration) used(ctx context.Context, tx engine.Querier, l *lot) error {
 	s, w, g := x.s, l.w, l.g
-	for _, fk := range l.live.Referenced {
-		child, err := x.r.inspect(ctx, tx, fk.Table)
-		if err != nil {
-			return err
-		}
-		if child == nil {
-			continue
-		}
-		goes := w.inserted(true)
-		if changes := x.moved(l, fk); changes != "" {
-			goes = "(" + goes + " OR d.op = 'u' AND " + changes + ")"
-		}
-		if err := x.r.mark(ctx, tx, w, fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s t ON %s WHERE %s", usedSince, s.own(w.data()), s.f.from(s.db, l.live),
-			s.on(w.capture, l.live, "t", "d", g.name, k), all(goes, x.r.free(w), x.pointed(l, child, fk)))); err != nil {
-			return err
+	for again := true; again; {
+		again = false
+		for _, fk := range l.live.Referenced {
+			child, err := x.r.inspect(ctx, tx, fk.Table)
+			if err != nil {
+				return err
+			}
+			if child == nil {
+				continue
+			}
+			goes := w.inserted(true)
+			if changes := x.moved(l, fk); changes != "" {
+				goes = "(" + goes + " OR d.op = 'u' AND " + changes + ")"
+			}
+			n, err := x.r.marked(ctx, tx, w, fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s t ON %s WHERE %s", usedSince, s.own(w.data()), s.f.from(s.db, l.live),
+				s.on(w.capture, l.live, "t", "d", g.name, k), all(goes, x.r.free(w), x.pointed(l, child, fk))))
+			if err != nil {
+				return err
+			}
+			again = again || n > 0 && child.Name == l.live.Name
 		}
 	}
 	return nil

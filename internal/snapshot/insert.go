@@ -74,7 +74,7 @@ func (r *Restorer) insertFree(ctx context.Context, tx engine.Querier, g *target,
 	case err != nil:
 		return 0, err
 	}
-	return n, r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", valueTaken, r.source(x), all(append(conditions[:2:2], append(r.known(g), r.free(x))...)...)))
+	return n, r.collide(ctx, tx, x, fmt.Sprintf("%s WHERE %s", r.source(x), all(append(conditions[:2:2], append(r.known(g), r.free(x))...)...)))
 }
 
 // insertBag does it for rows without a key: a column that may be NULL can be unique among them. Where rows have gone to make room for them, those that stay out may
@@ -110,7 +110,7 @@ func (r *Restorer) insertEach(ctx context.Context, tx engine.Querier, g *target,
 		case !taken(err):
 			return 0, err
 		case len(part) == 1:
-			return 0, r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s d WHERE d.n = %d", valueTaken, s.own(x.data()), part[0]))
+			return 0, r.collide(ctx, tx, x, fmt.Sprintf("%s d WHERE d.n = %d", s.own(x.data()), part[0]))
 		}
 		first, err := put(part[:len(part)/2])
 		if err != nil {

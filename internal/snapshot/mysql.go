@@ -31,6 +31,12 @@ func mysqlFlavour(kind engine.Kind) flavour {
 		column: func(_ context.Context, _ engine.Querier, f field) (engine.Column, error) {
 			return engine.Column{Type: f.Type, Base: f.Type, Portable: true}, nil
 		},
+		asked: func(_ context.Context, _ engine.Querier, ref string, f field, _ string) (string, error) {
+			if t := mysqlTyped(f.Type); t.family() == letters {
+				return "CONVERT(" + ref + " USING " + f.Set + ") COLLATE " + t.collated, nil
+			}
+			return mysqlBack(ref, f, engine.Column{Type: f.Type, Base: f.Type, Portable: true}), nil
+		},
 		text:  mysqlText,
 		meant: mysqlMeant,
 		apart: mysqlApart,

@@ -186,6 +186,11 @@ func (x *Restoration) batch(ctx context.Context, tx engine.Querier, c *Capturer,
 	if err := s.indexed(ctx, tx, w.capture, k); err != nil {
 		return err
 	}
+	if p.phase == goFirst { // what goes with a later batch is captured there: of a row that was captured twice only the last capture tells what was left in its place
+		if err := y.used(ctx, tx, part); err != nil {
+			return err
+		}
+	}
 	if err := y.write(ctx, tx, c); err != nil {
 		return err
 	}

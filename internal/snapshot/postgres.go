@@ -58,6 +58,21 @@ var postgresFlavour = flavour{
 		return fmt.Sprintf("ROW(%[1]s)::pg_catalog.record OPERATOR(pg_catalog.*<>) ROW(%[2]s)::pg_catalog.record AND pg_catalog.record_send(ROW(%[1]s)) OPERATOR(pg_catalog.<>) pg_catalog.record_send(ROW(%[2]s))", list(a), list(b))
 	},
 	as: func(ref string, now engine.Column) string { return "(" + ref + ")::" + now.Type },
+	asked: func(ctx context.Context, q engine.Querier, ref string, f field, collation string) (string, error) {
+		if f.Text { // a domain may have other conditions by now
+			there, err := number(ctx, q, "look for type "+f.Type, "SELECT count(*) FROM pg_catalog.pg_type WHERE oid = to_regtype($1::text) AND typtype <> 'd'", f.Type)
+			if err != nil {
+				return "", err
+			}
+			if there == 1 {
+				return ref + "::" + f.Type, nil
+			}
+		}
+		if collation != "" {
+			ref += " COLLATE " + collation
+		}
+		return ref, nil
+	},
 	address: func(t *engine.Table) string {
 		if t.Kind == "partitioned" { // places are numbered in each partition
 			return "(t.tableoid::text || t.ctid::text)"
@@ -74,6 +89,7 @@ var postgresFlavour = flavour{
 		}
 		return engine.Column{Type: f.Type}, nil
 	},
+	alike: postgresAlike,
 	match: postgresMatch,
 	text:  func(ref string, _ field) string { return "coalesce(" + ref + "::text, 'NULL')" },
 	meant: postgresMeant,
@@ -131,6 +147,14 @@ func postgresBack(ref string, f field, now engine.Column) string {
 		return ref + "::" + bare(now.Base)
 	}
 	return ref + "::text::" + bare(now.Base)
+}
+
+// postgresAlike compares by the column's collation, which may call different bytes equal.
+func postgresAlike(live, kept string, f field, now engine.Column) string {
+	if now.Collation == "" || f.Text || !now.Portable || bare(now.Base) != bare(f.Decl) {
+		return postgresMatch(live, kept, f, now)
+	}
+	return live + " = " + kept + " COLLATE " + now.Collation
 }
 
 func postgresMatch(live, kept string, f field, now engine.Column) string {

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -231,9 +232,59 @@ func (x *Restoration) changed(ctx context.Context, tx engine.Querier, l *lot) er
 	return nil
 }
 
-// put writes: keys go back, rows that are to go make room, values and rows come back, parents first; then go those that could not
-// before, because a row that has been put right since pointed to them.
+// put writes. That a unique value is taken can show only then: rows that point to one which stays out for that have to stay out as well, and it is begun again.
 func (x *Restoration) put(ctx context.Context, tx engine.Querier) error {
+	const what = "put back rows"
+	for {
+		works, previews := make([]bool, len(x.lots)), make([]Preview, len(x.lots))
+		for i, l := range x.lots {
+			works[i], previews[i] = l.w != nil && l.w.work, l.preview
+		}
+		if _, err := exec(ctx, tx, what, "SAVEPOINT dbrollback_again"); err != nil {
+			return err
+		}
+		x.r.collided = map[*restoring][]int64{}
+		err := x.putAll(ctx, tx)
+		if len(x.r.collided) == 0 || err == nil && !x.awaited() {
+			if err == nil {
+				_, err = exec(ctx, tx, what, "RELEASE SAVEPOINT dbrollback_again")
+			}
+			return err
+		}
+		if _, back := exec(ctx, tx, what, "ROLLBACK TO SAVEPOINT dbrollback_again"); back != nil {
+			return cmp.Or(err, back)
+		}
+		for i, l := range x.lots {
+			if l.preview = previews[i]; l.w != nil && x.s.db.Caps.TransactionalDDL { // a table that was made since is gone
+				l.w.work = works[i]
+			}
+		}
+		for w, entries := range x.r.collided {
+			if err := x.r.mark(ctx, tx, w, fmt.Sprintf("SELECT d.n, '%s' FROM %s d WHERE d.n IN (%s)", valueTaken, x.s.own(w.data()), numbered(entries))); err != nil {
+				return err
+			}
+		}
+		if err := x.r.staysOut(ctx, tx, x.targets(), false); err != nil {
+			return err
+		}
+	}
+}
+
+// awaited tells whether rows that were written may point to rows that stay out.
+func (x *Restoration) awaited() bool {
+	for _, l := range x.keyed() {
+		if len(x.r.collided[l.w]) > 0 && slices.ContainsFunc(x.keyed(), func(o *lot) bool {
+			return slices.ContainsFunc(o.live.ForeignKeys, func(fk engine.ForeignKey) bool { return fk.Parent == l.live.Name })
+		}) {
+			return true
+		}
+	}
+	return false
+}
+
+// putAll does it once: keys go back, rows that are to go make room, values and rows come back, parents first; then go those that could not
+// before, because a row that has been put right since pointed to them.
+func (x *Restoration) putAll(ctx context.Context, tx engine.Querier) error {
 	for _, l := range x.keyed() {
 		if !l.w.Moved {
 			continue
@@ -243,28 +294,25 @@ func (x *Restoration) put(ctx context.Context, tx engine.Querier) error {
 			return err
 		}
 	}
-	remove := func() error {
+	remove := func() (gone int64, err error) {
 		for _, l := range slices.Backward(x.keyed()) {
-			if _, err := x.r.remove(ctx, tx, l.g); err != nil {
-				return err
+			n, err := x.r.remove(ctx, tx, l.g)
+			if err != nil {
+				return gone, err
 			}
+			gone += n
 		}
-		return nil
+		return gone, nil
 	}
-	if err := remove(); err != nil {
+	if _, err := remove(); err != nil {
 		return err
 	}
-	for i, l := range x.lots {
+	for _, l := range x.lots {
 		if l.w == nil {
 			if err := x.putBag(ctx, tx, l); err != nil {
 				return err
 			}
 			continue
-		}
-		if i > 0 { // a row of a table before it may have found its place taken
-			if _, err := x.r.orphans(ctx, tx, []*target{l.g}); err != nil {
-				return err
-			}
 		}
 		if _, err := x.r.update(ctx, tx, l.g, l.g.fields, false); err != nil {
 			return err
@@ -280,15 +328,45 @@ func (x *Restoration) put(ctx context.Context, tx engine.Querier) error {
 			return err
 		}
 	}
-	for _, l := range x.keyed() {
-		if !l.w.work {
-			continue
+	for {
+		for _, l := range x.keyed() {
+			if !l.w.work {
+				continue
+			}
+			if _, err := exec(ctx, tx, "look again", fmt.Sprintf("DELETE FROM %s WHERE reason = '%s' AND n IN (SELECT d.n FROM %s d WHERE d.op = 'i')", x.s.own(l.w.conflicts()), usedSince, x.s.own(l.w.data()))); err != nil {
+				return err
+			}
 		}
-		if _, err := exec(ctx, tx, "look again", fmt.Sprintf("DELETE FROM %s WHERE reason = '%s' AND n IN (SELECT d.n FROM %s d WHERE d.op = 'i')", x.s.own(l.w.conflicts()), usedSince, x.s.own(l.w.data()))); err != nil {
+		gone, err := remove()
+		if err != nil || gone == 0 || len(x.r.collided) == 0 {
+			return err
+		}
+		if more, err := x.retry(ctx, tx); err != nil || !more {
 			return err
 		}
 	}
-	return remove()
+}
+
+// retry writes rows again whose unique values were taken: what has gone since may have had them. It tells whether any came in.
+func (x *Restoration) retry(ctx context.Context, tx engine.Querier) (more bool, err error) {
+	for _, l := range x.keyed() {
+		entries := x.r.collided[l.w]
+		if len(entries) == 0 {
+			continue
+		}
+		delete(x.r.collided, l.w)
+		if _, err := exec(ctx, tx, "look again", fmt.Sprintf("DELETE FROM %s WHERE reason = '%s' AND n IN (%s)", x.s.own(l.w.conflicts()), valueTaken, numbered(entries))); err != nil {
+			return more, err
+		}
+		if _, err := x.r.update(ctx, tx, l.g, l.g.fields, false); err != nil {
+			return more, err
+		}
+		if _, err := x.r.insert(ctx, tx, l.g); err != nil {
+			return more, err
+		}
+		more = more || len(x.r.collided[l.w]) < len(entries)
+	}
+	return more, nil
 }
 
 // report counts conflicts and what was left alone.

@@ -129,6 +129,7 @@ type lot struct {
 	was     *held         // what is known of it
 	x       *capture      // what is put back: one entry a row, names of now
 	entries *restoring    // x, with its conflicts
+	picked  string        // the condition of the ask on entries d; "" for none
 	w       *restoring    // the entries that differ from what stands in their place
 	g       *target       // of w
 	rows    *int64        // of live when it was compared, where they were counted

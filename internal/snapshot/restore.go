@@ -39,9 +39,10 @@ type Restorer struct {
 	report   map[engine.Name]*TableReport
 	order    []engine.Name
 	notes    []string
-	stray    map[stray]int64 // rows that come back and point to rows that are not there, and did so when they were captured
-	bare     bool            // there is no transaction in which something could be tried
-	capturer *Capturer       // of the run that puts the captures back; see Record
+	stray    map[stray]int64        // rows that come back and point to rows that are not there, and did so when they were captured
+	bare     bool                   // there is no transaction in which something could be tried
+	collided map[*restoring][]int64 // entries of which writing has shown that their unique values are taken; nil: nobody asks
+	capturer *Capturer              // of the run that puts the captures back; see Record
 	// Of an up that puts back what a rollback took; see returned.
 	returning *Capturer
 	won       []Conflict

@@ -101,8 +101,8 @@ func (r *Restorer) retrace(ctx context.Context, tx engine.Querier, g *target, qu
 func (r *Restorer) renumber(ctx context.Context, tx engine.Querier, g *target, query string, left []int64) (n int64, ok bool, err error) {
 	s, x := r.s, g.x
 	i := slices.IndexFunc(g.fields, func(i int) bool { return r.live(g, i).Identity == "auto_increment" })
-	if i < 0 || r.bare || len(left) > 10_000 {
-		return 0, false, nil
+	if i < 0 || r.bare || len(left) > 10_000 || g.knows(r.live(g, g.fields[i]).Name) {
+		return 0, false, nil // a row that lost its key would not be found again
 	}
 	sets := s.unstamped(g.t, [][2]string{{s.q(r.live(g, g.fields[i]).Name), "0"}})
 	on := s.on(x.capture, g.t, "t", "d", g.name, x.goal)
@@ -136,6 +136,16 @@ func (r *Restorer) renumber(ctx context.Context, tx engine.Querier, g *target, q
 	}
 	_, err = exec(ctx, tx, "put back values of "+x.Home.String(), "RELEASE SAVEPOINT dbrollback_renumber")
 	return n, true, err
+}
+
+// knows tells whether rows are known by a column.
+func (g *target) knows(column string) bool {
+	for i := range g.x.Key {
+		if g.name(i) == column {
+			return true
+		}
+	}
+	return false
 }
 
 // errCircle: rows still hold each other's values.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
@@ -51,6 +52,9 @@ func (x *Restoration) aside(ctx context.Context, tx engine.Querier, preview bool
 		return nil, into, nil, err
 	}
 	l.x = l.entries.capture
+	if err := x.pick(ctx, tx, l); err != nil {
+		return nil, into, nil, err
+	}
 	x.copied, l.preview.Into = into, into.String()
 	for i, f := range l.x.Fields {
 		if x.asked(l, f) || slices.ContainsFunc(l.x.Key, func(k field) bool { return k.Name == f.Name }) {
@@ -132,6 +136,9 @@ func (x *Restoration) build(ctx context.Context, tx engine.Querier, l *lot, into
 		defs = append(defs, "UNIQUE ("+list(key)+")")
 	}
 	if _, err := exec(ctx, tx, "make "+x.copied.String(), "CREATE TABLE "+s.db.Quote(into)+" ("+list(defs)+")"); err != nil {
+		if e, ok := engine.AsError(err); ok && x.ask.Into.Schema != "" && slices.Contains([]engine.Class{engine.Syntax, engine.Unknown, engine.Unreachable, engine.Privilege}, e.Class) {
+			return &AskError{Message: fmt.Sprintf("--into %s: %s", x.ask.Into, strings.TrimSpace(e.Message)), Hint: "name a schema that is there, or none: --into " + engine.Name{Name: x.ask.Into.Name}.Arg()}
+		}
 		return err
 	}
 	rows, err := exec(ctx, tx, "fill "+x.copied.String(), fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s WHERE %s ORDER BY d.n", s.db.Quote(into), list(names), list(values),

@@ -25,6 +25,12 @@ var sqliteFlavour = flavour{
 	back:      func(ref string, _ field, _ engine.Column) string { return ref },
 	scans:     true,
 	unchecked: sqliteUnchecked,
+	asked: func(_ context.Context, _ engine.Querier, ref string, _ field, collation string) (string, error) {
+		if collation != "" {
+			ref += " COLLATE " + collation
+		}
+		return ref, nil
+	},
 	column: func(_ context.Context, _ engine.Querier, f field) (engine.Column, error) {
 		return engine.Column{Type: f.Type, Portable: true}, nil
 	},

@@ -83,3 +83,15 @@ func (r *Restorer) taken(ctx context.Context, tx engine.Querier, g *target) (int
 	}
 	return found, nil
 }
+
+// collide marks the entries of a FROM clause, of which writing has shown that their unique values are taken.
+func (r *Restorer) collide(ctx context.Context, tx engine.Querier, x *restoring, from string) error {
+	if r.collided != nil {
+		entries, err := numbers(ctx, tx, "SELECT d.n FROM "+from)
+		if err != nil || len(entries) == 0 {
+			return err
+		}
+		r.collided[x] = append(r.collided[x], entries...)
+	}
+	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s", valueTaken, from))
+}
