@@ -404,6 +404,7 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 		for _, g := range targets {
 			first = r.parents(g.x, first, rest)
 		}
+		theirs := len(targets)
 		for _, x := range first { // the nearest first: each goes ahead of those before it
 			t, err := r.inspect(ctx, tx, x.Home)
 			if err != nil {
@@ -434,8 +435,9 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 				return err
 			}
 			err = r.early(ctx, tx, tables, rest, func() error {
-				for _, g := range targets { // a row that is missing may be one that a statement still to come inserts
-					if err := r.write(ctx, tx, g, g.fields, false, !r.insertedInto(g.x.Home, rest) && r.complies(g)); err != nil {
+				for i, g := range targets { // a row that is missing may be one that a statement still to come inserts, or that this one would not take
+					asked := i < len(targets)-theirs || !narrows(rest)
+					if err := r.write(ctx, tx, g, g.fields, false, asked && !r.insertedInto(g.x.Home, rest) && r.complies(g)); err != nil {
 						return err
 					}
 					g.x.settled = true
@@ -450,6 +452,14 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 			}
 			return lift(ctx, r.strays())
 		})
+	})
+}
+
+// narrows tells whether the next statement asks for nothing but that each row fits: what Down has deleted for it may not, and comes back when what does not stay is
+// taken off again. A foreign key asks for rows.
+func narrows(rest []effects.Statement) bool {
+	return len(rest) > 0 && !slices.ContainsFunc(rest[0].Effects, func(e effects.Effect) bool {
+		return e.Kind == effects.ValidateConstraint || e.Kind == effects.AddConstraint && (e.Constraint == nil || e.Constraint.Kind == "foreign key")
 	})
 }
 
