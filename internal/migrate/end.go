@@ -251,6 +251,9 @@ func (w *work) repair(ctx context.Context, g ground, which func(verify.Object) b
 	if err != nil {
 		return fmt.Errorf("fingerprint: %w", err)
 	}
+	if now, err = w.respell(ctx, tx, now); err != nil {
+		return err
+	}
 	want := filter(w.undo.side(false), func(o verify.Object) bool { return which(o) && !w.givenUp(o) })
 	have := filter(w.undo.among(now, false), which)
 	for key, t := range w.droppedTwice() {
@@ -280,7 +283,7 @@ func (w *work) repair(ctx context.Context, g ground, which func(verify.Object) b
 		}
 	}
 	for _, stmt := range slices.Concat(verify.Repair(want, have), w.leftDefaults(filter(now, which))) {
-		_, err := tx.ExecContext(ctx, stmt)
+		err := w.recast(ctx, g, want, stmt, which)
 		if made, err := w.refusedKey(ctx, tx, want, stmt, err); err != nil {
 			return err
 		} else if made {

@@ -279,7 +279,12 @@ func (w *work) alone(ctx context.Context, i int) error {
 	g := ground{s: s}
 	w.capturer.Sealed(func(ctx context.Context, q engine.Querier) error { return w.keepMemo(ctx, q, i+1) })
 	if err := w.captured(ctx, g, i, run); err != nil {
-		return err
+		if fits, ferr := w.fitted(ctx, i, err); !fits {
+			return errors.Join(err, ferr)
+		}
+		if err := w.captured(ctx, g, i, run); err != nil {
+			return err
+		}
 	}
 	return w.place(ctx, g, i+1)
 }

@@ -34,11 +34,17 @@ var surplus = map[string]struct{ setup, up, down, told string }{ // told is empt
 		down:  "CREATE INDEX for_mysql ON tags (above);\nDROP INDEX by_above; | mysql: CREATE INDEX for_mysql ON tags (above);\nDROP INDEX by_above ON tags;",
 		told:  "index",
 	},
+	"NOT NULL alone on a column that Up left alone, after a DELETE for it": {
+		setup: "CREATE TABLE tags (id integer PRIMARY KEY, above integer, name varchar(9) NOT NULL);\nINSERT INTO tags VALUES (1, 7, 'a'), (2, NULL, 'b');",
+		up:    "CREATE INDEX by_name ON tags (name);",
+		down:  "DELETE FROM tags WHERE above IS NULL;\nALTER TABLE tags ALTER COLUMN above SET NOT NULL;\nDROP INDEX by_name; | mysql: DELETE FROM tags WHERE above IS NULL;\nALTER TABLE tags MODIFY above integer NOT NULL;\nDROP INDEX by_name ON tags;",
+		told:  "not null",
+	},
 	"NOT NULL on a column that Up left alone, after a DELETE for it": {
 		setup: "CREATE TABLE tags (id integer PRIMARY KEY, above integer, name varchar(9) NOT NULL);\nINSERT INTO tags VALUES (1, 7, 'a'), (2, NULL, 'b');",
 		up:    "ALTER TABLE tags ALTER COLUMN name DROP NOT NULL; | mysql: ALTER TABLE tags MODIFY name varchar(9) NULL;",
-		down: "DELETE FROM tags WHERE above IS NULL OR name IS NULL;\nALTER TABLE tags ALTER COLUMN above SET NOT NULL, ALTER COLUMN name SET NOT NULL;" +
-			" | mysql: DELETE FROM tags WHERE above IS NULL OR name IS NULL;\nALTER TABLE tags MODIFY above integer NOT NULL, MODIFY name varchar(9) NOT NULL;",
+		down: "DELETE FROM tags WHERE above IS NULL OR name IS NULL;\nALTER TABLE tags ALTER COLUMN above SET NOT NULL, ALTER COLUMN name SET NOT NULL, ADD CONSTRAINT more CHECK (above > 0);" +
+			" | mysql: DELETE FROM tags WHERE above IS NULL OR name IS NULL;\nALTER TABLE tags MODIFY above integer NOT NULL, MODIFY name varchar(9) NOT NULL, ADD CONSTRAINT more CHECK (above > 0);",
 		told: "not null",
 	},
 }
@@ -69,6 +75,30 @@ func TestSurplus(t *testing.T) {
 					f.same(after, f.dump(), "after another up")
 				}
 			}, append(family, testdb.OnPostgres)...)
+		})
+	}
+}
+
+// TestColumnSpeltOtherwise: a MODIFY that spells a column in other letters renames it. Where Down does not give it its letters back, the rollback does.
+func TestColumnSpeltOtherwise(t *testing.T) {
+	t.Parallel()
+	for name, down := range map[string]string{"left out": "SELECT 1;", "in the other letters": "ALTER TABLE grants MODIFY username varchar(36) NOT NULL DEFAULT 'nobody';"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				f := newFixture(t, dsn, "CREATE TABLE grants (id integer PRIMARY KEY, userName varchar(36) NOT NULL DEFAULT 'nobody', KEY by_user (userName));\nINSERT INTO grants VALUES (1, 'ann'), (2, 'bob'), (3, 'cid');\n",
+					map[string]string{"00001_x.sql": migration("ALTER TABLE grants MODIFY username varchar(255) NULL;\nUPDATE grants SET username = NULL WHERE id = 2;", down)})
+				before := f.dump()
+				f.up()
+				after := f.dump()
+				f.rollback(migrate.RollbackRequest{Steps: 1})
+				f.same(before, f.dump(), "after the rollback")
+				f.up()
+				f.same(after, f.dump(), "after another up")
+				f.exec("UPDATE grants SET username = 'eve' WHERE id = 1")
+				f.rollback(migrate.RollbackRequest{Steps: 1})
+				f.same(strings.ReplaceAll(before, "ann", "eve"), f.dump(), "after another rollback")
+			}, family...)
 		})
 	}
 }

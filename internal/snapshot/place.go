@@ -379,7 +379,7 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 				return err
 			}
 			// A table that has lost its key on the way to another one gives no row its place, and what stands there could only be captured as a whole.
-			if t == nil || len(x.Key) == 0 || len(t.Keys) == 0 || x.Rows == 0 || r.moves(x.Home) || r.rekeyed(x, rest) || r.made(t, nil) && r.insertedInto(x.Home, rest) ||
+			if t == nil || len(x.Key) == 0 || len(t.Keys) == 0 || x.Rows == 0 || x.Bystander && !leadsToRows(rest) || r.moves(x.Home) || r.rekeyed(x, rest) || r.made(t, nil) && r.insertedInto(x.Home, rest) ||
 				slices.ContainsFunc(x.Parents, func(n engine.Name) bool { return r.parentRekeyed(n, rest) }) {
 				continue
 			}
@@ -404,7 +404,6 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 		for _, g := range targets {
 			first = r.parents(g.x, first, rest)
 		}
-		theirs := len(targets)
 		for _, x := range first { // the nearest first: each goes ahead of those before it
 			t, err := r.inspect(ctx, tx, x.Home)
 			if err != nil {
@@ -435,9 +434,8 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 				return err
 			}
 			err = r.early(ctx, tx, tables, rest, func() error {
-				for i, g := range targets { // a row that is missing may be one that a statement still to come inserts, or that this one would not take
-					asked := i < len(targets)-theirs || !narrows(rest)
-					if err := r.write(ctx, tx, g, g.fields, false, asked && !r.insertedInto(g.x.Home, rest) && r.complies(g)); err != nil {
+				for _, g := range targets { // a row that is missing may be one that a statement still to come inserts
+					if err := r.write(ctx, tx, g, g.fields, false, !r.insertedInto(g.x.Home, rest) && r.complies(g)); err != nil {
 						return err
 					}
 					g.x.settled = true
@@ -455,10 +453,10 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 	})
 }
 
-// narrows tells whether the next statement asks for nothing but that each row fits: what Down has deleted for it may not, and comes back when what does not stay is
-// taken off again. A foreign key asks for rows.
-func narrows(rest []effects.Statement) bool {
-	return len(rest) > 0 && !slices.ContainsFunc(rest[0].Effects, func(e effects.Effect) bool {
+// leadsToRows tells whether the next statement asks for rows, as a foreign key does. Of those that Down itself has taken any other may not take what it is about to
+// ask of each row: they come back at the end, when what does not stay is taken off again.
+func leadsToRows(rest []effects.Statement) bool {
+	return len(rest) == 0 || slices.ContainsFunc(rest[0].Effects, func(e effects.Effect) bool {
 		return e.Kind == effects.ValidateConstraint || e.Kind == effects.AddConstraint && (e.Constraint == nil || e.Constraint.Kind == "foreign key")
 	})
 }
@@ -490,7 +488,7 @@ func (r *Restorer) eases(g *target, st effects.Statement) bool {
 		for i := range g.x.Fields {
 			now := r.live(g, i)
 			if slices.ContainsFunc(e.Columns, func(n string) bool { return r.s.sameName(n, now.Name) }) && g.x.Fields[i].Type == r.s.typed(now) {
-				return true
+				return !g.nullNoMore(i)
 			}
 		}
 	}
