@@ -102,3 +102,24 @@ func TestColumnSpeltOtherwise(t *testing.T) {
 		})
 	}
 }
+
+// TestParentGoneUnderAnotherKey: Down makes a table again with a foreign key that leads elsewhere, and the application has deleted what a row points to by the one that it had. The row stays out, told, and the key
+// is made again; it could not be, and nothing led out.
+func TestParentGoneUnderAnotherKey(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, "CREATE TABLE flows (id integer PRIMARY KEY);\nINSERT INTO flows VALUES (1), (2), (3);\n"+
+			"CREATE TABLE methods (id integer PRIMARY KEY, flow integer NOT NULL, CONSTRAINT of_flow FOREIGN KEY (flow) REFERENCES flows (id) ON DELETE CASCADE);\nINSERT INTO methods VALUES (10, 1), (20, 2), (30, 3);",
+			map[string]string{"00001_x.sql": migration("DROP TABLE methods;", "CREATE TABLE methods (id integer PRIMARY KEY, flow integer NOT NULL, CONSTRAINT of_flow FOREIGN KEY (flow) REFERENCES methods (id) ON DELETE CASCADE);")})
+		f.up()
+		f.exec("DELETE FROM flows WHERE id = 2")
+		f.rollback(migrate.RollbackRequest{Steps: 1})
+		if got := strings.Join(testdb.Query(t, dsn, "SELECT id, flow FROM methods ORDER BY id"), " "); got != "10|1 30|3" {
+			t.Errorf("rows %s", got)
+		}
+		f.exec("DELETE FROM flows WHERE id = 1")
+		if got := strings.Join(testdb.Query(t, dsn, "SELECT id, flow FROM methods ORDER BY id"), " "); got != "30|3" {
+			t.Errorf("the key is not as it was: rows %s", got)
+		}
+	}, append(family, testdb.OnPostgres)...)
+}
