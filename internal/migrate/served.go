@@ -49,7 +49,10 @@ func (w *work) unserved(st Statement) []verify.Object {
 			continue
 		}
 		name := strings.TrimPrefix(c.Before.Name, c.Before.Table.String()+".")
-		if !slices.ContainsFunc(w.stmts, func(s Statement) bool { return strings.Contains(strings.ToLower(s.SQL), strings.ToLower(name)) }) {
+		makes := func(e effects.Effect) bool {
+			return (e.Kind == effects.Create || e.Kind == effects.AddConstraint) && strings.EqualFold(e.Object.Name.Name, name)
+		}
+		if !slices.ContainsFunc(w.stmts, func(s Statement) bool { return slices.ContainsFunc(s.Effects, makes) }) {
 			out = append(out, *c.Before)
 		}
 	}
