@@ -359,6 +359,9 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 			}
 		}
 	}
+	if err := w.servedAgain(ctx, q, ch, still); err != nil {
+		return err
+	}
 	for _, o := range slices.Concat(ch.made(), slices.Collect(maps.Values(inPlace))) {
 		is, there := still[o.Key()]
 		if !there && len(remade) > 0 {
@@ -367,7 +370,7 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 		if there {
 			o = is
 		}
-		if err := w.remove(ctx, back, q, o); err != nil {
+		if err := w.remove(ctx, back, q, o); err != nil && !(o.First != "" && isClass(err, engine.Unknown)) { // an index that a key needs until those are back that the run destroyed
 			return err
 		}
 	}

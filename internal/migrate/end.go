@@ -146,7 +146,7 @@ func (w *work) bringBack(ctx context.Context, g ground) error {
 	return nil
 }
 
-// leftOver looks for tables, columns and foreign keys that Down should have taken away, before rows go back where each step commits: recover --abort can take
+// leftOver looks for what Down should have taken away, or should not have made, and repair does not take off, before rows go back where each step commits: recover --abort can take
 // back a rollback only as long as none have.
 func (w *work) leftOver(ctx context.Context, g ground) error {
 	if g.tx != nil || w.undo == nil || w.r.dir != Down || w.r.allowDrift {
@@ -156,8 +156,12 @@ func (w *work) leftOver(ctx context.Context, g ground) error {
 	if err != nil {
 		return fmt.Errorf("fingerprint: %w", err)
 	}
+	mended := w.surplus(now)
 	d := slices.DeleteFunc(material(verify.Diff(expected(w.undo, w.before, now))), func(x verify.Difference) bool {
-		return x.Before != "" || x.Kind != "table" && x.Kind != "column" && x.Kind != "foreign key"
+		key := x.Kind + " " + x.Object
+		_, repaired := w.undo[key]
+		repaired = repaired && x.Kind != "table" && x.Kind != "column" && x.Kind != "foreign key"
+		return x.Before != "" || repaired || slices.ContainsFunc(mended, func(o verify.Object) bool { return o.Key() == key })
 	})
 	if len(d) > 0 {
 		return &DriftError{Version: w.mig.Version, When: "after", Differences: d}
@@ -165,7 +169,7 @@ func (w *work) leftOver(ctx context.Context, g ground) error {
 	return nil
 }
 
-// unkey takes off the foreign keys that Down has made otherwise than they were: rows that come back would be measured by them. repair makes them as they were when
+// unkey takes off the foreign keys that Down has made otherwise than they were, and constraints that were not there at all: rows that come back would be measured by them. repair makes them as they were when
 // all rows are back.
 func (w *work) unkey(ctx context.Context, g ground) error {
 	if w.undo == nil || w.r.dir != Down || w.back || w.r.m.db.Kind == engine.SQLite {
@@ -176,13 +180,17 @@ func (w *work) unkey(ctx context.Context, g ground) error {
 	if err != nil {
 		return fmt.Errorf("fingerprint: %w", err)
 	}
-	for _, o := range w.otherwise(now) {
+	surplus := slices.DeleteFunc(w.surplus(now), func(o verify.Object) bool { return !measures(o) })
+	for _, o := range slices.Concat(w.otherwise(now), surplus) {
 		for _, stmt := range o.Drop {
-			if _, err := tx.ExecContext(ctx, stmt); err != nil {
+			if err := attempt(ctx, w.r.m.db, tx, stmt); err != nil && !(o.First != "" && isClass(err, engine.Unknown)) { // a foreign key needs it, until the index that it had is back: see repair
 				return &RepairError{Version: w.mig.Version, Direction: w.r.dir, SQL: stmt, Err: err}
 			}
 		}
 		w.capturer.Stale()
+	}
+	for _, o := range surplus {
+		w.tookOff(o)
 	}
 	return nil
 }
@@ -200,7 +208,7 @@ func (w *work) otherwise(now verify.Fingerprint) []verify.Object {
 
 // passing tells the restorer of what unkey is to take off.
 func (w *work) passing(ctx context.Context, q engine.Querier, t engine.Name) (map[string]bool, error) {
-	if w.r.m.db.Kind == engine.SQLite || w.undo == nil || w.r.dir != Down || !slices.ContainsFunc(slices.Collect(maps.Values(w.undo.side(false))), func(o verify.Object) bool { return o.Kind == "foreign key" && o.Table.Name == t.Name }) {
+	if w.r.m.db.Kind == engine.SQLite || w.undo == nil || w.r.dir != Down || !w.makesKeys(t) {
 		return nil, nil
 	}
 	now, err := verify.Take(ctx, w.r.m.db, q, verify.Scope{Tables: []engine.Name{t}})
@@ -208,12 +216,26 @@ func (w *work) passing(ctx context.Context, q engine.Querier, t engine.Name) (ma
 		return nil, fmt.Errorf("fingerprint: %w", err)
 	}
 	out := map[string]bool{}
-	for _, o := range w.otherwise(now) {
-		if o.Table.Name == t.Name {
+	for _, o := range slices.Concat(w.otherwise(now), w.surplus(now)) {
+		if o.Table.Name == t.Name && o.Kind == "foreign key" {
 			out[strings.TrimPrefix(o.Name, o.Table.String()+".")] = true
 		}
 	}
 	return out, nil
+}
+
+// makesKeys tells whether Down may give a table foreign keys, or the undone run has changed them.
+func (w *work) makesKeys(t engine.Name) bool {
+	for _, o := range w.undo.side(false) {
+		if o.Kind == "foreign key" && o.Table.Name == t.Name {
+			return true
+		}
+	}
+	return slices.ContainsFunc(w.stmts, func(st Statement) bool {
+		return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+			return (e.Kind == effects.CreateTable || e.Kind == effects.AddConstraint) && strings.EqualFold(e.Table.Name, t.Name)
+		})
+	})
 }
 
 // repair makes what the run that is undone destroyed and this run did not make again.
@@ -228,6 +250,9 @@ func (w *work) repair(ctx context.Context, g ground, which func(verify.Object) b
 	}
 	if err != nil {
 		return fmt.Errorf("fingerprint: %w", err)
+	}
+	if now, err = w.respell(ctx, tx, now); err != nil {
+		return err
 	}
 	want := filter(w.undo.side(false), func(o verify.Object) bool { return which(o) && !w.givenUp(o) })
 	have := filter(w.undo.among(now, false), which)
@@ -251,8 +276,14 @@ func (w *work) repair(ctx context.Context, g ground, which func(verify.Object) b
 			have[key] = o
 		}
 	}
+	for _, o := range w.surplus(now) {
+		if which(o) {
+			have[o.Key()] = o
+			w.tookOff(o)
+		}
+	}
 	for _, stmt := range slices.Concat(verify.Repair(want, have), w.leftDefaults(filter(now, which))) {
-		_, err := tx.ExecContext(ctx, stmt)
+		err := w.recast(ctx, g, want, stmt, which)
 		if made, err := w.refusedKey(ctx, tx, want, stmt, err); err != nil {
 			return err
 		} else if made {

@@ -1,6 +1,7 @@
 package migrate_test
 
 import (
+	"errors"
 	"testing"
 	"testing/fstest"
 
@@ -51,4 +52,69 @@ func TestIndexInPlaceOfAKeysOwn(t *testing.T) {
 		f.exec("DELETE FROM seats WHERE id = 5")
 		f.same(before, f.dump(), "after the second rollback")
 	}, family...)
+}
+
+// TestIndexThatServesAKeyGoes: of an index that Up makes, and that begins with the column of a foreign key, the server refuses the drop in Down, because the one that it had
+// made for the key itself went when Up made the other. That one is back before, also when the run is cut off in between; and gone again when the statement fails all the same.
+func TestIndexThatServesAKeyGoes(t *testing.T) {
+	t.Parallel()
+	for name, down := range map[string]string{
+		"index": "DROP INDEX by_person ON seats;\nALTER TABLE seats DROP COLUMN extra;",
+		"table": "ALTER TABLE seats DROP COLUMN extra, DROP KEY by_person;",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				c := newCutter(t, dsn, migration("ALTER TABLE seats ADD COLUMN extra integer;\nCREATE UNIQUE INDEX by_person ON seats (person, label);", down))
+				key := map[string]string{"index": "CONSTRAINT sits "}[name] // without one the index has the column's name
+				testdb.Exec(t, dsn, "CREATE TABLE seats (id integer PRIMARY KEY, person integer, label varchar(9), "+key+"FOREIGN KEY (person) REFERENCES people (id))",
+					"INSERT INTO seats VALUES (1, 1, 'a'), (2, 1, 'b'), (3, NULL, 'a')")
+				before := state(t, dsn)
+				c.must("up")
+				after := state(t, dsn)
+				commands := c.commands("rollback")
+				if got := state(t, dsn); got != before {
+					t.Fatalf("rollback:\n%s", testdb.Diff(before, got))
+				}
+				for n := 5; n < len(commands); n += 11 {
+					c.must("up")
+					if got := state(t, dsn); got != after {
+						t.Fatalf("up again:\n%s", testdb.Diff(after, got))
+					}
+					at, err := c.cutAt("rollback", n, []cut{beforeIt, afterSending, afterAnswer}[n%3])
+					if verb := []string{"recover", "recover --abort"}[n%2]; err != nil {
+						_, err := c.mend(verb)
+						if refused := new(migrate.RefusedError); errors.As(err, &refused) { // nothing but the record is missing
+							_, err = c.mend("recover")
+						}
+						if err != nil {
+							t.Fatalf("%s after a cut at %.80q: %v", verb, at, err)
+						}
+					}
+					if got := state(t, dsn); got != after && got != before {
+						t.Fatalf("cut off at %.80q:\n%s", at, testdb.Diff(before, got))
+					} else if got == after {
+						c.must("rollback")
+					}
+				}
+			}, family...)
+		})
+	}
+	t.Run("fails", func(t *testing.T) {
+		t.Parallel()
+		testdb.Each(t, func(t *testing.T, dsn string) {
+			c := newCutter(t, dsn, migration("CREATE UNIQUE INDEX by_person ON seats (person, label);", "ALTER TABLE seats DROP INDEX by_person, ADD CONSTRAINT nobody CHECK (person > 5);"))
+			testdb.Exec(t, dsn, "CREATE TABLE seats (id integer PRIMARY KEY, person integer, label varchar(9), CONSTRAINT sits FOREIGN KEY (person) REFERENCES people (id))", "INSERT INTO seats VALUES (1, 1, 'a')")
+			c.must("up")
+			after := state(t, dsn)
+			for range 2 {
+				if err := c.run(dsn, "rollback"); err == nil {
+					t.Fatal("a check that a row breaks was made")
+				}
+				if got := state(t, dsn); got != after {
+					t.Fatalf("rollback that failed:\n%s", testdb.Diff(after, got))
+				}
+			}
+		}, family...)
+	})
 }

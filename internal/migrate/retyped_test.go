@@ -84,3 +84,84 @@ INSERT INTO c (p, v) VALUES (1, 'a'), (2, 'b'), (2, 'c');
 		})
 	}
 }
+
+// TestRetypedBackOntoValues: what Up has written under a wider type, or where there was a NOT NULL, does not fit when Down gives a column its type back, or leaves that to the rollback. The captured values are
+// there before; what the application has written to other rows stays. Cut off anywhere, recover goes on, and recover --abort takes it back.
+func TestRetypedBackOntoValues(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ up, down string }{
+		"longer":   {"ALTER TABLE t MODIFY a varchar(99) NOT NULL;\nUPDATE t SET a = repeat('x', 50) WHERE id < 3;", "ALTER TABLE t MODIFY a varchar(9) NOT NULL;"},
+		"none":     {"ALTER TABLE t MODIFY a varchar(9) NULL;\nUPDATE t SET a = NULL WHERE id < 3;", "ALTER TABLE t CHANGE a a varchar(9) NOT NULL;"},
+		"left out": {"ALTER TABLE t MODIFY a varchar(99) NULL;\nUPDATE t SET a = repeat('x', 50) WHERE id = 1;\nUPDATE t SET a = NULL WHERE id = 2;", "SELECT 1;"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				c := newCutter(t, dsn, migration(c.up, c.down))
+				testdb.Exec(t, dsn, "CREATE TABLE t (id integer PRIMARY KEY, a varchar(9) NOT NULL)", "INSERT INTO t VALUES (1, 'one'), (2, 'two'), (3, 'three'), (4, 'four')")
+				rows := func() string { return strings.Join(testdb.Query(t, dsn, "SELECT id, a FROM t ORDER BY id"), " ") }
+				before := rows()
+				c.must("up")
+				after := state(t, dsn)
+				up := rows()
+				c.must("rollback")
+				if got := rows(); got != before {
+					t.Fatalf("rollback: %s, want %s", got, before)
+				}
+				c.cutsEachWay(rows, map[string]string{"up": up, "rollback": before})
+				c.must("up")
+				for n := 12; n < 90; n += 13 {
+					at, err := c.cutAt("rollback", n, []cut{afterAnswer, beforeIt, afterSending}[n%3])
+					if err == nil {
+						c.must("up")
+						break
+					}
+					if _, err := c.mend("recover --abort"); err != nil {
+						_, err = c.mend("recover") // the rows are back
+						if err != nil {
+							t.Fatalf("cut off at %.80q: %v", at, err)
+						}
+						c.must("up")
+					}
+					if got := state(t, dsn); got != after {
+						t.Fatalf("cut off at %.80q:\n%s", at, testdb.Diff(after, got))
+					}
+				}
+				testdb.Exec(t, dsn, "UPDATE t SET a = 'later' WHERE id > 3")
+				c.must("rollback")
+				if got, want := rows(), strings.Replace(before, "four", "later", 1); got != want {
+					t.Errorf("rollback after a write: %s, want %s", got, want)
+				}
+				c.free("in the end")
+			}, family...)
+		})
+	}
+}
+
+// TestRetypedBackOntoLayers: where rows were captured before the type changed and after it, nothing goes back early: the server's refusal stands, and nothing has changed.
+func TestRetypedBackOntoLayers(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ up, down string }{
+		"captured before": {"UPDATE t SET a = concat(a, '!') WHERE id < 4;\nALTER TABLE t MODIFY a varchar(99) NULL;\nUPDATE t SET a = concat(a, '?') WHERE id < 4;\nUPDATE t SET a = NULL WHERE id = 2;", "ALTER TABLE t MODIFY a varchar(9) NOT NULL;"},
+		"written by Down": {"ALTER TABLE t MODIFY a varchar(99) NULL;\nUPDATE t SET a = NULL WHERE id = 2;", "UPDATE t SET a = concat(a, '!') WHERE id <> 2;\nALTER TABLE t MODIFY a varchar(9) NOT NULL;"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				c := newCutter(t, dsn, migration(c.up, c.down))
+				testdb.Exec(t, dsn, "CREATE TABLE t (id integer PRIMARY KEY, a varchar(9) NOT NULL)", "INSERT INTO t VALUES (1, 'one'), (2, 'two'), (3, 'three'), (4, 'four')")
+				c.must("up")
+				after := state(t, dsn)
+				if err := c.run(dsn, "rollback"); err == nil {
+					t.Fatal("rolled back")
+				}
+				if _, err := c.mend("recover --abort"); err != nil {
+					t.Fatal(err)
+				}
+				if got := state(t, dsn); got != after {
+					t.Errorf("refused, and something changed:\n%s", testdb.Diff(after, got))
+				}
+			}, family...)
+		})
+	}
+}

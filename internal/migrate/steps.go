@@ -250,6 +250,9 @@ func (w *work) alone(ctx context.Context, i int) error {
 	if w.reach.bare != nil {
 		return w.aloneLeanly(ctx, i)
 	}
+	if err := w.serve(ctx, st); err != nil {
+		return err
+	}
 	note, err := w.look(ctx, s, st)
 	if err != nil {
 		return err
@@ -276,7 +279,12 @@ func (w *work) alone(ctx context.Context, i int) error {
 	g := ground{s: s}
 	w.capturer.Sealed(func(ctx context.Context, q engine.Querier) error { return w.keepMemo(ctx, q, i+1) })
 	if err := w.captured(ctx, g, i, run); err != nil {
-		return err
+		if fits, ferr := w.fitted(ctx, i, err); !fits {
+			return errors.Join(err, ferr)
+		}
+		if err := w.captured(ctx, g, i, run); err != nil {
+			return err
+		}
 	}
 	return w.place(ctx, g, i+1)
 }
@@ -360,11 +368,17 @@ func (w *work) tidy(ctx context.Context, i int, rejected bool) error {
 			return err
 		}
 	}
+	first := !slices.ContainsFunc(w.stmts[:i], func(st Statement) bool { return st.Changes() })
+	if first {
+		if err := w.unserve(ctx); err != nil {
+			return err
+		}
+	}
 	return s.Tx(ctx, func(tx *sql.Tx) error {
 		if err := w.capturer.Forget(ctx, tx, i+1); err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(w.stmts[:i], func(st Statement) bool { return st.Changes() }) {
+		if first {
 			return m.catalog.clear(ctx, tx, w.r.res.Run, w.mig.Version)
 		}
 		if rejected {

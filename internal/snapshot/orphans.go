@@ -28,8 +28,8 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 			if err != nil {
 				return found, err
 			}
-			for _, fk := range g.t.ForeignKeys {
-				if !fk.Validated || passing[fk.Name] {
+			for _, fk := range toStay(g, passing) {
+				if !fk.Validated {
 					continue
 				}
 				parent, err := r.inspect(ctx, tx, fk.Parent)
@@ -224,6 +224,21 @@ func (r *Restorer) strays() map[engine.Name]int64 {
 			if id.capture == x.ID {
 				out[x.Home] += n
 			}
+		}
+	}
+	return out
+}
+
+// toStay gives the foreign keys that rows of a table are measured by: those that it has, and in place of one that is not to stay the one of that name that the table had when
+// it was captured, which is made again when the rows are back.
+func toStay(g *target, passing map[string]bool) []engine.ForeignKey {
+	out := slices.DeleteFunc(slices.Clone(g.t.ForeignKeys), func(fk engine.ForeignKey) bool { return passing[fk.Name] })
+	if g.x.Shape == nil {
+		return out
+	}
+	for _, fk := range g.x.Shape.ForeignKeys {
+		if passing[fk.Name] {
+			out = append(out, fk)
 		}
 	}
 	return out

@@ -379,7 +379,7 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 				return err
 			}
 			// A table that has lost its key on the way to another one gives no row its place, and what stands there could only be captured as a whole.
-			if t == nil || len(x.Key) == 0 || len(t.Keys) == 0 || x.Rows == 0 || r.moves(x.Home) || r.rekeyed(x, rest) || r.made(t, nil) && r.insertedInto(x.Home, rest) ||
+			if t == nil || len(x.Key) == 0 || len(t.Keys) == 0 || x.Rows == 0 || x.Bystander && !leadsToRows(rest) || r.moves(x.Home) || r.rekeyed(x, rest) || r.made(t, nil) && r.insertedInto(x.Home, rest) ||
 				slices.ContainsFunc(x.Parents, func(n engine.Name) bool { return r.parentRekeyed(n, rest) }) {
 				continue
 			}
@@ -453,6 +453,14 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 	})
 }
 
+// leadsToRows tells whether the next statement asks for rows, as a foreign key does. Of those that Down itself has taken any other may not take what it is about to
+// ask of each row: they come back at the end, when what does not stay is taken off again.
+func leadsToRows(rest []effects.Statement) bool {
+	return len(rest) == 0 || slices.ContainsFunc(rest[0].Effects, func(e effects.Effect) bool {
+		return e.Kind == effects.ValidateConstraint || e.Kind == effects.AddConstraint && (e.Constraint == nil || e.Constraint.Kind == "foreign key")
+	})
+}
+
 // columnsGo tells whether a statement drops a column that values would go back to.
 func (r *Restorer) columnsGo(g *target, rest []effects.Statement) bool {
 	for _, st := range rest {
@@ -480,7 +488,7 @@ func (r *Restorer) eases(g *target, st effects.Statement) bool {
 		for i := range g.x.Fields {
 			now := r.live(g, i)
 			if slices.ContainsFunc(e.Columns, func(n string) bool { return r.s.sameName(n, now.Name) }) && g.x.Fields[i].Type == r.s.typed(now) {
-				return true
+				return !g.nullNoMore(i)
 			}
 		}
 	}
