@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/testdb"
 )
 
@@ -86,4 +87,33 @@ func TestCutOffWhileKeysAreLeft(t *testing.T) {
 			}, family...)
 		})
 	}
+}
+
+// TestInsertedWrittenAndDeleted: a row that Up inserted, the application wrote and Down deletes is not said to be kept, because it is gone; it is in what Down captured,
+// and the next up brings it back as the application left it.
+func TestInsertedWrittenAndDeleted(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, "CREATE TABLE ev (a int NOT NULL PRIMARY KEY, p int, b varchar(9));\nINSERT INTO ev VALUES (2, 1, 'x');\n",
+			map[string]string{"00001_x.sql": migration("INSERT INTO ev VALUES (50, 1, 'n'), (51, 1, 'n'), (52, 1, 'n');", "DELETE FROM ev WHERE a <= 51 AND a >= 50;")})
+		rows := func() string { return strings.Join(testdb.Query(t, dsn, "SELECT * FROM ev ORDER BY a"), " ") }
+		f.up()
+		f.exec("UPDATE ev SET p = 5 WHERE a IN (50, 52);\n")
+		res := f.rollback(migrate.RollbackRequest{Steps: 1})
+		if want := "2|1|x 52|5|n"; rows() != want {
+			t.Fatalf("rows %s, want %s", rows(), want)
+		}
+		said := map[string]string{}
+		for _, c := range res.Conflicts {
+			said[c.Key[strings.Index(c.Key, "=")+1:]] += c.Reason
+		}
+		if len(said) != 2 || said["50"] != snapshot.RemovedByDown || said["52"] != "changed since" {
+			t.Errorf("said %v, want that 50 was deleted by the migration and 52 changed since", said)
+		}
+		f.exec("DELETE FROM ev WHERE a = 52;\n") // it would stand in the way
+		f.up()
+		if want := "2|1|x 50|5|n 51|1|n 52|1|n"; rows() != want {
+			t.Fatalf("up again: rows %s, want %s", rows(), want)
+		}
+	}, everywhere...)
 }

@@ -368,24 +368,31 @@ func (r *Restorer) removed(ctx context.Context, tx engine.Querier, g *target, c 
 			}
 		}
 	}
+	in := []string{"1 = 0"}
+	for _, y := range taken {
+		known := y.Kind != Kept && len(y.Key) > 0 && slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Name == b.Name && a.Decl == b.Decl })
+		if !known {
+			in = append(in, "1 = 1")
+			continue
+		}
+		var on []string
+		for i := range y.Key {
+			on = append(on, fmt.Sprintf("y.%s = d.%s", y.old(i), x.goal(i)))
+		}
+		in = append(in, fmt.Sprintf("EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(on...)))
+	}
+	byDown := "(" + strings.Join(in, " OR ") + ")"
+	missing := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal))
+	if x.work && x.Ops && len(taken) > 0 { // a row that the run inserted, and that the application wrote since, is not where the application left it
+		if _, err := exec(ctx, tx, "note conflicts", fmt.Sprintf("UPDATE %s SET reason = '%s' WHERE reason = '%s' AND n IN (SELECT d.n FROM %s WHERE %s)",
+			s.own(x.conflicts()), RemovedByDown, changedSince, r.source(x), all("d.op = 'i'", missing, byDown))); err != nil {
+			return err
+		}
+	}
 	conditions := []string{x.inserted(false), r.free(x)}
 	if x.entire() { // what Down did not take the application has deleted, and it is to come back all the same
-		in := []string{"1 = 0"}
-		for _, y := range taken {
-			known := y.Kind != Kept && len(y.Key) > 0 && slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Name == b.Name && a.Decl == b.Decl })
-			if !known {
-				in = append(in, "1 = 1")
-				continue
-			}
-			var on []string
-			for i := range y.Key {
-				on = append(on, fmt.Sprintf("y.%s = d.%s", y.old(i), x.goal(i)))
-			}
-			in = append(in, fmt.Sprintf("EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(on...)))
-		}
-		conditions = append(conditions, "("+strings.Join(in, " OR ")+")")
+		conditions = append(conditions, byDown)
 	}
-	missing := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal))
 	for _, y := range r.tables() { // what was written over rows that the run had inserted itself goes with them
 		if y == x || !y.Ops || y.Rows == 0 || !sameKey(x, y) || !x.Refill && y.Statement >= x.Statement {
 			continue
