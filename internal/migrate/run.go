@@ -343,7 +343,8 @@ func (w *work) fingerprint(ctx context.Context, tx engine.Querier) (verify.Finge
 		if !w.reach.all {
 			s.Tables = w.tables
 		}
-		return w.r.memory.Take(ctx, q, s)
+		f, err := w.r.memory.Take(ctx, q, s)
+		return w.ours(f), err
 	})
 }
 

@@ -264,3 +264,40 @@ func filter(f verify.Fingerprint, keep func(verify.Object) bool) verify.Fingerpr
 	}
 	return out
 }
+
+// ours leaves out what others have made meanwhile: it is not taken for the run's, and stays.
+func (w *work) ours(f verify.Fingerprint) verify.Fingerprint {
+	for _, o := range f {
+		if w.others(o) {
+			return filter(f, func(o verify.Object) bool { return !w.others(o) })
+		}
+	}
+	return f
+}
+
+// others tells of an index or a constraint that is new on a table that was there before, and that no statement of the run can have made: where each statement is there for
+// good, somebody else may alter a table between two of them.
+func (w *work) others(o verify.Object) bool {
+	if w.before == nil || !slices.Contains([]string{"index", "unique", "check", "foreign key"}, o.Kind) {
+		return false
+	}
+	if _, was := w.before[o.Key()]; was {
+		return false
+	}
+	if _, was := w.undo[o.Key()]; was {
+		return false
+	}
+	if _, was := w.before[verify.Object{Kind: "table", Name: o.Table.String()}.Key()]; !was {
+		return false
+	}
+	return !slices.ContainsFunc(w.stmts, func(st Statement) bool {
+		return st.Opaque() || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+			switch e.Kind {
+			case effects.CreateTable, effects.RenameTable, effects.SetSchema, effects.AddColumn, effects.AlterColumnType, effects.AlterColumn, effects.AlterTable, effects.AddConstraint,
+				effects.AttachPartition, effects.Create, effects.Alter, effects.Rename:
+				return w.r.m.db.Caps.TransactionalDDL || e.Table.Name == "" || strings.EqualFold(e.Table.Name, o.Table.Name) || strings.EqualFold(e.NewName.Name, o.Table.Name)
+			}
+			return false
+		})
+	})
+}
