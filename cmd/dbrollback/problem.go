@@ -303,13 +303,15 @@ func explainStatement(err error) *problem {
 	if !errors.As(err, &statement) {
 		return nil
 	}
+	var partial *migrate.PartialError
+	run := errors.As(err, &partial)
+	down := run && partial.Direction == migrate.Down
 	p := &problem{Message: oneLine(statement.Err.Error()), Exit: exitFailed, Hint: "correct the file, then run the command again"}
-	switch partial := (*migrate.PartialError)(nil); {
-	case !errors.As(err, &partial):
-	case partial.Direction == migrate.Up:
-		p.Hint = "correct the migration, then: dbrollback up"
-	case partial.Direction == migrate.Down:
+	switch {
+	case down:
 		p.Hint = "correct its Down section, which is read from the file as long as Up stays as it is, then: dbrollback rollback"
+	case run:
+		p.Hint = "correct the migration, then: dbrollback up"
 	}
 	for _, known := range []func(error) *problem{explainDecision, explainServer} {
 		if cause := known(statement.Err); cause != nil {
@@ -322,6 +324,9 @@ func explainStatement(err error) *problem {
 			p.Hint = orElse(cause.Hint, p.Hint)
 			break
 		}
+	}
+	if e, ok := engine.AsError(statement.Err); ok && e.Taken && down {
+		p.Hint = "what it writes is taken by now: change the row that has it, or leave the statement out of the Down section (what Up captured goes back without it, and a row whose place is taken is listed), then: dbrollback rollback"
 	}
 	if s := firstWords(statement.SQL, 100); s != "" {
 		p.Details = append(p.Details, "in: "+s)

@@ -138,7 +138,7 @@ func writeAborted(w *page, r *migrate.Result, held []string, done bool) {
 	}
 	w.line("%s what had run of %s of %s on %s: the version is %d, %s", w.bold("took back"), r.Direction, strings.Join(files, ", "), describe(r.Target), r.To, ending(r, done))
 	writeTables(w, r.Tables, "data that came back")
-	writeProof(w, r)
+	writeProof(w, r, done)
 	writeConflicts(w, r, held)
 	writeNotUndone(w, r.NotUndone, "could not be taken back:")
 	if done {
@@ -187,7 +187,7 @@ func writeRollback(w *page, r *migrate.Result, held []string, done bool) {
 		w.line("data: no rows had to be put back")
 	}
 	writeTables(w, r.Tables, "data that came back")
-	writeProof(w, r)
+	writeProof(w, r, done)
 	writeConflicts(w, r, held)
 	writeNotUndone(w, r.NotUndone, "could not be undone:")
 	if !done {
@@ -220,14 +220,19 @@ func writeTables(w *page, ts []snapshot.TableReport, title string) {
 	w.table([]string{"table", ">rows back", ">values put back", ">removed", ">conflicts"}, rows)
 }
 
-func writeProof(w *page, r *migrate.Result) {
+func writeProof(w *page, r *migrate.Result, done bool) {
 	var written, conflicts, kept int64
 	for _, t := range r.Tables {
 		kept += t.Kept
 		written += t.Inserted + t.Updated + t.Deleted
 		conflicts += t.Conflicts
 	}
-	if !r.Verified {
+	equal := "proof: equal"
+	switch {
+	case r.Verified:
+	case !done && !slices.ContainsFunc(r.Migrations, func(m migrate.MigrationResult) bool { return !m.Verified }):
+		equal = "proof: equal, as far as it came"
+	default:
 		w.line("%s", w.bold("proof: NOT equal to what was before"))
 		for _, l := range r.Warnings {
 			w.line("  %s", l)
@@ -242,7 +247,7 @@ func writeProof(w *page, r *migrate.Result) {
 	if kept > 0 {
 		compared = "what was kept aside took its place again unread; every other captured row was compared in its place by checksum"
 	}
-	w.line("%s: %s; %s, and the schema with the one recorded before", w.bold("proof: equal"), text, compared)
+	w.line("%s: %s; %s, and the schema with the one recorded before", w.bold(equal), text, compared)
 }
 
 // conflictWords say what became of a conflict.

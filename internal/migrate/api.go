@@ -230,6 +230,7 @@ type MigrationResult struct {
 	Snapshot string  `json:"snapshot,omitempty"` // id of the captures made, "" when none
 	Captures int     `json:"captures"`
 	Rows     int64   `json:"rows"` // captured
+	Verified bool    `json:"verified"`
 	Seconds  float64 `json:"duration_seconds"`
 }
 

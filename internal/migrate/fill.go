@@ -135,11 +135,15 @@ func (b *backfill) table(ctx context.Context, i int) error {
 	return nil
 }
 
-// told adds the migration to the result of a recover, which did no more of it.
-func (b *backfill) told() {
-	if res := b.r.res; !slices.ContainsFunc(res.Migrations, func(m MigrationResult) bool { return m.Version == b.op.Version }) {
+// told adds the migration to the result of a recover, which did no more of it, and says whether it is proven.
+func (b *backfill) told(verified bool) {
+	res := b.r.res
+	i := slices.IndexFunc(res.Migrations, func(m MigrationResult) bool { return m.Version == b.op.Version })
+	if i < 0 {
+		i = len(res.Migrations)
 		res.Migrations = append(res.Migrations, MigrationResult{Version: b.op.Version, File: b.note.File, Seconds: time.Since(b.began).Seconds()})
 	}
+	res.Migrations[i].Verified = verified
 }
 
 // keep brings the journal up to date.
@@ -177,7 +181,7 @@ func (b *backfill) end(ctx context.Context) error {
 	for _, t := range rep.Tables {
 		m.o.Events(Event{Kind: RestoreDone, Version: b.op.Version, File: b.note.File, Table: t.Table, Rows: t.Updated})
 	}
-	b.told()
+	b.told(true)
 	r.merge(rep)
 	for _, l := range b.note.Filling {
 		if l.Over > 0 {
@@ -205,7 +209,7 @@ func (b *backfill) giveUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.told()
+	b.told(false)
 	r.res.Verified = false
 	for _, l := range b.note.Filling {
 		r.warn(fmt.Sprintf("%s: left after %d of %d captured rows; the values are in capture %s, and dbrollback restore --migration %d brings them", l, l.Done, l.Rows, l.Capture, b.op.Version))

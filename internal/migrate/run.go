@@ -167,6 +167,7 @@ func (r *runner) finish(w *work, took time.Duration) {
 		mr.Snapshot = c.Snapshot
 	}
 	r.at, r.res.To = w.to, w.to
+	mr.Verified = w.report.Verified && len(w.report.Later) == 0 // else when all values are back
 	r.res.Migrations = append(r.res.Migrations, mr)
 	r.merge(w.report)
 	r.res.NotUndone = append(r.res.NotUndone, w.notUndone...)
