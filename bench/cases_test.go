@@ -10,6 +10,7 @@ const (
 	dropTable = "-- +goose Up\nDROP TABLE big;\n-- +goose Down\nCREATE TABLE big (" + columns + ");\nCREATE INDEX big_score ON big (score);\nCREATE INDEX big_name ON big (name);\n"
 	truncate  = "-- +goose Up\nTRUNCATE TABLE big;\n-- +goose Down\nSELECT 1;\n"
 	dropNote  = "-- +goose Up\nALTER TABLE big DROP COLUMN note;\n-- +goose Down\nALTER TABLE big ADD COLUMN note varchar(40);\n"
+	shortNote = "-- +goose Up\nALTER TABLE big ALTER COLUMN note TYPE varchar(2) USING left(note, 2);\n-- +goose Down\nALTER TABLE big ALTER COLUMN note TYPE varchar(40);\n"
 	updateAll = "-- +goose Up\nUPDATE big SET note = 'gone';\n-- +goose Down\nSELECT 1;\n"
 
 	copied  = "CREATE TABLE big_copy AS SELECT * FROM big"
@@ -59,6 +60,7 @@ var cases = []compared{
 	{"DROP COLUMN, up", pg, "", up(dropNote), bare("CREATE TABLE big_copy AS SELECT id, note FROM big"), "CREATE TABLE AS of it", 0},
 	{"DROP COLUMN, rollback", pg, "", rollback(dropNote), bare(rewrite), "a plain rewrite", 1.3},
 	{"DROP COLUMN, rollback, usual way", pg, "", rollback(dropNote), bare(append(noteBack, updateFrom)...), "UPDATE … FROM", 0.4},
+	{"change of type, rollback", pg, "", rollback(shortNote), bare(append(noteBack, updateFrom)...), "UPDATE … FROM", 0},
 	{"DROP COLUMN, longest wait of a writer", pg, "", blocked(dropNote, false), bare("CREATE TABLE big_copy AS SELECT id, note FROM big"), "CREATE TABLE AS of it", 0},
 	{"DROP COLUMN, rollback, longest wait", pg, "", blocked(dropNote, true), bare(rewrite), "a plain rewrite", 0},
 	{"DROP COLUMN, longest wait of a writer", ma, "", blocked(dropNote, false), bare("CREATE TABLE big_copy AS SELECT id, note FROM big"), "CREATE TABLE AS of it", 0},

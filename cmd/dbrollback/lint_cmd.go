@@ -92,7 +92,7 @@ func runLint(ctx context.Context, s *session, o lintOptions) error {
 	if err != nil {
 		return err
 	}
-	report := &lint.Report{Text: sourceText}
+	report := &lint.Report{Text: func(file string) string { return textOf(folders, file) }}
 	for _, f := range folders {
 		twice, err := s.lintOpen(f, dialect)
 		if err != nil {
@@ -433,6 +433,18 @@ func sourceText(file string) string {
 		return ""
 	}
 	return string(b)
+}
+
+// textOf gives what was read of a file of goose when its folder was opened, and reads others.
+func textOf(folders []*lintFolder, file string) string {
+	for _, f := range folders {
+		if f.content != nil && f.content.Format == folder.Goose && filepath.Dir(file) == f.dir {
+			if b, err := f.content.ReadFile(filepath.Base(file)); err == nil {
+				return string(b)
+			}
+		}
+	}
+	return sourceText(file)
 }
 
 // fromWorkspace makes the paths in a report those that GitHub knows, from the top of the checkout, wherever the program was started.

@@ -53,14 +53,14 @@ func (m mysql) made(ctx context.Context, q engine.Querier, t *engine.Table, id s
 		return d, fmt.Errorf("read when the triggers of %s were made: %w", t.Name, err)
 	}
 	d.triggers = when.String
-	d.numbers, err = m.numbers(ctx, q, t)
+	d.numbers, err = Numbers(ctx, m.j.db, q, t)
 	return d, err
 }
 
-// numbers are those by which InnoDB knows a table and its partitions. None means that they may not be seen, which takes the right PROCESS.
-func (m mysql) numbers(ctx context.Context, q engine.Querier, t *engine.Table) ([]string, error) {
+// Numbers are those by which InnoDB knows a table and its partitions, on MySQL and MariaDB. None means that they may not be seen, which takes the right PROCESS.
+func Numbers(ctx context.Context, db *engine.DB, q engine.Querier, t *engine.Table) ([]string, error) {
 	view := "innodb_sys_tables"
-	if m.j.db.Kind == engine.MySQL {
+	if db.Kind == engine.MySQL {
 		view = "innodb_tables"
 	}
 	var database string
@@ -68,7 +68,7 @@ func (m mysql) numbers(ctx context.Context, q engine.Querier, t *engine.Table) (
 		return nil, err
 	}
 	start, all := innodbName(database, t.Name.Name)
-	out, err := m.innodb(ctx, q, view, start, all)
+	out, err := innodb(ctx, q, view, start, all)
 	if e, ok := engine.AsError(err); ok && e.Class == engine.Privilege {
 		return nil, nil
 	}
@@ -80,7 +80,7 @@ func (m mysql) numbers(ctx context.Context, q engine.Querier, t *engine.Table) (
 }
 
 // innodb reads the numbers of the tables whose names fit.
-func (m mysql) innodb(ctx context.Context, q engine.Querier, view, start string, all *regexp.Regexp) ([]string, error) {
+func innodb(ctx context.Context, q engine.Querier, view, start string, all *regexp.Regexp) ([]string, error) {
 	rows, err := q.QueryContext(ctx, "SELECT name, CAST(table_id AS CHAR) FROM information_schema."+view+" WHERE left(lower(name), ?) = lower(?)", len(start), start)
 	if err != nil {
 		return nil, err

@@ -110,6 +110,9 @@ func quoteLine(p paint, line string, number, column int) string {
 // Printable is a text as a terminal may show it: control characters, and what turns the direction of writing, become symbols, so that a file commands no terminal.
 // New lines and tabs stay.
 func Printable(s string) string {
+	if plain(s, true) { // nearly all are
+		return s
+	}
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t':
@@ -125,8 +128,21 @@ func Printable(s string) string {
 	}, s)
 }
 
+// plain says whether a text is made of the printable characters of ASCII; lines: of new lines and tabs as well.
+func plain(s string, lines bool) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && !(lines && (c == '\n' || c == '\t')) || c >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
 // cells is how many columns a text takes on a terminal.
 func cells(s string) int {
+	if plain(s, false) {
+		return len(s)
+	}
 	n := 0
 	for _, r := range s {
 		switch k := width.LookupRune(r).Kind(); {

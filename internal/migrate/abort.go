@@ -313,6 +313,9 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 	if err != nil {
 		return err
 	}
+	if err := w.unexchange(ctx, q, done); err != nil {
+		return err
+	}
 	if err := w.unname(ctx, q, back, done, op, begun); err != nil {
 		return err
 	}

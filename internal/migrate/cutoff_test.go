@@ -262,10 +262,11 @@ func TestCutOffAtEveryStatement(t *testing.T) {
 	}
 }
 
-func cutOffAtEveryStatement(t *testing.T, text string) {
+func cutOffAtEveryStatement(t *testing.T, text string, setup ...string) {
 	t.Helper()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		c := newCutter(t, dsn, text)
+		testdb.Exec(t, dsn, setup...)
 		c.must("up") // makes our own tables
 		c.must("rollback")
 		before := state(t, dsn)

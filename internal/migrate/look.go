@@ -31,6 +31,7 @@ type note struct {
 	Made   []string           `json:"made,omitempty"`  // those that it removes and makes anew
 	Blind  bool               `json:"blind,omitempty"` // it may change rows and leave every definition as it was
 	Opaque bool               `json:"opaque,omitempty"`
+	Swap   *swap              `json:"swap,omitempty"` // rows that it exchanges and that nothing has captured
 
 	Memo   string           `json:"memo,omitempty"`   // of the restorer, after the statement
 	Report *snapshot.Report `json:"report,omitempty"` // of the end: the rows are back
@@ -99,6 +100,10 @@ func (m *Migrator) look(ctx context.Context, q engine.Querier, op operation) (se
 	var s note
 	if err := json.Unmarshal([]byte(op.Note), &s); err != nil {
 		return seen{}, fmt.Errorf("the step journal of migration %d is damaged: %w", op.Version, err)
+	}
+	if s.Swap != nil {
+		state, err := s.Swap.look(ctx, m.db, q)
+		return seen{state: state}, err
 	}
 	now, err := s.reach().take(ctx, m.db, q)
 	if err != nil {

@@ -202,6 +202,10 @@ func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migrat
 		}
 		if reason, ok := mig.annotation(dir, st, effects.NoCapture); ok {
 			step.Notes = append(step.Notes, "not captured, as the migration says: "+reason)
+		} else if swap, err := m.exchange(ctx, q, mig, dir, i); err != nil {
+			return nil, (&work{mig: mig}).located(st, err)
+		} else if swap != nil {
+			step.Notes = append(step.Notes, "the rows change places, and the same statement in the opposite section brings them back: nothing is copied")
 		} else {
 			opaque, err := m.needs(ctx, q, mig, st, &step, pm, future)
 			if err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,6 +85,64 @@ func TestColumnsComeBackByRewrite(t *testing.T) {
 	}
 }
 
+const (
+	changesTypes     = "ALTER TABLE wide ALTER COLUMN note TYPE text COLLATE \"C\" USING left(note, 2), ALTER COLUMN amount TYPE integer USING amount::integer;"
+	changesTypesBack = "ALTER TABLE wide ALTER COLUMN note TYPE varchar(40) COLLATE \"C\", ALTER COLUMN amount TYPE numeric(12,3);"
+)
+
+// TestTypesComeBackByRewrite: values that a change of type has cut off come back by one rewrite, too; what the application wrote there since stays, in every row.
+func TestTypesComeBackByRewrite(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, keys, more string
+		rewritten        bool
+	}{
+		{"integer key", "id", "", true},
+		{"composite key with a collation of its own", "tag, id", "", true},
+		{"clustered otherwise since", "id", "CREATE INDEX wide_tag ON wide (tag); CLUSTER wide USING wide_tag", true},
+		{"with an index of its own", "id", "CREATE INDEX wide_note ON wide (note); COMMENT ON INDEX wide_note IS 'of notes'", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			dsn := testdb.Postgres(t)
+			f := newFixture(t, dsn, broad(c.keys), map[string]string{"00001_a.sql": migration(changesTypes, changesTypesBack)})
+			f.up()
+			testdb.Exec(t, dsn, broadLater...)
+			testdb.Exec(t, dsn, "UPDATE wide SET note = 'mine ' || id WHERE id % 500 = 3", "UPDATE wide SET amount = -1 WHERE id % 1000 = 4")
+			if c.more != "" {
+				testdb.Exec(t, dsn, strings.Split(c.more, "; ")...)
+			}
+			testdb.Exec(t, dsn, "VACUUM FULL ANALYZE wide", "DELETE FROM heard")
+			others := "SELECT ctid IS NULL, id, code, tag, pad, seen, at FROM wide ORDER BY id"
+			before, size := testdb.Query(t, dsn, others), testdb.Query(t, dsn, "SELECT pg_relation_size('wide')")[0]
+			mine := strings.Join(testdb.Query(t, dsn, "SELECT id FROM wide WHERE note LIKE 'mine%' OR amount = -1 ORDER BY 1"), " ")
+			res := f.rollback(migrate.RollbackRequest{To: -1, Steps: 1, AllowDrift: c.more != ""})
+			f.same(strings.Join(before, "\n"), strings.Join(testdb.Query(t, dsn, others), "\n"), "other columns")
+			want := "w.note IS DISTINCT FROM CASE WHEN w.id % 500 = 3 AND w.id <= 25000 THEN 'mine ' || w.id WHEN w.id > 30000 THEN 'none' ELSE was.note END OR " +
+				"w.amount IS DISTINCT FROM CASE WHEN w.id % 1000 = 4 AND w.id <= 25000 THEN -1 ELSE was.amount END"
+			// A row that the application has written to is in conflict with all that was captured of it.
+			if got := testdb.Query(t, dsn, "SELECT w.id FROM wide w LEFT JOIN was USING (id) WHERE "+want+" ORDER BY 1"); slices.ContainsFunc(got, func(id string) bool { return !slices.Contains(strings.Fields(mine), id) }) {
+				t.Errorf("rows with another value than they had: %.300v", got)
+			}
+			if got := strings.Join(testdb.Query(t, dsn, "SELECT id FROM wide WHERE note LIKE 'mine%' OR amount = -1 ORDER BY 1"), " "); got != mine {
+				t.Errorf("what the application wrote: %.300s\nwas %.300s", got, mine)
+			}
+			if got := testdb.Query(t, dsn, "SELECT count(*) FROM heard"); got[0] != "0" {
+				t.Errorf("a trigger fired for %s rows", got[0])
+			}
+			if got := testdb.Query(t, dsn, "SELECT pg_relation_size('wide') < "+size+" * 1.4")[0] == "true"; got != c.rewritten {
+				t.Errorf("rewritten: %v", got)
+			}
+			if !res.Verified || res.Tables[0].Updated < 20000 || len(res.Conflicts) == 0 {
+				t.Errorf("%+v", res.Tables)
+			}
+			if got := testdb.Query(t, dsn, "SELECT count(*) FROM pg_proc WHERE proname LIKE 'dbrollback_put%' UNION ALL SELECT count(*) FROM pg_cursors WHERE name LIKE 'dbrollback%'"); strings.Join(got, " ") != "0 0" {
+				t.Errorf("left behind: %v", got)
+			}
+		})
+	}
+}
+
 // TestRewriteRefused: where the server does not take a rewrite the columns come back all the same, or the rollback says what is in the way.
 func TestRewriteRefused(t *testing.T) {
 	t.Parallel()
@@ -103,9 +162,15 @@ func TestRewriteRefused(t *testing.T) {
 // TestKilledInARewrite: a rollback that is killed while it rewrites leaves all as it was, and the next one reaches the end.
 func TestKilledInARewrite(t *testing.T) {
 	t.Parallel()
+	t.Run("columns", func(t *testing.T) { t.Parallel(); killedInARewrite(t, migration(dropsColumns, addsColumns)) })
+	t.Run("types", func(t *testing.T) { t.Parallel(); killedInARewrite(t, migration(changesTypes, changesTypesBack)) })
+}
+
+func killedInARewrite(t *testing.T, text string) {
+	t.Helper()
 	dsn := testdb.Postgres(t)
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "00001_a.sql"), []byte(migration(dropsColumns, addsColumns)), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "00001_a.sql"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	testdb.Exec(t, dsn, strings.Split(broad("id"), ";\n")...)

@@ -233,6 +233,7 @@ type work struct {
 	back      bool                        // captured rows went back before a crash
 	memo      string                      // of the restorer, as the journal has it
 	settings  func(context.Context) error // sets back what its statements set for their session; nil when none did
+	swaps     map[int]bool                // its statements that exchange rows, which need no capture; see exchange.go
 	role      string                      // that its statements have taken on by now, outside one transaction; "" when none did
 }
 
@@ -311,6 +312,9 @@ func (w *work) begin(ctx context.Context, tx database.DBTxConn) error {
 		}
 	}
 	if err := w.wereThere(ctx, tx); err != nil {
+		return err
+	}
+	if err := w.exchangedBack(); err != nil {
 		return err
 	}
 	w.capturer = m.store.Begin(w.meta())
@@ -401,7 +405,7 @@ func (w *work) captured(ctx context.Context, g ground, i int, run func(text stri
 	}
 	w.noteExternal(st)
 	capture := st.Statement
-	if w.mig.noCapture(w.r.dir, st) {
+	if w.mig.noCapture(w.r.dir, st) || w.swaps[i] {
 		capture.Effects = slices.DeleteFunc(slices.Clone(st.Effects), func(e effects.Effect) bool { return e.DestroysData() })
 	}
 	if declared := w.mig.declared(w.r.dir, st); st.Opaque() && len(declared) > 0 && !w.atomic() {

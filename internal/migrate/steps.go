@@ -257,6 +257,9 @@ func (w *work) alone(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
+	if note.Swap, err = w.exchanging(ctx, i); err != nil {
+		return w.located(st, err)
+	}
 	started, err := w.op(i+1, stepStarted, note)
 	if err != nil {
 		return err

@@ -24,6 +24,7 @@ type target struct {
 	partly  map[int][]*restoring
 	retyped []retyped // fields that are left to older captures
 	ahead   bool      // statements are still to come
+	stood   bool      // its columns were there all along: what the application wrote in them stays
 }
 
 // aim finds where a capture goes. Missing columns are an error unless part is set.
@@ -120,6 +121,13 @@ func (r *Restorer) update(ctx context.Context, tx engine.Querier, g *target, fie
 	fields, again, err := r.identities(ctx, tx, g, fields)
 	if err != nil || len(fields) == 0 {
 		return 0, err
+	}
+	if !conflicts {
+		if n, done, err := r.retype(ctx, tx, g, fields); err != nil {
+			return 0, err
+		} else if done {
+			return n, again()
+		}
 	}
 	query := r.updating(g, fields, conflicts, "")
 	n, bulk, err := r.inBulk(ctx, tx, g, fields, conflicts)

@@ -58,7 +58,7 @@ func mysqlFlavour(kind engine.Kind) flavour {
 		onward:     mysqlOnward,
 		keyed:      true,
 		locking:    " FOR UPDATE",
-		grip:       " FOR UPDATE",
+		grip:       map[bool]string{true: " FOR UPDATE", false: " FOR UPDATE OF t"}[maria],
 		bytes:      "X'%x'",
 		nothing:    " FROM dual WHERE 1 = 0",
 		yes:        "1",

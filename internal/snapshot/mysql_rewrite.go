@@ -33,7 +33,7 @@ const worthwhile = 5_000
 // errNoTwin: the table cannot have a twin, for a reason that no error of the server tells.
 var errNoTwin = errors.New("the table stays the one that it is")
 
-func (d mysqlDialect) rewrites(ctx context.Context, q engine.Querier, t *engine.Table, _ []engine.Column, hits int64) (bool, error) {
+func (d mysqlDialect) rewrites(ctx context.Context, q engine.Querier, t *engine.Table, _ []engine.Column, hits int64, _ bool) (bool, error) {
 	maria := d.s.db.Kind == engine.MariaDB
 	if hits < worthwhile || hits*share < t.Rows || t.Kind != "table" || t.Engine != "InnoDB" || t.Versioned || t.Name.Schema != "" ||
 		len(t.ForeignKeys)+len(t.Referenced)+len(t.Triggers)+len(t.Partitions) > 0 || maria && t.Name.Name >= besideGone ||

@@ -459,7 +459,7 @@ func (p *planner) partition(t *engine.Table, e effects.Effect) error {
 func (p *planner) exchange(t *engine.Table) error {
 	if p.s.db.Kind == engine.MariaDB {
 		return &LossError{Object: t.Name.String(), Reason: "MariaDB waits for itself when a partition is exchanged under LOCK TABLES, and without them rows could be lost",
-			Hint: "write it as INSERT … SELECT and DELETE, or accept the loss: -- +dbrollback no-capture: <reason>"}
+			Hint: "let Up and Down do nothing with the two tables but this one statement, each, as an account with PROCESS: then rows change places, and back, and need no capture; or write it as INSERT … SELECT and DELETE, or accept the loss: -- +dbrollback no-capture: <reason>"}
 	}
 	p.add(&action{kind: Table, table: t, strong: true, lossy: true, reduce: len(t.Keys) > 0, reason: "exchange partition"})
 	return nil

@@ -20,8 +20,8 @@ import (
 
 // rewriter is an engine that can fill columns by one rewrite of their table.
 type rewriter interface {
-	// rewrites tells whether it can, and whether that is worth its while for so many rows hit.
-	rewrites(ctx context.Context, q engine.Querier, t *engine.Table, columns []engine.Column, hits int64) (bool, error)
+	// rewrites tells whether it can, and whether that is worth its while for so many rows hit. stood: the columns were there all along.
+	rewrites(ctx context.Context, q engine.Querier, t *engine.Table, columns []engine.Column, hits int64, stood bool) (bool, error)
 	// rewrite does it.
 	rewrite(ctx context.Context, q engine.Querier, r *Restorer, g *target, fields []int) error
 }
@@ -35,7 +35,7 @@ const (
 	share    = 3
 )
 
-func (d postgresDialect) rewrites(ctx context.Context, q engine.Querier, t *engine.Table, columns []engine.Column, hits int64) (bool, error) {
+func (d postgresDialect) rewrites(ctx context.Context, q engine.Querier, t *engine.Table, columns []engine.Column, hits int64, stood bool) (bool, error) {
 	if hits*share < t.Rows {
 		return false, nil
 	}
@@ -44,7 +44,7 @@ func (d postgresDialect) rewrites(ctx context.Context, q engine.Querier, t *engi
 		numbers = append(numbers, fmt.Sprint(c.Ordinal))
 	}
 	var size sql.NullInt64
-	err := q.QueryRowContext(ctx, postgresRewrite, append(engine.Prepared(d.s.db), int64(t.OID), strings.Join(numbers, ","))...).Scan(&size)
+	err := q.QueryRowContext(ctx, postgresRewrite, append(engine.Prepared(d.s.db), int64(t.OID), strings.Join(numbers, ","), stood)...).Scan(&size)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
@@ -66,7 +66,7 @@ func (r *Restorer) anew(ctx context.Context, tx engine.Querier, g *target, field
 	for _, i := range fields {
 		columns = append(columns, r.live(g, i))
 	}
-	can, err := w.rewrites(ctx, tx, g.t, columns, x.Rows)
+	can, err := w.rewrites(ctx, tx, g.t, columns, x.Rows, false)
 	if err != nil || !can {
 		return false, err
 	}
@@ -130,10 +130,45 @@ func (r *Restorer) alonePut(g *target, fields []int) bool {
 	return slices.Equal(kept, proof) && slices.Equal(live, stands)
 }
 
-// entriesOf is the data of a capture without the entries of rows that the application put there since.
-func (r *Restorer) entriesOf(x *restoring) string {
+// retype fills columns whose types a statement of Down has just changed back by one more rewrite of their table, instead of an UPDATE of most rows; done is
+// false where that is not possible, or not worth it, and nothing was written. What the application wrote in them since stays. Where each statement
+// commits by itself that cannot be: a rewrite would end the transaction in which what Down captured of the same rows is sealed anew.
+func (r *Restorer) retype(ctx context.Context, tx engine.Querier, g *target, fields []int) (n int64, done bool, err error) {
+	w, ok := r.s.d.(rewriter)
+	x := g.x
+	if !ok || !r.s.db.Caps.TransactionalDDL || r.bare || x.Kind != Columns || x.Part || x.final != "" || x.at != "" || len(g.left()) > 0 || x.Rows*share < g.t.Rows || !r.rewritable(g) {
+		return 0, false, nil
+	}
+	var columns []engine.Column
+	for _, i := range fields {
+		columns = append(columns, r.live(g, i))
+		if x.Fields[i].Seal == "" { // it was made again
+			return 0, false, nil
+		}
+	}
+	g.stood = true
+	defer func() { g.stood = false }()
+	if can, err := w.rewrites(ctx, tx, g.t, columns, x.Rows, true); err != nil || !can {
+		return 0, false, err
+	}
+	if n, err = r.fills(ctx, tx, g, fields); err != nil || n*share < x.Rows || n*share < g.t.Rows { // most of them the type had not changed
+		return 0, false, err
+	}
+	err = r.s.within(ctx, tx, "dbrollback_anew", true, func() error { return w.rewrite(ctx, tx, r, g, fields) })
+	if _, server := engine.AsError(err); server && ctx.Err() == nil {
+		return 0, false, nil // what the server has against a rewrite it may not have against an UPDATE, or says better there
+	}
+	return n, err == nil, err
+}
+
+// entriesOf is the data of a capture without the entries of rows that the application put there since, or, in columns that stood, has written to.
+func (r *Restorer) entriesOf(g *target) string {
+	x := g.x
 	if !x.work {
 		return r.s.own(x.data()) + " d"
+	}
+	if g.stood {
+		return fmt.Sprintf("(SELECT d.* FROM %s d WHERE %s) d", r.s.own(x.data()), r.free(x))
 	}
 	return fmt.Sprintf("(SELECT d.* FROM %s d WHERE NOT EXISTS (SELECT 1 FROM %s w WHERE w.n = d.n AND w.reason = '%s')) d", r.s.own(x.data()), r.s.own(x.conflicts()), insertedSince)
 }
@@ -142,7 +177,7 @@ func (r *Restorer) entriesOf(x *restoring) string {
 func (r *Restorer) fills(ctx context.Context, tx engine.Querier, g *target, fields []int) (int64, error) {
 	s := r.s
 	kept, live := r.images(g, fields, false)
-	return number(ctx, tx, "compare "+g.x.Home.String(), fmt.Sprintf("SELECT count(*) FROM %s JOIN %s t ON %s WHERE %s", r.entriesOf(g.x), s.f.from(s.db, g.t),
+	return number(ctx, tx, "compare "+g.x.Home.String(), fmt.Sprintf("SELECT count(*) FROM %s JOIN %s t ON %s WHERE %s", r.entriesOf(g), s.f.from(s.db, g.t),
 		s.on(g.x.capture, g.t, "t", "d", g.name, k), s.differ(live, kept)))
 }
 
@@ -177,7 +212,7 @@ func (d postgresDialect) rewrite(ctx context.Context, q engine.Querier, r *Resto
 		if now.Collation != "" {
 			as += " COLLATE " + now.Collation
 		}
-		script = append(script, function, fmt.Sprintf("DECLARE %s SCROLL CURSOR FOR SELECT d.n, %s, %s FROM %s", s.q(name), list(keys), s.f.back("d."+x.v(i), x.Fields[i], now), r.entriesOf(x)))
+		script = append(script, function, fmt.Sprintf("DECLARE %s SCROLL CURSOR FOR SELECT d.n, %s, %s FROM %s", s.q(name), list(keys), s.f.back("d."+x.v(i), x.Fields[i], now), r.entriesOf(g)))
 		alters = append(alters, fmt.Sprintf("ALTER COLUMN %s TYPE %s USING %s(%s)", s.q(now.Name), as, s.own(name), list(append(columns, s.q(now.Name)))))
 		after = append(after, "CLOSE "+s.q(name), fmt.Sprintf("DROP FUNCTION %s(%s)", s.own(name), list(arguments)))
 	}
@@ -242,6 +277,6 @@ BEGIN
 		MOVE BACKWARD steps + %[6]d FROM c;
 	END IF;
 	RETURN value;
-END`, literal(name), strings.Join(declared, ";\n\t"), now.Type, list(into), all(same...), ahead, s.f.back("d."+x.v(i), x.Fields[i], now), r.entriesOf(x), all(found...), was)
+END`, literal(name), strings.Join(declared, ";\n\t"), now.Type, list(into), all(same...), ahead, s.f.back("d."+x.v(i), x.Fields[i], now), r.entriesOf(g), all(found...), was)
 	return fmt.Sprintf("CREATE FUNCTION %s(%s) RETURNS %s LANGUAGE plpgsql AS %s", s.own(name), list(arguments), now.Type, literal(body)), arguments
 }

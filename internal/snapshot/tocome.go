@@ -164,3 +164,8 @@ func partitionsCome(rest []effects.Statement) bool {
 	}
 	return false
 }
+
+// Has tells whether something of a table, as it was called when the migration began, is to go back.
+func (r *Restorer) Has(n engine.Name) bool {
+	return slices.ContainsFunc(r.captures, func(x *restoring) bool { return x.Home == n && x.Kind != Definition })
+}

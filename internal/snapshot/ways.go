@@ -92,7 +92,7 @@ func (r *Restorer) way(ctx context.Context, q engine.Querier, x *restoring, t *e
 	if !ok || !gone || !r.rewritable(&target{x: x, t: t, name: func(i int) string { return r.keyName(x, t, i) }}) {
 		return ByUpdate, nil
 	}
-	can, err := w.rewrites(ctx, q, t, nil, x.Rows)
+	can, err := w.rewrites(ctx, q, t, nil, x.Rows, false)
 	if err != nil || !can {
 		return ByUpdate, err
 	}
