@@ -31,6 +31,9 @@ CREATE TABLE notes (id int PRIMARY KEY, a int, b int, c int CHECK (c > 5), FOREI
 			{"a table with a character set", "CREATE TABLE t (id int PRIMARY KEY, a varchar(9)) CHARACTER SET utf8mb3 COLLATE utf8mb3_bin; ALTER TABLE t ADD b int;", "DROP TABLE t;"},
 			{"a column that counts", "CREATE TABLE t (id int PRIMARY KEY AUTO_INCREMENT, a varchar(9));", "ALTER TABLE t DROP COLUMN id; ALTER TABLE t ADD COLUMN id varchar(31) NOT NULL FIRST;"},
 			{"a column that counts, gone", "CREATE TABLE t (a varchar(9), id int PRIMARY KEY AUTO_INCREMENT);", "ALTER TABLE t DROP COLUMN id;"},
+			{"a unique key over a new column and an old one", before, "ALTER TABLE notes ADD COLUMN zone varchar(9) NOT NULL DEFAULT 'z'; ALTER TABLE notes ADD UNIQUE KEY by_zone (c, zone); CREATE INDEX zone_b ON notes (zone, b);"},
+			{"a key over a new column and one of a foreign key", before, "ALTER TABLE notes ADD COLUMN zone varchar(9); CREATE INDEX a_zone ON notes (a, zone);"},
+			{"a unique key that serves a foreign key", before, "ALTER TABLE notes ADD UNIQUE KEY a_c (a, c), ADD KEY b_c (b, c);"},
 			{"a check", before, "ALTER TABLE notes ADD CHECK (b < 100);"},
 			{"a check behind a gap", before + "ALTER TABLE notes DROP CONSTRAINT " + s.first + ";", "ALTER TABLE notes ADD CHECK (b < 100); ALTER TABLE notes DROP CONSTRAINT " + s.all + ";"},
 		} {
