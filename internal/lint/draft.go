@@ -13,14 +13,20 @@ import (
 func DraftDown(model *Model, up []Statement) string {
 	after := model.fork()
 	var unfollowed []change
+	unchecked := false
 	for i := range up {
 		after.begin(&up[i])
 		for j := range up[i].Effects {
 			unfollowed = append(unfollowed, after.unfollowed(&up[i], &up[i].Effects[j])...)
 			after.apply(&up[i].Effects[j])
+			unchecked = unchecked || after.played.unchecked
 		}
 	}
-	return draft(append(compare(model, after, after), unfollowed...), after)
+	down := draft(append(compare(model, after, after), unfollowed...), after)
+	if unchecked && down != "" { // the types of the columns of a foreign key go back one by one, as they came
+		down = "SET foreign_key_checks = 0;\n" + down + "SET foreign_key_checks = 1;\n"
+	}
+	return down
 }
 
 // draft writes the statements that undo changes, those of the last statement of Up first.

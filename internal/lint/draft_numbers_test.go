@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
@@ -78,5 +79,17 @@ func TestDraftsTakeBackValuesOfEnums(t *testing.T) {
 			t.Parallel()
 			checkDraft(t, pg, testdb.Postgres(t), c)
 		})
+	}
+}
+
+// TestDraftsWithoutChecks: what Up could do without the checks of foreign keys only, Down can do only so.
+func TestDraftsWithoutChecks(t *testing.T) {
+	t.Parallel()
+	before := "CREATE TABLE p (id char(36) PRIMARY KEY); CREATE TABLE t (id int PRIMARY KEY, p char(36) NOT NULL, CONSTRAINT tp FOREIGN KEY (p) REFERENCES p (id));"
+	up := "SET foreign_key_checks = 0; ALTER TABLE p MODIFY id char(36) CHARACTER SET utf8mb3; ALTER TABLE t MODIFY p char(36) CHARACTER SET utf8mb3 NOT NULL; SET foreign_key_checks = 1;"
+	model := Play(effects.MySQL, []*Migration{{Up: statements(t, effects.MySQL, before, 0, len(before))}})
+	down := DraftDown(model, statements(t, effects.MySQL, up, 0, len(up)))
+	if lines := strings.Split(strings.TrimSpace(down), "\n"); len(lines) != 4 || lines[0] != "SET foreign_key_checks = 0;" || lines[3] != "SET foreign_key_checks = 1;" {
+		t.Errorf("the drafted Down:\n%s", down)
 	}
 }

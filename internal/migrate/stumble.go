@@ -177,7 +177,9 @@ func (w *work) staysOver() error {
 		if c.Before != nil || c.After == nil || !there || !slices.Contains([]string{"table", "column", "foreign key"}, o.Kind) {
 			continue
 		}
-		if !w.undo.respelt(key) && !slices.ContainsFunc(w.stmts, func(st Statement) bool { return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return takes(e, o) }) }) {
+		if !w.undo.respelt(key) && !slices.ContainsFunc(w.stmts, func(st Statement) bool {
+			return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return takes(e, o) })
+		}) {
 			over[key] = o
 			holds = holds || o.Kind != "foreign key"
 		}
