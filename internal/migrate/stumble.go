@@ -18,7 +18,7 @@ func (w *work) stumbles(ctx context.Context, q engine.Querier) ([]Refusal, error
 	if w.r.m.db.Caps.TransactionalDDL {
 		return nil, nil
 	}
-	p := path{w: w, q: q, moved: map[string]bool{}, dropped: map[string]bool{}}
+	p := path{w: w, q: q, moved: map[string]bool{}, dropped: map[string]bool{}, keyed: map[string]bool{}}
 	for _, st := range w.stmts {
 		if st.Opaque() { // nobody knows what is there after it
 			break
@@ -40,6 +40,7 @@ type path struct {
 	out       []Refusal
 	moved     map[string]bool // tables that are made, dropped or renamed, in lower case: of those nothing is said
 	dropped   map[string]bool // "table.key" and "table.column", in lower case
+	keyed     map[string]bool // tables of which keys are made, or columns altered, in lower case
 	unchecked bool            // foreign_key_checks = 0
 }
 
@@ -53,6 +54,8 @@ func (p *path) passes(st Statement) {
 	for _, e := range st.Effects {
 		table := strings.ToLower(e.Table.Name)
 		switch e.Kind {
+		case effects.AddConstraint, effects.Create, effects.AlterColumnType, effects.AlterColumn, effects.RenameColumn:
+			p.keyed[table] = true
 		case effects.DropConstraint, effects.Drop:
 			if e.Object.Kind == "index" || e.Object.Kind == "constraint" {
 				p.dropped[table+"."+strings.ToLower(e.Object.Name.Name)] = true
@@ -104,6 +107,29 @@ func (p *path) effect(ctx context.Context, st Statement, e effects.Effect) error
 		}
 	case e.Kind == effects.DropTable && !p.unchecked:
 		p.needed(st, t, "")
+	case e.Kind == effects.DropConstraint || e.Kind == effects.Drop:
+		return p.counts(ctx, st, t, e.Object.Name.Name)
+	}
+	return nil
+}
+
+// counts refuses to drop the only key of a column that counts by itself, while that stays.
+func (p *path) counts(ctx context.Context, st Statement, t *engine.Table, key string) error {
+	for _, c := range t.Columns {
+		if c.Identity == "" || p.is(p.dropped, t.Name.Name, c.Name) || p.is(p.keyed, t.Name.Name) {
+			continue
+		}
+		keys, err := engine.Texts(ctx, p.q, `SELECT index_name FROM information_schema.statistics
+			WHERE table_schema = coalesce(nullif(?, ''), database()) AND table_name = ? AND seq_in_index = 1 AND column_name = ?`, t.Name.Schema, t.Name.Name, c.Name)
+		if err != nil {
+			return err
+		}
+		is := func(k string) bool { return strings.EqualFold(k, key) }
+		if !slices.ContainsFunc(keys, is) || slices.ContainsFunc(keys, func(k string) bool { return !is(k) && !p.is(p.dropped, t.Name.Name, k) }) {
+			continue
+		}
+		p.refuse(st, fmt.Sprintf("Down drops key %s of %s, which column %s needs to count by itself (AUTO_INCREMENT)", key, t.Name, c.Name),
+			"let Down drop the column, or change it, in the same statement or before, and roll back again")
 	}
 	return nil
 }

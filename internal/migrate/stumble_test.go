@@ -27,6 +27,9 @@ func TestDownThatCannotEnd(t *testing.T) {
 		{"column left over", places, first + "ALTER TABLE seats DROP FOREIGN KEY at;", "column seats.place_id", first + "ALTER TABLE seats DROP FOREIGN KEY at;\nALTER TABLE seats DROP COLUMN place_id;"},
 		{"key left over", "ALTER TABLE seats ADD COLUMN note varchar(9);\nUPDATE seats SET label = 'z' WHERE id = 2;\nALTER TABLE seats ADD CONSTRAINT at FOREIGN KEY (id) REFERENCES places (id);", first, "", ""},
 		{"table left over", "ALTER TABLE seats ADD COLUMN note varchar(9);\nCREATE TABLE floors (id integer PRIMARY KEY);", first, "table floors", first + "DROP TABLE floors;"},
+		{"key of a column that counts", "ALTER TABLE seats ADD COLUMN note varchar(9);\nALTER TABLE seats DROP PRIMARY KEY;\nALTER TABLE seats ADD COLUMN n integer PRIMARY KEY AUTO_INCREMENT;",
+			first + "ALTER TABLE seats DROP PRIMARY KEY;\nALTER TABLE seats DROP COLUMN n;\nALTER TABLE seats ADD PRIMARY KEY (id);", "key PRIMARY of seats, which column n needs",
+			first + "ALTER TABLE seats DROP COLUMN n;\nALTER TABLE seats ADD PRIMARY KEY (id);"},
 		{"column of a key of two", "ALTER TABLE seats ADD COLUMN note varchar(9), ADD COLUMN zone varchar(9) NOT NULL DEFAULT 'z';\nCREATE UNIQUE INDEX by_zone ON seats (label, zone);", first + "ALTER TABLE seats DROP COLUMN zone;",
 			"seats.zone while unique key by_zone needs it", first + "DROP INDEX by_zone ON seats;\nALTER TABLE seats DROP COLUMN zone;"},
 	}
