@@ -410,8 +410,12 @@ func (d *differ) constraints(b, m, a *Table) {
 			y := as[i]
 			as = slices.Delete(as, i, i+1)
 			mi := m.constraintNamed(y.Name)
+			drop := d.dropConstraint(b.Name, &y)
+			if d.mysql() && y.Kind == "primary key" && len(y.Columns) == 1 && b.column(y.Columns[0]) == nil && a.counts(y.Columns[0]) {
+				drop = "" // a column that counts has no life without it: it goes with the column
+			}
 			d.property(entity, "definition", describeConstraint(&x), describeConstraint(&y), mi != nil && d.before.sameConstraint(mi, &y),
-				[]string{d.dropConstraint(b.Name, &y), d.addConstraint(b.Name, &x)}, d.before.tableEntity(b.Name))
+				[]string{drop, d.addConstraint(b.Name, &x)}, d.before.tableEntity(b.Name))
 			continue
 		}
 		if a.Partial && !b.Partial {
@@ -482,6 +486,12 @@ func (d *differ) surplus(entity string, b *Table, columns []string, atMid bool, 
 		return
 	}
 	d.add(change{verdict: v, entity: entity, after: after, undo: undo, quiet: quiet}, d.before.tableEntity(b.Name))
+}
+
+// counts tells whether a column gives its numbers itself.
+func (t *Table) counts(column string) bool {
+	c := t.column(column)
+	return c != nil && (c.Identity || c.Serial)
 }
 
 func (t *Table) constraintNamed(name string) *Constraint {

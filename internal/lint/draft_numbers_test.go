@@ -38,6 +38,7 @@ CREATE TABLE notes (id int PRIMARY KEY, a int, b int, c int CHECK (c > 5), FOREI
 			{"a column in other letters", "CREATE TABLE t (userName varchar(9) NOT NULL DEFAULT 'x', id int PRIMARY KEY);", "ALTER TABLE t MODIFY username varchar(99);"},
 			{"a table in whose place another comes, with another unique key", "CREATE TABLE t (id int PRIMARY KEY, a int NOT NULL, b int NOT NULL, UNIQUE (a, b)); CREATE TABLE new_t (id int);",
 				"DROP TABLE new_t; CREATE TABLE new_t (id int PRIMARY KEY, a int NOT NULL, c int NOT NULL, UNIQUE (a, c)); DROP TABLE t; RENAME TABLE new_t TO t;"},
+			{"a column that counts in the place of a key of two", "CREATE TABLE t (a int NOT NULL, b int NOT NULL, PRIMARY KEY (a, b));", "ALTER TABLE t DROP PRIMARY KEY; ALTER TABLE t ADD COLUMN id int unsigned PRIMARY KEY AUTO_INCREMENT;"},
 			{"a check", before, "ALTER TABLE notes ADD CHECK (b < 100);"},
 			{"a check behind a gap", before + "ALTER TABLE notes DROP CONSTRAINT " + s.first + ";", "ALTER TABLE notes ADD CHECK (b < 100); ALTER TABLE notes DROP CONSTRAINT " + s.all + ";"},
 		} {
