@@ -410,8 +410,12 @@ func (d *differ) constraints(b, m, a *Table) {
 			y := as[i]
 			as = slices.Delete(as, i, i+1)
 			mi := m.constraintNamed(y.Name)
+			drop := d.dropConstraint(b.Name, &y)
+			if d.mysql() && y.Kind == "primary key" && len(y.Columns) == 1 && b.column(y.Columns[0]) == nil && a.counts(y.Columns[0]) {
+				drop = "" // a column that counts has no life without it: it goes with the column
+			}
 			d.property(entity, "definition", describeConstraint(&x), describeConstraint(&y), mi != nil && d.before.sameConstraint(mi, &y),
-				[]string{d.dropConstraint(b.Name, &y), d.addConstraint(b.Name, &x)}, d.before.tableEntity(b.Name))
+				[]string{drop, d.addConstraint(b.Name, &x)}, d.before.tableEntity(b.Name))
 			continue
 		}
 		if a.Partial && !b.Partial {
@@ -428,7 +432,7 @@ func (d *differ) constraints(b, m, a *Table) {
 		d.missing(entity, b, m, a, m.constraintNamed(x.Name) != nil, describeConstraint(&x), []string{d.bringConstraint(b, a, &x)}, d.reshaped(x.Columns, b))
 	}
 	for _, y := range as {
-		d.surplus(d.before.childEntity("constraint", b.Name, y.Name), b, y.Columns, m.constraintNamed(y.Name) != nil, describeConstraint(&y), d.dropConstraint(b.Name, &y))
+		d.surplus(d.before.childEntity("constraint", b.Name, y.Name), b, y.Columns, m.constraintNamed(y.Name) != nil, describeConstraint(&y), append(d.keysOwn(b, a, y.Name, y.Columns), d.dropConstraint(b.Name, &y))...)
 	}
 }
 
@@ -464,7 +468,7 @@ func (d *differ) reshaped(columns []string, b *Table) bool {
 }
 
 // surplus is a constraint or index that is there after Down only.
-func (d *differ) surplus(entity string, b *Table, columns []string, atMid bool, after, undo string) {
+func (d *differ) surplus(entity string, b *Table, columns []string, atMid bool, after string, undo ...string) {
 	v := left
 	if !atMid {
 		v = extra
@@ -476,10 +480,18 @@ func (d *differ) surplus(entity string, b *Table, columns []string, atMid bool, 
 		return
 	}
 	quiet := d.reshaped(columns, b)
-	if quiet && !(d.mysql() && strings.HasPrefix(after, "foreign key")) && !(d.before.dialect == effects.SQLite && strings.HasPrefix(entity, "index ")) {
-		return // it goes with its column; on MySQL the column does not go before the foreign key, on SQLite not before the index
+	stays := slices.ContainsFunc(columns, func(c string) bool { return !d.reshaped([]string{c}, b) })
+	if quiet && !(d.mysql() && (strings.HasPrefix(after, "foreign key") || stays)) && !(d.before.dialect == effects.SQLite && strings.HasPrefix(entity, "index ")) {
+		// It goes with its column. On MySQL the column does not go before the foreign key, and of an index over others only itself; on MariaDB not before such a unique one. On SQLite it does not go before any.
+		return
 	}
-	d.add(change{verdict: v, entity: entity, after: after, undo: []string{undo}, quiet: quiet}, d.before.tableEntity(b.Name))
+	d.add(change{verdict: v, entity: entity, after: after, undo: undo, quiet: quiet}, d.before.tableEntity(b.Name))
+}
+
+// counts tells whether a column gives its numbers itself.
+func (t *Table) counts(column string) bool {
+	c := t.column(column)
+	return c != nil && (c.Identity || c.Serial)
 }
 
 func (t *Table) constraintNamed(name string) *Constraint {

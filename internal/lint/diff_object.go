@@ -46,8 +46,26 @@ func (d *differ) indexes(b, m, a *Table) {
 		if b.indexNamed(y.Name) != nil || d.asConstraint(y, b) || renamed[y.Name] {
 			continue
 		}
-		d.surplus(d.before.indexEntity(b, y.Name), b, y.Columns, m.indexNamed(y.Name) != nil, describeIndex(y), d.dropIndex(b, y))
+		d.surplus(d.before.indexEntity(b, y.Name), b, y.Columns, m.indexNamed(y.Name) != nil, describeIndex(y), append(d.keysOwn(b, a, y.Name, y.Columns), d.dropIndex(b, y))...)
 	}
+}
+
+// keysOwn makes the indexes again that MySQL had made for foreign keys, and that it took away when Up made another to serve them: without one the other cannot be dropped.
+func (d *differ) keysOwn(b, a *Table, name string, columns []string) []string {
+	if !d.mysql() {
+		return nil
+	}
+	rest := a.clone()
+	rest.Indexes = slices.DeleteFunc(rest.Indexes, func(x Index) bool { return strings.EqualFold(x.Name, name) })
+	rest.Constraints = slices.DeleteFunc(rest.Constraints, func(c Constraint) bool { return strings.EqualFold(c.Name, name) })
+	var out []string
+	for i := range b.Indexes {
+		x := &b.Indexes[i]
+		if x.Implicit && prefix(x.Columns, columns) && !covered(rest, x.Columns) {
+			out = append(out, d.createIndex(b, x))
+		}
+	}
+	return out
 }
 
 // reworked: the server has written an index anew, because a column in it got another type, and does so again when that goes back. For drafts.

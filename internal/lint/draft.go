@@ -13,14 +13,20 @@ import (
 func DraftDown(model *Model, up []Statement) string {
 	after := model.fork()
 	var unfollowed []change
+	unchecked := false
 	for i := range up {
 		after.begin(&up[i])
 		for j := range up[i].Effects {
 			unfollowed = append(unfollowed, after.unfollowed(&up[i], &up[i].Effects[j])...)
 			after.apply(&up[i].Effects[j])
+			unchecked = unchecked || after.played.unchecked
 		}
 	}
-	return draft(append(compare(model, after, after), unfollowed...), after)
+	down := draft(append(compare(model, after, after), unfollowed...), after)
+	if unchecked && down != "" { // the types of the columns of a foreign key go back one by one, as they came
+		down = "SET foreign_key_checks = 0;\n" + down + "SET foreign_key_checks = 1;\n"
+	}
+	return down
 }
 
 // draft writes the statements that undo changes, those of the last statement of Up first.
@@ -48,9 +54,10 @@ func draft(changes []change, after *Model) string {
 		}
 		if remade(c) { // what holds columns back, or goes with them, is dropped before they go, and made again when they are there
 			at := s.order
-			if needs := needsColumn(c, changes, after); needs > 0 {
+			if needs := columnsOf(c, lost, changes, after); needs > 0 {
 				at = min(at, needs)
 			}
+			s.order = max(s.order, columnsOf(c, left, changes, after))
 			s.text, s.rank = script(c.undo[:1]), rank(change{verdict: left, entity: c.entity, before: c.before})
 			steps = append(steps, step{order: at, rank: rank(change{verdict: lost, entity: c.entity, before: c.before}), text: script(c.undo[1:])})
 		}
@@ -108,14 +115,14 @@ func remade(c change) bool {
 	return (kind == "constraint" || kind == "index") && c.property == "definition" && len(c.undo) == 2 && c.undo[0] != "" && c.undo[1] != ""
 }
 
-// needsColumn tells of a constraint or an index that is dropped and made again which statement of Up took a column of its table, by its
-// order, if one did; else 0.
-func needsColumn(c change, changes []change, after *Model) int {
+// columnsOf tells of a constraint or an index that is dropped and made again which statement of Up was the last to take a column of its table, or with left to make one, by its
+// order; 0 when none did.
+func columnsOf(c change, v verdict, changes []change, after *Model) int {
 	_, name, _ := strings.Cut(c.entity, " ")
 	table := name[:max(strings.LastIndexByte(name, '.'), 0)]
 	at := 0
 	for _, x := range changes {
-		if x.verdict == lost && x.up != nil && strings.HasPrefix(x.entity, "column "+table+".") {
+		if x.verdict == v && x.up != nil && strings.HasPrefix(x.entity, "column "+table+".") {
 			at = max(at, after.played.order[x.up])
 		}
 	}

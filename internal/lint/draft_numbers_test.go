@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
@@ -31,6 +32,13 @@ CREATE TABLE notes (id int PRIMARY KEY, a int, b int, c int CHECK (c > 5), FOREI
 			{"a table with a character set", "CREATE TABLE t (id int PRIMARY KEY, a varchar(9)) CHARACTER SET utf8mb3 COLLATE utf8mb3_bin; ALTER TABLE t ADD b int;", "DROP TABLE t;"},
 			{"a column that counts", "CREATE TABLE t (id int PRIMARY KEY AUTO_INCREMENT, a varchar(9));", "ALTER TABLE t DROP COLUMN id; ALTER TABLE t ADD COLUMN id varchar(31) NOT NULL FIRST;"},
 			{"a column that counts, gone", "CREATE TABLE t (a varchar(9), id int PRIMARY KEY AUTO_INCREMENT);", "ALTER TABLE t DROP COLUMN id;"},
+			{"a unique key over a new column and an old one", before, "ALTER TABLE notes ADD COLUMN zone varchar(9) NOT NULL DEFAULT 'z'; ALTER TABLE notes ADD UNIQUE KEY by_zone (c, zone); CREATE INDEX zone_b ON notes (zone, b);"},
+			{"a key over a new column and one of a foreign key", before, "ALTER TABLE notes ADD COLUMN zone varchar(9); CREATE INDEX a_zone ON notes (a, zone);"},
+			{"a unique key that serves a foreign key", before, "ALTER TABLE notes ADD UNIQUE KEY a_c (a, c), ADD KEY b_c (b, c);"},
+			{"a column in other letters", "CREATE TABLE t (userName varchar(9) NOT NULL DEFAULT 'x', id int PRIMARY KEY);", "ALTER TABLE t MODIFY username varchar(99);"},
+			{"a table in whose place another comes, with another unique key", "CREATE TABLE t (id int PRIMARY KEY, a int NOT NULL, b int NOT NULL, UNIQUE (a, b)); CREATE TABLE new_t (id int);",
+				"DROP TABLE new_t; CREATE TABLE new_t (id int PRIMARY KEY, a int NOT NULL, c int NOT NULL, UNIQUE (a, c)); DROP TABLE t; RENAME TABLE new_t TO t;"},
+			{"a column that counts in the place of a key of two", "CREATE TABLE t (a int NOT NULL, b int NOT NULL, PRIMARY KEY (a, b));", "ALTER TABLE t DROP PRIMARY KEY; ALTER TABLE t ADD COLUMN id int unsigned PRIMARY KEY AUTO_INCREMENT;"},
 			{"a check", before, "ALTER TABLE notes ADD CHECK (b < 100);"},
 			{"a check behind a gap", before + "ALTER TABLE notes DROP CONSTRAINT " + s.first + ";", "ALTER TABLE notes ADD CHECK (b < 100); ALTER TABLE notes DROP CONSTRAINT " + s.all + ";"},
 		} {
@@ -72,5 +80,17 @@ func TestDraftsTakeBackValuesOfEnums(t *testing.T) {
 			t.Parallel()
 			checkDraft(t, pg, testdb.Postgres(t), c)
 		})
+	}
+}
+
+// TestDraftsWithoutChecks: what Up could do without the checks of foreign keys only, Down can do only so.
+func TestDraftsWithoutChecks(t *testing.T) {
+	t.Parallel()
+	before := "CREATE TABLE p (id char(36) PRIMARY KEY); CREATE TABLE t (id int PRIMARY KEY, p char(36) NOT NULL, CONSTRAINT tp FOREIGN KEY (p) REFERENCES p (id));"
+	up := "SET foreign_key_checks = 0; ALTER TABLE p MODIFY id char(36) CHARACTER SET utf8mb3; ALTER TABLE t MODIFY p char(36) CHARACTER SET utf8mb3 NOT NULL; SET foreign_key_checks = 1;"
+	model := Play(effects.MySQL, []*Migration{{Up: statements(t, effects.MySQL, before, 0, len(before))}})
+	down := DraftDown(model, statements(t, effects.MySQL, up, 0, len(up)))
+	if lines := strings.Split(strings.TrimSpace(down), "\n"); len(lines) != 4 || lines[0] != "SET foreign_key_checks = 0;" || lines[3] != "SET foreign_key_checks = 1;" {
+		t.Errorf("the drafted Down:\n%s", down)
 	}
 }

@@ -60,7 +60,7 @@ func (m *Model) changeColumn(t *Table, name string, e *effects.Effect) {
 		m.changeUnknown(t, name, e)
 		return
 	}
-	m.touch(m.childEntity("column", t.Name, name))
+	m.touch(m.childEntity("column", t.Name, c.Name)) // MySQL and SQLite take other letters for the same name
 	t.SQL = ""
 	switch e.Kind {
 	case effects.DropColumn:

@@ -169,7 +169,7 @@ func (w *work) leftOver(ctx context.Context, g ground) error {
 	return nil
 }
 
-// unkey takes off the foreign keys that Down has made otherwise than they were, and constraints that were not there at all: rows that come back would be measured by them. repair makes them as they were when
+// unkey takes off the foreign keys that Down has made otherwise than they were, or left over, and constraints that were not there at all: rows that come back would be measured by them. repair makes them as they were when
 // all rows are back.
 func (w *work) unkey(ctx context.Context, g ground) error {
 	if w.undo == nil || w.r.dir != Down || w.back || w.r.m.db.Kind == engine.SQLite {
@@ -195,11 +195,11 @@ func (w *work) unkey(ctx context.Context, g ground) error {
 	return nil
 }
 
-// otherwise gives the foreign keys that are there, and lead elsewhere than those which the undone run has destroyed.
+// otherwise gives the foreign keys that are there, and lead elsewhere than those which the undone run has destroyed, or that it has made.
 func (w *work) otherwise(now verify.Fingerprint) []verify.Object {
 	var out []verify.Object
-	for key, was := range w.undo.side(false) {
-		if is, there := now[key]; there && was.Kind == "foreign key" && is.Definition != was.Definition {
+	for key, c := range w.undo {
+		if is, there := now[key]; there && is.Kind == "foreign key" && (c.Before == nil || is.Definition != c.Before.Definition) {
 			out = append(out, is)
 		}
 	}
@@ -226,8 +226,8 @@ func (w *work) passing(ctx context.Context, q engine.Querier, t engine.Name) (ma
 
 // makesKeys tells whether Down may give a table foreign keys, or the undone run has changed them.
 func (w *work) makesKeys(t engine.Name) bool {
-	for _, o := range w.undo.side(false) {
-		if o.Kind == "foreign key" && o.Table.Name == t.Name {
+	for _, c := range w.undo {
+		if o := c.object(); o.Kind == "foreign key" && o.Table.Name == t.Name {
 			return true
 		}
 	}

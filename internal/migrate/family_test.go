@@ -76,7 +76,7 @@ func TestDriftAtTheEnd(t *testing.T) {
 	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		c := newCutter(t, dsn, "-- +goose Up\nUPDATE people SET score = 7 WHERE id > 3;\nALTER TABLE people DROP COLUMN note;\nCREATE TABLE left_over (id integer PRIMARY KEY);\nINSERT INTO left_over VALUES (1);\n"+
-			"-- +goose Down\nALTER TABLE people ADD COLUMN note varchar(200) DEFAULT 'none';\nCREATE TABLE extra (id integer PRIMARY KEY);\n")
+			"-- +goose Down\nDROP TABLE left_over;\nALTER TABLE people ADD COLUMN note varchar(200) DEFAULT 'none';\nCREATE TABLE extra (id integer PRIMARY KEY);\n")
 		all := func() []string { return strings.Split(testdb.Dump(t, dsn), "\n") }
 		before := testdb.Query(t, dsn, "SELECT id, name, note, score FROM people ORDER BY id")
 		c.must("up")

@@ -43,8 +43,12 @@ func (w *work) wereThere(ctx context.Context, q engine.Querier) error {
 			})
 		}
 	}
-	if len(out) == 0 {
-		return nil
+	more, err := w.stumbles(ctx, q)
+	if err != nil {
+		return err
+	}
+	if out = append(out, more...); len(out) == 0 {
+		return w.staysOver()
 	}
 	return &RefusedError{Reasons: out}
 }

@@ -49,6 +49,27 @@ func (c *Capturer) sealBag(ctx context.Context, tx engine.Querier, x *capture, t
 	return nil
 }
 
+// givenBack tells whether the opposite direction takes away a column that stands in the place of a captured one: then rows are better told by their other columns, and what was written into this one
+// is captured as it goes. Else it is part of what is there, and what the application writes into it is to be told from what the migration left.
+func (c *Capturer) givenBack(t *engine.Table, column string) bool {
+	if c.meta.Opposite == nil {
+		return true
+	}
+	return slices.ContainsFunc(*c.meta.Opposite, func(st effects.Statement) bool {
+		return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+			switch e.Kind {
+			case effects.Opaque, effects.DropSchema, effects.SetSchema:
+				return true
+			case effects.DropTable, effects.RenameTable, effects.Truncate:
+				return c.s.sameName(e.Table.Name, t.Name.Name)
+			case effects.DropColumn, effects.RenameColumn:
+				return c.s.sameName(e.Table.Name, t.Name.Name) && slices.ContainsFunc(e.Columns, func(n string) bool { return c.s.sameName(n, column) })
+			}
+			return false
+		})
+	})
+}
+
 // images gives expressions for live columns in the form captures keep them.
 func (s *Store) images(columns []string, t *engine.Table, ref string) []string {
 	var exprs []string

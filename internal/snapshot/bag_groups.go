@@ -69,7 +69,7 @@ func assigned(stmts []effects.Statement) (map[string]bool, bool) {
 				for _, n := range e.Columns {
 					out[strings.ToLower(n)] = true
 				}
-			case effects.RenameColumn:
+			case effects.AddColumn, effects.DropColumn, effects.RenameColumn:
 				for _, n := range append(slices.Clone(e.Columns), e.NewName.Name) {
 					out[strings.ToLower(n)] = true
 				}

@@ -285,7 +285,7 @@ func (c *Capturer) nameNow(x *capture, t *engine.Table, f field) string {
 			}
 		}
 	}
-	if i := columnIndex(t, f.Name); i >= 0 && !t.Columns[i].Generated && !(renamed && len(x.Key) == 0) {
+	if i := columnIndex(t, f.Name); i >= 0 && !t.Columns[i].Generated && !(renamed && len(x.Key) == 0 && c.givenBack(t, f.Name)) {
 		return t.Columns[i].Name
 	}
 	return ""
