@@ -157,6 +157,16 @@ func (x *Restoration) strong(l *lot) bool {
 
 // write carries the differences out.
 func (x *Restoration) write(ctx context.Context, tx engine.Querier, c *Capturer) error {
+	if !x.online { // a batch has done it before it looked what was written meanwhile
+		for _, l := range x.keyed() {
+			if err := x.grip(ctx, tx, l, l, "1 = 1"); err != nil {
+				return err
+			}
+			if err := x.turned(ctx, tx, l, "1 = 1"); err != nil {
+				return err
+			}
+		}
+	}
 	if err := x.settle(ctx, tx); err != nil {
 		return err
 	}
@@ -202,6 +212,9 @@ func (x *Restoration) write(ctx context.Context, tx engine.Querier, c *Capturer)
 		return err
 	}
 	for _, l := range x.keyed() {
+		if err := x.alone(ctx, tx, l); err != nil {
+			return err
+		}
 		if err := x.r.prove(ctx, tx, l.g, nil); err != nil {
 			return err
 		}
