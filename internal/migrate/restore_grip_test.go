@@ -26,7 +26,9 @@ func TestRestoreWhatIsWrittenBeforeEachCommand(t *testing.T) {
 				app := testdb.Open(t, dsn)
 				testdb.Exec(t, dsn, "INSERT INTO counters VALUES (1, 0), (2, 0), (3, 0), (4, 0), (5, 0)")
 				id := f.take("", "counters")
-				rows := func() string { return strings.Join(testdb.Query(t, dsn, "SELECT id, n FROM counters ORDER BY id"), " ") }
+				rows := func() string {
+					return strings.Join(testdb.Query(t, dsn, "SELECT id, n FROM counters ORDER BY id"), " ")
+				}
 				written := 0
 				for n := 0; ; n++ {
 					// 3 was changed, 4 is gone, 6 came later.

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
@@ -15,7 +16,7 @@ import (
 // those of all batches, of which these are meant.
 func (x *Restoration) grip(ctx context.Context, tx engine.Querier, l, entries *lot, these string) error {
 	s := x.s
-	if s.f.grip == "" {
+	if s.db.Caps.TransactionalDDL {
 		return nil
 	}
 	_, err := number(ctx, tx, "lock rows of "+l.name.String(), fmt.Sprintf("SELECT count(*) FROM (SELECT d.n FROM %s d JOIN %s t ON %s WHERE %s%s) y", s.own(entries.w.data()), s.f.from(s.db, l.live),
@@ -26,7 +27,7 @@ func (x *Restoration) grip(ctx context.Context, tx engine.Querier, l, entries *l
 // turned tells entries anew whether there is a row in their places: one may have come or gone since they were compared.
 func (x *Restoration) turned(ctx context.Context, tx engine.Querier, l *lot, these string) error {
 	s, w := x.s, l.w
-	if s.f.grip == "" && !x.online {
+	if s.db.Caps.TransactionalDDL && !x.online {
 		return nil
 	}
 	live := fmt.Sprintf("EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, l.live), s.on(w.capture, l.live, "t", "d", l.g.name, k))
@@ -43,7 +44,7 @@ func (x *Restoration) turned(ctx context.Context, tx engine.Querier, l *lot, the
 				return err
 			}
 		}
-		if come == 0 || s.f.grip == "" {
+		if come == 0 || s.db.Caps.TransactionalDDL {
 			return nil
 		}
 		if err := x.grip(ctx, tx, l, l, these); err != nil {
@@ -55,7 +56,7 @@ func (x *Restoration) turned(ctx context.Context, tx engine.Querier, l *lot, the
 // alone makes sure that the rows that came back are those that stand in their places.
 func (x *Restoration) alone(ctx context.Context, tx engine.Querier, l *lot) error {
 	s, w, g := x.s, l.w, l.g
-	if s.f.grip == "" || !w.entire() {
+	if s.db.Caps.TransactionalDDL || !w.entire() {
 		return nil
 	}
 	kept, live := x.r.images(g, g.fields, true)
@@ -70,4 +71,23 @@ func (x *Restoration) alone(ctx context.Context, tx engine.Querier, l *lot) erro
 // moved says that rows are written faster than they can be looked at.
 func moved(t *engine.Table) error {
 	return &engine.Error{Class: engine.LockTimeout, Err: ErrMoved, Message: fmt.Sprintf("rows of %s were written while others came back in their places", t.Name), Hint: "nothing was changed: run it again"}
+}
+
+// gated runs f while nobody writes to a table, where no lock of it lasts as long as a transaction does: rows that nobody wrote are read after those that somebody
+// did.
+func (x *Restoration) gated(ctx context.Context, l *lot, preview bool, f func() error) (err error) {
+	if x.s.db.Caps.TransactionalDDL || preview || l.was.changes.Settled != nil {
+		return f()
+	}
+	gate, err := x.s.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, gate.Close()) }()
+	if _, err := exec(ctx, gate, "lock before copying", "LOCK TABLES "+x.s.db.Quote(l.was.live.Name)+" READ"); err != nil {
+		return err
+	}
+	err = f()
+	_, unlock := exec(context.WithoutCancel(ctx), gate, "unlock tables", "UNLOCK TABLES")
+	return errors.Join(err, unlock)
 }

@@ -34,6 +34,7 @@ const (
 // Begin compares, in a transaction of its own, and refuses what cannot be done in batches.
 func (x *Restoration) Begin(ctx context.Context, tx engine.Querier) (Position, error) {
 	x.online = true
+	x.busy()
 	if x.ask.OnConflict == Fail {
 		return Position{}, &AskError{Message: "--on-conflict fail changes nothing at all when there is a conflict: batches cannot promise that", Hint: "leave --online out, or look at the preview first"}
 	}

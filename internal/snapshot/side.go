@@ -33,7 +33,11 @@ func (x *Restoration) aside(ctx context.Context, tx engine.Querier, preview bool
 				return nil, into, nil, fmt.Errorf("lock before copying: %w", err)
 			}
 		}
-		if l.entries, err = x.s.invert(ctx, tx, l.was, l.was.live, false, true); err != nil {
+		err := x.gated(ctx, l, preview, func() (err error) {
+			l.entries, err = x.s.invert(ctx, tx, l.was, l.was.live, false, true)
+			return err
+		})
+		if err != nil {
 			return nil, into, nil, err
 		}
 	} else if len(l.was.captures) == 1 && !l.was.captures[0].Kind.Stays() {
