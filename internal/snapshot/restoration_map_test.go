@@ -58,3 +58,18 @@ func TestRestoreNamesChanged(t *testing.T) {
 		}
 	}, testdb.Everywhere()...)
 }
+
+// TestCopyTellsOfComputedColumns: what the server computes is no captured value, and a copy has no column for it; it says so.
+func TestCopyTellsOfComputedColumns(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		b := newBench(t, dsn, "CREATE TABLE t (id integer PRIMARY KEY, a integer, twice integer GENERATED ALWAYS AS (a * 2) STORED)", "INSERT INTO t (id, a) VALUES (1, 5)")
+		r := b.restore(snapshot.Ask{Snapshot: b.take("t"), Mode: snapshot.Copy, Into: engine.Name{Name: "aside"}})
+		if got := r.tables[0].Notes; len(got) != 1 || !strings.Contains(got[0], "computes are not in the copy: twice") {
+			t.Errorf("notes: %q", got)
+		}
+		if got := strings.Join(b.query("SELECT id || ' ' || a FROM aside"), ", "); got != "1 5" {
+			t.Errorf("the copy has %s", got)
+		}
+	}, everywhere...)
+}

@@ -60,6 +60,15 @@ func (x *Restoration) aside(ctx context.Context, tx engine.Querier, preview bool
 		return nil, into, nil, err
 	}
 	x.copied, l.preview.Into = into, into.String()
+	var computed []string
+	for _, c := range l.x.Shape.Columns {
+		if c.Generated {
+			computed = append(computed, c.Name)
+		}
+	}
+	if len(computed) > 0 {
+		l.preview.Notes = append(l.preview.Notes, "columns that the server computes are not in the copy: "+strings.Join(computed, ", "))
+	}
 	for i, f := range l.x.Fields {
 		if x.asked(l, f) || slices.ContainsFunc(l.x.Key, func(k field) bool { return k.Name == f.Name }) {
 			columns = append(columns, i)
