@@ -174,6 +174,9 @@ func (r *Restorer) updating(g *target, fields []int, conflicts bool, at string) 
 	kept, live := r.images(g, fields, false)
 	conditions := []string{at, s.on(x.capture, g.t, "t", "d", g.name, x.goal), x.inserted(false), "(" + s.differ(live, kept) + ")"}
 	conditions = append(conditions, r.uncovered(g)...)
+	if x.onward && !s.db.Caps.TransactionalDDL { // a row that has come where there was none is locked by nobody and captured nowhere
+		conditions = append(conditions, "d.op <> 'd'")
+	}
 	if !conflicts {
 		conditions = append(conditions, r.free(x))
 	} else if x.work { // a row that the application put there is not the one that was captured

@@ -125,10 +125,19 @@ func (s *Store) invert(ctx context.Context, tx engine.Querier, h *held, live *en
 			return nil, err
 		}
 	}
-	for _, step := range []func(context.Context, engine.Querier) error{w.collect, w.judge, w.doubt} {
+	for _, step := range []func(context.Context, engine.Querier) error{w.collect, w.judge} {
 		if err := step(ctx, tx); err != nil {
 			return nil, err
 		}
+	}
+	x := &restoring{capture: w.d}
+	if h.busy || !s.db.Caps.TransactionalDDL && !whole {
+		if err := w.race(ctx, tx, x); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.doubt(ctx, tx); err != nil {
+		return nil, err
 	}
 	if merge {
 		if err := w.keepLater(ctx, tx); err != nil {
@@ -145,7 +154,7 @@ func (s *Store) invert(ctx context.Context, tx engine.Querier, h *held, live *en
 		return nil, err
 	}
 	w.d.Rows = n
-	return &restoring{capture: w.d}, s.drop(ctx, tx, "forget what was written", s.own(w.all.data()))
+	return x, s.drop(ctx, tx, "forget what was written", s.own(w.all.data()))
 }
 
 // what was written, and who is asked.
@@ -153,7 +162,13 @@ func (w *inverting) what() string { return "read the journal of " + w.live.Name.
 
 // collect writes down what was written since.
 func (w *inverting) collect(ctx context.Context, tx engine.Querier) error {
-	names, decls := w.all.columns()
+	_, err := w.note(ctx, tx, w.all, "")
+	return err
+}
+
+// note writes down what was written since, less what a condition leaves out.
+func (w *inverting) note(ctx context.Context, tx engine.Querier, c *capture, condition string) (int64, error) {
+	names, decls := c.columns()
 	defs := []string{"n bigint NOT NULL", "x bigint NOT NULL", "s bigint NOT NULL"}
 	for i := range names {
 		defs = append(defs, names[i]+" "+decls[i])
@@ -161,14 +176,52 @@ func (w *inverting) collect(ctx context.Context, tx engine.Querier) error {
 	if w.s.f.keyed {
 		defs = append(defs, "KEY dbrollback_s (s)")
 	}
-	if err := w.s.desk(ctx, tx, w.what(), w.all, defs); err != nil {
-		return err
+	if err := w.s.desk(ctx, tx, w.what(), c, defs); err != nil {
+		return 0, err
 	}
 	into := list(append([]string{"n", "x", "s"}, names...))
-	if _, err := exec(ctx, tx, w.what(), fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM (%s) q", w.s.own(w.all.data()), into, into, w.h.changes.Query), w.h.changes.Args...); err != nil {
+	n, err := exec(ctx, tx, w.what(), fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM (%s) q WHERE %s", w.s.own(c.data()), into, into, w.h.changes.Query, all(condition)), w.h.changes.Args...)
+	if err != nil {
+		return n, err
+	}
+	return n, w.s.indexed(ctx, tx, c, k)
+}
+
+// race finds the keys that were written while the journal was read, where nobody keeps writers out: what it says of them was compared with rows that it did not know
+// of yet. That was the application, after the restoration began.
+func (w *inverting) race(ctx context.Context, tx engine.Querier, x *restoring) error {
+	if w.h.changes.Settled != nil {
+		return nil // it looks by itself
+	}
+	if catchUp := w.h.changes.CatchUp; catchUp != nil {
+		if _, err := catchUp(ctx); err != nil {
+			return err
+		}
+	}
+	s, late := w.s, &capture{Info: w.all.Info, detail: w.all.detail}
+	late.ID = newID()
+	n, err := w.note(ctx, tx, late, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s r WHERE r.s = q.s)", s.own(w.all.data())))
+	if err != nil {
 		return err
 	}
-	return w.s.indexed(ctx, tx, w.all, k)
+	if n > 0 {
+		var found, made []string
+		for i, f := range w.d.Key {
+			found = append(found, s.image("r."+o(i), f)+" = "+s.image("d."+k(i), f))
+			made = append(made, s.image("r."+k(i), f)+" = "+s.image("d."+k(i), f))
+		}
+		// Not a conflict that a policy settles: what was there is not known.
+		if err := w.r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s d WHERE EXISTS (SELECT 1 FROM %s r WHERE %s OR %s)", carriedSince, s.own(w.d.data()), s.own(late.data()),
+			all(append(found, "r.op <> 'i'")...), all(append(made, "r.op <> 'd'")...))); err != nil {
+			return err
+		}
+		if x.work {
+			if _, err := exec(ctx, tx, w.what(), fmt.Sprintf("UPDATE %s AS d SET op = 'u' WHERE EXISTS (SELECT 1 FROM %s c WHERE c.n = d.n)", s.own(w.d.data()), s.own(x.conflicts()))); err != nil {
+				return err
+			}
+		}
+	}
+	return s.drop(ctx, tx, w.what(), s.own(late.data()))
 }
 
 // still is the condition that a write left the key of its row as it was.

@@ -34,6 +34,7 @@ const (
 // Begin compares, in a transaction of its own, and refuses what cannot be done in batches.
 func (x *Restoration) Begin(ctx context.Context, tx engine.Querier) (Position, error) {
 	x.online = true
+	x.busy()
 	if x.ask.OnConflict == Fail {
 		return Position{}, &AskError{Message: "--on-conflict fail changes nothing at all when there is a conflict: batches cannot promise that", Hint: "leave --online out, or look at the preview first"}
 	}
@@ -177,6 +178,9 @@ func (x *Restoration) batch(ctx context.Context, tx engine.Querier, c *Capturer,
 	}
 	names, _ := w.capture.columns()
 	columns := list(append([]string{"n", "b"}, names...))
+	if err := x.grip(ctx, tx, part, l, these); err != nil {
+		return err
+	}
 	if err := x.meanwhile(ctx, tx, l, these); err != nil {
 		return err
 	}
@@ -219,16 +223,7 @@ func (x *Restoration) meanwhile(ctx context.Context, tx engine.Querier, l *lot, 
 			all(these, fmt.Sprintf("(d.op = 'd' AND %[1]s IS NOT NULL OR d.op = 'u' AND %[1]s IS NULL OR d.op <> 'd' AND %[1]s IS NOT NULL AND %[2]s <> d.b)",
 				there, s.hash(s.images(columnNames(l.live), l.live, "t"))))))
 	}
-	live := fmt.Sprintf("EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, l.live), place)
-	for _, q := range []string{
-		fmt.Sprintf("UPDATE %s AS d SET op = 'u' WHERE %s", s.own(w.data()), all(these, "d.op = 'd'", live)),
-		fmt.Sprintf("UPDATE %s AS d SET op = 'd' WHERE %s", s.own(w.data()), all(these, "d.op = 'u'", "NOT "+live)),
-	} {
-		if _, err := exec(ctx, tx, "look at the next batch", q); err != nil {
-			return err
-		}
-	}
-	return nil
+	return x.turned(ctx, tx, l, these)
 }
 
 // Finish counts what was done and drops the comparison, in a transaction of its own.

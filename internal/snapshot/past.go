@@ -31,6 +31,7 @@ type held struct {
 	captures []*capture // oldest first
 	changes  *Changes   // of a journal: what was written since; captures has its form alone
 	mapped   []string   // columns that --map gave another name
+	busy     bool       // others write while it is compared
 	along    bool       // nobody named it: a foreign key ties it to one that was
 	// sealed: what was written since is told from what the migration (or restore) left, and is a conflict.
 	sealed bool

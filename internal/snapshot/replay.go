@@ -157,6 +157,16 @@ func (x *Restoration) strong(l *lot) bool {
 
 // write carries the differences out.
 func (x *Restoration) write(ctx context.Context, tx engine.Querier, c *Capturer) error {
+	if !x.online { // a batch has done it before it looked what was written meanwhile
+		for _, l := range x.keyed() {
+			if err := x.grip(ctx, tx, l, l, "1 = 1"); err != nil {
+				return err
+			}
+			if err := x.turned(ctx, tx, l, "1 = 1"); err != nil {
+				return err
+			}
+		}
+	}
 	if err := x.settle(ctx, tx); err != nil {
 		return err
 	}
@@ -202,6 +212,9 @@ func (x *Restoration) write(ctx context.Context, tx engine.Querier, c *Capturer)
 		return err
 	}
 	for _, l := range x.keyed() {
+		if err := x.alone(ctx, tx, l); err != nil {
+			return err
+		}
 		if err := x.r.prove(ctx, tx, l.g, nil); err != nil {
 			return err
 		}
@@ -216,6 +229,9 @@ func (x *Restoration) write(ctx context.Context, tx engine.Querier, c *Capturer)
 func (x *Restoration) changed(ctx context.Context, tx engine.Querier, l *lot) error {
 	s, w := x.s, l.w
 	for _, fk := range l.live.Referenced {
+		if err := x.needs(ctx, tx, l, fk); err != nil {
+			return err
+		}
 		changes := x.moved(l, fk)
 		child, err := x.r.inspect(ctx, tx, fk.Table)
 		if err != nil {
@@ -226,6 +242,35 @@ func (x *Restoration) changed(ctx context.Context, tx engine.Querier, l *lot) er
 		}
 		if err := x.r.mark(ctx, tx, w, fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s t ON %s WHERE %s", usedSince, s.own(w.data()), s.f.from(s.db, l.live),
 			s.on(w.capture, l.live, "t", "d", l.g.name, k), all("d.op = 'u'", changes, x.r.free(w), x.pointed(l, child, fk)))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// needs marks rows that are to go while rows come back that point to them: those of another table may be of another moment.
+func (x *Restoration) needs(ctx context.Context, tx engine.Querier, l *lot, fk engine.ForeignKey) error {
+	s := x.s
+	for _, o := range x.keyed() {
+		if o == l || o.live.Name != fk.Table {
+			continue
+		}
+		on := []string{"e.op <> 'i'"}
+		for i, c := range fk.Columns {
+			for _, f := range o.g.fields {
+				if x.r.column(o.live, o.w.Fields[f].Name) == c {
+					on = append(on, s.f.back("e."+o.w.v(f), o.w.Fields[f], o.live.Columns[columnIndex(o.live, c)])+" = t."+s.q(fk.ParentColumns[i]))
+				}
+			}
+		}
+		if len(on) <= len(fk.Columns) {
+			continue // they point to what they point to now
+		}
+		if o.w.work {
+			on = append(on, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s ew WHERE ew.n = e.n)", s.own(o.w.conflicts())))
+		}
+		if err := x.r.mark(ctx, tx, l.w, fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s t ON %s WHERE %s", usedSince, s.own(l.w.data()), s.f.from(s.db, l.live),
+			s.on(l.w.capture, l.live, "t", "d", l.g.name, k), all("d.op = 'i'", x.r.free(l.w), fmt.Sprintf("EXISTS (SELECT 1 FROM %s e WHERE %s)", s.own(o.w.data()), all(on...))))); err != nil {
 			return err
 		}
 	}

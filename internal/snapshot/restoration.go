@@ -222,6 +222,7 @@ func (x *Restoration) Preview(ctx context.Context, tx engine.Querier) ([]Preview
 		if err := x.check(ctx, tx); err != nil {
 			return err
 		}
+		x.busy()
 		if x.ask.Mode == Copy {
 			return x.previewCopy(ctx, tx)
 		}
@@ -237,6 +238,13 @@ func (x *Restoration) Preview(ctx context.Context, tx engine.Querier) ([]Preview
 		return x.describe(ctx, tx)
 	})
 	return x.previews(), err
+}
+
+// busy says that nobody keeps writers from the tables while they are compared.
+func (x *Restoration) busy() {
+	for _, l := range x.lots {
+		l.was.busy = true
+	}
 }
 
 // Conflicts lists the conflicts that were found, at most MaxConflicts of a table.

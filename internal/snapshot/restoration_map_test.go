@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
@@ -57,4 +58,42 @@ func TestRestoreNamesChanged(t *testing.T) {
 			}
 		}
 	}, testdb.Everywhere()...)
+}
+
+// TestCopyTellsOfComputedColumns: what the server computes is no captured value, and a copy has no column for it; it says so.
+func TestCopyTellsOfComputedColumns(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		b := newBench(t, dsn, "CREATE TABLE t (id integer PRIMARY KEY, a integer, twice integer GENERATED ALWAYS AS (a * 2) STORED)", "INSERT INTO t (id, a) VALUES (1, 5)")
+		r := b.restore(snapshot.Ask{Snapshot: b.take("t"), Mode: snapshot.Copy, Into: engine.Name{Name: "aside"}})
+		if got := r.tables[0].Notes; len(got) != 1 || !strings.Contains(got[0], "computes are not in the copy: twice") {
+			t.Errorf("notes: %q", got)
+		}
+		if got := strings.Join(b.query("SELECT id || ' ' || a FROM aside"), ", "); got != "1 5" {
+			t.Errorf("the copy has %s", got)
+		}
+	}, everywhere...)
+}
+
+// TestRestoreOfTablesOfDifferentMoments: a row that was not there yet when its table was captured stays for the rows of another table, captured later, that come
+// back and point to it.
+func TestRestoreOfTablesOfDifferentMoments(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		b := newBench(t, dsn, "CREATE TABLE p (id integer NOT NULL PRIMARY KEY, v varchar(9))", "CREATE TABLE c (id integer NOT NULL PRIMARY KEY, pid integer NOT NULL, FOREIGN KEY (pid) REFERENCES p (id))", "INSERT INTO p VALUES (1, 'a')")
+		b.take("p")
+		b.exec("INSERT INTO p VALUES (2, 'b'), (3, 'c')", "INSERT INTO c VALUES (1, 2)")
+		b.take("c")
+		b.exec("DELETE FROM c")
+		before := b.rows()
+		r := b.restore(snapshot.Ask{Tables: []engine.Name{{Name: "p"}, {Name: "c"}}, At: time.Now(), Mode: snapshot.Replace})
+		if got := strings.Join(b.query("SELECT id FROM p ORDER BY id"), " ") + "; " + strings.Join(b.query("SELECT pid FROM c"), " "); got != "1 2; 2" {
+			t.Errorf("there is %s: %v", got, r.conflicts)
+		}
+		if len(r.conflicts) != 1 || r.conflicts[0].Key != "id=2" || r.conflicts[0].Reason != "referenced since" {
+			t.Errorf("conflicts: %v", r.conflicts)
+		}
+		b.restore(snapshot.Ask{Snapshot: r.safety, OnConflict: snapshot.Fail})
+		same(t, "undone", before, b.rows())
+	}, everywhere...)
 }

@@ -33,7 +33,11 @@ func (x *Restoration) aside(ctx context.Context, tx engine.Querier, preview bool
 				return nil, into, nil, fmt.Errorf("lock before copying: %w", err)
 			}
 		}
-		if l.entries, err = x.s.invert(ctx, tx, l.was, l.was.live, false, true); err != nil {
+		err := x.gated(ctx, l, preview, func() (err error) {
+			l.entries, err = x.s.invert(ctx, tx, l.was, l.was.live, false, true)
+			return err
+		})
+		if err != nil {
 			return nil, into, nil, err
 		}
 	} else if len(l.was.captures) == 1 && !l.was.captures[0].Kind.Stays() {
@@ -56,6 +60,15 @@ func (x *Restoration) aside(ctx context.Context, tx engine.Querier, preview bool
 		return nil, into, nil, err
 	}
 	x.copied, l.preview.Into = into, into.String()
+	var computed []string
+	for _, c := range l.x.Shape.Columns {
+		if c.Generated {
+			computed = append(computed, c.Name)
+		}
+	}
+	if len(computed) > 0 {
+		l.preview.Notes = append(l.preview.Notes, "columns that the server computes are not in the copy: "+strings.Join(computed, ", "))
+	}
 	for i, f := range l.x.Fields {
 		if x.asked(l, f) || slices.ContainsFunc(l.x.Key, func(k field) bool { return k.Name == f.Name }) {
 			columns = append(columns, i)
