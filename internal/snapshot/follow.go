@@ -212,16 +212,6 @@ func (c *Capturer) touches(n engine.Name, acted bool) int {
 	return out
 }
 
-// replaces tells whether the statement at hand puts another column where one of a capture was that is gone: what is in it from then on is to be told from what the application writes into it.
-func (c *Capturer) replaces(x *capture, n engine.Name) bool {
-	gone := func(name string) bool {
-		return slices.ContainsFunc(x.Fields, func(f field) bool { return f.Seal == "" && c.s.sameName(f.Name, name) })
-	}
-	return slices.ContainsFunc(c.effects, func(e effects.Effect) bool {
-		return c.s.sameName(e.Table.Name, n.Name) && (e.Kind == effects.AddColumn && slices.ContainsFunc(e.Columns, gone) || e.Kind == effects.RenameColumn && gone(e.NewName.Name))
-	})
-}
-
 // takesPlace tells whether an effect puts another table where one of a name was.
 func (c *Capturer) takesPlace(e effects.Effect, n engine.Name) bool {
 	return e.Kind == effects.CreateTable && c.s.sameName(e.Table.Name, n.Name) && !e.IfExists ||

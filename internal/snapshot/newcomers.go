@@ -155,3 +155,13 @@ func (c *Capturer) come(ctx context.Context, tx engine.Querier, y *capture) erro
 	}
 	return nil
 }
+
+// replaces tells whether the statement at hand puts another column where one of a capture was that is gone: what is in it from then on is to be told from what the application writes into it.
+func (c *Capturer) replaces(x *capture, n engine.Name) bool {
+	gone := func(name string) bool {
+		return slices.ContainsFunc(x.Fields, func(f field) bool { return f.Seal == "" && c.s.sameName(f.Name, name) })
+	}
+	return slices.ContainsFunc(c.effects, func(e effects.Effect) bool {
+		return c.s.sameName(e.Table.Name, n.Name) && (e.Kind == effects.AddColumn && slices.ContainsFunc(e.Columns, gone) || e.Kind == effects.RenameColumn && gone(e.NewName.Name))
+	})
+}
