@@ -14,9 +14,9 @@ func TestWritesBehindACopy(t *testing.T) {
 	t.Parallel()
 	const table = " (a int PRIMARY KEY, w int, u int UNIQUE, p int REFERENCES par (id) ON DELETE CASCADE);\n"
 	for name, up := range map[string]string{
-		"dropped":                "CREATE TABLE n" + table + "INSERT INTO n SELECT * FROM ev;\nDROP TABLE ev;\nALTER TABLE n RENAME TO ev;",
-		"dropped, then altered":  "CREATE TABLE n" + table + "INSERT INTO n SELECT * FROM ev;\nDROP TABLE ev;\nALTER TABLE n RENAME TO ev;\nALTER TABLE ev DROP COLUMN u;",
-		"dropped, then deleted":  "CREATE TABLE n" + table + "INSERT INTO n SELECT * FROM ev WHERE a <> 2;\nDROP TABLE ev;\nALTER TABLE n RENAME TO ev;\nDELETE FROM ev WHERE a IN (1, 2, 9);",
+		"dropped":               "CREATE TABLE n" + table + "INSERT INTO n SELECT * FROM ev;\nDROP TABLE ev;\nALTER TABLE n RENAME TO ev;",
+		"dropped, then altered": "CREATE TABLE n" + table + "INSERT INTO n SELECT * FROM ev;\nDROP TABLE ev;\nALTER TABLE n RENAME TO ev;\nALTER TABLE ev DROP COLUMN u;",
+		"dropped, then deleted": "CREATE TABLE n" + table + "INSERT INTO n SELECT * FROM ev WHERE a <> 2;\nDROP TABLE ev;\nALTER TABLE n RENAME TO ev;\nDELETE FROM ev WHERE a IN (1, 2, 9);",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
