@@ -101,6 +101,8 @@ func (p *path) effect(ctx context.Context, st Statement, e effects.Effect) error
 		return err
 	}
 	switch {
+	case e.Kind == effects.AddColumn && e.Column != nil && (e.Column.Identity || e.Column.Serial):
+		p.keyless(st, t, e.Column)
 	case e.Kind == effects.DropColumn:
 		for _, c := range e.Columns {
 			p.needed(st, t, c)
@@ -132,6 +134,16 @@ func (p *path) counts(ctx context.Context, st Statement, t *engine.Table, key st
 			"let Down drop the column, or change it, in the same statement or before, and roll back again")
 	}
 	return nil
+}
+
+// keyless refuses a new column that counts by itself and that the same statement gives no key.
+func (p *path) keyless(st Statement, t *engine.Table, c *effects.ColumnDef) {
+	if c.PrimaryKey || c.Unique || len(c.Constraints) > 0 || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.AddConstraint || e.Kind == effects.Create }) {
+		return
+	}
+	name := p.w.r.m.db.Ident(c.Name)
+	p.refuse(st, fmt.Sprintf("Down adds %s.%s, which counts by itself (AUTO_INCREMENT), without a key", t.Name, c.Name),
+		"let the same statement make the key (ADD COLUMN "+name+" …, ADD PRIMARY KEY ("+name+")), and roll back again")
 }
 
 // missing refuses a statement about a table that is not there.

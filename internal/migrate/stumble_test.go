@@ -30,6 +30,8 @@ func TestDownThatCannotEnd(t *testing.T) {
 		{"key of a column that counts", "ALTER TABLE seats ADD COLUMN note varchar(9);\nALTER TABLE seats DROP PRIMARY KEY;\nALTER TABLE seats ADD COLUMN n integer PRIMARY KEY AUTO_INCREMENT;",
 			first + "ALTER TABLE seats DROP PRIMARY KEY;\nALTER TABLE seats DROP COLUMN n;\nALTER TABLE seats ADD PRIMARY KEY (id);", "key PRIMARY of seats, which column n needs",
 			first + "ALTER TABLE seats DROP COLUMN n;\nALTER TABLE seats ADD PRIMARY KEY (id);"},
+		{"column that counts, without a key", "ALTER TABLE places DROP COLUMN name;\nALTER TABLE places ADD COLUMN n integer;\nALTER TABLE seats ADD COLUMN note varchar(9);\nALTER TABLE places DROP COLUMN n;",
+			first + "ALTER TABLE places ADD COLUMN name integer NOT NULL AUTO_INCREMENT;", "places.name, which counts by itself", first + "ALTER TABLE places ADD COLUMN name varchar(9);"},
 		{"column of a key of two", "ALTER TABLE seats ADD COLUMN note varchar(9), ADD COLUMN zone varchar(9) NOT NULL DEFAULT 'z';\nCREATE UNIQUE INDEX by_zone ON seats (label, zone);", first + "ALTER TABLE seats DROP COLUMN zone;",
 			"seats.zone while unique key by_zone needs it", first + "DROP INDEX by_zone ON seats;\nALTER TABLE seats DROP COLUMN zone;"},
 	}
