@@ -103,9 +103,9 @@ func postgresDatabase(t testing.TB, admin string) string {
 	createDatabase(t, admin, name)
 	t.Cleanup(func() {
 		droppable(t, name)
-		// replication slots would keep the database; force ends connections that a test left open
+		// replication slots would keep the database, also one whose reader is just about to end; force ends connections that a test left open
 		Exec(t, admin,
-			`SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active AND database = '`+name+`'`,
+			`SELECT pg_terminate_backend(active_pid, 10000) FROM pg_replication_slots WHERE active AND database = '`+name+`'`,
 			`SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active AND database = '`+name+`'`,
 			`DROP DATABASE "`+name+`" WITH (FORCE)`)
 	})
