@@ -18,8 +18,11 @@ func (w *work) watch(ctx context.Context, tx engine.Querier) snapshot.Watch {
 		var seen []engine.Name
 		for _, name := range c.tables {
 			n, err := w.r.m.db.Resolve(ctx, tx, engine.Name(name))
-			if err != nil || slices.Contains(seen, n) {
-				continue // the opposite direction makes the table itself: nothing of now is read under that name
+			if err != nil { // the opposite direction makes the table itself, or the statement at hand is about to name one so
+				n = engine.Name(name)
+			}
+			if slices.Contains(seen, n) {
+				continue
 			}
 			seen = append(seen, n)
 			out[n.String()] = append(out[n.String()], c.Computed)

@@ -1,6 +1,7 @@
 package migrate_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -8,42 +9,73 @@ import (
 	"github.com/dbrollback/dbrollback/internal/testdb"
 )
 
-// TestWritesBehindACopy: on servers where each statement of Up is there for good, the application writes to a table that Up has copied, and is about to drop. The copy has
-// not got these writes; the rollback brings them back, with the table.
-func TestWritesBehindACopy(t *testing.T) {
+// copies are the ways in which an Up puts a copy in the place of a table.
+var copies = map[string]struct {
+	up, down string
+	at       []int // ahead of which statements the application can write to the table
+	deleted  int   // the statement that has deleted row 1, if any can be behind it: nobody updates that any more
+}{
+	"dropped":               {"CREATE TABLE n%[1]s;\nINSERT INTO n SELECT * FROM ev;\nDROP TABLE ev;\nALTER TABLE n RENAME TO ev;", "SELECT 1;", []int{3}, 0},
+	"dropped, then altered": {"CREATE TABLE n%[1]s;\nINSERT INTO n SELECT * FROM ev;\nDROP TABLE ev;\nALTER TABLE n RENAME TO ev;\nALTER TABLE ev DROP COLUMN u;", "ALTER TABLE ev ADD COLUMN u int UNIQUE;", []int{3, 5}, 0},
+	"dropped, then deleted": {"CREATE TABLE n%[1]s;\nINSERT INTO n SELECT * FROM ev WHERE a <> 2;\nDROP TABLE ev;\nALTER TABLE n RENAME TO ev;\nDELETE FROM ev WHERE a IN (1, 2, 9);", "SELECT 1;", []int{3}, 0},
+	"deleted of later":      {"CREATE TABLE n%[1]s;\nINSERT INTO n SELECT * FROM ev;\nDROP TABLE ev;\nALTER TABLE n RENAME TO ev;\nDELETE FROM ev WHERE a IN (1, 9);", "SELECT 1;", []int{3, 5}, 0},
+	"updated later":         {"CREATE TABLE n%[1]s;\nINSERT INTO n SELECT * FROM ev;\nDROP TABLE ev;\nALTER TABLE n RENAME TO ev;\nUPDATE ev SET u = u + 100;", "SELECT 1;", []int{3, 5}, 0},
+	"exchanged":             {"CREATE TABLE n%[1]s;\nINSERT INTO n SELECT * FROM ev;\nRENAME TABLE ev TO o, n TO ev;\nDROP TABLE o;\nDELETE FROM ev WHERE a = 4;", "INSERT INTO ev VALUES (4, 0, 14, 1);", []int{3, 4, 5}, 0},
+	"exchanged, two steps":  {"CREATE TABLE n%[1]s;\nINSERT INTO n SELECT * FROM ev;\nALTER TABLE ev RENAME TO o;\nALTER TABLE n RENAME TO ev;\nDROP TABLE o;\nALTER TABLE ev ADD COLUMN z int;", "ALTER TABLE ev DROP COLUMN z;", []int{3, 5, 6}, 0},
+	"renamed, made anew":    {"ALTER TABLE ev RENAME TO o;\nCREATE TABLE ev%[1]s;\nINSERT INTO ev SELECT * FROM o;\nDROP TABLE o;\nDELETE FROM ev WHERE a IN (1, 9);", "SELECT 1;", []int{4, 5}, 0},
+	"renamed, then deleted": {"CREATE TABLE n%[1]s;\nINSERT INTO n SELECT * FROM ev;\nRENAME TABLE ev TO o, n TO ev;\nDELETE FROM ev WHERE a IN (1, 9);\nUPDATE ev SET u = u + 100;\nDROP TABLE o;", "SELECT 1;", []int{3, 4, 5, 6}, 4},
+	"made anew":             {"CREATE TABLE n%[1]s;\nINSERT INTO n SELECT * FROM ev;\nDROP TABLE ev;\nCREATE TABLE ev%[1]s;\nINSERT INTO ev SELECT * FROM n;\nDROP TABLE n;", "SELECT 1;", []int{3, 6}, 0},
+	"made of a query":       {"CREATE TABLE n%[1]s;\nINSERT INTO n SELECT * FROM ev;\nDROP TABLE ev;\nCREATE TABLE ev (a int PRIMARY KEY, w int, u int UNIQUE, p int, KEY (p)) SELECT a, w, u, p FROM n;\nDROP TABLE n;", "SELECT 1;", []int{3, 5}, 0},
+}
+
+// TestWritesAroundACopy: on servers where each statement of Up is there for good, the application writes to a table that Up copies, drops, and puts the copy in the place
+// of: before the drop, so that the copy has not got it, or when the copy is in its place. The rollback keeps it.
+func TestWritesAroundACopy(t *testing.T) {
 	t.Parallel()
-	const table = " (a int PRIMARY KEY, w int, u int UNIQUE, p int REFERENCES par (id) ON DELETE CASCADE);\n"
-	for name, up := range map[string]string{
-		"dropped":               "CREATE TABLE n" + table + "INSERT INTO n SELECT * FROM ev;\nDROP TABLE ev;\nALTER TABLE n RENAME TO ev;",
-		"dropped, then altered": "CREATE TABLE n" + table + "INSERT INTO n SELECT * FROM ev;\nDROP TABLE ev;\nALTER TABLE n RENAME TO ev;\nALTER TABLE ev DROP COLUMN u;",
-		"dropped, then deleted": "CREATE TABLE n" + table + "INSERT INTO n SELECT * FROM ev WHERE a <> 2;\nDROP TABLE ev;\nALTER TABLE n RENAME TO ev;\nDELETE FROM ev WHERE a IN (1, 2, 9);",
-	} {
+	const table = " (a int PRIMARY KEY, w int, u int UNIQUE, p int REFERENCES par (id) ON DELETE CASCADE)"
+	for name, c := range copies {
+		for _, at := range c.at {
+			t.Run(fmt.Sprintf("%s/%d", name, at), func(t *testing.T) {
+				t.Parallel()
+				testdb.Each(t, func(t *testing.T, dsn string) {
+					f := newFixture(t, dsn, "CREATE TABLE par (id int PRIMARY KEY);\nINSERT INTO par VALUES (1);\nCREATE TABLE ev"+table+";\nINSERT INTO ev VALUES (1, 0, 11, 1), (2, 0, 12, 1), (3, 0, 13, 1), (4, 0, 14, 1);\n",
+						map[string]string{"00001_x.sql": migration(strings.ReplaceAll(c.up, "%[1]s", table), c.down)})
+					wrote := false
+					m, err := migrate.Open(t.Context(), migrate.Options{DB: f.db, Files: f.files, Dir: "migrations", Events: func(e migrate.Event) {
+						if e.Kind == migrate.StatementStart && e.Statement == at && !wrote {
+							wrote = true
+							f.exec("UPDATE ev SET w = 5 WHERE a IN (1, 2);\nDELETE FROM ev WHERE a = 3;\nINSERT INTO ev (a, w, p) VALUES (9, 0, 1);\n")
+						}
+					}})
+					if err != nil {
+						t.Fatal(err)
+					}
+					if _, err := m.Up(t.Context(), migrate.UpRequest{To: -1}); err != nil || !wrote {
+						t.Fatal(err, wrote)
+					}
+					want := "1|5|11 2|5|12 4|0|14 9|0|NULL"
+					if at > c.deleted && c.deleted > 0 {
+						want = "1|0|11 2|5|12 4|0|14 9|0|NULL"
+					}
+					res := f.rollback(migrate.RollbackRequest{Steps: 1})
+					if got := strings.Join(testdb.Query(t, dsn, "SELECT a, w, u FROM ev ORDER BY a"), " "); got != want {
+						t.Errorf("rows %s, want %s; conflicts %v", got, want, res.Conflicts)
+					}
+				}, family...)
+			})
+		}
+	}
+}
+
+// TestCutOffAroundACopy: the same with runs that die at every statement, and at other instants.
+func TestCutOffAroundACopy(t *testing.T) {
+	t.Parallel()
+	const table = " (a int PRIMARY KEY, w int, u int UNIQUE)"
+	for _, name := range []string{"deleted of later", "made anew", "renamed, made anew", "renamed, then deleted"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			testdb.Each(t, func(t *testing.T, dsn string) {
-				down := "SELECT 1;"
-				if strings.Contains(up, "COLUMN") {
-					down = "ALTER TABLE ev ADD COLUMN u int UNIQUE;"
-				}
-				f := newFixture(t, dsn, "CREATE TABLE par (id int PRIMARY KEY);\nINSERT INTO par VALUES (1);\nCREATE TABLE ev"+table+"INSERT INTO ev VALUES (1, 0, 11, 1), (2, 0, 12, 1), (3, 0, 13, 1), (4, 0, 14, 1);\n", map[string]string{"00001_x.sql": migration(up, down)})
-				wrote := false
-				m, err := migrate.Open(t.Context(), migrate.Options{DB: f.db, Files: f.files, Dir: "migrations", Events: func(e migrate.Event) {
-					if e.Kind == migrate.StatementStart && e.Statement == 3 {
-						f.exec("UPDATE ev SET w = 5 WHERE a IN (1, 2);\nDELETE FROM ev WHERE a = 3;\nINSERT INTO ev VALUES (9, 0, 19, 1);\n")
-						wrote = true
-					}
-				}})
-				if err != nil {
-					t.Fatal(err)
-				}
-				if _, err := m.Up(t.Context(), migrate.UpRequest{To: -1}); err != nil || !wrote {
-					t.Fatal(err, wrote)
-				}
-				res := f.rollback(migrate.RollbackRequest{Steps: 1})
-				if got, want := strings.Join(testdb.Query(t, dsn, "SELECT a, w, u FROM ev ORDER BY a"), " "), "1|5|11 2|5|12 4|0|14 9|0|19"; got != want {
-					t.Errorf("rows %s, want %s; conflicts %v", got, want, res.Conflicts)
-				}
-			}, family...)
+			text := "-- +goose Up\n" + strings.ReplaceAll(strings.ReplaceAll(copies[name].up, "%[1]s", table), ", p FROM", " FROM") + "\nALTER TABLE ev ADD COLUMN z int;\n-- +goose Down\nALTER TABLE ev DROP COLUMN z;\n"
+			cutOffAtEveryStatement(t, text, "CREATE TABLE ev"+table, "INSERT INTO ev VALUES (1, 0, 11), (2, 0, 12), (3, 0, 13), (4, 0, 14)")
 		})
 	}
 }

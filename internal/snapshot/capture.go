@@ -96,6 +96,9 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	if st.Effects, err = c.s.normal(ctx, look, st.Effects); err != nil {
 		return err
 	}
+	if st.Effects, err = c.s.filled(ctx, look, st.Effects); err != nil {
+		return err
+	}
 	c.note(st)
 	if err := c.track.before(ctx, look, st.Effects); err != nil {
 		return err
@@ -109,9 +112,8 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	if c.track.origin == nil {
 		return run()
 	}
-	c.track.replaced = nil
-	for _, x := range c.replaced() {
-		c.track.replaced = append(c.track.replaced, x.Home)
+	if err := c.standIns(ctx, n, st.Effects); err != nil {
+		return err
 	}
 	if c.s.f.unseen != nil && !c.track.loses {
 		if err := c.s.f.unseen(ctx, tx, c, st); err != nil {
@@ -128,6 +130,9 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	c.pending = st.Effects
 	guard := c.guarded
 	p.alone = !c.s.db.Caps.TransactionalDDL && (st.ImplicitCommit || p.alone)
+	if err := c.steads(ctx, p); err != nil {
+		return err
+	}
 	if p.follows, err = c.concerned(ctx, p); err != nil {
 		return err
 	}
@@ -146,44 +151,10 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 		return err
 	}
 	c.ran()
+	if err := c.leftPlaces(ctx, tx, n, p.left); err != nil {
+		return err
+	}
 	return c.known(ctx, tx, st.Effects)
-}
-
-// known makes sure that the rows of captured tables have keys still: a primary key of SQLite may hold NULL, and what was put there with none could not be
-// told from what others write. Asked about the tables that effects name, or about all at the end: triggers write to others.
-func (c *Capturer) known(ctx context.Context, tx engine.Querier, es []effects.Effect) error {
-	if c.s.db.Kind != engine.SQLite || c.meta.Direction != "up" {
-		return nil
-	}
-	seen := map[engine.Name]bool{}
-	for _, x := range c.captures {
-		if x.Kind == Definition || seen[x.Home] || es != nil && !slices.ContainsFunc(es, func(e effects.Effect) bool { return c.concerns(e, x) }) {
-			continue
-		}
-		seen[x.Home] = true
-		t, err := c.now(ctx, tx, x)
-		if err != nil {
-			return err
-		}
-		for _, f := range x.Key {
-			if t == nil {
-				break
-			}
-			i := columnIndex(t, c.keyNow(x, t, f))
-			if i < 0 || !slices.ContainsFunc(t.Unique, func(u engine.Key) bool { return u.Primary && slices.Contains(u.Columns, t.Columns[i].Name) }) {
-				continue
-			}
-			n, err := number(ctx, tx, "look for rows without a key", fmt.Sprintf("SELECT EXISTS (SELECT 1 FROM %s WHERE %s IS NULL)", c.s.db.Quote(t.Name), c.s.q(t.Columns[i].Name)))
-			if err != nil {
-				return err
-			}
-			if n > 0 {
-				return &LossError{Object: t.Name.String(), Reason: fmt.Sprintf("the statement leaves NULL in %s, by which the rows that were captured are known", t.Columns[i].Name),
-					Hint: "give every row a key; a primary key of SQLite may hold NULL, where its columns are not NOT NULL"}
-			}
-		}
-	}
-	return nil
 }
 
 // ran follows what the statement at hand renamed and removed, once it has run.
@@ -546,7 +517,12 @@ func (c *Capturer) keep(ctx context.Context, tx engine.Querier, made []*capture)
 
 // record numbers a capture and writes its row.
 func (c *Capturer) record(ctx context.Context, tx engine.Querier, x *capture) error {
-	x.position = len(c.captures) + 1
+	x.position = 2 * (len(c.captures) + 1)
+	for _, y := range slices.Backward(c.captures) {
+		if y.Stands && !x.Stands && y.Home == x.Home && x.Kind == Table { // what the table was counts before what stood in its place; see away.go
+			x.position = min(x.position, y.position-1)
+		}
+	}
 	c.captures = append(c.captures, x)
 	return c.s.insert(ctx, tx, x, c.meta)
 }

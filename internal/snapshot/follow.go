@@ -75,12 +75,28 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 	}
 	var out []*following
 	add := func(x *capture, index int, leave func()) error {
+		gives := func() error { // another table its place
+			if index >= 0 && x.Kind != Kept {
+				if x.Seal.Mode == sealAbsent && c.makesEmpty(x.sealedAt()) {
+					return nil
+				}
+				p.left = append(p.left, x)
+			}
+			leave()
+			return nil
+		}
 		if x.Kind == Definition || x.Kind.Stays() || x.Seal.Mode == "" || x.Seal.Mode == sealCovered || x.Seal.Mode == sealNone {
+			return nil
+		}
+		if x.Seal.Coming && x.Seal.After == c.statement { // see comes
 			return nil
 		}
 		n := x.sealedAt()
 		acted := slices.ContainsFunc(p.actions, func(a *action) bool { return a.table.Name == n })
 		touch := c.touches(n, acted)
+		if touch == touchNot && x.New && slices.ContainsFunc(p.actions, func(a *action) bool { return a.stead != nil && a.stead.Name == n }) {
+			touch = touchValues
+		}
 		if touch < touchValues && c.replaces(x, n) {
 			touch = touchValues
 		}
@@ -91,8 +107,7 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 			p.spelt = append(p.spelt, x)
 			return nil
 		case touchPlace:
-			leave()
-			return nil
+			return gives()
 		}
 		t, err := c.s.db.Inspect(ctx, c.s.db, n)
 		if errors.Is(err, engine.ErrNoTable) {
@@ -102,8 +117,7 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 			return err
 		}
 		if t == nil && c.makes(n) { // IF NOT EXISTS, and there is none
-			leave()
-			return nil
+			return gives()
 		}
 		if another, err := c.succeeds(ctx, x, n); err != nil {
 			return err
@@ -145,18 +159,6 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 	return out, nil
 }
 
-// succeeds tells whether the statement at hand drops the table of a capture, which has another name by now, so that another one counts that was made under its first.
-func (c *Capturer) succeeds(ctx context.Context, x *capture, n engine.Name) (bool, error) {
-	if c.s.sameName(n.Name, x.Home.Name) || !slices.ContainsFunc(c.effects, func(e effects.Effect) bool { return e.Kind == effects.DropTable && c.s.sameName(e.Table.Name, n.Name) }) {
-		return false, nil
-	}
-	_, err := c.s.db.Resolve(ctx, c.s.db, x.Home)
-	if errors.Is(err, engine.ErrNoTable) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
 // follower is a capture that goes back, as one whose rows stand where it was sealed.
 func (x *restoring) follower() *capture {
 	m := *x.capture
@@ -186,7 +188,7 @@ const (
 
 // touches tells what the statement at hand does to the rows of a table.
 func (c *Capturer) touches(n engine.Name, acted bool) int {
-	out := touchNot
+	out, began := touchNot, n
 	if acted {
 		out = touchValues
 	}
@@ -198,24 +200,20 @@ func (c *Capturer) touches(n engine.Name, acted bool) int {
 		case !e.Changes() || leavesRows(e):
 		case c.takesPlace(e, n):
 			return touchPlace
-		case here && (e.Kind == effects.RenameTable || e.Kind == effects.RenameColumn):
+		case here && e.Kind == effects.RenameTable:
+			out, n.Name = max(out, touchNames), e.NewName.Name
+		case here && e.Kind == effects.RenameColumn:
 			out = max(out, touchNames)
 		case here:
 			out = max(out, touchValues)
 		}
 	}
 	if out == touchValues && slices.ContainsFunc(c.effects, func(e effects.Effect) bool {
-		return e.Kind == effects.RenameTable && c.s.sameName(e.Table.Name, n.Name)
+		return e.Kind == effects.RenameTable && c.s.sameName(e.Table.Name, began.Name)
 	}) {
 		return touchPlace
 	}
 	return out
-}
-
-// takesPlace tells whether an effect puts another table where one of a name was.
-func (c *Capturer) takesPlace(e effects.Effect, n engine.Name) bool {
-	return e.Kind == effects.CreateTable && c.s.sameName(e.Table.Name, n.Name) && !e.IfExists ||
-		(e.Kind == effects.RenameTable || e.Kind == effects.Rename) && c.s.sameName(e.NewName.Name, n.Name)
 }
 
 // sealedAt is the table in which the rows of a capture were sealed.
@@ -224,13 +222,6 @@ func (c *capture) sealedAt() engine.Name {
 		return c.Home
 	}
 	return c.Seal.Table
-}
-
-// makes tells whether the statement at hand makes a table of a name, when there is none.
-func (c *Capturer) makes(n engine.Name) bool {
-	return slices.ContainsFunc(c.effects, func(e effects.Effect) bool {
-		return e.Kind == effects.CreateTable && c.s.sameName(e.Table.Name, n.Name)
-	})
 }
 
 // leavesRows: the values and names of the columns that are there stay as they are.
@@ -258,7 +249,9 @@ func (c *Capturer) respell(ctx context.Context, tx engine.Querier, spelt []*capt
 			switch {
 			case !c.s.sameName(e.Table.Name, x.Seal.Table.Name):
 			case e.Kind == effects.RenameTable:
-				x.Seal.Table.Name = e.NewName.Name
+				if x.Seal.Table.Name = e.NewName.Name; x.New || x.Stands {
+					x.At = x.Seal.Table
+				}
 			case e.Kind == effects.RenameColumn && len(e.Columns) == 1:
 				for _, list := range [][]string{x.Seal.Columns, x.Seal.All, x.Seal.Key} {
 					rename(list, e.Columns[0], e.NewName.Name)
@@ -411,7 +404,7 @@ func (c *Capturer) compare(ctx context.Context, tx engine.Querier, f *following)
 		on = append(on, s.f.match(live+"."+s.q(name(i)), ref, key, f.t.Columns[j]))
 	}
 	ours := "1 = 1"
-	if x.Ops {
+	if x.Ops && !(x.New && c.awaits(x)) {
 		ours = data + ".op <> 'i'"
 	}
 	there, gone := first+" IS NOT NULL", first+" IS NULL"
@@ -498,7 +491,7 @@ func (c *Capturer) after(ctx context.Context, tx engine.Querier, p *plan, made [
 				if err != nil {
 					return err
 				}
-				if t != nil && !slices.ContainsFunc(p.actions, func(a *action) bool { return a.table.Name == t.Name }) {
+				if t != nil && !slices.ContainsFunc(p.actions, func(a *action) bool { return a.table.Name == t.Name || a.stead != nil && a.stead.Name == t.Name }) {
 					x.next = ""
 					continue
 				}
@@ -516,7 +509,7 @@ func (c *Capturer) sealNow(ctx context.Context, tx engine.Querier, x *capture, i
 	if index < 0 {
 		watch = nil // it has them among its columns
 	}
-	x.Seal = seal{At: x.next, Places: x.nextKeys, After: c.statement, Mixed: x.mixed}
+	x.Seal = seal{At: x.next, Places: x.nextKeys, After: c.statement, Mixed: x.mixed, Coming: x.coming != nil}
 	for _, fields := range [][]field{x.Key, x.Fields} {
 		for i := range fields {
 			fields[i].Seal, fields[i].Watched = "", false

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -83,4 +84,41 @@ func (t *tracker) unkey(es []effects.Effect, keyed func(engine.Name) bool) {
 		t.unkeyed[strings.ToLower(e.Table.Name)] = true
 		t.unkeyed[strings.ToLower(e.NewName.Name)] = t.unkeyed[strings.ToLower(e.NewName.Name)] || e.NewName.Name != ""
 	}
+}
+
+// known makes sure that the rows of captured tables have keys still: a primary key of SQLite may hold NULL, and what was put there with none could not be
+// told from what others write. Asked about the tables that effects name, or about all at the end: triggers write to others.
+func (c *Capturer) known(ctx context.Context, tx engine.Querier, es []effects.Effect) error {
+	if c.s.db.Kind != engine.SQLite || c.meta.Direction != "up" {
+		return nil
+	}
+	seen := map[engine.Name]bool{}
+	for _, x := range c.captures {
+		if x.Kind == Definition || seen[x.Home] || es != nil && !slices.ContainsFunc(es, func(e effects.Effect) bool { return c.concerns(e, x) }) {
+			continue
+		}
+		seen[x.Home] = true
+		t, err := c.now(ctx, tx, x)
+		if err != nil {
+			return err
+		}
+		for _, f := range x.Key {
+			if t == nil {
+				break
+			}
+			i := columnIndex(t, c.keyNow(x, t, f))
+			if i < 0 || !slices.ContainsFunc(t.Unique, func(u engine.Key) bool { return u.Primary && slices.Contains(u.Columns, t.Columns[i].Name) }) {
+				continue
+			}
+			n, err := number(ctx, tx, "look for rows without a key", fmt.Sprintf("SELECT EXISTS (SELECT 1 FROM %s WHERE %s IS NULL)", c.s.db.Quote(t.Name), c.s.q(t.Columns[i].Name)))
+			if err != nil {
+				return err
+			}
+			if n > 0 {
+				return &LossError{Object: t.Name.String(), Reason: fmt.Sprintf("the statement leaves NULL in %s, by which the rows that were captured are known", t.Columns[i].Name),
+					Hint: "give every row a key; a primary key of SQLite may hold NULL, where its columns are not NOT NULL"}
+			}
+		}
+	}
+	return nil
 }

@@ -88,7 +88,7 @@ func (c *Capturer) renames(ctx context.Context, q engine.Querier, n int, p *plan
 			can = false
 			continue
 		}
-		if can = can && c.keeps(a.table); !can {
+		if can = can && c.keeps(a.table) && a.stead == nil && !c.givenAgain(n, a.table); !can {
 			continue
 		}
 		if empties(st.Effects) {
@@ -117,6 +117,18 @@ func (c *Capturer) renames(ctx context.Context, q engine.Querier, n int, p *plan
 		}
 	}
 	return can && len(p.actions) > 0, nil
+}
+
+// givenAgain tells whether a later statement of the migration puts another table in the place of one. Which rows of that are whose is told row by row: by a copy, that is
+// there when it comes.
+func (c *Capturer) givenAgain(n int, t *engine.Table) bool {
+	rest, _ := c.ahead(n)
+	home := c.track.home(t)
+	return slices.ContainsFunc(rest, func(st effects.Statement) bool {
+		return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+			return c.takesPlace(e, home) || e.Kind == effects.CreateTable && c.s.sameName(e.Table.Name, home.Name)
+		})
+	})
 }
 
 // Instead gives the statement that run has to execute in place of the migration's own, "" for that one: a table that is dropped is

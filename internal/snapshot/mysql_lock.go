@@ -77,7 +77,22 @@ func (c *Capturer) underLock(ctx context.Context, q engine.Querier, n int, p *pl
 				return err
 			}
 		}
-		return c.before(ctx, q, p.follows)
+		if err := c.before(ctx, q, p.follows); err != nil {
+			return err
+		}
+		for i, a := range p.actions {
+			if a.stead == nil {
+				continue
+			}
+			for _, x := range made {
+				if x.live == p.actions[i].table {
+					if err := c.claim(ctx, q, x, a.stead, p.follows); err != nil {
+						return fmt.Errorf("compare %s with its seal: %w", a.stead.Name, err)
+					}
+				}
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return errors.Join(err, c.unrecord(context.WithoutCancel(ctx), q, had))
@@ -181,6 +196,11 @@ func (c *Capturer) lockTables(ctx context.Context, q engine.Querier, p *plan, ma
 	add(c.s.catalog, "WRITE")
 	for _, n := range c.s.Alongside {
 		add(n, "WRITE")
+	}
+	for _, a := range p.actions {
+		if a.stead != nil {
+			add(a.stead.Name, "WRITE")
+		}
 	}
 	for _, n := range p.beside {
 		if t, err := c.s.db.Resolve(ctx, c.s.db, n); err == nil {

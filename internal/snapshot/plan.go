@@ -33,12 +33,13 @@ type action struct {
 	effect   *effects.Effect // what the statement itself does to the table, when that is one thing
 	// partitions are those of the table whose rows go; nil: all rows.
 	partitions []string
-	empties    bool // of Kept: the statement empties the table, which stays
-	cascade    bool // foreign keys carry the statement on to the table
-	twice      bool // the statement does several things to the table
-	each       bool // observed: row by row, because the table has heirs
-	trail      bool // of a table that the migration made: where its rows go
-	newcomers  bool // of such a table, in the place of a captured one: the keys of rows that are put into it
+	empties    bool          // of Kept: the statement empties the table, which stays
+	cascade    bool          // foreign keys carry the statement on to the table
+	twice      bool          // the statement does several things to the table
+	each       bool          // observed: row by row, because the table has heirs
+	trail      bool          // of a table that the migration made: where its rows go
+	newcomers  bool          // of such a table, in the place of a captured one: the keys of rows that are put into it
+	stead      *engine.Table // the one that stands in its place by now
 }
 
 func (a *action) observed() bool { return a.events != (events{}) }
@@ -55,6 +56,7 @@ type plan struct {
 	// What it does to the rows of captures made before: those whose seals follow, and those whose seals get other names.
 	follows []*following
 	spelt   []*capture
+	left    []*capture // in whose place it puts another table
 }
 
 // planner collects the actions of one statement.
@@ -165,7 +167,7 @@ func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 	case t.Kind == "view": // one that the migration made shows rows that were there, too
 		p.opaque(fmt.Sprintf("%s is a view", t.Name))
 		return nil
-	case p.track.made(t):
+	case p.track.made(t) && !p.standsIn(t, e):
 		p.trails(t, e)
 		return p.beyond(ctx, t, e)
 	case t.Kind == "foreign" && e.Kind != effects.DropTable && e.Kind != effects.DropColumn && e.Kind != effects.AlterColumnType:
@@ -307,7 +309,7 @@ func (p *planner) opaque(why string) {
 
 // add adds an action, or widens the one that the table has already.
 func (p *planner) add(a *action) {
-	if p.track.made(a.table) {
+	if p.track.made(a.table) && (!p.track.standsIn(a.table) || a.events.insert) {
 		return
 	}
 	for _, b := range p.plan.actions {

@@ -27,7 +27,7 @@ func (c *Capturer) describe(ctx context.Context, tx engine.Querier, n int, a *ac
 		detail: detail{Home: c.track.home(t), Identity: identity(t), At: t.Name, Shape: t, Refill: c.refill},
 		live:   t, events: a.events, reduce: a.reduce, chain: a.chain, named: a.named, parts: a.partitions, trail: a.trail, each: a.each,
 	}
-	x.Info.Table, x.New = x.Home.String(), a.newcomers
+	x.Info.Table, x.New, x.Stands = x.Home.String(), a.newcomers, !a.newcomers && !a.trail && c.track.standsIn(t)
 	x.Location = c.s.db.Own(x.data()).String()
 	x.Ops = a.observed() || a.reduce || a.named != nil
 	key := c.key(a)

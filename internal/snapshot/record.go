@@ -34,6 +34,7 @@ type capture struct {
 	theirs   int64
 	mixed    bool
 	stale    bool
+	coming   *engine.Table // the one that is about to get its name
 }
 
 // events says which kinds of writes are observed.
@@ -67,9 +68,10 @@ type detail struct {
 	// Above, of Relay: the partitioned tables that the table is a part of.
 	Above []engine.Name `json:"above,omitempty"`
 	// Apart are tables that may be partitions of this one, and were not when it was captured; see apart.go.
-	Apart []standing `json:"apart,omitempty"`
-	Here  bool       `json:"here,omitempty"` // of one that goes back: the table that was sealed last, and none that had its name before
-	New   bool       `json:"new,omitempty"`  // rows that were put into a table made in the place of another one, by key
+	Apart  []standing `json:"apart,omitempty"`
+	Here   bool       `json:"here,omitempty"`   // of one that goes back: the table that was sealed last, and none that had its name before
+	New    bool       `json:"new,omitempty"`    // rows that were put into a table made in the place of another one, by key
+	Stands bool       `json:"stands,omitempty"` // of a table that the migration had put in the place of a captured one
 	// Pairs are columns that the run made, beside a column of the key by which captures that it puts back know their rows; see otherkey.go.
 	Pairs []field `json:"pairs,omitempty"`
 }
@@ -125,6 +127,7 @@ type seal struct {
 	Group   []string    `json:"group,omitempty"`   // of a bag: columns that tell most rows from most others, names then; see bag_groups.go
 	At      string      `json:"at,omitempty"`      // what the name of the companion begins with
 	After   int         `json:"after,omitempty"`   // the statement after which it was sealed; 0: the last one
+	Coming  bool        `json:"coming,omitempty"`  // it was sealed ahead of that statement, which gives the table its name
 	Mixed   bool        `json:"mixed,omitempty"`   // of a bag: somebody else wrote to the table between two statements
 	Sources []string    `json:"sources,omitempty"` // of Columns, what the opposite direction computes captured columns from; see parts.go
 	Vacated bool        `json:"vacated,omitempty"` // nothing of the migration's stood under the keys that rows had left; see vacated.go

@@ -50,6 +50,9 @@ func (s *Store) Resume(ctx context.Context, q engine.Querier, id string, m Meta,
 				continue
 			}
 		}
+		if r.Seal.Coming && r.Seal.After > len(past.Statements) { // that statement never ran
+			r.Seal = seal{}
+		}
 		r.live = r.Shape
 		c.captures = append(c.captures, r.capture)
 		if len(r.Key) == 0 && r.Kind != Definition {
@@ -159,13 +162,14 @@ func (t *tracker) recall(ctx context.Context, q engine.Querier, past Past) error
 		return err
 	}
 	for id, sh := range now {
+		called := sh.Name // by its first name another one may be called now
 		for n, x := range tables {
-			if sh.Name.Name != n.Name || n.Schema != "" && n.Schema != sh.Name.Schema {
+			if called.Name != n.Name || n.Schema != "" && n.Schema != called.Schema {
 				continue
 			}
 			if x.made {
 				delete(now, id)
-				continue
+				break
 			}
 			sh.Name.Name = x.home.Name
 			for cid, col := range sh.Columns {

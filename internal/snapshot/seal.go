@@ -44,6 +44,12 @@ func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) err
 			}
 		}
 		for i, x := range c.captures {
+			if !c.s.db.Caps.TransactionalDDL && c.awaits(x) { // that table is there still, under another name: nothing of it is in this one
+				if err := c.s.setStatus(ctx, tx, x.ID, statusVoid); err != nil {
+					return err
+				}
+				continue
+			}
 			if x.Kind == KeptColumns { // sealed when they were put aside
 				x.Status = statusComplete
 				if err := c.s.finish(ctx, tx, x); err != nil {
@@ -164,11 +170,16 @@ func (s *Store) checksum(ctx context.Context, q engine.Querier, x *capture) (ver
 // now finds the table that a capture belongs to as it is at the end of the migration: the same one, or else one
 // of the same name. nil when there is none.
 func (c *Capturer) now(ctx context.Context, tx engine.Querier, x *capture) (*engine.Table, error) {
+	if x.coming != nil {
+		return x.coming, nil
+	}
 	names := []engine.Name{x.Home}
 	if x.Here {
 		names[0] = x.sealedAt()
 	}
-	if x.live.OID != 0 {
+	if !c.s.db.Caps.TransactionalDDL && (x.New || x.Stands) { // what had the name first may be there under another one
+		names[0] = x.At
+	} else if x.live.OID != 0 {
 		if c.last == nil {
 			current, err := c.s.d.shapes(ctx, tx)
 			if err != nil {
@@ -203,53 +214,6 @@ func (c *Capturer) now(ctx context.Context, tx engine.Querier, x *capture) (*eng
 		return nil, nil
 	}
 	return t, nil
-}
-
-// newcomers captures the keys of rows that the migration itself put into a table that took the place of a captured one: they are
-// not to stay when that one comes back.
-func (c *Capturer) newcomers(ctx context.Context, tx engine.Querier, x *capture) error {
-	if !c.s.db.Caps.TransactionalDDL || x.Kind != Table && x.Kind != Kept || x.Ops || len(x.Key) == 0 {
-		return nil
-	}
-	t, err := c.now(ctx, tx, x)
-	if err != nil || t == nil || !c.track.made(t) || len(t.Keys) == 0 {
-		return err
-	}
-	if x.Kind == Kept { // as seal would: another table stands in its place
-		if err := c.s.copied(ctx, tx, x); err != nil {
-			return err
-		}
-	}
-	y, err := c.prepare(ctx, tx, x.Statement, &action{kind: Rows, table: t, events: events{insert: true}, reason: "made anew"})
-	if err != nil {
-		return err
-	}
-	y.New = true
-	y.Home, y.Info.Table, y.Key = x.Home, x.Info.Table, slices.Clone(x.Key)
-	var keys, values []string
-	for i, f := range x.Key {
-		j := columnIndex(t, c.keyNow(x, t, f))
-		if j < 0 || y.Kind != Rows || len(t.Keys[0].Columns) != len(x.Key) {
-			break
-		}
-		if decl, text := c.s.f.store(t.Columns[j]); decl != f.Decl || text != f.Text {
-			break
-		}
-		y.Key[i].At, y.Key[i].Num = t.Columns[j].Name, columnIdentity(t, t.Columns[j])
-		keys, values = append(keys, k(i)), append(values, c.s.f.value("t."+c.s.q(t.Columns[j].Name), f))
-	}
-	if len(keys) == len(x.Key) {
-		y.Rows, err = exec(ctx, tx, "compare keys", fmt.Sprintf("INSERT INTO %s (op, %s) SELECT 'i', %s FROM %s t WHERE NOT EXISTS (SELECT 1 FROM %s d WHERE %s)",
-			c.s.own(y.data()), list(keys), list(values), c.s.f.from(c.s.db, t), c.s.own(x.data()), c.s.on(x, t, "t", "d", func(i int) string { return y.Key[i].At }, k)))
-		if err != nil {
-			return err
-		}
-	}
-	if y.Rows == 0 {
-		_, err := exec(ctx, tx, "drop an empty capture", "DROP TABLE "+c.s.own(y.data()))
-		return err
-	}
-	return c.record(ctx, tx, y)
 }
 
 // nameNow finds what a captured column is called in t; "" when it is gone. A column of the same name counts when the
@@ -295,7 +259,7 @@ func (c *Capturer) nameNow(x *capture, t *engine.Table, f field) string {
 // as where a number gives way to a UUID, and the number is kept beside it.
 func (c *Capturer) keyNow(x *capture, t *engine.Table, f field) string {
 	name := c.nameNow(x, t, f)
-	if !c.track.made(t) {
+	if x.Stands || !c.track.made(t) {
 		return name
 	}
 	copied, known := c.track.copied(x.Home, f.Name, t)
@@ -327,6 +291,9 @@ func (c *Capturer) seal(ctx context.Context, tx engine.Querier, index int, x *ca
 		return nil
 	}
 	x.Seal.Table = t.Name
+	if x.coming != nil { // the name that it is about to get
+		x.Seal.Table = x.Home
+	}
 	dropped := false
 	for i, f := range x.Fields {
 		x.Fields[i].Seal = c.nameNow(x, t, f)
@@ -347,9 +314,8 @@ func (c *Capturer) seal(ctx context.Context, tx engine.Querier, index int, x *ca
 	for i, f := range x.Key {
 		x.Key[i].Seal = c.keyNow(x, t, f)
 		// Behind a Down, rows that others point to stay known by their keys: the next up finds them by what is unique.
-		if x.Key[i].Seal == "" && x.Whole && c.track.made(t) && (c.meta.Direction == "up" || len(t.Referenced) == 0) {
-			x.Key, x.Seal.Key = nil, nil // no row of the one that stands in its place can be told to be one of these
-			return c.sealBag(ctx, tx, x, t)
+		if x.Key[i].Seal == "" && x.Whole && !x.Stands && c.track.made(t) && (c.meta.Direction == "up" || len(t.Referenced) == 0) {
+			return c.sealUntold(ctx, tx, x, t) // no row of the one that stands in its place can be told to be one of these
 		}
 		if x.Key[i].Seal == "" {
 			x.Seal.Mode = sealCovered
@@ -357,19 +323,28 @@ func (c *Capturer) seal(ctx context.Context, tx engine.Querier, index int, x *ca
 		}
 		x.Seal.Key = append(x.Seal.Key, x.Key[i].Seal)
 	}
-	if x.Whole && c.track.made(t) {
+	if x.Whole && !x.Stands && c.track.made(t) {
 		if double, err := c.double(ctx, tx, x, t); err != nil {
 			return err
 		} else if double {
-			x.Key, x.Seal.Key = nil, nil
-			return c.sealBag(ctx, tx, x, t)
+			return c.sealUntold(ctx, tx, x, t)
 		}
 	}
 	if dropped || x.Bystander {
-		c.watch(x, t, watch[t.Name.String()])
+		c.watch(x, t, watch[x.Seal.Table.String()])
 	}
-	c.watchMade(x, t, watch[t.Name.String()])
+	c.watchMade(x, t, watch[x.Seal.Table.String()])
 	return c.sealRows(ctx, tx, index, x, t)
+}
+
+// sealUntold seals the capture of a table with a key as if it had none.
+func (c *Capturer) sealUntold(ctx context.Context, tx engine.Querier, x *capture, t *engine.Table) error {
+	if x.next != "" { // there is room for rows with keys alone, and no other can be made under the locks of a statement: it is sealed in the end
+		x.Seal = seal{}
+		return nil
+	}
+	x.Key, x.Seal.Key = nil, nil
+	return c.sealBag(ctx, tx, x, t)
 }
 
 // double tells whether the table that stands in the place of a capture has several rows under one key of it.

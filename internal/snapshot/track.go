@@ -58,6 +58,7 @@ type tracker struct {
 	began   []engine.Name          // all tables, when the migration began
 	// replaced: what tables were called then that are captured whole; another one may stand in their place by now.
 	replaced []engine.Name
+	standing map[string]map[string]field // by a name of those: what was captured of its columns, by their names then, all in lower case
 	// names: by the name that a table had in the beginning, in small letters, and by that of its column: what the column is called
 	// now, be it in a table that was made in the place of the first; "" when it was dropped. What is not there kept its name.
 	names   map[string]map[string]string
@@ -91,7 +92,8 @@ func (t *tracker) madeColumn(x *engine.Table, c engine.Column) bool {
 	}
 	o, there := t.origin[identity(x)]
 	if !there {
-		return true
+		_, stands := t.standsFor(x, c)
+		return !stands
 	}
 	_, there = o.Columns[columnIdentity(x, c)]
 	return !there
@@ -116,8 +118,35 @@ func (t *tracker) homeColumn(x *engine.Table, c engine.Column) string {
 		if n, ok := o.Columns[columnIdentity(x, c)]; ok {
 			return n.Name
 		}
+	} else if f, ok := t.standsFor(x, c); ok {
+		return f.Name
 	}
 	return c.Name
+}
+
+// standsIn tells whether a table that the migration made stands in the place of a captured one, where others write to it by now.
+func (t *tracker) standsIn(x *engine.Table) bool {
+	return t.made(x) && t.standing[strings.ToLower(t.home(x).Name)] != nil
+}
+
+// standsFor gives the captured column in whose place one of such a table stands.
+func (t *tracker) standsFor(x *engine.Table, c engine.Column) (field, bool) {
+	home := strings.ToLower(t.home(x).Name)
+	columns, was := t.standing[home], strings.ToLower(c.Name)
+	if columns == nil || c.Generated {
+		return field{}, false
+	}
+	if _, renamed := t.names[home][was]; renamed {
+		was = ""
+	}
+	for from, now := range t.names[home] {
+		if strings.EqualFold(now, c.Name) {
+			was = from
+		}
+	}
+	f, ok := columns[was]
+	decl, text := t.s.f.store(c)
+	return f, ok && decl == f.Decl && text == f.Text
 }
 
 // harmless are the statements for which names at the start do not matter: they neither destroy nor rename.
@@ -294,6 +323,30 @@ func (t *tracker) renamed(from engine.Name, to string) {
 type feed struct {
 	into, from string // what the table is called now, and what the other one was called when the migration began
 	fills      []effects.Fill
+}
+
+// filled names the columns that an INSERT … SELECT fills by their order, which is not the one of later.
+func (s *Store) filled(ctx context.Context, q engine.Querier, es []effects.Effect) ([]effects.Effect, error) {
+	out := es
+	for i, e := range es {
+		if e.Kind != effects.Insert || !slices.ContainsFunc(e.Fills, func(f effects.Fill) bool { return f.Column == "" }) {
+			continue
+		}
+		t, err := s.db.Inspect(ctx, q, engine.Name(e.Table))
+		if errors.Is(err, engine.ErrNoTable) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		fills := slices.Clone(e.Fills)
+		for j := range fills[:min(len(fills), len(t.Columns))] {
+			fills[j].Column = t.Columns[j].Name
+		}
+		out = slices.Clone(out)
+		out[i].Fills = fills
+	}
+	return out, nil
 }
 
 // feed notes what an INSERT takes from one table. home gives what a table of now was called when the migration began, or what it is called where the migration
