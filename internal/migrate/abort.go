@@ -292,10 +292,21 @@ func (w *work) pointing(ctx context.Context, q engine.Querier, tables, now verif
 func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, done int, op *operation, begun *opening) error {
 	m, q := w.r.m, g.schema()
 	var restorer *snapshot.Restorer
+	again := w.madeAnew(done)
+	err := g.rows(ctx, func(tx *sql.Tx) error {
+		written, err := w.capturer.Anew(ctx, tx, again)
+		for _, t := range written {
+			w.r.warn(fmt.Sprintf("somebody wrote to %s while another table stood in its place: %[1]s is as it was before the migration, and the rows of the other one are in snapshot %s", t, back.Snapshot()))
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	if err := g.rows(ctx, func(tx *sql.Tx) error { return w.capturer.Seal(ctx, tx, nil) }); err != nil {
 		return err
 	}
-	err := g.rows(ctx, func(tx *sql.Tx) (err error) {
+	err = g.rows(ctx, func(tx *sql.Tx) (err error) {
 		if restorer, err = m.store.Restorer(ctx, tx, w.mig.Version, string(w.r.dir)); err != nil || restorer == nil {
 			return err
 		}
@@ -328,7 +339,6 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 	if err != nil {
 		return fmt.Errorf("fingerprint: %w", err)
 	}
-	again := w.madeAnew(done)
 	inPlace := filter(now, func(o verify.Object) bool {
 		return o.Kind == "table" && again[o.Table] && !slices.Contains(begun.Cleared, o.Table)
 	})

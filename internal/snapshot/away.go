@@ -188,3 +188,53 @@ func (c *Capturer) succeeds(ctx context.Context, x *capture, n engine.Name) (boo
 	}
 	return err == nil, err
 }
+
+// Anew is told that tables will be made anew from their captures, and that what stands in their places goes: all rows are to come back. It says in which of them others have
+// written meanwhile. It comes before Seal.
+func (c *Capturer) Anew(ctx context.Context, tx engine.Querier, tables map[engine.Name]bool) ([]engine.Name, error) {
+	var told []engine.Name
+	if c.s.db.Caps.TransactionalDDL {
+		return nil, nil
+	}
+	var of []*following
+	for i, x := range c.captures {
+		if x.Kind == Definition || x.Kind.Stays() || !tables[x.Home] && !c.awaits(x) || x.Seal.Mode != sealAbsent && x.Seal.Mode != sealPresent && x.Seal.Mode != sealRows && x.Seal.Mode != sealBag {
+			continue
+		}
+		f := &following{x: x, index: i}
+		of = append(of, f)
+		if x.Seal.Table.Name == "" || len(x.Key) == 0 || x.stale {
+			continue
+		}
+		t, err := c.s.db.Inspect(ctx, c.s.db, x.sealedAt())
+		if err != nil && !errors.Is(err, engine.ErrNoTable) {
+			return nil, err
+		}
+		if f.t = t; err == nil {
+			if err := c.room(ctx, f, &plan{}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	err := c.s.pinned(ctx, tx, func() error {
+		for _, f := range of {
+			x := f.x
+			if f.t != nil {
+				if err := c.compare(ctx, tx, f); err != nil {
+					return fmt.Errorf("compare %s with its seal: %w", x.Home, err)
+				}
+				if x.theirs > 0 && !slices.Contains(told, x.Home) {
+					told = append(told, x.Home)
+				}
+			}
+			x.Seal, x.next, x.theirs, x.mixed, x.stale = seal{}, "", 0, false, false
+			for _, fields := range [][]field{x.Key, x.Fields} {
+				for i := range fields {
+					fields[i].Seal, fields[i].Watched = "", false
+				}
+			}
+		}
+		return nil
+	})
+	return told, err
+}

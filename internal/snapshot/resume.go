@@ -70,6 +70,9 @@ func (s *Store) Resume(ctx context.Context, q engine.Querier, id string, m Meta,
 					r.Seal, r.stale = seal{}, false
 				}
 				r.stale = r.stale || r.Seal.Mode != "" && n+1 > r.Seal.After && !leavesRows(e) && c.concerns(e, r.capture)
+				if (r.New || r.Stands) && n+1 >= r.Statement && n+1 > r.Seal.After && e.Kind == effects.RenameTable && s.sameName(e.Table.Name, r.At.Name) {
+					r.At.Name = e.NewName.Name
+				}
 			}
 		}
 	}
