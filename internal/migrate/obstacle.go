@@ -48,6 +48,7 @@ type scout struct {
 	any     bool                          // or any table's
 	creates bool                          // something has a name since that later statements may use: a type, a function, a column
 	puts    map[int64]map[string]struct{} // tables that a migration's captures go back to
+	side    string                        // whose statements they are, in words
 	asked   map[string]bool               // questions about the migration at hand
 	remakes bool                          // what asks is not a statement, but what makes again what Down leaves out
 }
@@ -58,28 +59,41 @@ type down struct {
 	undo changes
 }
 
+func newScout(m *Migrator, q engine.Querier) *scout {
+	return &scout{m: m, q: q, side: "Down", made: map[string]*effects.TableDef{}, written: map[engine.Name]bool{}, retyped: map[string]bool{}, gone: map[string]bool{},
+		puts: map[int64]map[string]struct{}{}, asked: map[string]bool{}}
+}
+
+// captured notes which tables the captures of migrations go back to.
+func (c *scout) captured(ctx context.Context) error {
+	if ok, err := c.m.catalog.exists(ctx, c.q); err != nil || !ok {
+		return err
+	}
+	all, err := c.m.store.List(ctx, c.q)
+	if err != nil {
+		return err
+	}
+	for _, sn := range all {
+		for _, x := range sn.Captures {
+			if x.Kind == snapshot.Definition {
+				continue // it puts no rows back
+			}
+			if c.puts[sn.Migration] == nil {
+				c.puts[sn.Migration] = map[string]struct{}{}
+			}
+			c.puts[sn.Migration][x.Table] = struct{}{}
+		}
+	}
+	return nil
+}
+
 // obstacles looks at the tables as they are now. What a statement before it will have changed by then, it cannot know:
 // what is found is a suspicion, unless it is certain.
 func (m *Migrator) obstacles(ctx context.Context, s *engine.Session, downs []down) (_ []Obstacle, notes []string, err error) {
-	c := &scout{m: m, q: s, s: s, made: map[string]*effects.TableDef{}, written: map[engine.Name]bool{}, retyped: map[string]bool{}, gone: map[string]bool{}, puts: map[int64]map[string]struct{}{}}
-	if ok, err := m.catalog.exists(ctx, s); err != nil {
+	c := newScout(m, s)
+	c.s = s
+	if err := c.captured(ctx); err != nil {
 		return nil, nil, err
-	} else if ok {
-		all, err := m.store.List(ctx, s)
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, sn := range all {
-			for _, x := range sn.Captures {
-				if x.Kind == snapshot.Definition {
-					continue // it puts no rows back
-				}
-				if c.puts[sn.Migration] == nil {
-					c.puts[sn.Migration] = map[string]struct{}{}
-				}
-				c.puts[sn.Migration][x.Table] = struct{}{}
-			}
-		}
 	}
 	for _, d := range downs {
 		c.asked, c.remakes = map[string]bool{}, false
@@ -110,15 +124,18 @@ func (c *scout) follow(ctx context.Context, st Statement) {
 			c.creates = true
 		case e.Kind == effects.CreateTable && e.Define != nil:
 			c.made[strings.ToLower(e.Table.Name)] = e.Define
-		case e.Kind == effects.Opaque:
+		case e.Kind == effects.Opaque || e.Kind == effects.RenameTable || e.Kind == effects.SetSchema || e.Kind == effects.DropSchema:
 			c.any = true
 		case e.Kind == effects.DropColumn: // the other columns stay as they are
 			c.mark(ctx, c.gone, e)
 		case e.Kind == effects.AlterColumnType && len(e.Columns) > 0:
 			c.mark(ctx, c.retyped, e)
 		case e.DestroysData() || e.Kind == effects.Insert:
-			if n, err := c.m.db.Resolve(ctx, c.q, engine.Name(e.Table)); err == nil {
-				c.written[n] = true
+			if t, err := c.m.db.Inspect(ctx, c.q, engine.Name(e.Table)); err == nil {
+				c.written[t.Name] = true
+				if e.Kind != effects.AlterColumnType && (len(t.Referenced) > 0 || len(t.Triggers) > 0) { // it may write elsewhere
+					c.any = true
+				}
 			}
 		}
 	}
@@ -298,11 +315,16 @@ func (c *scout) questions(mig *Migration, e effects.Effect) []suspect {
 			out = append(out, suspect{problem: "too large", columns: []string{col}, what: "changes " + col + " to " + e.Column.Type,
 				count: func(ctx context.Context, t *engine.Table) (engine.Misfit, bool, error) {
 					if c.s == nil {
-						return engine.Misfit{}, false, nil
+						where := db.TooLarge(t, col, e.Column.Type, e.Column.Using)
+						if where == "" {
+							return engine.Misfit{}, false, nil
+						}
+						m, err := db.CountRows(ctx, c.q, t, where, []string{col}, mostSamples)
+						return m, true, err
 					}
 					return c.s.Misfits(ctx, t, col, e.Column.Type, e.Column.Using, mostSamples)
 				}, where: func(t *engine.Table) string { return db.TooLarge(t, col, e.Column.Type, e.Column.Using) }})
-			if e.Column.NotNull {
+			if e.Column.NotNull && !(c.side == "Up" && (e.Column.Identity || strings.HasPrefix(strings.ToLower(e.Column.Type), "timestamp"))) { // the server may have a value for those
 				rows("null", "makes "+col+" NOT NULL", db.Ident(col)+" IS NULL", col)
 			}
 		}
@@ -417,7 +439,7 @@ func (c *scout) add(mig *Migration, st Statement, table string, q suspect, m eng
 	case m.Rows != 1:
 		rows = fmt.Sprintf("%d rows", m.Rows)
 	}
-	subject := "Down "
+	subject := c.side + " "
 	if c.remakes {
 		subject = "what Down leaves out is made again, which "
 	}

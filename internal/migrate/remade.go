@@ -110,7 +110,8 @@ func (w *work) standing(ctx context.Context, g ground) (func(tx *sql.Tx) error, 
 		}
 	}
 	return func(tx *sql.Tx) error {
-		c := &scout{m: w.r.m, q: tx, asked: map[string]bool{}, remakes: true}
+		c := newScout(w.r.m, tx)
+		c.remakes = true
 		at := Statement{File: w.mig.File, Line: 1, Column: 1}
 		for _, o := range ahead {
 			had := len(c.found)
