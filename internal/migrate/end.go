@@ -72,6 +72,9 @@ func (w *work) end(ctx context.Context, g ground) error {
 		}
 	}
 	return g.rows(ctx, func(tx *sql.Tx) error {
+		if err := w.capturer.ForgetEarly(ctx, tx); err != nil {
+			return err
+		}
 		if err := w.capturer.Definitions(ctx, tx, len(w.stmts), ch.destroyed()); err != nil {
 			return err
 		}
