@@ -72,6 +72,9 @@ func (w *work) end(ctx context.Context, g ground) error {
 		}
 	}
 	return g.rows(ctx, func(tx *sql.Tx) error {
+		if err := w.capturer.ForgetEarly(ctx, tx); err != nil {
+			return err
+		}
 		if err := w.capturer.Definitions(ctx, tx, len(w.stmts), ch.destroyed()); err != nil {
 			return err
 		}
@@ -128,10 +131,17 @@ func (w *work) bringBack(ctx context.Context, g ground) error {
 	if err := w.place(ctx, g, len(w.stmts)); err != nil {
 		return err
 	}
-	err := g.rows(ctx, func(tx *sql.Tx) (err error) {
+	stands, err := w.standing(ctx, g)
+	if err != nil {
+		return err
+	}
+	err = g.rows(ctx, func(tx *sql.Tx) (err error) {
 		w.report, err = w.restorer.Finish(ctx, tx, w.r.policy, w.capturer, func(rep snapshot.Report) error {
 			if g.tx != nil {
 				return nil
+			}
+			if err := stands(tx); err != nil {
+				return err
 			}
 			return w.journal(ctx, tx, len(w.stmts)+1, stepDone, note{Report: &rep})
 		})
@@ -376,11 +386,14 @@ func (w *work) refusedKey(ctx context.Context, tx engine.Querier, want verify.Fi
 	}
 	for _, o := range want {
 		if o.Kind == "foreign key" && slices.Contains(o.Create, stmt) {
-			return w.restorer.AddKey(ctx, tx, o.Table, strings.TrimPrefix(o.Name, o.Table.String()+"."), stmt)
+			return w.restorer.AddKey(ctx, tx, o.Table, keyName(o), stmt)
 		}
 	}
 	return false, nil
 }
+
+// keyName is the name of a foreign key within its table.
+func keyName(o verify.Object) string { return strings.TrimPrefix(o.Name, o.Table.String()+".") }
 
 // leftDefaults takes off defaults that a column has only because it had to be made again with one: NOT NULL wants a value for
 // the rows that are there, until theirs are back.

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ type Obstacle struct {
 	Samples []string `json:"samples"`
 	Message string   `json:"message"`
 	certain bool     // nothing that runs before the statement can change it
+	remade  bool     // no statement stumbles over it, but what makes again what Down leaves out
 }
 
 // mostSamples are shown of each obstacle.
@@ -35,47 +37,77 @@ const mostSamples = 3
 // scout looks for obstacles in the way of some Downs, in the order in which they would run.
 type scout struct {
 	m       *Migrator
-	s       *engine.Session
+	q       engine.Querier
+	s       *engine.Session // nil within a transaction
 	found   []Obstacle
 	notes   []string                      // what could not be looked at
 	made    map[string]*effects.TableDef  // tables that the Downs make
 	written map[engine.Name]bool          // tables whose rows statements so far may have written
+	retyped map[string]bool               // columns, with their tables, whose values they have turned into another type: NULL stays NULL
+	gone    map[string]bool               // columns, with their tables, that they have dropped or given another name
 	any     bool                          // or any table's
 	creates bool                          // something has a name since that later statements may use: a type, a function, a column
 	puts    map[int64]map[string]struct{} // tables that a migration's captures go back to
+	side    string                        // whose statements they are, in words
+	asked   map[string]bool               // questions about the migration at hand
+	remakes bool                          // what asks is not a statement, but what makes again what Down leaves out
+}
+
+// down is a migration that is to be undone, and what its Up changed.
+type down struct {
+	*Migration
+	undo changes
+}
+
+func newScout(m *Migrator, q engine.Querier) *scout {
+	return &scout{m: m, q: q, side: "Down", made: map[string]*effects.TableDef{}, written: map[engine.Name]bool{}, retyped: map[string]bool{}, gone: map[string]bool{},
+		puts: map[int64]map[string]struct{}{}, asked: map[string]bool{}}
+}
+
+// captured notes which tables the captures of migrations go back to.
+func (c *scout) captured(ctx context.Context) error {
+	if ok, err := c.m.catalog.exists(ctx, c.q); err != nil || !ok {
+		return err
+	}
+	all, err := c.m.store.List(ctx, c.q)
+	if err != nil {
+		return err
+	}
+	for _, sn := range all {
+		for _, x := range sn.Captures {
+			if x.Kind == snapshot.Definition {
+				continue // it puts no rows back
+			}
+			if c.puts[sn.Migration] == nil {
+				c.puts[sn.Migration] = map[string]struct{}{}
+			}
+			c.puts[sn.Migration][x.Table] = struct{}{}
+		}
+	}
+	return nil
 }
 
 // obstacles looks at the tables as they are now. What a statement before it will have changed by then, it cannot know:
 // what is found is a suspicion, unless it is certain.
-func (m *Migrator) obstacles(ctx context.Context, s *engine.Session, migrations []*Migration) (_ []Obstacle, notes []string, err error) {
-	c := &scout{m: m, s: s, made: map[string]*effects.TableDef{}, written: map[engine.Name]bool{}, puts: map[int64]map[string]struct{}{}}
-	if ok, err := m.catalog.exists(ctx, s); err != nil {
+func (m *Migrator) obstacles(ctx context.Context, s *engine.Session, downs []down) (_ []Obstacle, notes []string, err error) {
+	c := newScout(m, s)
+	c.s = s
+	if err := c.captured(ctx); err != nil {
 		return nil, nil, err
-	} else if ok {
-		all, err := m.store.List(ctx, s)
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, sn := range all {
-			for _, x := range sn.Captures {
-				if x.Kind == snapshot.Definition {
-					continue // it puts no rows back
-				}
-				if c.puts[sn.Migration] == nil {
-					c.puts[sn.Migration] = map[string]struct{}{}
-				}
-				c.puts[sn.Migration][x.Table] = struct{}{}
-			}
-		}
 	}
-	for _, mig := range migrations {
-		for _, st := range mig.Down {
+	for _, d := range downs {
+		c.asked, c.remakes = map[string]bool{}, false
+		for _, st := range d.Down {
 			for _, e := range st.Effects {
-				if err := c.effect(ctx, mig, st, e); err != nil {
+				if err := c.effect(ctx, d.Migration, st, e); err != nil {
 					return nil, nil, err
 				}
 			}
 			c.follow(ctx, st)
+		}
+		c.remakes = true
+		if err := c.remade(ctx, d); err != nil {
+			return nil, nil, err
 		}
 	}
 	return c.found, c.notes, nil
@@ -85,18 +117,49 @@ func (m *Migrator) obstacles(ctx context.Context, s *engine.Session, migrations 
 func (c *scout) follow(ctx context.Context, st Statement) {
 	for _, e := range st.Effects {
 		switch {
-		case e.Kind == effects.Create || e.Kind == effects.AddColumn || e.Kind == effects.RenameColumn:
+		case e.Kind == effects.RenameColumn:
+			c.creates = true
+			c.mark(ctx, c.gone, e)
+		case e.Kind == effects.Create || e.Kind == effects.AddColumn:
 			c.creates = true
 		case e.Kind == effects.CreateTable && e.Define != nil:
 			c.made[strings.ToLower(e.Table.Name)] = e.Define
-		case e.Kind == effects.Opaque:
+		case e.Kind == effects.Opaque || e.Kind == effects.RenameTable || e.Kind == effects.SetSchema || e.Kind == effects.DropSchema:
 			c.any = true
+		case e.Kind == effects.DropColumn: // the other columns stay as they are
+			c.mark(ctx, c.gone, e)
+		case e.Kind == effects.AlterColumnType && len(e.Columns) > 0:
+			c.mark(ctx, c.retyped, e)
 		case e.DestroysData() || e.Kind == effects.Insert:
-			if n, err := c.m.db.Resolve(ctx, c.s, engine.Name(e.Table)); err == nil {
-				c.written[n] = true
+			if t, err := c.m.db.Inspect(ctx, c.q, engine.Name(e.Table)); err == nil {
+				c.written[t.Name] = true
+				if e.Kind != effects.AlterColumnType && (len(t.Referenced) > 0 || len(t.Triggers) > 0) { // it may write elsewhere
+					c.any = true
+				}
 			}
 		}
 	}
+}
+
+// mark puts the columns of an effect on a list.
+func (c *scout) mark(ctx context.Context, list map[string]bool, e effects.Effect) {
+	n, err := c.m.db.Resolve(ctx, c.q, engine.Name(e.Table))
+	if err != nil {
+		return
+	}
+	for _, col := range e.Columns {
+		list[n.String()+"."+strings.ToLower(col)] = true
+	}
+}
+
+// marked tells whether one of some columns of a table, or any column where none is named, is on a list.
+func marked(list map[string]bool, t engine.Name, columns ...string) bool {
+	for col := range list {
+		if name, of := strings.CutPrefix(col, t.String()+"."); of && (len(columns) == 0 || slices.ContainsFunc(columns, func(x string) bool { return strings.EqualFold(x, name) })) {
+			return true
+		}
+	}
+	return false
 }
 
 // suspect is one question to the server.
@@ -106,6 +169,8 @@ type suspect struct {
 	what    string // what Down does, for the message
 	count   func(ctx context.Context, t *engine.Table) (engine.Misfit, bool, error)
 	where   func(t *engine.Table) string // the condition of count, where there is one; may be nil
+	exprs   []string                     // what is to be unique; nil when the question is another one
+	reads   engine.Name                  // the other table that it looks at; the zero Name when none
 }
 
 // effect asks about one effect of a statement.
@@ -123,7 +188,7 @@ func (c *scout) effect(ctx context.Context, mig *Migration, st Statement, e effe
 	if len(questions) == 0 {
 		return nil
 	}
-	t, err := c.m.db.Inspect(ctx, c.s, engine.Name(e.Table))
+	t, err := c.m.db.Inspect(ctx, c.q, engine.Name(e.Table))
 	if errors.Is(err, engine.ErrNoTable) {
 		return nil // made by an earlier statement
 	}
@@ -131,6 +196,19 @@ func (c *scout) effect(ctx context.Context, mig *Migration, st Statement, e effe
 		return err
 	}
 	for _, q := range questions {
+		asked := strings.ToLower(t.Name.String() + " " + q.problem + " " + strings.Join(q.columns, ","))
+		if c.remakes && c.asked[asked] {
+			continue // a statement makes it
+		}
+		c.asked[asked] = true
+		if q.reads.Name != "" {
+			if q.reads, err = c.m.db.Resolve(ctx, c.q, q.reads); errors.Is(err, engine.ErrNoTable) {
+				continue // made by an earlier statement, or it comes back
+			}
+			if err != nil {
+				return err
+			}
+		}
 		m, known, err := q.count(ctx, t)
 		if err := c.harmless(ctx, err); err != nil {
 			return err
@@ -142,6 +220,13 @@ func (c *scout) effect(ctx context.Context, mig *Migration, st Statement, e effe
 		case known && m.Rows > 0:
 			_, filled := c.puts[mig.Version][t.Name.String()]
 			still := !c.any && !c.written[t.Name]
+			if q.problem != noValue {
+				still = still && !marked(c.gone, t.Name, q.columns...) && (q.problem == "null" || !marked(c.retyped, t.Name, q.columns...))
+			}
+			if q.reads.Name != "" {
+				_, comes := c.puts[mig.Version][q.reads.String()]
+				still = still && !comes && !c.written[q.reads] && !marked(c.retyped, q.reads) && !marked(c.gone, q.reads)
+			}
 			certain := still && (!filled || q.problem == noValue)
 			if still && !certain && !c.m.db.Caps.TransactionalDDL { // there a rehearsal decides
 				sure, err := c.untouched(ctx, mig, t, q)
@@ -167,15 +252,18 @@ func (c *scout) untouched(ctx context.Context, mig *Migration, t *engine.Table, 
 	if where == "" {
 		return engine.Misfit{}, nil
 	}
-	uncovered, known, err := c.m.store.Uncovered(ctx, c.s, mig.Version, t)
+	uncovered, known, err := c.m.store.Uncovered(ctx, c.q, mig.Version, t)
 	if err != nil || !known {
 		return engine.Misfit{}, err
+	}
+	if where = "(" + where + ") AND " + uncovered; q.exprs != nil {
+		return c.m.db.CountTwins(ctx, c.q, t, q.exprs, where, mostSamples)
 	}
 	shown := q.columns
 	if q.problem == "null" {
 		shown = nil
 	}
-	return c.m.db.CountRows(ctx, c.s, t, "("+where+") AND "+uncovered, shown, mostSamples)
+	return c.m.db.CountRows(ctx, c.q, t, where, shown, mostSamples)
 }
 
 // harmless passes on only what ends the run: that a question cannot be asked must not keep anybody from rolling back.
@@ -200,15 +288,15 @@ func (c *scout) questions(mig *Migration, e effects.Effect) []suspect {
 			if problem == "null" {
 				shown = nil
 			}
-			m, err := db.CountRows(ctx, c.s, t, where, shown, mostSamples)
+			m, err := db.CountRows(ctx, c.q, t, where, shown, mostSamples)
 			return m, true, err
 		}, where: func(*engine.Table) string { return where }})
 	}
 	twins := func(what string, exprs []string, where string, columns ...string) {
 		out = append(out, suspect{problem: "taken", columns: columns, what: what, count: func(ctx context.Context, t *engine.Table) (engine.Misfit, bool, error) {
-			m, err := db.CountTwins(ctx, c.s, t, exprs, where, mostSamples)
+			m, err := db.CountTwins(ctx, c.q, t, exprs, where, mostSamples)
 			return m, true, err
-		}})
+		}, where: func(*engine.Table) string { return cmp.Or(where, "1 = 1") }, exprs: exprs})
 	}
 	switch {
 	case e.Kind == effects.SetNotNull:
@@ -219,16 +307,24 @@ func (c *scout) questions(mig *Migration, e effects.Effect) []suspect {
 		col := e.Column.Name
 		out = append(out, suspect{problem: noValue, columns: []string{col}, what: "adds " + col + " NOT NULL without a default",
 			count: func(ctx context.Context, t *engine.Table) (engine.Misfit, bool, error) {
-				n, keys, err := c.m.store.Uncaptured(ctx, c.s, mig.Version, t, col, mostSamples)
+				n, keys, err := c.m.store.Uncaptured(ctx, c.q, mig.Version, t, col, mostSamples)
 				return engine.Misfit{Rows: n, Samples: keys}, true, err
 			}})
 	case e.Kind == effects.AlterColumnType && e.Column != nil:
 		for _, col := range e.Columns {
 			out = append(out, suspect{problem: "too large", columns: []string{col}, what: "changes " + col + " to " + e.Column.Type,
 				count: func(ctx context.Context, t *engine.Table) (engine.Misfit, bool, error) {
+					if c.s == nil {
+						where := db.TooLarge(t, col, e.Column.Type, e.Column.Using)
+						if where == "" {
+							return engine.Misfit{}, false, nil
+						}
+						m, err := db.CountRows(ctx, c.q, t, where, []string{col}, mostSamples)
+						return m, true, err
+					}
 					return c.s.Misfits(ctx, t, col, e.Column.Type, e.Column.Using, mostSamples)
 				}, where: func(t *engine.Table) string { return db.TooLarge(t, col, e.Column.Type, e.Column.Using) }})
-			if e.Column.NotNull {
+			if e.Column.NotNull && !(c.side == "Up" && (e.Column.Identity || strings.HasPrefix(strings.ToLower(e.Column.Type), "timestamp"))) { // the server may have a value for those
 				rows("null", "makes "+col+" NOT NULL", db.Ident(col)+" IS NULL", col)
 			}
 		}
@@ -256,6 +352,7 @@ func (c *scout) questions(mig *Migration, e effects.Effect) []suspect {
 			}
 			rows("no parent", "refers to "+k.Parent.String(), strings.Join(set, " AND ")+
 				" AND NOT EXISTS (SELECT 1 FROM "+db.Quote(engine.Name(k.Parent))+" p WHERE "+strings.Join(same, " AND ")+")", k.Columns...)
+			out[len(out)-1].reads = engine.Name(k.Parent)
 		}
 	case e.Kind == effects.Create && e.Index != nil && e.Index.Unique && len(e.Index.Columns) > 0:
 		exprs := make([]string, len(e.Index.Columns))
@@ -295,7 +392,7 @@ func (c *scout) refill(ctx context.Context, mig *Migration, st Statement, e effe
 	with := fmt.Sprintf("WITH dbrollback_rows(%s) AS (%s) ", db.Idents(columns), source)
 	ask := func(problem, what, query string, columns ...string) error {
 		var n int64
-		err := c.s.QueryRowContext(ctx, with+query).Scan(&n)
+		err := c.q.QueryRowContext(ctx, with+query).Scan(&n)
 		if err := c.harmless(ctx, err); err != nil {
 			return err
 		}
@@ -328,7 +425,7 @@ func (c *scout) refill(ctx context.Context, mig *Migration, st Statement, e effe
 }
 
 func (c *scout) add(mig *Migration, st Statement, table string, q suspect, m engine.Misfit, certain bool) {
-	o := Obstacle{Version: mig.Version, File: mig.File, Line: st.Line, Column: st.Column, Table: table, Columns: q.columns, Problem: q.problem, Rows: m.Rows, Samples: m.Samples, certain: certain}
+	o := Obstacle{remade: c.remakes, Version: mig.Version, File: mig.File, Line: st.Line, Column: st.Column, Table: table, Columns: q.columns, Problem: q.problem, Rows: m.Rows, Samples: m.Samples, certain: certain}
 	what := map[string]string{
 		"null": "%s of %s without a value", noValue: "%s of %s for which no value was captured", "too large": "%s of %s with a value that does not fit",
 		"taken": "%s of %s that several rows have", "check": "%s of %s that break it", "no parent": "%s of %s whose parent is not there",
@@ -342,7 +439,11 @@ func (c *scout) add(mig *Migration, st Statement, table string, q suspect, m eng
 	case m.Rows != 1:
 		rows = fmt.Sprintf("%d rows", m.Rows)
 	}
-	o.Message = "Down " + q.what + ", but there " + map[bool]string{true: "is ", false: "are "}[m.Rows == 1] + fmt.Sprintf(what, rows, table)
+	subject := c.side + " "
+	if c.remakes {
+		subject = "what Down leaves out is made again, which "
+	}
+	o.Message = subject + q.what + ", but there " + map[bool]string{true: "is ", false: "are "}[m.Rows == 1] + fmt.Sprintf(what, rows, table)
 	if len(m.Samples) > 0 {
 		o.Message += " (" + strings.Join(m.Samples, "; ")
 		if m.Rows > int64(len(m.Samples)) {

@@ -40,8 +40,15 @@ func (r *runner) precheck(ctx context.Context, versions []int64) error {
 		if e, ok := engine.AsError(err); err == nil || !errors.As(err, &at) && (!ok || e.Class != engine.Constraint) {
 			return nil // it goes well, or stops for a reason that the run itself tells better
 		}
+		var repair *RepairError
 		found = slices.DeleteFunc(found, func(o Obstacle) bool {
-			return at != nil && (o.File != at.File || o.Line != at.Line) // it fails elsewhere: this one does not matter, or not yet
+			switch { // it fails elsewhere: this one does not matter, or not yet
+			case at != nil:
+				return o.remade || o.File != at.File || o.Line != at.Line
+			case errors.As(err, &repair):
+				return o.Version != repair.Version
+			}
+			return false
 		})
 		if len(found) == 0 {
 			return fmt.Errorf("the rollback would fail, so it was not begun: %w", err)
@@ -61,7 +68,7 @@ func (r *runner) precheck(ctx context.Context, versions []int64) error {
 }
 
 // downs loads what a rollback would run, and says whether all of it is transactional.
-func (r *runner) downs(ctx context.Context, versions []int64) (migs []*Migration, atomic bool, err error) {
+func (r *runner) downs(ctx context.Context, versions []int64) (migs []down, atomic bool, err error) {
 	atomic = r.m.db.Caps.TransactionalDDL
 	for _, v := range versions {
 		var rec *record
@@ -75,7 +82,11 @@ func (r *runner) downs(ctx context.Context, versions []int64) (migs []*Migration
 			return nil, false, err
 		}
 		atomic = atomic && mig.Transactional
-		migs = append(migs, mig)
+		d := down{Migration: mig}
+		if rec != nil {
+			d.undo = rec.changes(Up)
+		}
+		migs = append(migs, d)
 	}
 	return migs, atomic, nil
 }

@@ -314,6 +314,9 @@ func (w *work) begin(ctx context.Context, tx database.DBTxConn) error {
 	if err := w.wereThere(ctx, tx); err != nil {
 		return err
 	}
+	if err := w.cannotEnd(ctx, tx); err != nil {
+		return err
+	}
 	if err := w.exchangedBack(); err != nil {
 		return err
 	}

@@ -12,16 +12,19 @@ import (
 	"github.com/dbrollback/dbrollback/internal/verify"
 )
 
-// stumbles refuses a Down that shows before it runs that it cannot come to its end: it changes a table that is not there, or drops what a key still needs. Where each statement commits
+// stumbles refuses a run that shows before it begins that it cannot come to its end: it changes a table that is not there, or drops what a key still needs. Where each statement commits
 // by itself the server's own refusal would leave it half-way.
 func (w *work) stumbles(ctx context.Context, q engine.Querier) ([]Refusal, error) {
 	if w.r.m.db.Caps.TransactionalDDL {
 		return nil, nil
 	}
-	p := path{w: w, q: q, moved: map[string]bool{}, dropped: map[string]bool{}, keyed: map[string]bool{}}
+	p := path{w: w, q: q, side: "Down", again: "roll back again", moved: map[string]bool{}, dropped: map[string]bool{}, keyed: map[string]bool{}, added: map[string]bool{}}
+	if w.r.dir == Up {
+		p.side, p.again = "Up", "run up again"
+	}
 	for _, st := range w.stmts {
-		if st.Opaque() { // nobody knows what is there after it
-			break
+		if st.Opaque() || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Session && e.Object.Name.Name == "database" }) {
+			break // nobody knows what is there after it, or names mean other tables
 		}
 		p.passes(st)
 		for _, e := range st.Effects {
@@ -37,10 +40,13 @@ func (w *work) stumbles(ctx context.Context, q engine.Querier) ([]Refusal, error
 type path struct {
 	w         *work
 	q         engine.Querier
+	side      string // what is refused: Up or Down
+	again     string // what to do when it is mended
 	out       []Refusal
 	moved     map[string]bool // tables that are made, dropped or renamed, in lower case: of those nothing is said
 	dropped   map[string]bool // "table.key" and "table.column", in lower case
 	keyed     map[string]bool // tables of which keys are made, or columns altered, in lower case
+	added     map[string]bool // "table.column" that are made, in lower case
 	unchecked bool            // foreign_key_checks = 0
 }
 
@@ -75,6 +81,7 @@ func (p *path) effect(ctx context.Context, st Statement, e effects.Effect) error
 			p.moved[strings.ToLower(e.Table.Name)], p.moved[strings.ToLower(e.NewName.Name)] = true, true
 		}()
 		if e.Kind != effects.RenameTable {
+			p.clashes(st, e)
 			return nil
 		}
 	case effects.DropTable:
@@ -90,7 +97,7 @@ func (p *path) effect(ctx context.Context, st Statement, e effects.Effect) error
 			return nil
 		}
 	}
-	if e.Table.Name == "" || e.IfTable || e.Kind == effects.DropTable && e.IfExists || p.is(p.moved, e.Table.Name) {
+	if e.Table.Name == "" || e.IfTable || e.Kind == effects.DropTable && e.IfExists || p.is(p.moved, e.Table.Name) || p.clashes(st, e) {
 		return nil
 	}
 	t, err := p.w.r.m.db.Inspect(ctx, p.q, engine.Name(e.Table))
@@ -103,7 +110,7 @@ func (p *path) effect(ctx context.Context, st Statement, e effects.Effect) error
 	switch {
 	case e.Kind == effects.AddColumn && e.Column != nil && (e.Column.Identity || e.Column.Serial):
 		p.keyless(st, t, e.Column)
-	case e.Kind == effects.DropColumn:
+	case e.Kind == effects.DropColumn && !(p.side == "Up" && p.unchecked):
 		for _, c := range e.Columns {
 			p.needed(st, t, c)
 		}
@@ -130,8 +137,8 @@ func (p *path) counts(ctx context.Context, st Statement, t *engine.Table, key st
 		if !slices.ContainsFunc(keys, is) || slices.ContainsFunc(keys, func(k string) bool { return !is(k) && !p.is(p.dropped, t.Name.Name, k) }) {
 			continue
 		}
-		p.refuse(st, fmt.Sprintf("Down drops key %s of %s, which column %s needs to count by itself (AUTO_INCREMENT)", key, t.Name, c.Name),
-			"let Down drop the column, or change it, in the same statement or before, and roll back again")
+		p.refuse(st, fmt.Sprintf("drops key %s of %s, which column %s needs to count by itself (AUTO_INCREMENT)", key, t.Name, c.Name),
+			"drop the column, or change it, in the same statement or before")
 	}
 	return nil
 }
@@ -142,21 +149,21 @@ func (p *path) keyless(st Statement, t *engine.Table, c *effects.ColumnDef) {
 		return
 	}
 	name := p.w.r.m.db.Ident(c.Name)
-	p.refuse(st, fmt.Sprintf("Down adds %s.%s, which counts by itself (AUTO_INCREMENT), without a key", t.Name, c.Name),
-		"let the same statement make the key (ADD COLUMN "+name+" …, ADD PRIMARY KEY ("+name+")), and roll back again")
+	p.refuse(st, fmt.Sprintf("adds %s.%s, which counts by itself (AUTO_INCREMENT), without a key", t.Name, c.Name),
+		"make the key in the same statement (ADD COLUMN "+name+" …, ADD PRIMARY KEY ("+name+"))")
 }
 
 // missing refuses a statement about a table that is not there.
 func (p *path) missing(ctx context.Context, st Statement, e effects.Effect) error {
-	hint := "let Down name the table that it means, or take the statement out (SELECT 1 does nothing), and roll back again"
+	instead := "name the table that it means, or take the statement out (SELECT 1 does nothing)"
 	others, err := engine.Texts(ctx, p.q, "SELECT table_name FROM information_schema.tables WHERE table_schema = coalesce(nullif(?, ''), database()) AND lower(table_name) = lower(?)", e.Table.Schema, e.Table.Name)
 	if err != nil {
 		return err
 	}
 	if len(others) > 0 {
-		hint = "this server tells letters from capitals in names of tables: let Down name " + p.w.r.m.db.Ident(others[0]) + ", and roll back again"
+		instead = "name " + p.w.r.m.db.Ident(others[0]) + ", for this server tells letters from capitals in names of tables"
 	}
-	p.refuse(st, fmt.Sprintf("Down changes %s, which is not there", engine.Name(e.Table)), hint)
+	p.refuse(st, fmt.Sprintf("changes %s, which is not there", engine.Name(e.Table)), instead)
 	return nil
 }
 
@@ -172,14 +179,14 @@ func (p *path) needed(st Statement, t *engine.Table, column string) {
 	}
 	for _, k := range t.ForeignKeys {
 		if column != "" && has(k.Columns) && !p.is(p.dropped, t.Name.Name, k.Name) {
-			p.refuse(st, fmt.Sprintf("Down drops %s while foreign key %s needs it", thing, k.Name), "let Down drop the key first (ALTER TABLE "+db.Quote(t.Name)+" DROP FOREIGN KEY "+db.Ident(k.Name)+"), and roll back again")
+			p.refuse(st, fmt.Sprintf("drops %s while foreign key %s needs it", thing, k.Name), "drop the key first (ALTER TABLE "+db.Quote(t.Name)+" DROP FOREIGN KEY "+db.Ident(k.Name)+")")
 		}
 	}
 	for _, k := range t.Referenced {
 		if k.Table == t.Name || p.is(p.moved, k.Table.Name) || p.is(p.dropped, k.Table.Name, k.Name) || column != "" && !has(k.ParentColumns) || column == "" && p.goes(st, k.Table) {
 			continue
 		}
-		p.refuse(st, fmt.Sprintf("Down drops %s while foreign key %s of %s needs it", thing, k.Name, k.Table), "let Down drop the key first (ALTER TABLE "+db.Quote(k.Table)+" DROP FOREIGN KEY "+db.Ident(k.Name)+"), and roll back again")
+		p.refuse(st, fmt.Sprintf("drops %s while foreign key %s of %s needs it", thing, k.Name, k.Table), "drop the key first (ALTER TABLE "+db.Quote(k.Table)+" DROP FOREIGN KEY "+db.Ident(k.Name)+")")
 	}
 	if db.Kind != engine.MariaDB || column == "" {
 		return
@@ -187,7 +194,7 @@ func (p *path) needed(st Statement, t *engine.Table, column string) {
 	for _, k := range slices.Concat(t.Keys, t.Unique) {
 		stays := slices.ContainsFunc(k.Columns, func(c string) bool { return !p.is(p.dropped, t.Name.Name, c) })
 		if has(k.Columns) && stays && !p.is(p.dropped, t.Name.Name, k.Name) {
-			p.refuse(st, fmt.Sprintf("Down drops %s while unique key %s needs it", thing, k.Name), "let Down drop the key first (ALTER TABLE "+db.Quote(t.Name)+" DROP INDEX "+db.Ident(k.Name)+"), and roll back again")
+			p.refuse(st, fmt.Sprintf("drops %s while unique key %s needs it", thing, k.Name), "drop the key first (ALTER TABLE "+db.Quote(t.Name)+" DROP INDEX "+db.Ident(k.Name)+")")
 		}
 	}
 }
@@ -199,8 +206,9 @@ func (p *path) goes(st Statement, n engine.Name) bool {
 	})
 }
 
-func (p *path) refuse(st Statement, message, hint string) {
-	p.out = append(p.out, Refusal{File: st.File, Line: st.Line, Column: st.Column, Message: message, Hint: hint})
+// refuse says what a statement does, and what it is to do.
+func (p *path) refuse(st Statement, does, instead string) {
+	p.out = append(p.out, Refusal{File: st.File, Line: st.Line, Column: st.Column, Message: p.side + " " + does, Hint: "let " + p.side + " " + instead + ", and " + p.again})
 }
 
 // staysOver refuses a Down of which no statement takes away a table or column that Up has made: those are not taken off as an index or a key is. Only where each step commits: a

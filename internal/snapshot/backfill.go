@@ -142,7 +142,7 @@ func (r *Restorer) overrule(ctx context.Context, tx engine.Querier, g *target, l
 		columns = append(columns, r.live(g, i).Name)
 	}
 	entries := fmt.Sprintf("(SELECT d.* FROM %s d WHERE %s AND EXISTS (SELECT 1 FROM %s w WHERE w.n = d.n AND w.reason = '%s')) d", s.own(x.data()), these, work, changedSince)
-	if err := c.standingIn(ctx, tx, r, g, columns, entries, "1 = 0"); err != nil {
+	if _, err := c.standingIn(ctx, tx, r, g, columns, entries, "1 = 0", false); err != nil {
 		return l, err
 	}
 	if _, err := exec(ctx, tx, "note conflicts", fmt.Sprintf("DELETE FROM %s WHERE reason = '%s' AND n IN (SELECT d.n FROM %s d WHERE %s)", work, changedSince, s.own(x.data()), these)); err != nil {

@@ -11,13 +11,15 @@ import (
 
 // What is put back while statements are still to come is in the way of their captures: what stood there is captured first.
 
-// overwrites captures what stands where values are about to be put back early, where DDL is not transactional and a statement still to come writes to it: that
-// would capture the values that are back.
-func (r *Restorer) overwrites(ctx context.Context, tx engine.Querier, targets []*target, rest []effects.Statement) error {
-	c := r.capturer
-	if c == nil || r.s.db.Caps.TransactionalDDL || !slices.ContainsFunc(rest, func(st effects.Statement) bool { return st.DestroysData() || st.Opaque() }) {
-		return nil
+// overwrites captures what stands where values are about to be put back early, where DDL is not transactional: a statement still to come that writes to it would capture the values that
+// are back, and recover --abort would leave them there. It gives what to do when they are back.
+func (r *Restorer) overwrites(ctx context.Context, tx engine.Querier, targets []*target, rest []effects.Statement) (func() error, error) {
+	c, after := r.capturer, []func() error{}
+	if c == nil || r.s.db.Caps.TransactionalDDL {
+		return func() error { return nil }, nil
 	}
+	began := len(c.captures)
+	early := !slices.ContainsFunc(rest, func(st effects.Statement) bool { return st.DestroysData() || st.Opaque() })
 	for _, g := range slices.Backward(targets) { // undone the other way round
 		var columns []string
 		for _, i := range g.fields {
@@ -28,10 +30,75 @@ func (r *Restorer) overwrites(ctx context.Context, tx engine.Querier, targets []
 		if len(columns) == 0 || c.track.made(g.t) {
 			continue
 		}
-		if err := c.standingIn(ctx, tx, r, g, columns, r.source(g.x), "1 = 0"); err != nil {
+		stood, err := c.standingIn(ctx, tx, r, g, columns, r.source(g.x), "1 = 0", early)
+		if err != nil {
+			return nil, err
+		}
+		if g.x.Whole {
+			after = append(after, func() error { return c.arrived(ctx, tx, r, g, stood) })
+		}
+	}
+	return func() error {
+		for _, f := range after {
+			if err := f(); err != nil {
+				return err
+			}
+		}
+		for i, y := range c.captures { // what is written to it from now on is not the run's
+			if i < began {
+				continue
+			}
+			if err := c.seal(ctx, tx, i, y, nil); err != nil {
+				return fmt.Errorf("seal what stood in %s: %w", y.Home, err)
+			}
+			if err := c.s.finish(ctx, tx, y); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
+}
+
+// arrived records the rows that stand in the places of a capture's entries, and were not among those that stood there, as inserted: recover --abort takes them out again.
+func (c *Capturer) arrived(ctx context.Context, tx engine.Querier, r *Restorer, g *target, stood *capture) error {
+	s := c.s
+	y, err := c.prepare(ctx, tx, len(c.captures)+1, &action{kind: Rows, table: g.t, events: events{insert: true}, reason: "back early"})
+	if err != nil {
+		return err
+	}
+	y.Early = true
+	names, _ := y.columns()
+	values := []string{"'i'"}
+	for _, f := range append(slices.Clone(y.Key), y.Fields...) {
+		values = append(values, s.f.value("t."+s.q(f.At), f))
+	}
+	conditions := []string{s.on(g.x.capture, g.t, "t", "d", g.name, k)}
+	if stood != nil {
+		conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(stood.data()), s.on(stood, g.t, "t", "y", func(i int) string { return stood.Key[i].At }, k)))
+	}
+	if y.Rows, err = exec(ctx, tx, "record what is back", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s JOIN %s t ON %s",
+		s.own(y.data()), list(names), list(values), r.source(g.x), s.f.from(s.db, g.t), all(conditions...))); err != nil {
+		return err
+	}
+	if y.Rows == 0 {
+		return s.drop(ctx, tx, "drop an empty capture", s.own(y.data()))
+	}
+	return c.record(ctx, tx, y)
+}
+
+// ForgetEarly gives up what was captured only for a run that is taken back, when it is through.
+func (c *Capturer) ForgetEarly(ctx context.Context, q engine.Querier) error {
+	var left []*capture
+	for _, x := range c.captures {
+		if !x.Early {
+			left = append(left, x)
+			continue
+		}
+		if err := c.s.setStatus(ctx, q, x.ID, statusVoid); err != nil {
 			return err
 		}
 	}
+	c.captures = left
 	return nil
 }
 
@@ -79,19 +146,21 @@ func (c *Capturer) putting(ctx context.Context, tx engine.Querier, tables []*eng
 // overwritten captures the rows that stand in the places of a capture's conflicts.
 func (c *Capturer) overwritten(ctx context.Context, tx engine.Querier, r *Restorer, g *target) error {
 	work := c.s.own(g.x.conflicts())
-	return c.standingIn(ctx, tx, r, g, nil, work+" w JOIN "+r.source(g.x)+" ON d.n = w.n", fmt.Sprintf("w.reason = '%s'", insertedSince))
+	_, err := c.standingIn(ctx, tx, r, g, nil, work+" w JOIN "+r.source(g.x)+" ON d.n = w.n", fmt.Sprintf("w.reason = '%s'", insertedSince), false)
+	return err
 }
 
 // standingIn captures the rows that stand in the places of entries d, and those that stand where entries go back to that fulfil a condition: whole, or some columns.
-func (c *Capturer) standingIn(ctx context.Context, tx engine.Querier, r *Restorer, g *target, columns []string, entries, goals string) error {
+func (c *Capturer) standingIn(ctx context.Context, tx engine.Querier, r *Restorer, g *target, columns []string, entries, goals string, early bool) (*capture, error) {
 	s, x := c.s, g.x
 	if err := c.origins(ctx, tx); err != nil {
-		return err
+		return nil, err
 	}
 	y, err := c.prepare(ctx, tx, len(c.captures)+1, &action{kind: Rows, table: g.t, columns: columns, events: events{update: true, remove: columns == nil}, reason: "restored over"})
 	if err != nil {
-		return err
+		return nil, err
 	}
+	y.Early = early
 	names, _ := y.columns()
 	values := []string{"'u'"}
 	for _, f := range append(slices.Clone(y.Key), y.Fields...) {
@@ -108,16 +177,16 @@ func (c *Capturer) standingIn(ctx context.Context, tx engine.Querier, r *Restore
 		return err
 	}
 	if err := take(s.on(x.capture, g.t, "t", "d", g.name, place)); err != nil {
-		return err
+		return nil, err
 	}
 	if x.Moved || x.final != "" { // see goals
 		known := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), s.on(y, g.t, "t", "y", func(i int) string { return y.Key[i].At }, k))
 		if err := take(all(goals, s.on(x.capture, g.t, "t", "d", g.name, x.goal), known)); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if y.Rows == 0 {
-		return s.drop(ctx, tx, "drop an empty capture", s.own(y.data()))
+		return nil, s.drop(ctx, tx, "drop an empty capture", s.own(y.data()))
 	}
-	return c.record(ctx, tx, y)
+	return y, c.record(ctx, tx, y)
 }

@@ -155,9 +155,8 @@ func (r *Restorer) references(x *restoring, t *engine.Table, fk engine.ForeignKe
 	return refs, kinds
 }
 
-// AddKey makes a foreign key that the server has refused to make, where all the rows that break it came back and did so when they
-// were captured. It is false when others do.
-func (r *Restorer) AddKey(ctx context.Context, tx engine.Querier, table engine.Name, key, statement string) (bool, error) {
+// Excused tells whether all the rows that break a foreign key came back, and did so when they were captured.
+func (r *Restorer) Excused(ctx context.Context, tx engine.Querier, table engine.Name, key string) (bool, error) {
 	s := r.s
 	if !s.f.detached {
 		return false, nil
@@ -202,10 +201,16 @@ func (r *Restorer) AddKey(ctx context.Context, tx engine.Querier, table engine.N
 	if broken == nil {
 		return false, nil
 	}
-	if n, err := number(ctx, tx, "look for rows without a parent", fmt.Sprintf("SELECT count(*) FROM %s t WHERE %s", s.f.from(s.db, t), all(broken...))); err != nil || n > 0 {
+	n, err := number(ctx, tx, "look for rows without a parent", fmt.Sprintf("SELECT count(*) FROM %s t WHERE %s", s.f.from(s.db, t), all(broken...)))
+	return n == 0, err
+}
+
+// AddKey makes a foreign key that the server has refused to make where the rows that break it are excused.
+func (r *Restorer) AddKey(ctx context.Context, tx engine.Querier, table engine.Name, key, statement string) (bool, error) {
+	if excused, err := r.Excused(ctx, tx, table, key); err != nil || !excused {
 		return false, err
 	}
-	lift, err := s.d.shield(ctx, tx, nil)
+	lift, err := r.s.d.shield(ctx, tx, nil)
 	if err != nil {
 		return false, err
 	}

@@ -430,7 +430,8 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 				return err
 			}
 			cover(targets)
-			if err := r.overwrites(ctx, tx, targets, rest); err != nil {
+			after, err := r.overwrites(ctx, tx, targets, rest)
+			if err != nil {
 				return err
 			}
 			err = r.early(ctx, tx, tables, rest, func() error {
@@ -443,6 +444,9 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 				return nil
 			})
 			if err != nil {
+				return err
+			}
+			if err := after(); err != nil {
 				return err
 			}
 			if r.capturer != nil {

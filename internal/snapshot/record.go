@@ -61,6 +61,7 @@ type detail struct {
 	// Bystander: rows that the migration left alone and the opposite direction would write. What others do to them is theirs.
 	Bystander bool          `json:"bystander,omitempty"`
 	Aside     *asideColumns `json:"aside,omitempty"`  // of KeptColumns, also when they became a copy
+	Early     bool          `json:"early,omitempty"`  // of a run that may be taken back: what stood where rows went back before its end; see early.go
 	Refill    bool          `json:"refill,omitempty"` // of an up: what it wrote came from the captures of an earlier rollback
 	Of        string        `json:"of,omitempty"`     // the capture of the same rows without the columns of this one; see sift.go
 	Spare     []field       `json:"spare,omitempty"`  // what else of whole rows lies in the data table: neither sealed nor put back, unless a row is gone; see sift.go

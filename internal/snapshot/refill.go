@@ -112,7 +112,7 @@ func (r *Restorer) refilled(ctx context.Context, tx engine.Querier, targets []*t
 		if free := r.free(x); free != "" {
 			entries = "(SELECT d.* FROM " + entries + " WHERE " + free + ") d"
 		}
-		if err := c.standingIn(ctx, tx, r, g, nil, entries, "1 = 0"); err != nil {
+		if _, err := c.standingIn(ctx, tx, r, g, nil, entries, "1 = 0", false); err != nil {
 			return err
 		}
 	}
