@@ -169,11 +169,19 @@ func (l *Log) append(ctx context.Context, q engine.Querier, e Entry) error {
 	return engine.Run(ctx, q, steps...)
 }
 
-// Last is the newest entry: that of the lock's holder until its transaction ends.
+// Last is the newest entry: that of the lock's holder until its transaction ends, or, free, one that was the newest a while ago.
 type Last struct {
 	number int64
 	hash   string
+	free   bool
 }
+
+// ErrTaken says that others have written behind an entry that was the newest once; the transaction is to be rolled back.
+var ErrTaken = errors.New("others have written to the audit log meanwhile")
+
+// After is what Behind has written, once that is committed. Nobody is kept from writing behind it: a place in the log is taken once, so that
+// Behind fails with ErrTaken when somebody did, and need not look first.
+func (l Last) After(e *Entry) *Last { return &Last{l.number + 1, e.Hash, true} }
 
 // Last gives the statements that keep other writers out and then find the newest entry: the first half of Append, for
 // callers that send it along with other statements.
@@ -192,12 +200,35 @@ func (l *Log) Behind(last Last, e *Entry) ([]engine.Step, error) {
 	}
 	insert := fmt.Sprintf("INSERT INTO %s (number, id, run, at, username, action, outcome, entry, prev, hash) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
 		l.table, l.db.Arg(1), l.db.Arg(2), l.db.Arg(3), l.db.Arg(4), l.db.Arg(5), l.db.Arg(6), l.db.Arg(7), l.db.Arg(8), l.db.Arg(9), l.db.Arg(10))
-	steps := []engine.Step{{What: "append to audit log", SQL: insert,
-		Args: []any{last.number + 1, e.ID, e.Run, stamp(e.At), e.User, e.Action, e.Outcome, text, last.hash, hash}}}
+	write := engine.Step{What: "append to audit log", SQL: insert,
+		Args: []any{last.number + 1, e.ID, e.Run, stamp(e.At), e.User, e.Action, e.Outcome, text, last.hash, hash}}
+	if last.free {
+		write.Failed = func(err error) error {
+			if x, ok := engine.AsError(err); ok && x.Taken {
+				err = fmt.Errorf("%w: %w", ErrTaken, err)
+			}
+			return fmt.Errorf("append to audit log: %w", err)
+		}
+	}
+	steps := []engine.Step{write}
+	if last.free && l.unlock != "" { // who holds the lock has read what is the newest, and counts on it
+		steps = []engine.Step{{What: "lock audit log", SQL: l.lock}, write}
+	}
 	if l.unlock != "" {
 		steps = append(steps, engine.Step{What: "unlock audit log", SQL: l.unlock})
 	}
 	return steps, nil
+}
+
+// Unlock lets others write where a lock outlives the transaction of a Behind that failed.
+func (l *Log) Unlock(ctx context.Context, q engine.Querier) error {
+	if l.unlock == "" {
+		return nil
+	}
+	if _, err := q.ExecContext(ctx, l.unlock); err != nil {
+		return fmt.Errorf("unlock audit log: %w", err)
+	}
+	return nil
 }
 
 // seal fills what Append promises to fill and gives the entry's canonical text with its hash.

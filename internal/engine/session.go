@@ -92,6 +92,15 @@ func (s *Session) Steady(ctx context.Context, f func(tx *sql.Tx) error) error {
 	return s.tx(ctx, level, f)
 }
 
+// Write is Tx for what writes rows and reads none but those: at the level that the session has, which the server is not told.
+func (s *Session) Write(ctx context.Context, f func(tx *sql.Tx) error) error {
+	level := s.db.level
+	if level == sql.LevelReadCommitted && !s.db.Caps.TransactionalDDL {
+		level = sql.LevelDefault
+	}
+	return s.tx(ctx, level, f)
+}
+
 func (s *Session) tx(ctx context.Context, level sql.IsolationLevel, f func(tx *sql.Tx) error) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err

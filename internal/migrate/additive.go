@@ -269,8 +269,10 @@ func (w *work) add(ctx context.Context, tx *sql.Tx, a *additive) error {
 	}
 	var applied bool
 	steps = append(steps, m.appliedStep(w.mig.Version, &applied))
-	w.last = &audit.Last{}
-	steps = append(steps, m.log.Last(w.last)...)
+	if w.last = w.r.last; w.last == nil {
+		w.last = &audit.Last{}
+		steps = append(steps, m.log.Last(w.last)...)
+	}
 	if err := w.r.s.Pipeline(ctx, tx, steps...); err != nil {
 		return err
 	}

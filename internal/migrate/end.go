@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -71,7 +72,7 @@ func (w *work) end(ctx context.Context, g ground) error {
 			return err
 		}
 	}
-	return g.rows(ctx, func(tx *sql.Tx) error {
+	record := func(tx *sql.Tx) error {
 		if err := w.capturer.ForgetEarly(ctx, tx); err != nil {
 			return err
 		}
@@ -94,7 +95,19 @@ func (w *work) end(ctx context.Context, g ground) error {
 			}
 		}
 		return w.filling(ctx, tx)
-	})
+	}
+	write := g.rows
+	if g.tx == nil && w.reach.bare != nil { // nothing is read
+		write = g.s.Write
+	}
+	err = write(ctx, record)
+	if errors.Is(err, audit.ErrTaken) {
+		w.r.last = nil
+		if err = m.log.Unlock(ctx, w.r.s); err == nil {
+			err = write(ctx, record)
+		}
+	}
+	return err
 }
 
 // writtenOver tells what this migration wrote over of what the ones before it, in this run, have brought back from an earlier rollback.
@@ -474,7 +487,13 @@ func (w *work) record(ctx context.Context, tx database.DBTxConn, ch changes) err
 	if err != nil {
 		return err
 	}
-	if w.last == nil || w.ends { // the lock on the newest entry is this transaction's
+	if w.ends { // the lock on the newest entry is this transaction's
+		w.last = nil
+		if w.reach.bare != nil {
+			w.last = w.r.last
+		}
+	}
+	if w.last == nil {
 		w.last = &audit.Last{}
 		if err := w.r.s.Pipeline(ctx, tx, m.log.Last(w.last)...); err != nil {
 			return err
@@ -485,6 +504,7 @@ func (w *work) record(ctx context.Context, tx database.DBTxConn, ch changes) err
 	if err != nil {
 		return err
 	}
+	w.next = w.last.After(&entry)
 	return w.r.s.Pipeline(ctx, tx, append(append(version.steps, save...), write...)...)
 }
 

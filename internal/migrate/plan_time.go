@@ -50,7 +50,7 @@ func (m *Migrator) foresee(ctx context.Context, q engine.Querier, p *Plan, onlin
 			for j := range ways {
 				switch w := &ways[j]; w.Way.Way {
 				case snapshot.ByBatches:
-				case snapshot.ByUpdate, snapshot.ByRewrite:
+				case snapshot.ByUpdate, snapshot.ByRewrite, snapshot.BySize:
 					if filled[w.Table] {
 						w.Way.Way, w.Twin, w.Of, w.Seconds = snapshot.BySize, "", -1, float64(w.Rows)/rowRate
 					}
@@ -159,7 +159,7 @@ func (m *Migrator) ways(ctx context.Context, q engine.Querier, version int64, on
 		switch w.Way {
 		case snapshot.ByRewrite:
 			b.Seconds = float64(max(w.Bytes, 0))/captureRate + float64(w.Rows)/(5*rowRate) // found by key, and proven
-		case snapshot.ByUpdate, snapshot.ByInsert, snapshot.ByBatches:
+		case snapshot.ByUpdate, snapshot.ByInsert, snapshot.ByBatches, snapshot.BySize:
 			b.Seconds = float64(w.Rows) / rowRate
 		}
 		out = append(out, b)

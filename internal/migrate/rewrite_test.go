@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/testdb"
 )
 
@@ -116,6 +117,13 @@ func TestTypesComeBackByRewrite(t *testing.T) {
 			others := "SELECT ctid IS NULL, id, code, tag, pad, seen, at FROM wide ORDER BY id"
 			before, size := testdb.Query(t, dsn, others), testdb.Query(t, dsn, "SELECT pg_relation_size('wide')")[0]
 			mine := strings.Join(testdb.Query(t, dsn, "SELECT id FROM wide WHERE note LIKE 'mine%' OR amount = -1 ORDER BY 1"), " ")
+			plan, err := f.open().Plan(t.Context(), migrate.PlanRequest{Direction: migrate.Down, To: -1, Steps: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if way := plan.Migrations[0].Back[0]; (way.Way.Way == snapshot.BySize) != c.rewritten || !c.rewritten && way.Way.Way != snapshot.ByUpdate || way.Seconds <= 0 {
+				t.Errorf("the plan says %+v", way)
+			}
 			res := f.rollback(migrate.RollbackRequest{To: -1, Steps: 1, AllowDrift: c.more != ""})
 			f.same(strings.Join(before, "\n"), strings.Join(testdb.Query(t, dsn, others), "\n"), "other columns")
 			want := "w.note IS DISTINCT FROM CASE WHEN w.id % 500 = 3 AND w.id <= 25000 THEN 'mine ' || w.id WHEN w.id > 30000 THEN 'none' ELSE was.note END OR " +

@@ -38,6 +38,8 @@ type runner struct {
 	known           map[int64]bool                // versions that had a record when the run began
 	recorded        *bool                         // there are journals of tables; nil when that was not asked yet
 	broken          []verify.Object               // views for the end of the run; see brokenViews
+	last            *audit.Last                   // the entry of the log that the migration before has written
+	bare            verify.Bare                   // what the lean migrations in a row know of the session
 	plain           map[engine.Name]*verify.Plain // tables as the last additive migration left them, by the name in its text
 }
 
@@ -86,7 +88,9 @@ func (r *runner) migrate(ctx context.Context, version int64) error {
 	w := &work{r: r, mig: mig, rec: rec, stmts: mig.statements(r.dir)}
 	w.reach = reachOf(w.stmts, verify.ByName(r.m.db))
 	if w.lean() {
-		w.reach.bare = &verify.Bare{}
+		w.reach.bare = &r.bare
+	} else { // which may set what the session has
+		r.bare = verify.Bare{}
 	}
 	if w.reach.all {
 		defer r.memory.Forget() // it may rename what other tables' definitions quote
@@ -107,6 +111,9 @@ func (r *runner) migrate(ctx context.Context, version int64) error {
 		return err
 	}
 	r.finish(w, time.Since(start))
+	if len(w.report.Later) == 0 { // filling has left no row
+		return nil
+	}
 	return r.fill(ctx, version)
 }
 
@@ -135,7 +142,7 @@ func (r *runner) attempt(ctx context.Context, w *work) (*work, error) {
 				err = errSettled
 			}
 		}
-		if !errors.Is(err, errSurprise) {
+		if !errors.Is(err, errSurprise) && !errors.Is(err, audit.ErrTaken) {
 			return w, err
 		}
 	}
@@ -166,7 +173,7 @@ func (r *runner) finish(w *work, took time.Duration) {
 		}
 		mr.Snapshot = c.Snapshot
 	}
-	r.at, r.res.To = w.to, w.to
+	r.at, r.res.To, r.last = w.to, w.to, w.next
 	mr.Verified = w.report.Verified && len(w.report.Later) == 0 // else when all values are back
 	r.res.Migrations = append(r.res.Migrations, mr)
 	r.merge(w.report)
@@ -227,6 +234,7 @@ type work struct {
 	captures  []snapshot.Info
 	notUndone []string
 	last      *audit.Last                 // the newest entry of the log, once it is locked
+	next      *audit.Last                 // its own, once this is committed
 	to        int64                       // the version once this is committed
 	ends      bool                        // it has a journal, which its end clears
 	started   bool                        // the journal has its first statement already; see lean.go

@@ -134,21 +134,14 @@ func (r *Restorer) alonePut(g *target, fields []int) bool {
 // false where that is not possible, or not worth it, and nothing was written. What the application wrote in them since stays. Where each statement
 // commits by itself that cannot be: a rewrite would end the transaction in which what Down captured of the same rows is sealed anew.
 func (r *Restorer) retype(ctx context.Context, tx engine.Querier, g *target, fields []int) (n int64, done bool, err error) {
-	w, ok := r.s.d.(rewriter)
 	x := g.x
-	if !ok || !r.s.db.Caps.TransactionalDDL || r.bare || x.Kind != Columns || x.Part || x.final != "" || x.at != "" || len(g.left()) > 0 || x.Rows*share < g.t.Rows || !r.rewritable(g) {
+	if x.at != "" || len(g.left()) > 0 {
 		return 0, false, nil
-	}
-	var columns []engine.Column
-	for _, i := range fields {
-		columns = append(columns, r.live(g, i))
-		if x.Fields[i].Seal == "" { // it was made again
-			return 0, false, nil
-		}
 	}
 	g.stood = true
 	defer func() { g.stood = false }()
-	if can, err := w.rewrites(ctx, tx, g.t, columns, x.Rows, true); err != nil || !can {
+	w, err := r.retypable(ctx, tx, g, fields)
+	if err != nil || w == nil {
 		return 0, false, err
 	}
 	if n, err = r.fills(ctx, tx, g, fields); err != nil || n*share < x.Rows || n*share < g.t.Rows { // most of them the type had not changed
@@ -159,6 +152,27 @@ func (r *Restorer) retype(ctx context.Context, tx engine.Querier, g *target, fie
 		return 0, false, nil // what the server has against a rewrite it may not have against an UPDATE, or says better there
 	}
 	return n, err == nil, err
+}
+
+// retypable gives the engine where columns that stood can be filled by one rewrite, and may be: that is worth its while when most rows differ. Else nil.
+func (r *Restorer) retypable(ctx context.Context, q engine.Querier, g *target, fields []int) (rewriter, error) {
+	w, ok := r.s.d.(rewriter)
+	x := g.x
+	if !ok || !r.s.db.Caps.TransactionalDDL || r.bare || x.Kind != Columns || x.Part || x.final != "" || x.Rows*share < g.t.Rows || !r.rewritable(g) {
+		return nil, nil
+	}
+	var columns []engine.Column
+	for _, i := range fields {
+		if x.Fields[i].Seal == "" { // it was made again
+			return nil, nil
+		}
+		columns = append(columns, r.live(g, i))
+	}
+	can, err := w.rewrites(ctx, q, g.t, columns, x.Rows, true)
+	if err != nil || !can {
+		return nil, err
+	}
+	return w, nil
 }
 
 // entriesOf is the data of a capture without the entries of rows that the application put there since, or, in columns that stood, has written to.

@@ -85,11 +85,24 @@ func (s *Store) Ways(ctx context.Context, q engine.Querier, migration int64, dir
 	return out, nil
 }
 
-// way chooses as Place will, once Down has made the columns again.
+// way chooses as Place will, once Down has made the columns again, or as Finish will where they stood; how many rows then differ nobody knows yet.
 func (r *Restorer) way(ctx context.Context, q engine.Querier, x *restoring, t *engine.Table) (string, error) {
+	g := &target{x: x, t: t, name: func(i int) string { return r.keyName(x, t, i) }}
+	var stood []int
+	for i, f := range x.Fields {
+		if f.Seal != "" && columnIndex(t, r.column(t, f.Name)) >= 0 {
+			stood = append(stood, i)
+		}
+	}
+	if len(stood) > 0 {
+		if w, err := r.retypable(ctx, q, g, stood); err != nil || w == nil {
+			return ByUpdate, err
+		}
+		return BySize, nil
+	}
 	w, ok := r.s.d.(rewriter)
 	gone := !slices.ContainsFunc(x.Fields, func(f field) bool { return f.Seal != "" })
-	if !ok || !gone || !r.rewritable(&target{x: x, t: t, name: func(i int) string { return r.keyName(x, t, i) }}) {
+	if !ok || !gone || !r.rewritable(g) {
 		return ByUpdate, nil
 	}
 	can, err := w.rewrites(ctx, q, t, nil, x.Rows, false)
