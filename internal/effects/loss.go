@@ -48,12 +48,17 @@ func (e Effect) Loss() Loss {
 		return LossNone
 	case e.Kind == Drop && e.Cascade && reachesColumns(e.Object.Kind):
 		return LossData
-	case e.Kind == Alter && e.Cascade && e.Object.Kind == "type": // an attribute goes from every typed table
+	case e.Kind == Alter && e.Cascade && e.Object.Kind == "type", e.DropsAttribute(): // from every typed table, and from every value
 		return LossData
 	case e.Kind == Alter && e.Object.Kind == "sequence" && e.Detail == "nextval":
 		return LossNone
 	}
 	return losses[e.Kind]
+}
+
+// DropsAttribute says whether the effect takes an attribute from a composite type, and with it from every value of that type.
+func (e Effect) DropsAttribute() bool {
+	return e.Kind == Alter && e.Object.Kind == "type" && strings.HasPrefix(strings.ToUpper(e.Detail), "DROP ATTRIBUTE")
 }
 
 // reachesColumns: dropping these with CASCADE drops columns of tables.

@@ -90,3 +90,26 @@ func TestUpAgainWaitsForWhatItCannotFollow(t *testing.T) {
 	f.rollback(migrate.RollbackRequest{OnConflict: snapshot.Restore})
 	f.same(before, f.dump(), "after the second rollback")
 }
+
+// TestUpAgainBringsChildrenBehindTheirParents: up fills a table that it makes, behind others that point to it. What the application wrote into those comes
+// back behind the rows that it points to.
+func TestUpAgainBringsChildrenBehindTheirParents(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, "", map[string]string{"00001_a.sql": migration("CREATE TABLE kinds (id integer PRIMARY KEY, name varchar(9));\n"+
+			"CREATE TABLE items (id integer PRIMARY KEY, kind integer NOT NULL, FOREIGN KEY (kind) REFERENCES kinds (id));\n"+
+			"CREATE TABLE parts (id integer PRIMARY KEY, item integer NOT NULL, FOREIGN KEY (item) REFERENCES items (id));\n"+
+			"CREATE TABLE others (id integer PRIMARY KEY, kind integer, FOREIGN KEY (kind) REFERENCES kinds (id));\n"+
+			"INSERT INTO kinds VALUES (1, 'a'), (2, 'b'), (3, 'c');", "DROP TABLE others;\nDROP TABLE parts;\nDROP TABLE items;\nDROP TABLE kinds;")})
+		before := f.dump()
+		f.up()
+		f.exec("INSERT INTO items VALUES (1, 2);\nINSERT INTO parts VALUES (5, 1);\nUPDATE kinds SET name = 'z' WHERE id = 3;\nINSERT INTO kinds VALUES (4, 'd');\nINSERT INTO items VALUES (2, 4);")
+		written := f.dump()
+		f.rollback(migrate.RollbackRequest{})
+		f.same(before, f.dump(), "after the rollback")
+		f.up()
+		f.same(written, f.dump(), "up again")
+		f.rollback(migrate.RollbackRequest{})
+		f.same(before, f.dump(), "after the second rollback")
+	}, testdb.Everywhere()...)
+}

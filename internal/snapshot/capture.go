@@ -59,7 +59,7 @@ func (s *Store) Begin(m Meta) *Capturer {
 	if m.Snapshot == "" {
 		m.Snapshot = newID()
 	}
-	return &Capturer{s: s, meta: m, id: m.Snapshot, track: &tracker{s: s, loosely: map[string]bool{}}, whole: map[string]bool{}}
+	return &Capturer{s: s, meta: m, id: m.Snapshot, track: &tracker{s: s, up: m.Direction == "up", loosely: map[string]bool{}}, whole: map[string]bool{}}
 }
 
 // Snapshot is the id that all captures of this migration share.
@@ -179,6 +179,9 @@ func (c *Capturer) planned(ctx context.Context, tx engine.Querier, st effects.St
 			}
 			seen, err := c.s.Rehearse(ctx, tx, run)
 			if err != nil {
+				return nil, err
+			}
+			if err := c.intact(ctx, tx, seen.Shortened); err != nil {
 				return nil, err
 			}
 			if err := c.merge(ctx, tx, p, st.Effects, seen.Effects); err != nil {

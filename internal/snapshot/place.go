@@ -45,8 +45,7 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 		return err
 	}
 	var back []come
-	all := r.tables()
-	live := map[engine.Name]*engine.Table{}
+	all, live := r.tables(), map[engine.Name]*engine.Table{}
 	for i := len(all) - 1; i >= 0; i-- {
 		x := all[i]
 		if x.Rows == 0 || len(x.Key) == 0 && slices.ContainsFunc(all[:i], func(y *restoring) bool { return y.Home == x.Home && len(y.Key) == 0 && !y.Seal.Mixed }) {
@@ -84,6 +83,11 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 		}
 		if c.fresh && slices.ContainsFunc(x.Parents, func(n engine.Name) bool { return r.moves(n) || r.parentRekeyed(n, rest) }) {
 			continue // its rows point to keys that are not back yet
+		}
+		if wait, err := r.parentsCome(ctx, tx, x, rest); err != nil {
+			return err
+		} else if c.fresh && wait {
+			continue // they are not back themselves
 		}
 		if !c.fresh && r.moves(x.Home) {
 			x.look(t)

@@ -121,6 +121,9 @@ func (p *planner) effect(ctx context.Context, e effects.Effect) error {
 			return err
 		}
 	}
+	if err := p.attributes(ctx, e); err != nil {
+		return err
+	}
 	if e.Cascade && e.Kind != effects.Truncate {
 		if err := p.rowTypes(ctx, e); err != nil {
 			return err

@@ -16,8 +16,12 @@ type postgresDialect struct{ s *Store }
 //go:embed postgres_row_types.sql
 var postgresRowTypes string
 
+//go:embed postgres_attributes.sql
+var postgresAttributes string
+
 var postgresFlavour = flavour{
 	rowTypes:   postgresRowTypes,
+	attributes: postgresAttributes,
 	number:     "n bigint GENERATED ALWAYS AS IDENTITY",
 	overriding: "OVERRIDING SYSTEM VALUE",
 	slacken:    postgresSlacken,

@@ -15,6 +15,7 @@ import (
 type Observed struct {
 	Effects           []effects.Effect    // on tables, with real schemas: what a capture has to cover
 	Changes           []verify.Difference // of definitions
+	Shortened         []ValuePlace        // columns from whose values an attribute of their row type went
 	LeavesTransaction []string            // what no rollback takes back: "sequence public.orders_id_seq moved from 5 to 9"
 }
 
@@ -40,6 +41,10 @@ func (s *Store) Rehearse(ctx context.Context, tx engine.Querier, run func() erro
 		return seen, fmt.Errorf("rehearse: %w", err)
 	}
 	shapesBefore, err := s.d.shapes(ctx, tx)
+	if err != nil {
+		return seen, err
+	}
+	parts, err := s.f.attributesOf(ctx, tx)
 	if err != nil {
 		return seen, err
 	}
@@ -79,6 +84,9 @@ func (s *Store) Rehearse(ctx context.Context, tx engine.Querier, run func() erro
 			return err
 		}
 		seen.Effects = synthesize(shapesBefore, shapesAfter, what)
+		if seen.Shortened, err = parts.lost(ctx, tx, &s.f); err != nil {
+			return err
+		}
 		seen.Changes = verify.Diff(before, after)
 		return nil
 	}

@@ -153,6 +153,8 @@ type flavour struct {
 	reached func(ctx context.Context, p *planner, t *engine.Table, ev events) (tables []engine.Name, rewrites bool, err error)
 	// rowTypes counts what is of the row type of a table or view; "": nothing can be.
 	rowTypes string
+	// attributes reads which attributes the values of columns have by their row types; "": values have none.
+	attributes string
 	// hidden refuses what a temporary table of the same name stands in the way of; nil: tables are known by more than their names.
 	hidden func(ctx context.Context, q engine.Querier, e effects.Effect) error
 	// unseen refuses a statement that writes where neither its text nor a rehearsal shows it; nil: there is no such place.

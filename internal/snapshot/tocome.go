@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"context"
 	"regexp"
 	"slices"
 	"strings"
@@ -61,6 +62,27 @@ func (r *Restorer) rekeyed(x *restoring, rest []effects.Statement) bool {
 // parentRekeyed tells the same of a table that others point to, when its rows are to come back.
 func (r *Restorer) parentRekeyed(n engine.Name, rest []effects.Statement) bool {
 	return slices.ContainsFunc(r.tables(), func(y *restoring) bool { return y.Home == n && y.Rows > 0 && len(y.Key) > 0 && r.rekeyed(y, rest) })
+}
+
+// parentsCome tells whether captured rows point, by way of others or not, to captured rows of a table that was made anew and that statements still to
+// come fill: those are put back after that, and these behind them.
+func (r *Restorer) parentsCome(ctx context.Context, q engine.Querier, x *restoring, rest []effects.Statement) (bool, error) {
+	family := []*restoring{x}
+	for i := 0; i < len(family); i++ {
+		for _, y := range r.tables() {
+			if y.Rows == 0 || y.settled || y.placed || slices.Contains(family, y) || !slices.Contains(family[i].Parents, y.Home) {
+				continue
+			}
+			family = append(family, y)
+			if !r.insertedInto(y.Home, rest) {
+				continue
+			}
+			if t, err := r.inspect(ctx, q, y.Home); err != nil || t != nil && r.made(t, nil) {
+				return err == nil, err
+			}
+		}
+	}
+	return false, nil
 }
 
 // mentions tells whether a statement that cannot be understood has the name of a table in its text.

@@ -66,7 +66,8 @@ type tracker struct {
 	given   map[string]bool // "table.column", in small letters: names of now that a column was given by a rename
 	unkeyed map[string]bool // by its name, in small letters: what may have lost a key on the way; see keyless.go
 	loosely map[string]bool // by what they were called in the beginning: tables of SQLite that had rows, each with a key that could be NULL
-	loses   bool            // the author accepts that what no capture can hold is lost
+	up      bool
+	loses   bool // the author accepts that what no capture can hold is lost
 }
 
 func (t *tracker) accepts() bool { return t != nil && t.loses }
