@@ -15,8 +15,6 @@ type badly struct {
 
 func (b *badly) engine() string { scheme, _, _ := strings.Cut(b.dsn, ":"); return scheme }
 
-func (b *badly) mysql() bool { return b.engine() == "mysql" || b.engine() == "mariadb" }
-
 // home is the name of a table of dbrollback's own.
 func (b *badly) home(table string) string {
 	if b.engine() == "postgres" {
