@@ -7,6 +7,8 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 GOBUILD   := go build -trimpath -ldflags='-s -w'
 # where goroutines meet: the race detector looks at these
 RACE      := ./internal/testdb/... ./internal/engine/... ./internal/snapshot/... ./internal/verify/... ./internal/migrate/... ./cmd/...
+# tests whose cases are drawn, and judged by a model: restores of captures, and of each source of a journal
+MODELS    := ^(TestRestoreEqualsReference|TestRestoreFamily|TestModel|TestSlotModel|TestBinlogModel|TestRestoreOfTiedTables)$$
 TESTFLAGS ?=
 TEST      := TMPDIR=$$(scripts/test-tmp.sh) go test -timeout 80m $(TESTFLAGS)
 
@@ -57,8 +59,10 @@ kill: servers ## hundreds of kills (KILLS=300) at random instants of up, rollbac
 	KILLS=$${KILLS:-300} go test -count=1 -timeout 240m -run 'Killed|CutOff' -v ./internal/migrate
 
 .PHONY: property
-property: servers ## random migrations, writes and rollbacks (CASES=2000), judged by a reference model; SEED=n repeats one
-	CASES=$${CASES:-2000} go test -count=1 -timeout 120m -run TestAnyMigration -v ./internal/migrate
+property: servers ## random migrations, restores and journals (CASES=2000 of each), judged by models; SEED=n repeats them
+	@export CASES=$${CASES:-2000} SEED=$${SEED:-$$(date +%s)}; echo "CASES=$$CASES SEED=$$SEED repeats it"; \
+	go test -count=1 -timeout 600m -run '$(MODELS)' -v ./internal/snapshot ./internal/journal; \
+	go test -count=1 -timeout 120m -run TestAnyMigration -v ./internal/migrate
 
 .PHONY: bench
 bench: servers ## ratios against peers and the server's limits, into docs/benchmarks.* (ROWS=500000 ROUNDS=5 CASE=DROP_COLUMN)

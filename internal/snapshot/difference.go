@@ -96,7 +96,7 @@ func (x *Restoration) compareOne(ctx context.Context, tx engine.Querier, l *lot)
 	if verify.Blocked(l.preview.Findings) {
 		return &IncompatibleError{Table: l.name, Findings: l.preview.Findings}
 	}
-	return nil
+	return x.unpick(ctx, tx, l)
 }
 
 // whereOf and columnsOf are of the tables that were named, not of those that come along.
@@ -158,7 +158,7 @@ func (x *Restoration) pick(ctx context.Context, tx engine.Querier, l *lot) error
 		return nil
 	}
 	const row = "dbrollback n"
-	columns := []string{"d.n AS " + x.s.q(row)}
+	columns, defs := []string{"d.n AS " + x.s.q(row)}, []string{x.s.q(row) + " INTEGER PRIMARY KEY"}
 	add := func(ref string, f field) error {
 		collation := ""
 		if l.live != nil {
@@ -168,6 +168,13 @@ func (x *Restoration) pick(ctx context.Context, tx engine.Querier, l *lot) error
 		}
 		value, err := x.s.f.asked(ctx, tx, ref, f, collation)
 		columns = append(columns, value+" AS "+x.s.q(f.Name))
+		if x.s.f.condition != nil {
+			def := x.s.q(f.Name) + " " + x.s.f.condition(f)
+			if collation != "" {
+				def += " COLLATE " + collation
+			}
+			defs = append(defs, def)
+		}
 		return err
 	}
 	for i, f := range l.x.Fields {
@@ -183,13 +190,33 @@ func (x *Restoration) pick(ctx context.Context, tx engine.Querier, l *lot) error
 			return err
 		}
 	}
-	l.picked = fmt.Sprintf("d.n IN (SELECT w.%s FROM (SELECT %s FROM %s d) w WHERE (\n%s\n))", x.s.q(row), list(columns), x.s.own(l.x.data()), x.whereOf(l))
+	from := fmt.Sprintf("(SELECT %s FROM %s d)", list(columns), x.s.own(l.x.data()))
+	if x.s.f.condition != nil {
+		place := x.s.own("dbrollback_work_" + compact(newID()))
+		for _, q := range []string{"CREATE TABLE " + place + " (" + list(defs) + ")", "INSERT INTO " + place + " SELECT w.* FROM " + from + " w"} {
+			if _, err := exec(ctx, tx, "read what the condition is asked of", q); err != nil {
+				return err
+			}
+		}
+		from, l.asked = place, place
+	}
+	l.picked = fmt.Sprintf("d.n IN (SELECT w.%s FROM %s w WHERE (\n%s\n))", x.s.q(row), from, x.whereOf(l))
 	// By itself it says what is wrong with it, be it with a value of one row.
 	_, err := exec(ctx, tx, "look for rows that the condition picks", "SELECT count(*) FROM "+x.chosen(l))
 	if e, ok := engine.AsError(err); err == nil || ctx.Err() != nil || ok && e.Class != engine.Syntax && e.Class != engine.Constraint && e.Class != engine.Unknown {
 		return err
 	}
 	return x.misput(l, err)
+}
+
+// unpick drops what pick made, when its rows have been read.
+func (x *Restoration) unpick(ctx context.Context, tx engine.Querier, l *lot) error {
+	if l.asked == "" {
+		return nil
+	}
+	place := l.asked
+	l.asked, l.picked = "", ""
+	return x.s.drop(ctx, tx, "drop what the condition was asked of", place)
 }
 
 // differ writes down which entries differ from what stands in their place: op u for a row that is there, d for one that is gone, i

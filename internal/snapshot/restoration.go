@@ -130,6 +130,7 @@ type lot struct {
 	x       *capture      // what is put back: one entry a row, names of now
 	entries *restoring    // x, with its conflicts
 	picked  string        // the condition of the ask on entries d; "" for none
+	asked   string        // the table of ours that it is asked of; "" for none
 	w       *restoring    // the entries that differ from what stands in their place
 	g       *target       // of w
 	rows    *int64        // of live when it was compared, where they were counted

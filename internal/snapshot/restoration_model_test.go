@@ -31,22 +31,34 @@ type modelTable struct {
 var modelTypes = map[engine.Kind][]string{
 	engine.Postgres: {"integer", "text", "numeric(12,3)", "double precision", "boolean", "timestamptz", "bytea", "jsonb", "json", "text[]", "mood", "uuid", "interval", "varchar(40)"},
 	engine.SQLite:   {"INTEGER", "TEXT", "REAL", "BLOB", "", "NUMERIC", "VARCHAR(40)"},
+	engine.MySQL:    {"int", "varchar(40)", "decimal(12,3)", "float", "double", "datetime(6)", "varbinary(20)", "json", "enum('a','b','')", "bit(5)"},
+}
+
+// family is the engine whose SQL it speaks.
+func (m *modelTable) family() engine.Kind {
+	if m.kind == engine.MariaDB {
+		return engine.MySQL
+	}
+	return m.kind
 }
 
 func newModelTable(b *bench, rng *rand.Rand) *modelTable {
 	m := &modelTable{rng: rng, kind: b.db.Kind, types: map[string]string{}}
 	add := func(name, kind string) { m.columns, m.types[name] = append(m.columns, name), kind }
-	def := ""
+	def, letters, code := "", "varchar(20)", "text"
+	if m.family() == engine.MySQL { // whose other texts are the same in upper case, and with blanks behind
+		letters, code = "varbinary(20)", "varbinary(20)"
+	}
 	switch rng.IntN(4) {
 	case 0:
 		add("id", "integer")
 		m.key, def = []string{"id"}, "PRIMARY KEY (id)"
 	case 1:
 		add("id", "integer")
-		add("part", "varchar(20)")
+		add("part", letters)
 		m.key, def = []string{"id", "part"}, "PRIMARY KEY (id, part)"
 	case 2:
-		add("code", "text")
+		add("code", code)
 		m.key, def = []string{"code"}, "UNIQUE (code)"
 	default:
 		add("id", "bigint")
@@ -55,7 +67,7 @@ func newModelTable(b *bench, rng *rand.Rand) *modelTable {
 	names := []string{"plain", "Upper Case", "select", "ümlaut", `quo"te`, "dot.ted"}
 	rng.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 	for _, n := range names[:1+rng.IntN(5)] {
-		add(n, modelTypes[m.kind][rng.IntN(len(modelTypes[m.kind]))])
+		add(n, modelTypes[m.family()][rng.IntN(len(modelTypes[m.family()]))])
 	}
 	var defs []string
 	for i, c := range m.columns {
@@ -80,10 +92,15 @@ func (m *modelTable) value(column string) string {
 	}
 	texts := []string{"''", "'a'", "'A'", "'ä'", "'x y'", "'it''s'", "' lead'", "'😀'"}
 	text := texts[r.IntN(len(texts))]
+	if m.family() == engine.MySQL && m.types[column] != "integer" && m.types[column] != "bigint" && m.types[column] != "varchar(40)" && !slices.Contains(m.key, column) {
+		of := map[string][]string{"int": {"1", "-7", "0"}, "decimal(12,3)": {"1.5", "1.500", "-0.001"}, "float": {"0.1", "16777217"}, "double": {"0.1", "1e300", "-0.0"}, "datetime(6)": {"'2026-03-29 02:30:00.000001'"},
+			"varbinary(20)": {"x''", "x'00ff'", "'a'"}, "json": {`'{"a": 1}'`, `'[]'`, `'null'`, `'{"b": 2, "a": 1}'`}, "enum('a','b','')": {"'a'", "''"}, "bit(5)": {"b'101'", "b'0'"}}[m.types[column]]
+		return of[r.IntN(len(of))]
+	}
 	switch m.types[column] {
 	case "integer", "bigint", "INTEGER":
 		return strconv.Itoa(r.IntN(60))
-	case "text", "varchar(20)", "TEXT", "varchar(40)", "VARCHAR(40)":
+	case "text", "varchar(20)", "TEXT", "varchar(40)", "VARCHAR(40)", "varbinary(20)":
 		if slices.Contains(m.key, column) {
 			return []string{"'k'", "'K'", "'l'", "'m '", "'n'", "''"}[r.IntN(6)]
 		}
@@ -128,6 +145,8 @@ func (m *modelTable) read(b *bench, table string, columns []string, where string
 			if m.types[c] == "REAL" || m.types[c] == "" || m.types[c] == "NUMERIC" {
 				exprs[i] = "typeof(" + ref + ") || ':' || hex(dbrollback_hash(" + ref + "))"
 			}
+		} else if m.family() == engine.MySQL {
+			exprs[i] = "coalesce(hex(cast(" + ref + " as binary)), 'null')"
 		} else {
 			exprs[i] = "coalesce(encode(convert_to(" + ref + "::text, 'UTF8'), 'hex'), 'null')"
 		}
@@ -156,6 +175,9 @@ func (m *modelTable) insert(b *bench) string {
 	for _, c := range m.columns {
 		values = append(values, m.value(c))
 	}
+	if m.family() == engine.MySQL {
+		return "INSERT IGNORE INTO t (" + b.db.Idents(m.columns) + ") VALUES (" + strings.Join(values, ", ") + ")"
+	}
 	over := ""
 	if m.kind == engine.Postgres {
 		over = " OVERRIDING SYSTEM VALUE"
@@ -166,7 +188,7 @@ func (m *modelTable) insert(b *bench) string {
 // predicate is a random condition that picks some rows.
 func (m *modelTable) predicate(b *bench) string {
 	k := b.db.Ident(m.key[0])
-	if m.types[m.key[0]] == "text" {
+	if m.key[0] == "code" {
 		return k + " IN (" + m.value(m.key[0]) + ", " + m.value(m.key[0]) + ")"
 	}
 	return fmt.Sprintf("%s %% %d = %d", k, 2+m.rng.IntN(3), m.rng.IntN(2))
@@ -248,14 +270,14 @@ func TestRestoreEqualsReference(t *testing.T) {
 			b.exec("CREATE TYPE mood AS ENUM ('sad', 'happy')")
 		}
 		seed := number("SEED", 1)
-		for i := range number("CASES", 60) {
+		for i := range number("CASES", map[bool]int{true: 20, false: 60}[mysqlLike(dsn)]) {
 			rng := rand.New(rand.NewPCG(uint64(seed), uint64(i)))
 			modelCase(b, rng, i)
 			if t.Failed() {
 				t.Fatalf("SEED=%d, case %d", seed, i)
 			}
 		}
-	})
+	}, everywhere...)
 }
 
 func modelCase(b *bench, rng *rand.Rand, n int) {
@@ -283,7 +305,7 @@ func modelCase(b *bench, rng *rand.Rand, n int) {
 		run("ALTER TABLE t ADD COLUMN extra integer DEFAULT 7")
 		run("UPDATE t SET extra = 8 WHERE " + m.predicate(b))
 		columns, m.types["extra"] = append(columns, "extra"), "integer"
-		fresh["extra"] = map[engine.Kind]string{engine.Postgres: "37", engine.SQLite: "integer:37"}[m.kind]
+		fresh["extra"] = map[engine.Kind]string{engine.Postgres: "37", engine.SQLite: "integer:37", engine.MySQL: "37"}[m.family()]
 	}
 	if rng.IntN(4) == 0 && ask.Mode != snapshot.Copy {
 		old := m.columns[len(m.columns)-1]

@@ -87,7 +87,7 @@ func (x *Restoration) previewCopy(ctx context.Context, tx engine.Querier) error 
 	if err != nil {
 		return x.blame(l, err)
 	}
-	return nil
+	return x.unpick(ctx, tx, l)
 }
 
 // besideCopy begins the name of a new table until all is in it, where DDL commits by itself: what is cut off leaves nothing under the name asked for.
@@ -171,6 +171,9 @@ func (x *Restoration) build(ctx context.Context, tx engine.Querier, l *lot, into
 	}
 	if missing > 0 {
 		return &ProofError{Table: x.copied, Capture: l.x.ID, Rows: missing, Of: rows}
+	}
+	if err := x.unpick(ctx, tx, l); err != nil {
+		return err
 	}
 	return x.forget(ctx, tx)
 }

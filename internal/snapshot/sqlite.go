@@ -31,6 +31,7 @@ var sqliteFlavour = flavour{
 		}
 		return ref, nil
 	},
+	condition: func(f field) string { return sqliteAffinity(f.Type) },
 	column: func(_ context.Context, _ engine.Querier, f field) (engine.Column, error) {
 		return engine.Column{Type: f.Type, Portable: true}, nil
 	},
@@ -334,6 +335,24 @@ func sqliteRecent(ref string, c engine.Column, whole bool) string {
 	}
 	return fmt.Sprintf("CASE typeof(%[1]s) WHEN 'text' THEN abs(julianday(%[1]s) - julianday('now')) <= 1 WHEN 'blob' THEN 0"+
 		" ELSE abs(%[1]s - unixepoch()) <= 86400 OR abs(%[1]s / 1000 - unixepoch()) <= 86400 END", ref)
+}
+
+// sqliteAffinity is a type by which values compare as in a column of another type, whatever that is called (sqlite.org/datatype3.html, 3.1).
+func sqliteAffinity(kind string) string {
+	has := func(parts ...string) bool {
+		return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(strings.ToUpper(kind), p) })
+	}
+	switch {
+	case has("INT"):
+		return "INTEGER"
+	case sqliteText(kind):
+		return "TEXT"
+	case kind == "", has("BLOB"), strings.EqualFold(kind, "ANY"):
+		return "BLOB"
+	case has("REAL", "FLOA", "DOUB"):
+		return "REAL"
+	}
+	return "NUMERIC"
 }
 
 // sqliteText tells whether a column of a type has the affinity TEXT (sqlite.org/datatype3.html, 3.1).

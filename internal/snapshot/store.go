@@ -75,6 +75,8 @@ type flavour struct {
 	as func(ref string, now engine.Column) string
 	// asked gives a kept value as its column had it, for a condition that a person wrote; collation is that of the column of now, "" for none.
 	asked func(ctx context.Context, q engine.Querier, ref string, f field, collation string) (string, error)
+	// condition declares a column of the table that such a condition is asked of, where values of a query compare otherwise than those of a column; nil: they do not.
+	condition func(f field) string
 	// column gives the column of a copy that takes a captured value: of the type it had, or of the form it is kept in when that type is gone.
 	column func(ctx context.Context, q engine.Querier, f field) (engine.Column, error)
 	// alike compares a live column with a kept value as a foreign key does, by the column's collation; nil: as match does.
