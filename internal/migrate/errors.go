@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/verify"
 )
@@ -119,3 +120,28 @@ type PartialError struct {
 func (e *PartialError) Error() string { return fmt.Sprintf("migration %d: %v", e.Failed, e.Err) }
 
 func (e *PartialError) Unwrap() error { return e.Err }
+
+// placed gives a server's error on a statement its place in the file.
+func placed(st Statement, err error) error {
+	line, col := st.Line, st.Column
+	if e, ok := engine.AsError(err); ok && e.Position > 0 {
+		dl, dc := effects.Position(st.SQL, byteOffset(st.SQL, e.Position-1))
+		if dl > 1 {
+			line, col = line+dl-1, dc
+		} else {
+			col += dc - 1
+		}
+	}
+	return &StatementError{File: st.File, Line: line, Column: col, SQL: st.SQL, Err: err}
+}
+
+// byteOffset of the n-th character.
+func byteOffset(s string, n int) int {
+	for i := range s {
+		if n == 0 {
+			return i
+		}
+		n--
+	}
+	return len(s)
+}

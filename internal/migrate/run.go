@@ -546,20 +546,6 @@ func (w *work) noteExternal(st Statement) {
 // failed gives a server's error its place in the file.
 func (w *work) failed(st Statement, err error) error { return placed(st, err) }
 
-// placed gives a server's error on a statement its place in the file.
-func placed(st Statement, err error) error {
-	line, col := st.Line, st.Column
-	if e, ok := engine.AsError(err); ok && e.Position > 0 {
-		dl, dc := effects.Position(st.SQL, byteOffset(st.SQL, e.Position-1))
-		if dl > 1 {
-			line, col = line+dl-1, dc
-		} else {
-			col += dc - 1
-		}
-	}
-	return &StatementError{File: st.File, Line: line, Column: col, SQL: st.SQL, Err: err}
-}
-
 // located gives an error of ours, such as a capture that was refused, the place of its statement.
 func (w *work) located(st Statement, err error) error {
 	var placed *StatementError
@@ -579,17 +565,6 @@ func (w *work) committing(ran bool, i int, err error) error {
 	at := *e
 	at.Message, at.Position, at.Err = "checked at the commit, after this statement: "+e.Message, 0, err
 	return &StatementError{File: w.stmts[i].File, Line: w.stmts[i].Line, Column: w.stmts[i].Column, Err: &at}
-}
-
-// byteOffset of the n-th character.
-func byteOffset(s string, n int) int {
-	for i := range s {
-		if n == 0 {
-			return i
-		}
-		n--
-	}
-	return len(s)
 }
 
 // headline is the first line of a statement, short enough for a progress line.

@@ -23,7 +23,7 @@ func (c *Capturer) underLock(ctx context.Context, q engine.Querier, n int, p *pl
 		if err != nil {
 			return err
 		}
-		x.suffix = itoa(i)
+		x.suffix, x.Ahead = itoa(i), true
 		if c.watching != nil {
 			if err := c.room(ctx, &following{x: x}, p); err != nil {
 				return err

@@ -577,25 +577,6 @@ func (r *Restorer) parents(x *restoring, found []*restoring, rest []effects.Stat
 	return found
 }
 
-// within tells whether the rows of a capture are rows of a table: its own, or those of one of its partitions.
-func (r *Restorer) within(ctx context.Context, tx engine.Querier, x *restoring, n engine.Name) (bool, error) {
-	for home, up := x.Home, x.Shape.Parent; ; {
-		if home == n {
-			return true, nil
-		}
-		if up.Name == "" {
-			return false, nil
-		}
-		t, err := r.inspect(ctx, tx, up)
-		if err != nil {
-			return false, err
-		}
-		if home, up = up, (engine.Name{}); t != nil {
-			up = t.Parent
-		}
-	}
-}
-
 // distinct drops tables that occur twice.
 func distinct(tables []*engine.Table) []*engine.Table {
 	tables = slices.Clone(tables)

@@ -72,6 +72,7 @@ type detail struct {
 	Apart  []standing `json:"apart,omitempty"`
 	Here   bool       `json:"here,omitempty"`   // of one that goes back: the table that was sealed last, and none that had its name before
 	New    bool       `json:"new,omitempty"`    // rows that were put into a table made in the place of another one, by key
+	Ahead  bool       `json:"ahead,omitempty"`  // it was there before its statement began, which commits by itself
 	Stands bool       `json:"stands,omitempty"` // of a table that the migration had put in the place of a captured one
 	// Pairs are columns that the run made, beside a column of the key by which captures that it puts back know their rows; see otherkey.go.
 	Pairs []field `json:"pairs,omitempty"`

@@ -50,6 +50,12 @@ func (s *Store) Resume(ctx context.Context, q engine.Querier, id string, m Meta,
 				continue
 			}
 		}
+		if r.Ahead && r.Statement > len(past.Statements) { // likewise: that statement captures anew
+			if err := s.setStatus(ctx, q, r.ID, statusVoid); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if r.Seal.Coming && r.Seal.After > len(past.Statements) { // that statement never ran
 			r.Seal = seal{}
 		}

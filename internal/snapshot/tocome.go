@@ -191,3 +191,22 @@ func partitionsCome(rest []effects.Statement) bool {
 func (r *Restorer) Has(n engine.Name) bool {
 	return slices.ContainsFunc(r.captures, func(x *restoring) bool { return x.Home == n && x.Kind != Definition })
 }
+
+// within tells whether the rows of a capture are rows of a table: its own, or those of one of its partitions.
+func (r *Restorer) within(ctx context.Context, tx engine.Querier, x *restoring, n engine.Name) (bool, error) {
+	for home, up := x.Home, x.Shape.Parent; ; {
+		if home == n {
+			return true, nil
+		}
+		if up.Name == "" {
+			return false, nil
+		}
+		t, err := r.inspect(ctx, tx, up)
+		if err != nil {
+			return false, err
+		}
+		if home, up = up, (engine.Name{}); t != nil {
+			up = t.Parent
+		}
+	}
+}
