@@ -102,11 +102,6 @@ func (c *Capturer) steads(ctx context.Context, p *plan) error {
 	return nil
 }
 
-// put are the captures of the keys that the migration has put into the table that stands in the place of one.
-func (c *Capturer) put(home engine.Name) []*capture {
-	return slices.DeleteFunc(slices.Clone(c.captures), func(y *capture) bool { return !y.New || y.Home != home })
-}
-
 // awaits tells whether the table in whose place rows were put, or written, is still to be captured: which of them somebody else deletes is to be known by then.
 func (c *Capturer) awaits(y *capture) bool {
 	return (y.New || y.Stands) && !slices.ContainsFunc(c.replaced(), func(x *capture) bool { return x.Home == y.Home })
