@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/testdb"
 )
 
@@ -106,5 +107,37 @@ func TestAbortAroundACopy(t *testing.T) {
 				}
 			}, family...)
 		})
+	}
+}
+
+// TestPlanOfACopy: the plan says of a dropped table what is done with it.
+func TestPlanOfACopy(t *testing.T) {
+	t.Parallel()
+	const table = " (a int PRIMARY KEY)"
+	for up, want := range map[string]snapshot.Kind{
+		"CREATE TABLE n" + table + ";\nDROP TABLE ev;\nALTER TABLE n RENAME TO ev;":    snapshot.Table,
+		"DROP TABLE ev;\nCREATE TABLE ev" + table + ";":                                snapshot.Table,
+		"CREATE TABLE n" + table + ";\nDROP TABLE ev;\nALTER TABLE n RENAME TO other;": snapshot.Kept,
+	} {
+		testdb.Each(t, func(t *testing.T, dsn string) {
+			f := newFixture(t, dsn, "CREATE TABLE ev"+table+";\nINSERT INTO ev VALUES (1), (2);\n", map[string]string{"00001_x.sql": migration(up, "SELECT 1;")})
+			plan, err := f.open().Plan(t.Context(), migrate.PlanRequest{Direction: migrate.Up, To: -1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var planned []snapshot.Kind
+			for _, s := range plan.Migrations[0].Steps {
+				for _, c := range s.Captures {
+					planned = append(planned, c.Kind)
+				}
+			}
+			if len(planned) != 1 || planned[0] != want {
+				t.Errorf("%s: planned %v, want %s", up, planned, want)
+			}
+			f.up()
+			if got := testdb.Query(t, dsn, "SELECT kind FROM state_snapshots WHERE kind <> 'definition' AND table_name = 'ev' ORDER BY position")[0]; got != string(want) {
+				t.Errorf("%s: captured as %s, want %s", up, got, want)
+			}
+		}, family...)
 	}
 }

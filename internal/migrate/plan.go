@@ -339,6 +339,7 @@ func (m *Migrator) mustCopy(ctx context.Context, mig *Migration, dir Direction, 
 		copied := slices.ContainsFunc(pm.Steps, func(s PlanStep) bool {
 			return slices.ContainsFunc(s.Captures, func(o snapshot.Need) bool { return o.Table == c.Table })
 		})
+		copied = copied || m.store.GivenAgain(c.Name, rest)
 		if !copied && c.Empties {
 			alone, err := m.store.LeftAlone(ctx, c.Name, rest)
 			if err != nil {

@@ -83,12 +83,13 @@ func (c *Capturer) renames(ctx context.Context, q engine.Querier, n int, p *plan
 		}
 	}
 	can = can && dropped <= len(p.actions)
+	rest, _ := c.ahead(n)
 	for _, a := range p.actions {
 		if a.kind != Kept {
 			can = false
 			continue
 		}
-		if can = can && c.keeps(a.table) && a.stead == nil && !c.givenAgain(n, a.table); !can {
+		if can = can && c.keeps(a.table) && a.stead == nil && !c.s.GivenAgain(c.track.home(a.table), rest); !can {
 			continue
 		}
 		if empties(st.Effects) {
@@ -119,14 +120,12 @@ func (c *Capturer) renames(ctx context.Context, q engine.Querier, n int, p *plan
 	return can && len(p.actions) > 0, nil
 }
 
-// givenAgain tells whether a later statement of the migration puts another table in the place of one. Which rows of that are whose is told row by row: by a copy, that is
-// there when it comes.
-func (c *Capturer) givenAgain(n int, t *engine.Table) bool {
-	rest, _ := c.ahead(n)
-	home := c.track.home(t)
-	return slices.ContainsFunc(rest, func(st effects.Statement) bool {
+// GivenAgain tells whether one of some statements puts another table in the place of one that is dropped where each statement commits. Which rows of that are whose is told
+// row by row: by a copy, that is there when it comes.
+func (s *Store) GivenAgain(n engine.Name, rest []effects.Statement) bool {
+	return !s.db.Caps.TransactionalDDL && slices.ContainsFunc(rest, func(st effects.Statement) bool {
 		return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
-			return c.takesPlace(e, home) || e.Kind == effects.CreateTable && c.s.sameName(e.Table.Name, home.Name)
+			return e.Kind == effects.CreateTable && s.sameName(e.Table.Name, n.Name) || e.Kind == effects.RenameTable && s.sameName(e.NewName.Name, n.Name)
 		})
 	})
 }
