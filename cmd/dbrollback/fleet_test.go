@@ -181,14 +181,18 @@ func TestFleetOnServers(t *testing.T) {
 			t.Parallel()
 			f := newMany(t, databases(t, on, 5), "deployment_strategy: {type: canary, initial_percentage: 20, increment_percentage: 40}\n")
 			f.spoil(2)
-			r := f.run(1, "up", "--targets", "all")
+			code := 3 // refused before it began: there nothing could take it back half-way
+			if on == testdb.OnPostgres {
+				code = 1
+			}
+			r := f.run(code, "up", "--targets", "all")
 			if !strings.Contains(r.Stdout, "1 -> 2 -> 1") && !strings.Contains(r.Stdout, "t01     1") {
 				t.Error(r)
 			}
 			f.at2(func(i int) bool { return i == 0 })
 			f.run(0, "status", "--targets", "all") // nothing is unfinished
-			f.run(1, "up", "--targets", "all", "--on-failure", "stop", "--parallel", "1")
-			f.at2func(on, 2, func(i int) bool { return i < 2 })
+			f.run(code, "up", "--targets", "all", "--on-failure", "stop", "--parallel", "1")
+			f.at2(func(i int) bool { return i < 2 })
 			f.run(0, "recover", "--targets", "all", "--abort")
 			f.at2(func(i int) bool { return i < 2 })
 			f.mend(2)
@@ -198,19 +202,6 @@ func TestFleetOnServers(t *testing.T) {
 			f.at2(func(int) bool { return false })
 		})
 	}
-}
-
-// at2func is at2 but for one database, in which a migration may be unfinished.
-func (f *many) at2func(on testdb.Engine, but int, want func(i int) bool) {
-	f.t.Helper()
-	if on == testdb.OnPostgres {
-		f.at2(want)
-		return
-	}
-	before := f.before[but]
-	f.before[but] = testdb.DumpAnyOrder(f.t, f.dsns[but])
-	f.at2(want)
-	f.before[but] = before
 }
 
 // A run that was killed is finished by the next one.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -29,7 +30,7 @@ func (w *work) takeBack(ctx context.Context, c cutOff, done int) error {
 		back := m.store.Begin(meta)
 		if c.begun.Back != "" {
 			var err error
-			if back, err = m.store.Resume(ctx, g.schema(), c.begun.Back, meta, snapshot.Past{}); err != nil {
+			if back, err = m.store.Resume(ctx, g.schema(), c.begun.Back, meta, snapshot.Past{Began: math.MaxInt}); err != nil {
 				return err
 			}
 		}

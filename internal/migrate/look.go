@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
@@ -131,7 +132,7 @@ func allOf(list []string, f func(string) bool) bool {
 // lookAtRows judges by the rows that were captured before the statement: they were there all, so that those which are
 // gone or changed tell.
 func (m *Migrator) lookAtRows(ctx context.Context, q engine.Querier, op operation, opaque bool) (string, error) {
-	c, err := m.store.Resume(ctx, q, op.Snapshot, snapshot.Meta{Run: op.Run, Direction: string(op.Direction), Migration: op.Version}, snapshot.Past{})
+	c, err := m.store.Resume(ctx, q, op.Snapshot, snapshot.Meta{Run: op.Run, Direction: string(op.Direction), Migration: op.Version}, snapshot.Past{Began: math.MaxInt})
 	if err != nil {
 		return "", err
 	}

@@ -172,7 +172,7 @@ func (w *work) resume(ctx context.Context, tx *sql.Tx, c cutOff, was seen) error
 	if was.state == noEffect {
 		done--
 	}
-	past := snapshot.Past{Table: w.had("table"), Column: func(n engine.Name, column string) bool {
+	past := snapshot.Past{Began: c.last.Statement, Table: w.had("table"), Column: func(n engine.Name, column string) bool {
 		return w.had("column")(engine.Name{Schema: n.Schema, Name: n.Name + "." + column})
 	}}
 	for _, st := range w.stmts[:done] {

@@ -14,6 +14,7 @@ import (
 // Past is what a migration that was cut off did before: the statements that are done, and what was there when it began.
 type Past struct {
 	Statements []effects.Statement
+	Began      int // the last statement that began: what was captured ahead of later ones is out of use
 	Table      func(engine.Name) bool
 	Column     func(engine.Name, string) bool
 }
@@ -50,7 +51,7 @@ func (s *Store) Resume(ctx context.Context, q engine.Querier, id string, m Meta,
 				continue
 			}
 		}
-		if r.Ahead && r.Statement > len(past.Statements) { // likewise: that statement captures anew
+		if r.Ahead && r.Statement > past.Began { // likewise: it captures anew; of one that began it is still to be seen what it did
 			if err := s.setStatus(ctx, q, r.ID, statusVoid); err != nil {
 				return nil, err
 			}
