@@ -222,11 +222,9 @@ func (c *Capturer) Anew(ctx context.Context, tx engine.Querier, tables map[engin
 					told = append(told, x.Home)
 				}
 			}
-			x.Seal, x.next, x.theirs, x.mixed, x.stale = seal{}, "", 0, false, false
-			for _, fields := range [][]field{x.Key, x.Fields} {
-				for i := range fields {
-					fields[i].Seal, fields[i].Watched = "", false
-				}
+			x.stale = false
+			if err := c.unseal(ctx, tx, x); err != nil {
+				return err
 			}
 		}
 		return nil

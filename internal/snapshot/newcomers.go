@@ -141,7 +141,7 @@ func (c *Capturer) comes(ctx context.Context, tx engine.Querier, t *engine.Table
 	}
 	var watch Watch
 	for i, x := range c.captures {
-		if x.Kind == Definition || x.Kind == Kept || x.Kind.Stays() || x.Seal.Mode != sealAbsent && x.Seal.Mode != sealRows || x.Seal.Table.Name != "" || !c.s.sameName(x.Home.Name, name) {
+		if x.Kind == Definition || x.Kind.Stays() || x.Seal.Mode != sealAbsent && x.Seal.Mode != sealRows || x.Seal.Table.Name != "" || !c.s.sameName(x.Home.Name, name) {
 			continue
 		}
 		if watch == nil {
