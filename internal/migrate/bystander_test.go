@@ -31,8 +31,7 @@ func TestBystanders(t *testing.T) {
 	}, everywhere...)
 }
 
-// TestBystanderRemoved: a row that was there before Up, that the application has changed since and that Down deletes, is reported; Down's own capture
-// has it as it was last.
+// TestBystanderRemoved: a row that was there before Up, that the application has changed since and that Down deletes, stays as the application left it.
 func TestBystanderRemoved(t *testing.T) {
 	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
@@ -42,11 +41,11 @@ func TestBystanderRemoved(t *testing.T) {
 		f.up()
 		f.exec("UPDATE people SET note = 'app' WHERE id = 7;\nDELETE FROM people WHERE id = 8;\n")
 		res := f.rollback(migrate.RollbackRequest{To: 0})
-		if got := strings.Join(testdb.Query(t, dsn, "SELECT id FROM people ORDER BY id"), " "); got != "1 2 3 4" {
-			t.Errorf("rows %s, want 1 2 3 4", got)
+		if got := strings.Join(testdb.Query(t, dsn, "SELECT id, note FROM people WHERE id > 3 ORDER BY id"), " "); got != "4| 7|app" {
+			t.Errorf("rows %s, want 4 and 7", got)
 		}
-		if len(res.Conflicts) != 1 || !strings.HasSuffix(res.Conflicts[0].Key, "=7") || res.Conflicts[0].Reason != "deleted by the migration" {
-			t.Errorf("conflicts %+v, want that id 7 was deleted by the migration", res.Conflicts)
+		if len(res.Conflicts) > 0 {
+			t.Errorf("conflicts %+v", res.Conflicts)
 		}
 		f.up()
 		if got := strings.Join(testdb.Query(t, dsn, "SELECT id, note FROM people WHERE id > 4 ORDER BY id"), " "); got != "5|new 7|app" {

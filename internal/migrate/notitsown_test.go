@@ -100,7 +100,7 @@ func TestDownMakesAnother(t *testing.T) {
 	}
 }
 
-// TestBystandersOfATruncate: rows that were there before Up, and that nobody has written since, are there again when Down empties their table, and those that point to them
+// TestBystandersOfATruncate: rows that were there before Up, and those that the application has written since, are there again when Down empties their table, and those that point to them
 // when it empties them too.
 func TestBystandersOfATruncate(t *testing.T) {
 	t.Parallel()
@@ -120,11 +120,11 @@ func TestBystandersOfATruncate(t *testing.T) {
 		f.up()
 		f.exec("UPDATE note SET state = 'k' WHERE id = 2;\nINSERT INTO note VALUES (4, 'd');\n")
 		res := f.rollback(migrate.RollbackRequest{Steps: 1})
-		if got := strings.Join(testdb.Query(t, dsn, "SELECT id, state FROM note ORDER BY id"), " "); got != "1|a 3|NULL" {
+		if got := strings.Join(testdb.Query(t, dsn, "SELECT id, state FROM note ORDER BY id"), " "); got != "1|a 2|k 3|NULL 4|d" {
 			t.Errorf("rows %s", got)
 		}
-		if len(res.Conflicts) == 0 || !strings.HasSuffix(res.Conflicts[0].Key, "=2") {
-			t.Errorf("conflicts %+v, want that id 2 was deleted by the migration", res.Conflicts)
+		if len(res.Conflicts) > 0 {
+			t.Errorf("conflicts %+v", res.Conflicts)
 		}
 		f.up()
 		if got := strings.Join(testdb.Query(t, dsn, "SELECT id, state FROM note ORDER BY id"), " "); got != "1|a 2|k 3|NULL 4|d 10|s" {

@@ -152,13 +152,11 @@ func (w *work) resume(ctx context.Context, tx *sql.Tx, c cutOff, was seen) error
 	if w.rec != nil && (w.r.dir == Down || w.rec.Text == w.mig.Text) {
 		w.undo = w.rec.changes(w.r.dir.opposite())
 		w.reach = w.reach.with(w.undo)
-		var err error
-		if w.restorer, err = m.store.Restorer(ctx, tx, w.mig.Version, string(w.r.dir.opposite())); err != nil {
+		if err := w.restores(ctx, tx); err != nil {
 			return err
 		}
 		w.waits()
 		if w.restorer != nil {
-			w.restorer.Passing = w.passing
 			w.restorer.Runs(w.parsed(0))
 		}
 		if w.restorer != nil && c.memo != "" {

@@ -118,6 +118,9 @@ func bare(decl string) string {
 // update writes captured values over rows that stand in their places and differ.
 func (r *Restorer) update(ctx context.Context, tx engine.Querier, g *target, fields []int, conflicts bool) (int64, error) {
 	x := g.x
+	if x.spared { // only rows that are missing
+		return 0, nil
+	}
 	fields, again, err := r.identities(ctx, tx, g, fields)
 	if err != nil || len(fields) == 0 {
 		return 0, err

@@ -64,9 +64,16 @@ func (r *Restorer) finish(ctx context.Context, tx engine.Querier, p Policy, c *C
 	if err != nil {
 		return Report{}, err
 	}
+	theirs, err := r.spares(ctx, tx, c)
+	if err != nil {
+		return Report{}, err
+	}
+	for _, x := range theirs {
+		tables = distinct(append(tables, x.t))
+	}
 	var rep Report
 	err = r.ready(ctx, tx, tables, func() error {
-		if rep, err = r.bring(ctx, tx, targets, tables, p, c); err != nil || done == nil {
+		if rep, err = r.bring(ctx, tx, targets, tables, theirs, p, c); err != nil || done == nil {
 			return err
 		}
 		return done(rep)
@@ -75,7 +82,7 @@ func (r *Restorer) finish(ctx context.Context, tx engine.Querier, p Policy, c *C
 }
 
 // bring puts everything back that is not back yet.
-func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*target, tables []*engine.Table, p Policy, c *Capturer) (Report, error) {
+func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*target, tables []*engine.Table, theirs []*spared, p Policy, c *Capturer) (Report, error) {
 	if err := r.again(ctx, tx, c); err != nil {
 		return Report{}, err
 	}
@@ -116,7 +123,10 @@ func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*targ
 		return Report{}, err
 	}
 	if len(tables) > 0 {
-		err := r.amid(ctx, tx, targets, tables, c, func() error {
+		err := r.amid(ctx, tx, targets, tables, c, func() (err error) {
+			if targets, err = r.returnSpared(ctx, tx, targets, theirs); err != nil {
+				return err
+			}
 			if err := r.staysOut(ctx, tx, targets, false); err != nil {
 				return err
 			}
@@ -136,6 +146,9 @@ func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*targ
 	}
 	conflicts, _, err := r.conflicts(ctx, tx, true)
 	if err != nil {
+		return Report{}, err
+	}
+	if err := r.tellSpared(ctx, tx, theirs); err != nil {
 		return Report{}, err
 	}
 	for _, x := range r.captures {
@@ -356,7 +369,7 @@ func (r *Restorer) putAll(ctx context.Context, tx engine.Querier, targets []*tar
 // conflict with a newer capture of the same row, and stays out.
 func (r *Restorer) removed(ctx context.Context, tx engine.Querier, g *target, c *Capturer) error {
 	s, x := r.s, g.x
-	if x.Whole {
+	if x.Whole || x.spared {
 		return nil
 	}
 	reason := noRow
@@ -416,8 +429,13 @@ func (r *Restorer) lost(ctx context.Context, tx engine.Querier, g *target) error
 	if !x.Bystander || !x.work {
 		return nil
 	}
-	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s w JOIN %s ON d.n = w.n WHERE w.reason = '%s' AND NOT EXISTS (SELECT 1 FROM %s t WHERE %s)",
-		RemovedByDown, s.own(x.conflicts()), r.source(x), letBe, s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal)))
+	conditions := []string{fmt.Sprintf("w.reason = '%s'", letBe), fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal))}
+	for _, y := range r.tables() { // that one says why it stays out
+		if y.spared && y.work && sameKey(x, y) {
+			conditions = append(conditions, "NOT "+r.standsIn(y, fmt.Sprintf("EXISTS (SELECT 1 FROM %s w WHERE w.n = y.n AND w.reason <> '%s')", s.own(y.conflicts()), letBeGone), false))
+		}
+	}
+	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s w JOIN %s ON d.n = w.n WHERE %s", RemovedByDown, s.own(x.conflicts()), r.source(x), all(conditions...)))
 }
 
 // clear removes rows that the migration inserted and moves keys back. Where keys were moved this is done for all captures of a

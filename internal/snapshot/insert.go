@@ -61,10 +61,10 @@ func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target) (in
 func (r *Restorer) insertFree(ctx context.Context, tx engine.Querier, g *target, query string, conditions []string) (int64, error) {
 	s, x := r.s, g.x
 	n, err := r.attempt(ctx, tx, "put back rows of "+x.Home.String(), query+" ORDER BY d.n")
-	if err == nil || !taken(err) {
+	if err == nil || !taken(err) && !x.unfit(err) {
 		return n, err
 	}
-	if s.f.skip == "" {
+	if s.f.skip == "" || x.spared {
 		return r.insertEach(ctx, tx, g, query)
 	}
 	n, err = r.attempt(ctx, tx, "put back rows of "+x.Home.String(), query+" ORDER BY d.n"+s.f.skip)
@@ -107,8 +107,10 @@ func (r *Restorer) insertEach(ctx context.Context, tx engine.Querier, g *target,
 		switch {
 		case err == nil:
 			return n, nil
-		case !taken(err):
+		case !taken(err) && !x.unfit(err):
 			return 0, err
+		case len(part) == 1 && !taken(err):
+			return 0, r.mark(ctx, tx, x, fmt.Sprintf("SELECT %d, '%s'", part[0], RemovedByDown))
 		case len(part) == 1:
 			return 0, r.collide(ctx, tx, x, fmt.Sprintf("%s d WHERE d.n = %d", s.own(x.data()), part[0]))
 		}

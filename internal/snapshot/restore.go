@@ -55,6 +55,8 @@ type Restorer struct {
 	single     bool   // one capture alone is being put in its place
 	settled    int    // number of the statement after which captures were last put back early
 	online     *Waits // which captures may go back later; nil: none
+	// Own, where it is set, tells whether rows of a table may be the migration's, and not be known as such.
+	Own func(engine.Name) bool
 	// Passing, where it is set, names the foreign keys that a table has for now, and is not to have in the end: no row stays out because of them.
 	Passing func(ctx context.Context, q engine.Querier, t engine.Name) (map[string]bool, error)
 	passed  map[engine.Name]map[string]bool // those that were found so far
@@ -107,6 +109,7 @@ type restoring struct {
 	ties    string            // table: what ties others to those of its rows that were changed or deleted since; see relay.go
 	at      string            // condition on where the row t of an entry d of op u stands, until rows of the table are written; "" where that is not known
 	later   *Later            // its values go back when the migration is through
+	spared  bool              // Down's own capture of rows that are the application's; see spare.go
 	onward  bool              // it goes into a table as it is now: columns may have other types than when they were captured
 }
 

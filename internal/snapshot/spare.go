@@ -1,0 +1,246 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// Down says DELETE FROM t, or TRUNCATE t, of a table that was there before Up. What Up had put into it is to go, and what was there before comes back with the
+// captures. The rest is the application's: rows that it has inserted since, and rows of before that it has changed. They are spared: put back as
+// the application left them, from what Down itself has captured. Of a DELETE with a condition, which may be what makes room for the old schema, only rows that were there before Up.
+// So it is only where Down does nothing else with the rows: one that carries them on, or fills the table again, knows better what is to become of them.
+
+// spared is what Down has captured of one table, on its way back.
+type spared struct {
+	x    *restoring
+	t    *engine.Table
+	only string // condition that an entry d was there before Up; "" where all rows that Up did not insert are spared
+}
+
+// Sparing is a Restorer of a migration that has captured nothing, where its Down deletes rows; else nil.
+func (s *Store) Sparing(down []effects.Statement) *Restorer {
+	for _, st := range down {
+		if slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Delete || e.Kind == effects.Truncate }) {
+			return &Restorer{s: s, report: map[engine.Name]*TableReport{}}
+		}
+	}
+	return nil
+}
+
+// spares finds what is to be spared, and leaves out what the captures bring back or take away by themselves.
+func (r *Restorer) spares(ctx context.Context, tx engine.Querier, c *Capturer) ([]*spared, error) {
+	if c == nil || c.meta.Direction != "down" {
+		return nil, nil
+	}
+	var out []*spared
+	pruned := int64(-1)
+	for _, y := range c.captures {
+		if y.Rows == 0 || len(y.Key) == 0 || !y.entire() || y.Moved || y.Statement < 1 || y.Statement > len(r.run) || y.Kind != Rows && y.Kind != Table || r.Own == nil || r.Own(y.At) {
+			continue
+		}
+		all, deletes := r.empties(y)
+		if !deletes || !r.onlyDeletes(y) {
+			continue
+		}
+		if pruned < 0 { // which rows Up has put there may be known no more
+			var err error
+			if pruned, err = number(ctx, tx, "look for pruned captures", fmt.Sprintf("SELECT count(*) FROM %s WHERE migration = %d AND direction = 'up' AND status = '%s'",
+				r.s.db.Quote(r.s.catalog), c.meta.Migration, statusExpired)); err != nil {
+				return nil, err
+			}
+		}
+		if pruned > 0 {
+			return nil, nil
+		}
+		t, err := r.inspect(ctx, tx, y.At)
+		if err != nil {
+			return nil, err
+		}
+		if t == nil || slices.ContainsFunc(y.Key, func(f field) bool { return columnIndex(t, f.At) < 0 }) {
+			continue
+		}
+		p := &spared{x: &restoring{capture: sparing(y), onward: true, cleared: true, spared: true}, t: t}
+		known, theirs, err := r.apartFromUp(ctx, tx, p)
+		if err != nil {
+			return nil, err
+		}
+		if !known {
+			continue
+		}
+		if !all {
+			p.only = either(append([]string{"1 = 0"}, theirs...))
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+// sparing is a capture of Down's as one of rows that are to be inserted into the table as it is called now.
+func sparing(y *capture) *capture {
+	x := *y
+	x.Home, x.Seal, x.Bystander = y.At, seal{Mode: sealAbsent}, false
+	x.Key, x.Fields = slices.Clone(y.Key), slices.Clone(y.Fields)
+	for _, list := range [][]field{x.Key, x.Fields} {
+		for i := range list {
+			list[i].Name, list[i].Seal = list[i].At, ""
+		}
+	}
+	return &x
+}
+
+// empties tells whether the statement of a capture deletes rows, and whether it deletes all of them. What triggers and foreign keys delete along with all rows of
+// another table counts as all.
+func (r *Restorer) empties(y *capture) (all, deletes bool) {
+	for _, e := range r.run[y.Statement-1].Effects {
+		whole := e.Kind == effects.Truncate && e.Object.Kind != "partition" && !strings.HasPrefix(e.Detail, "EXCHANGE") ||
+			e.Kind == effects.Delete && !e.HasWhere && e.From == "" && !e.Volatile && !e.Unordered && !e.Nested
+		deletes = deletes || whole || e.Kind == effects.Delete
+		if e.Kind == effects.Delete || e.Kind == effects.Truncate {
+			if r.s.sameName(e.Table.Name, y.At.Name) {
+				return whole, deletes
+			}
+			all = all || whole
+		}
+	}
+	return all, deletes
+}
+
+// onlyDeletes tells whether all that the statements of the run do with the rows of a table is to delete them.
+func (r *Restorer) onlyDeletes(y *capture) bool {
+	named := word(y.At.Name)
+	for _, st := range r.run {
+		if st.Opaque() {
+			return false
+		}
+		if !named.MatchString(st.SQL) {
+			continue
+		}
+		if slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+			switch e.Kind {
+			case effects.Delete, effects.Truncate:
+				return !r.s.sameName(e.Table.Name, y.At.Name) && e.Kind == effects.Delete && (e.HasWhere || e.From != "")
+			case effects.AddColumn, effects.DropColumn, effects.AlterColumnType, effects.AlterColumn, effects.SetDefault, effects.DropDefault, effects.SetNotNull, effects.DropNotNull,
+				effects.AddConstraint, effects.DropConstraint, effects.Comment, effects.Grant, effects.Maintenance:
+				return false
+			case effects.Create, effects.Drop:
+				return e.Object.Kind != "index"
+			}
+			return true
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// apartFromUp tells whether the rows that Up wrote can be told from the others; theirs are conditions that an entry d was there before Up and is not as Up left it.
+func (r *Restorer) apartFromUp(ctx context.Context, tx engine.Querier, p *spared) (known bool, theirs []string, err error) {
+	for _, x := range r.captures {
+		if x.Kind == Definition {
+			continue
+		}
+		if x.Home != p.x.Home {
+			if related, err := r.related(ctx, tx, x, p.x); err != nil || related {
+				return false, nil, err
+			}
+			continue
+		}
+		if x.Rows > 0 && !sameKey(x, p.x) || x.Moved || x.Kind.Stays() || x.Kind == Table && !x.Ops || x.later != nil {
+			return false, nil, nil
+		}
+		if x.work {
+			theirs = append(theirs, r.standsIn(x, fmt.Sprintf("EXISTS (SELECT 1 FROM %s w WHERE w.n = y.n AND w.reason IN ('%s', '%s'))", r.s.own(x.conflicts()), letBe, changedSince), true))
+		}
+	}
+	return true, theirs, nil
+}
+
+// standsIn is the condition that an entry d is that of a capture, under the key that its row had when the migration ended.
+func (r *Restorer) standsIn(x *restoring, condition string, before bool) string {
+	from, at := r.s.own(x.data())+" y", func(i int) string { return "y." + k(i) }
+	if x.Seal.Mode == sealRows && x.Seal.Places {
+		from += " LEFT JOIN " + r.s.own(x.companion()) + " s ON s.n = y.n"
+		at = func(i int) string { return fmt.Sprintf("coalesce(s.%[1]s, y.%[1]s)", k(i)) }
+	}
+	conditions := []string{condition}
+	if before && x.Ops {
+		conditions = append(conditions, "y.op <> 'i'")
+	}
+	for i := range x.Key {
+		conditions = append(conditions, fmt.Sprintf("%s = d.%s", at(i), k(i)))
+	}
+	return fmt.Sprintf("EXISTS (SELECT 1 FROM %s WHERE %s)", from, all(conditions...))
+}
+
+// returnSpared adds what Down has captured of the application's rows to what goes back, ahead of the captures: those find the rows where they would be had Down not deleted them.
+func (r *Restorer) returnSpared(ctx context.Context, tx engine.Querier, targets []*target, list []*spared) ([]*target, error) {
+	s := r.s
+	for _, p := range list {
+		x := p.x
+		out := []string{}
+		if x.Ops {
+			out = append(out, "d.op <> 'd'")
+		}
+		if p.only != "" {
+			out = append(out, "NOT "+p.only)
+		}
+		out = append(out, fmt.Sprintf("EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, p.t), s.on(x.capture, p.t, "t", "d", func(i int) string { return x.Key[i].At }, k)))
+		for _, y := range r.tables() {
+			if y.Home != x.Home || y.Rows == 0 {
+				continue
+			}
+			if y.Ops {
+				out = append(out, r.standsIn(y, "y.op = 'i'", false))
+			}
+			if y.entire() {
+				free := ""
+				if y.work {
+					free = fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s w WHERE w.n = y.n)", s.own(y.conflicts()))
+				}
+				out = append(out, r.standsIn(y, free, true))
+			}
+		}
+		if err := r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s d WHERE %s", letBeGone, s.own(x.data()), either(out))); err != nil {
+			return nil, err
+		}
+		g, err := r.aim(x, p.t, true)
+		if err != nil {
+			return nil, err
+		}
+		r.captures = append(r.captures, x)
+		targets = append([]*target{g}, targets...)
+	}
+	return targets, nil
+}
+
+// tellSpared says how many rows were spared, and takes what was added off again.
+func (r *Restorer) tellSpared(ctx context.Context, tx engine.Querier, list []*spared) error {
+	for _, p := range list {
+		x := p.x
+		n, err := number(ctx, tx, "count rows", fmt.Sprintf("SELECT count(*) FROM %s d WHERE %s", r.s.own(x.data()), all(r.free(x))))
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			r.notes = append(r.notes, fmt.Sprintf("%s: Down deletes %d row(s) that the application has written since; they were put back as it left them", x.Home, n))
+		}
+		if x.work {
+			if err := r.s.drop(ctx, tx, "forget conflicts", r.s.own(x.conflicts())); err != nil {
+				return err
+			}
+		}
+		r.captures = slices.DeleteFunc(r.captures, func(y *restoring) bool { return y == x })
+	}
+	return nil
+}
+
+// unfit tells whether a row stays out because the table that Down has left does not take it: it was captured, and is listed.
+func (x *restoring) unfit(err error) bool {
+	e, ok := engine.AsError(err)
+	return x.spared && ok && e.Class == engine.Constraint
+}
