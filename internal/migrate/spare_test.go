@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/migrate"
@@ -151,4 +152,30 @@ func TestCarriedOnByDown(t *testing.T) {
 			t.Errorf("rows %s, want %s", got, want)
 		}
 	}, everywhere...)
+}
+
+// TestNotSpared: where nobody knows any more which rows Up has put there, all that Down deletes goes, as it did: its captures are pruned, or it captured nothing by its own word.
+func TestNotSpared(t *testing.T) {
+	t.Parallel()
+	for name, up := range map[string]string{"pruned": "INSERT INTO tag VALUES (5, 'e', 5);", "worthless": "-- +dbrollback no-capture: made again\nINSERT INTO tag VALUES (5, 'e', 5);"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				f := newFixture(t, dsn, spareSetup, map[string]string{"00001_x.sql": migration(up, "DELETE FROM tag;")})
+				f.up()
+				f.exec("INSERT INTO tag VALUES (8, 'h', 8);\n")
+				if name == "pruned" {
+					if _, err := snapshot.New(f.db, "").Prune(t.Context(), f.db, snapshot.PruneOptions{Before: time.Now().Add(time.Hour)}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if _, err := f.open().Rollback(t.Context(), migrate.RollbackRequest{To: -1, Steps: 1, AllowUncaptured: true}); err != nil {
+					t.Fatal(err)
+				}
+				if got := testdb.Query(t, dsn, "SELECT * FROM tag WHERE id IN (5, 8)"); len(got) > 0 {
+					t.Errorf("rows %v: nobody knows whose they are", got)
+				}
+			}, everywhere...)
+		})
+	}
 }
