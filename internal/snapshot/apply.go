@@ -383,6 +383,9 @@ func (r *Restorer) removeThose(ctx context.Context, tx engine.Querier, g *target
 	if err != nil || some == 0 {
 		return 0, err
 	}
+	if err := r.leaving(ctx, tx, g, all(x.inserted(true), those())); err != nil {
+		return 0, err
+	}
 	place := s.on(x.capture, g.t, "t", "d", g.name, k)
 	for _, fk := range g.t.Referenced {
 		child, err := r.inspect(ctx, tx, fk.Table)

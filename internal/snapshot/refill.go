@@ -54,7 +54,17 @@ func (r *Restorer) returned(ctx context.Context, tx engine.Querier, g *target, m
 	if c.track.made(g.t) || c.track.keyless(g.t) {
 		return insert()
 	}
-	entries := r.source(x) + " WHERE " + missing
+	conditions := []string{missing}
+	for _, y := range r.left { // those were there
+		if y.Home == x.Home && len(y.Key) == len(x.Key) {
+			var on []string
+			for i := range x.Key {
+				on = append(on, fmt.Sprintf("y.%s = d.%s", k(i), x.goal(i)))
+			}
+			conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(on...)))
+		}
+	}
+	entries := r.source(x) + " WHERE " + all(conditions...)
 	if n, err := number(ctx, tx, "look for rows that come back", "SELECT count(*) FROM "+entries); err != nil {
 		return err
 	} else if n == 0 {
@@ -96,6 +106,22 @@ func (r *Restorer) returned(ctx context.Context, tx engine.Querier, g *target, m
 		return s.drop(ctx, tx, "drop an empty capture", s.own(y.data()))
 	}
 	return c.record(ctx, tx, y)
+}
+
+// leaving captures, where nothing can be observed, the rows that an up is about to remove because a rollback had inserted them: they were there when it began, also where they come
+// back at once with other values.
+func (r *Restorer) leaving(ctx context.Context, tx engine.Querier, g *target, those string) error {
+	c := r.returning
+	if c == nil || len(g.x.Key) == 0 || c.track.made(g.t) || c.track.keyless(g.t) {
+		return nil
+	}
+	c.refill = true
+	y, err := c.standingIn(ctx, tx, r, g, nil, fmt.Sprintf("(SELECT d.* FROM %s d WHERE %s) d", r.s.own(g.x.data()), those), "1 = 0", false)
+	c.refill = false
+	if y != nil {
+		r.left = append(r.left, y)
+	}
+	return err
 }
 
 // refilled captures rows as an up that followed a rollback had put them back, ahead of what was there before.
