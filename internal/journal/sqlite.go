@@ -10,7 +10,8 @@ import (
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
 
-// sqlite records with row triggers. The trigger that was made last fires first: ours are, so that what other triggers write comes after
+// sqlite records with row triggers. Programs that prepare each statement anew compile the triggers with it, which takes longer than they do: so what a statement does not need is in none that it
+// fires. The trigger that was made last fires first: ours are, so that what other triggers write comes after
 // what made them fire. A row that gives way to another one of the same unique value (REPLACE) fires none: it is put by before the
 // write, and recorded after it when it is gone.
 type sqlite struct{ j *Journal }
@@ -81,6 +82,29 @@ func (s sqlite) address(t *engine.Table) string {
 	return ""
 }
 
+// of is the clause of triggers that only those updates fire, and are compiled with, which can take the place of another row: that name a column of a unique index, or the rowid by
+// any of its names. "" where a column is computed of others.
+func (s sqlite) of(t *engine.Table, indexes []unique) string {
+	var columns []string
+	if t.RowID {
+		columns = []string{"rowid", "oid", "_rowid_"}
+	}
+	for _, k := range t.Keys {
+		columns = append(columns, k.Columns...)
+	}
+	for _, u := range indexes {
+		columns = append(columns, u.columns...)
+	}
+	for i, n := range columns {
+		if slices.ContainsFunc(t.Columns, func(c engine.Column) bool { return c.Name == n && c.Generated }) {
+			return ""
+		}
+		columns[i] = s.j.db.Ident(n)
+	}
+	slices.Sort(columns)
+	return " OF " + strings.Join(slices.Compact(columns), ", ")
+}
+
 func (s sqlite) unfit(ctx context.Context, q engine.Querier, t *engine.Table) (string, string, error) {
 	_, expression, err := s.uniques(ctx, q, t)
 	if err != nil || expression == "" {
@@ -130,6 +154,7 @@ func (s sqlite) install(ctx context.Context, q engine.Querier, g *segment, t *en
 	if a := s.address(t); a != "" {
 		takes, changed = append(takes, "r."+a+" = NEW."+a), append(changed, "NEW."+a+" IS NOT OLD."+a)
 	}
+	of := s.of(t, indexes)
 	into := strings.Join(names[1:], ", ")
 	// Each index is asked by itself: one condition for all of them reads the whole table, for some releases of SQLite.
 	// What is there from before, when rows were not written after all (INSERT OR IGNORE), goes first: time stands still within a statement, and
@@ -167,9 +192,10 @@ func (s sqlite) install(ctx context.Context, q engine.Querier, g *segment, t *en
 	}
 	for _, x := range []struct{ name, when, body string }{
 		{"before_insert", "BEFORE INSERT ON " + table + " FOR EACH ROW", putBy("")},
-		{"before_update", "BEFORE UPDATE ON " + table + " FOR EACH ROW WHEN " + strings.Join(changed, " OR "), putBy(one(keys("r"), keys("OLD")))},
+		{"before_update", "BEFORE UPDATE" + of + " ON " + table + " FOR EACH ROW WHEN " + strings.Join(changed, " OR "), putBy(one(keys("r"), keys("OLD")))},
 		{"insert", "AFTER INSERT ON " + table + " FOR EACH ROW", gone() + " " + record("i", "", "NEW")},
-		{"update", "AFTER UPDATE ON " + table + " FOR EACH ROW", forget + " " + gone() + " " + record("u", "OLD", "NEW")},
+		{"update", "AFTER UPDATE ON " + table + " FOR EACH ROW", record("u", "OLD", "NEW")},
+		{"moved", "AFTER UPDATE" + of + " ON " + table + " FOR EACH ROW", forget + " " + gone()}, // before update, because it is made later
 		{"delete", "AFTER DELETE ON " + table + " FOR EACH ROW", record("d", "OLD", "") + " " + forget},
 	} {
 		queries = append(queries, fmt.Sprintf("CREATE TRIGGER %s %s BEGIN %s END", db.Ident(g.trigger(x.name)), strings.Replace(x.when, table, db.Ident(t.Name.Name), 1), x.body))
@@ -197,7 +223,7 @@ func (s sqlite) text(ctx context.Context, q engine.Querier, t *engine.Table) (st
 	return text, nil
 }
 
-var sqliteTriggers = []string{"before_insert", "before_update", "insert", "update", "delete"}
+var sqliteTriggers = []string{"before_insert", "before_update", "insert", "update", "moved", "delete"}
 
 func (s sqlite) remove(ctx context.Context, q engine.Querier, g *segment) error {
 	for _, event := range sqliteTriggers {
@@ -217,7 +243,9 @@ func (s sqlite) remove(ctx context.Context, q engine.Querier, g *segment) error 
 func (s sqlite) sound(ctx context.Context, q engine.Querier, g *segment, t *engine.Table) (string, error) {
 	var ours, after int
 	var anew, again bool
-	err := q.QueryRowContext(ctx, `SELECT count(*) FILTER (WHERE o), count(*) FILTER (WHERE NOT o AND r > first) FROM (SELECT rowid AS r, substr(name, -32) = ?1 AS o,
+	// What moved does, update did in triggers of an older program.
+	err := q.QueryRowContext(ctx, `SELECT count(*) FILTER (WHERE o) + count(*) FILTER (WHERE o AND old), count(*) FILTER (WHERE NOT o AND r > first) FROM (SELECT rowid AS r, substr(name, -32) = ?1 AS o,
+		name LIKE 'dbrollback\_journal\_update\_%' ESCAPE '\' AND instr(sql, '_stash_') > 0 AS old,
 		min(CASE WHEN substr(name, -32) = ?1 THEN rowid END) OVER () AS first FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ?2 COLLATE NOCASE)`, g.id, t.Name.Name).Scan(&ours, &after)
 	if err == nil {
 		err = q.QueryRowContext(ctx, `SELECT coalesce((SELECT rowid FROM main.sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE) > (SELECT rowid FROM main.sqlite_schema WHERE type = 'table' AND name = ?2), 1),

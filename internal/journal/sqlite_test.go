@@ -1,7 +1,9 @@
 package journal_test
 
 import (
+	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -85,5 +87,80 @@ func TestSQLiteKeysAlike(t *testing.T) {
 			}
 			w.same("restored", want, w.rows("item", []string{"k"}, []string{"v"}))
 		})
+	}
+}
+
+// TestSQLiteFiresWhatItNeeds: an update that can take no other row's place fires, and has to be compiled with, the one trigger that records it; one that names a unique column or the rowid, by
+// whichever name, fires all, and the row that gave way to it comes back.
+func TestSQLiteFiresWhatItNeeds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, testdb.SQLite(t), "CREATE TABLE item (id integer NOT NULL, v integer, at text, PRIMARY KEY (id))", "CREATE UNIQUE INDEX item_at ON item (at)",
+		"CREATE TABLE pair (a text NOT NULL, b text NOT NULL, v integer, PRIMARY KEY (a, b))", "INSERT INTO item VALUES (1, 1, 'a'), (2, 2, 'b'), (3, 3, 'c')", "INSERT INTO pair VALUES ('x', 'y', 1), ('z', 'y', 2), ('u', 'v', 3)")
+	w.enable("item", "pair")
+	for statement, want := range map[string]int{
+		"UPDATE item SET v = 7 WHERE id = 1": 1, "UPDATE item SET AT = 'q' WHERE id = 1": 3, "UPDATE item SET ID = 9 WHERE id = 1": 3, "UPDATE item SET rowid = 9 WHERE id = 1": 3, "UPDATE item SET oid = 9": 3,
+		"UPDATE pair SET v = 7": 1, "UPDATE pair SET B = 'q'": 3, "UPDATE pair SET _rowid_ = 9 WHERE v = 1": 3, "UPDATE pair SET (v, a) = (1, 'q')": 3,
+	} {
+		rows, err := w.db.QueryContext(t.Context(), "EXPLAIN "+statement)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fired := 0
+		for rows.Next() {
+			var opcode string
+			var rest [7]any
+			if err := rows.Scan(&rest[0], &opcode, &rest[1], &rest[2], &rest[3], &rest[4], &rest[5], &rest[6]); err != nil {
+				t.Fatal(err)
+			}
+			if opcode == "Program" {
+				fired++
+			}
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil || fired != want {
+			t.Errorf("%s fires %d triggers, want %d: %v", statement, fired, want, err)
+		}
+	}
+	all := func() []any {
+		return []any{w.rows("item", []string{"id"}, []string{"at", "v"}), w.rows("pair", []string{"a", "b"}, []string{"v"})}
+	}
+	want := all()
+	for _, statement := range []string{"UPDATE OR REPLACE item SET oid = 3 WHERE id = 1", "UPDATE OR REPLACE item SET at = 'b', v = 9 WHERE id = 3", "UPDATE OR REPLACE pair SET _rowid_ = 3 WHERE v = 1", "UPDATE OR REPLACE pair SET a = 'z' WHERE v = 1"} {
+		at := w.now()
+		for w.now().Sub(at).Milliseconds() < 2 {
+		}
+		w.exec(statement)
+		if reflect.DeepEqual(want, all()) {
+			t.Fatalf("%s changed nothing", statement)
+		}
+		if _, err := w.restore(snapshot.Ask{Tables: names([]string{"item", "pair"}), At: at, Mode: snapshot.Replace}); err != nil {
+			t.Fatal(err)
+		}
+		if got := all(); !reflect.DeepEqual(want, got) {
+			t.Errorf("%s, restored: %v, want %v", statement, got, want)
+		}
+	}
+	recording := func() bool {
+		all, err := w.j.Status(t.Context(), w.db)
+		if err != nil || len(all) != 2 {
+			t.Fatal(all, err)
+		}
+		return all[0].Recording
+	}
+	named := func(kind, like string) (name, text string) {
+		f := strings.SplitN(w.query("SELECT name || '|' || sql FROM sqlite_schema WHERE type = '" + kind + "' AND name LIKE 'dbrollback\\_journal\\_" + like + "\\_%' ESCAPE '\\' ORDER BY rowid")[0], "|", 2)
+		return f[0], f[1]
+	}
+	moved, text := named("trigger", "moved")
+	update, record := named("trigger", "update")
+	end, view := named("view", "end")
+	w.exec(`DROP TRIGGER "` + moved + `"`)
+	if recording() {
+		t.Error("a trigger is gone, and nothing is said")
+	}
+	// Triggers of an older program did what it does when they recorded.
+	_, text, _ = strings.Cut(text, " BEGIN ")
+	w.exec(`DROP TRIGGER "`+update+`"`, strings.Replace(record, " BEGIN ", " BEGIN "+strings.TrimSuffix(text, "END"), 1), `DROP VIEW "`+end+`"`, view)
+	if !recording() {
+		t.Error("triggers of an older program are not taken for what they are")
 	}
 }

@@ -25,6 +25,9 @@ type target struct {
 	retyped []retyped // fields that are left to older captures
 	ahead   bool      // statements are still to come
 	stood   bool      // its columns were there all along: what the application wrote in them stays
+	// computed are unique indexes that a preview asks by what the rows would be.
+	computed []computedKey
+	wouldBe  func() string
 }
 
 // aim finds where a capture goes. Missing columns are an error unless part is set.
@@ -316,6 +319,9 @@ func (r *Restorer) updateEach(ctx context.Context, tx engine.Querier, g *target,
 		return 0, err
 	}
 	done, left, err := r.each(ctx, tx, x, query, todo)
+	if err == nil {
+		left, err = r.unblocked(ctx, tx, g, left)
+	}
 	if err != nil || len(left) == 0 {
 		return done, err
 	}

@@ -157,8 +157,7 @@ func (x *Restoration) pick(ctx context.Context, tx engine.Querier, l *lot) error
 	if x.whereOf(l) == "" {
 		return nil
 	}
-	const row = "dbrollback n"
-	columns, defs := []string{"d.n AS " + x.s.q(row)}, []string{x.s.q(row) + " INTEGER PRIMARY KEY"}
+	columns, defs := []string{"d.n AS " + x.s.q(entryNumber)}, []string{x.s.q(entryNumber) + " INTEGER PRIMARY KEY"}
 	add := func(ref string, f field) error {
 		collation := ""
 		if l.live != nil {
@@ -200,7 +199,7 @@ func (x *Restoration) pick(ctx context.Context, tx engine.Querier, l *lot) error
 		}
 		from, l.asked = place, place
 	}
-	l.picked = fmt.Sprintf("d.n IN (SELECT w.%s FROM %s w WHERE (\n%s\n))", x.s.q(row), from, x.whereOf(l))
+	l.picked = fmt.Sprintf("d.n IN (SELECT w.%s FROM %s w WHERE (\n%s\n))", x.s.q(entryNumber), from, x.whereOf(l))
 	// By itself it says what is wrong with it, be it with a value of one row.
 	_, err := exec(ctx, tx, "look for rows that the condition picks", "SELECT count(*) FROM "+x.chosen(l))
 	if e, ok := engine.AsError(err); err == nil || ctx.Err() != nil || ok && e.Class != engine.Syntax && e.Class != engine.Constraint && e.Class != engine.Unknown {
@@ -429,6 +428,9 @@ func (x *Restoration) misput(l *lot, err error) error {
 	return &AskError{Message: fmt.Sprintf("--where: %s", strings.TrimSpace(cmp.Or(says, err).Error())), Hint: "it speaks of the columns that were captured: " + strings.Join(l.was.columns(), ", ")}
 }
 
+// entryNumber is a column of wouldBe.
+const entryNumber = "dbrollback n"
+
 // wouldBe is a FROM item of the rows of a table as they would be, with the names of now, and the condition on it that a row is new.
 func (x *Restoration) wouldBe(l *lot) (from, inserted string) {
 	s, g := x.s, l.g
@@ -442,7 +444,7 @@ func (x *Restoration) wouldBe(l *lot) (from, inserted string) {
 		}
 		columns = append(columns, value+" AS "+s.q(c.Name))
 	}
-	columns = append(columns, "d.op AS "+s.q("dbrollback op"))
+	columns = append(columns, "d.op AS "+s.q("dbrollback op"), "d.n AS "+s.q(entryNumber))
 	return fmt.Sprintf("(SELECT %s FROM %s d LEFT JOIN %s t ON %s WHERE %s) AS w", list(columns), s.own(l.w.data()), s.f.from(s.db, l.live),
 		s.on(l.w.capture, l.live, "t", "d", g.name, k), all(l.w.inserted(false), x.r.free(l.w))), s.q("dbrollback op") + " = 'd'"
 }

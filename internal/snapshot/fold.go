@@ -96,7 +96,10 @@ func (s *Store) indexed(ctx context.Context, tx engine.Querier, x *capture, colu
 			return err
 		}
 	}
-	return nil
+	if s.f.weigh == nil {
+		return nil
+	}
+	return s.f.weigh(ctx, tx, s.own(x.data()))
 }
 
 // stride is how far apart the numbers of the steps' entries are.

@@ -30,6 +30,9 @@ func (x *Restoration) foresee(ctx context.Context, tx engine.Querier) error {
 	if err := x.settle(ctx, tx); err != nil {
 		return err
 	}
+	if err := x.foreseeing(ctx, tx); err != nil {
+		return err
+	}
 	if err := x.r.staysOut(ctx, tx, x.targets(), true); err != nil {
 		return err
 	}

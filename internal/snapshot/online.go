@@ -19,9 +19,18 @@ import (
 type Position struct {
 	phase, lot int
 	n          int64
+	pass       int   // how many times what had to wait was tried again
+	waiting    int64 // how many entries had to, before that
+	together   bool  // all of a table in one batch
 	Done       bool
 	Batches    int
 }
+
+// circle is how many entries that hold each other's unique values one batch writes.
+const circle = 10_000
+
+// mayCome are the reasons of conflicts that other batches can do away with.
+const mayCome = "'" + valueTaken + "', '" + parentGone + "', '" + usedSince + "'"
 
 // The phases: rows that are to go make room, values and rows come back, parents first; then those go that a row pointed to.
 const (
@@ -91,7 +100,7 @@ func (x *Restoration) start(phase int) int {
 // Batch carries out at most size entries, in a transaction of its own, and says how far it came then. When it fails, or its
 // transaction does, the same position can be tried again.
 func (x *Restoration) Batch(ctx context.Context, tx engine.Querier, c *Capturer, p Position, size int) (Position, error) {
-	for p.phase < phases {
+	for !p.Done {
 		for p.lot >= 0 && p.lot < len(x.lots) {
 			l := x.lots[p.lot]
 			last, err := x.end(ctx, tx, l, p, size)
@@ -117,11 +126,35 @@ func (x *Restoration) Batch(ctx context.Context, tx engine.Querier, c *Capturer,
 		p.phase++
 		if p.n = 0; p.phase < phases {
 			p.lot = x.start(p.phase)
+			continue
+		}
+		var err error
+		if p, err = x.onceMore(ctx, tx, p); err != nil {
+			return p, err
 		}
 	}
-	p.Done = true
 	return p, nil
 }
+
+// onceMore begins another pass, over entries that had to wait: for a unique value that a row had whose own came with a later batch, or goes last, and for parents that waited
+// for one. Each pass goes the other way, because rows that were moved on by one stand in line. When nothing comes of that, they stand in a circle, and are written together.
+func (x *Restoration) onceMore(ctx context.Context, tx engine.Querier, p Position) (Position, error) {
+	next := Position{phase: comeBack, pass: p.pass + 1, Batches: p.Batches}
+	var most int64
+	for _, l := range x.lots {
+		n, err := number(ctx, tx, "look for what waits", fmt.Sprintf("SELECT count(*) FROM %s d WHERE %s", x.s.own(l.w.data()), x.next(l, next)))
+		if err != nil {
+			return p, err
+		}
+		next.waiting, most = next.waiting+n, max(most, n)
+	}
+	next.together = p.pass > 0 && next.waiting >= p.waiting
+	next.Done = next.waiting == 0 || next.together && (p.together || most > circle)
+	return next, nil
+}
+
+// backwards tells whether a pass goes from the last entry to the first.
+func (p Position) backwards() bool { return p.phase == comeBack && p.pass%2 == 1 }
 
 type batchEnd struct {
 	n    int64
@@ -134,22 +167,46 @@ func (x *Restoration) next(l *lot, p Position) string {
 	var after string
 	if p.n != 0 {
 		after = fmt.Sprintf("d.n > %d", p.n)
-	}
-	switch p.phase {
-	case goFirst:
-		return all("d.op = 'i'", after, x.r.free(l.w))
-	case comeBack:
-		return all("d.op <> 'i'", after, x.r.free(l.w))
+		if p.backwards() {
+			after = fmt.Sprintf("d.n < %d", p.n)
+		}
 	}
 	work := x.s.own(l.w.conflicts())
-	return all("d.op = 'i'", after, fmt.Sprintf("d.n IN (SELECT u.n FROM %s u WHERE u.reason = '%s')", work, usedSince),
-		fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s u WHERE u.n = d.n AND u.reason <> '%s')", work, usedSince))
+	only := func(reasons string) string {
+		return fmt.Sprintf("d.n IN (SELECT u.n FROM %[1]s u WHERE u.reason IN (%[2]s)) AND NOT EXISTS (SELECT 1 FROM %[1]s u WHERE u.n = d.n AND u.reason NOT IN (%[2]s))", work, reasons)
+	}
+	switch {
+	case p.phase == goFirst:
+		return all("d.op = 'i'", after, x.r.free(l.w))
+	case p.phase == goLast:
+		return all("d.op = 'i'", after, only("'"+usedSince+"'"))
+	case p.pass == 0:
+		return all("d.op <> 'i'", after, x.r.free(l.w))
+	}
+	// A value that a row has which is none of those that wait will not become free.
+	s, g := x.s, l.g
+	stands := func(e string) string { return s.on(l.w.capture, l.live, "t", e, g.name, k) }
+	hope := []string{"d.op <> 'i'", after, only(mayCome)}
+	for _, key := range slices.Concat(l.live.Keys, l.live.Unique) {
+		if holds := x.r.meets(g, key); holds != nil {
+			hope = append(hope, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s AND NOT EXISTS (SELECT 1 FROM %s e JOIN %s u ON u.n = e.n WHERE %s))", s.f.from(s.db, l.live),
+				all(append(holds, "NOT ("+stands("d")+")")...), s.own(l.w.data()), work, all(stands("e"), "u.reason IN ("+mayCome+")")))
+		}
+	}
+	return all(hope...)
 }
 
 // end finds the last entry of the next batch.
 func (x *Restoration) end(ctx context.Context, tx engine.Querier, l *lot, p Position, size int) (batchEnd, error) {
+	which, order := "max", ""
+	if p.backwards() {
+		which, order = "min", " DESC"
+	}
+	if p.together && p.phase == comeBack {
+		size = circle
+	}
 	var last *int64
-	err := tx.QueryRowContext(ctx, fmt.Sprintf("SELECT max(y.n) FROM (SELECT d.n FROM %s d WHERE %s ORDER BY d.n LIMIT %d) y", x.s.own(l.w.data()), x.next(l, p), size)).Scan(&last)
+	err := tx.QueryRowContext(ctx, fmt.Sprintf("SELECT %s(y.n) FROM (SELECT d.n FROM %s d WHERE %s ORDER BY d.n%s LIMIT %d) y", which, x.s.own(l.w.data()), x.next(l, p), order, size)).Scan(&last)
 	if err != nil {
 		return batchEnd{}, fmt.Errorf("find the next batch: %w", err)
 	}
@@ -170,7 +227,11 @@ func (x *Restoration) batch(ctx context.Context, tx engine.Querier, c *Capturer,
 	if !slices.Equal(part.live.Columns, l.live.Columns) {
 		return fmt.Errorf("%s was altered while its rows were put back: %w", l.name, errBusy)
 	}
-	these := all(x.next(l, p), fmt.Sprintf("d.n <= %d", last))
+	until := "<="
+	if p.backwards() {
+		until = ">="
+	}
+	these := all(x.next(l, p), fmt.Sprintf("d.n %s %d", until, last))
 	w := &restoring{capture: &capture{Info: l.w.Info, detail: l.w.detail}, onward: true}
 	w.ID = newID()
 	if err := y.into(ctx, tx, part, w); err != nil {
@@ -198,8 +259,11 @@ func (x *Restoration) batch(ctx context.Context, tx engine.Querier, c *Capturer,
 	if err := y.write(ctx, tx, c); err != nil {
 		return err
 	}
-	if p.phase == goLast {
-		if _, err := exec(ctx, tx, "note conflicts", fmt.Sprintf("DELETE FROM %s WHERE reason = '%s' AND n IN (SELECT n FROM %s)", s.own(l.w.conflicts()), usedSince, s.own(w.data()))); err != nil {
+	if err := y.unsave(ctx, tx, part, c); err != nil {
+		return err
+	}
+	if p.phase == goLast || p.pass > 0 {
+		if _, err := exec(ctx, tx, "note conflicts", fmt.Sprintf("DELETE FROM %s WHERE reason IN (%s) AND n IN (SELECT n FROM %s)", s.own(l.w.conflicts()), mayCome, s.own(w.data()))); err != nil {
 			return err
 		}
 	}

@@ -497,7 +497,35 @@ func (x *Restoration) save(ctx context.Context, tx engine.Querier, l *lot, c *Ca
 	if y.Rows == 0 {
 		return s.drop(ctx, tx, "drop an empty capture", s.own(y.data()))
 	}
+	l.saved, l.savedAs = y, after
 	return c.record(ctx, tx, y)
+}
+
+// unsave takes from the safety capture of a batch what was not written over after all. Another batch may do so, and captures it then: of a row that was captured
+// twice only the last capture tells what was left in its place.
+func (x *Restoration) unsave(ctx context.Context, tx engine.Querier, l *lot, c *Capturer) error {
+	s, w, y := x.s, l.w, l.saved
+	if y == nil || !w.work {
+		return nil
+	}
+	var same []string
+	for i := range y.Key {
+		same = append(same, fmt.Sprintf("y.%s = %s", k(i), l.savedAs[i]))
+	}
+	const what = "drop what was not restored over"
+	n, err := exec(ctx, tx, what, fmt.Sprintf("DELETE FROM %[1]s WHERE n IN (SELECT z.n FROM (SELECT y.n FROM %[1]s y JOIN %[2]s d ON %[3]s JOIN %[4]s u ON u.n = d.n) z)", s.own(y.data()), s.own(w.data()), all(same...),
+		s.own(w.conflicts())))
+	if err != nil {
+		return err
+	}
+	if y.Rows -= n; y.Rows > 0 {
+		return nil
+	}
+	c.captures = slices.DeleteFunc(c.captures, func(o *capture) bool { return o == y })
+	if _, err := exec(ctx, tx, what, fmt.Sprintf("DELETE FROM %s WHERE id = %s", s.db.Quote(s.catalog), s.db.Arg(1)), y.ID); err != nil {
+		return err
+	}
+	return s.drop(ctx, tx, what, s.own(y.data()))
 }
 
 // forget drops the tables that the comparison needed.

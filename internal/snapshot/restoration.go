@@ -134,6 +134,8 @@ type lot struct {
 	w       *restoring    // the entries that differ from what stands in their place
 	g       *target       // of w
 	rows    *int64        // of live when it was compared, where they were counted
+	saved   *capture      // what is written over
+	savedAs []string      // of saved: its key, made of an entry d
 	preview Preview
 }
 

@@ -2,6 +2,7 @@ package snapshot_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,4 +53,39 @@ func TestReplaceCost(t *testing.T) {
 			}
 		}
 	}, testdb.Everywhere()...)
+}
+
+// TestComparisonIsMeasured: where the user has had his tables measured, SQLite looks rows up in them for the few that differ, and reads none of them whole. What it was told of ours goes with it.
+func TestComparisonIsMeasured(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testdb.SQLite(t), "CREATE TABLE t (id integer PRIMARY KEY, a integer)", "INSERT INTO t WITH RECURSIVE g(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM g WHERE i < 50000) SELECT i, i FROM g")
+	id := b.take("t")
+	b.exec("ANALYZE", "UPDATE t SET a = 0 WHERE id % 1000 = 0")
+	before := b.query("SELECT tbl FROM sqlite_stat1")
+	looked := false
+	_, err := b.tryOnline(snapshot.Ask{Snapshot: id}, 100, func() {
+		data := b.query("SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'dbrollback\\_data\\_%' ESCAPE '\\' ORDER BY rowid DESC LIMIT 1")[0]
+		rows, err := b.db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN SELECT d.n FROM "+b.db.Ident(data)+" d JOIN t ON t.id = d.k1 AND d.k1 = +t.id WHERE d.op = 'u'")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var a, b, c int
+			var step string
+			if err := rows.Scan(&a, &b, &c, &step); err != nil {
+				t.Fatal(err)
+			}
+			looked = looked || strings.HasPrefix(step, "SEARCH t ")
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if err != nil || !looked {
+		t.Errorf("the table is read whole: %v", err)
+	}
+	if after := b.query("SELECT tbl FROM sqlite_stat1"); !slices.Equal(before, after) {
+		t.Errorf("measured: %v, before %v", after, before)
+	}
 }

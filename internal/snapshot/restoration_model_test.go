@@ -253,17 +253,19 @@ func expect(mode snapshot.Mode, was, then, now, later model, columns []string, f
 	return out
 }
 
+// number reads a number from the environment.
+func number(name string, otherwise int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
+		return n
+	}
+	return otherwise
+}
+
 // TestRestoreEqualsReference: merge, replace and copy equal the reference on random tables, random writes since, random columns and
 // conditions, with a column added since, or renamed; and the restore of what was written over gives the table of now again. SEED
 // and CASES choose others.
 func TestRestoreEqualsReference(t *testing.T) {
 	t.Parallel()
-	number := func(name string, otherwise int) int {
-		if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
-			return n
-		}
-		return otherwise
-	}
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		b := newBench(t, dsn)
 		if b.db.Kind == engine.Postgres {

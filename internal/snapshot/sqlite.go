@@ -24,6 +24,7 @@ var sqliteFlavour = flavour{
 	value:     func(ref string, _ field) string { return ref },
 	back:      func(ref string, _ field, _ engine.Column) string { return ref },
 	scans:     true,
+	weigh:     sqliteWeigh,
 	unchecked: sqliteUnchecked,
 	asked: func(_ context.Context, _ engine.Querier, ref string, _ field, collation string) (string, error) {
 		if collation != "" {
@@ -168,6 +169,17 @@ func sqliteRaise(ctx context.Context, q engine.Querier, s *Store, t *engine.Tabl
 	case last < want:
 		_, err = exec(ctx, q, "raise a sequence", "UPDATE main.sqlite_sequence SET seq = ? WHERE name = ?", want, t.Name.Name)
 	}
+	return err
+}
+
+// sqliteWeigh measures a table where the user has had his own measured: of one that is not, SQLite thinks that it has a million rows, and reads theirs whole rather than that. What it writes
+// down goes with the table.
+func sqliteWeigh(ctx context.Context, q engine.Querier, table string) error {
+	measured, err := number(ctx, q, "look for statistics", "SELECT count(*) FROM main.sqlite_schema WHERE name = 'sqlite_stat1'")
+	if err != nil || measured == 0 {
+		return err
+	}
+	_, err = exec(ctx, q, "measure a comparison", "ANALYZE "+table)
 	return err
 }
 

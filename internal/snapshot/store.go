@@ -114,7 +114,9 @@ type flavour struct {
 	// options follow the columns in a CREATE TABLE of ours; keyed: such a table needs a primary key.
 	options string
 	keyed   bool
-	scans   bool // without an index every look-up of a row reads a whole table
+	// weigh tells the planner how many rows a table of ours has, where it guesses that there are more than in a table of the user's; nil: it looks by itself.
+	weigh func(ctx context.Context, q engine.Querier, table string) error
+	scans bool // without an index every look-up of a row reads a whole table
 	// locking ends a query whose rows are to stay as they are until the transaction ends.
 	locking string
 	// skip ends an INSERT that leaves out the rows whose unique values are taken; "" where nothing says only that.

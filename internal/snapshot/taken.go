@@ -61,27 +61,63 @@ func (r *Restorer) taken(ctx context.Context, tx engine.Querier, g *target) (int
 		}
 		known = append(known, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s e WHERE %s)", s.own(y.data()), all(stands...)))
 	}
-	var found int64
+	var from []string
 	for _, key := range slices.Concat(g.t.Keys, g.t.Unique) {
-		var on []string
-		for _, c := range key.Columns {
-			i := slices.IndexFunc(g.fields, func(i int) bool { return r.column(g.t, x.Fields[i].Name) == c })
-			if i < 0 {
-				break
-			}
-			on = append(on, s.points("t."+s.q(c), "d."+x.v(g.fields[i]), x.Fields[g.fields[i]], g.t.Columns[columnIndex(g.t, c)]), "t."+s.q(c)+" IS NOT NULL")
+		if on := r.meets(g, key); on != nil {
+			from = append(from, fmt.Sprintf("%s d JOIN %s t ON %s", s.own(x.data()), s.f.from(s.db, g.t), all(on...)))
 		}
-		if len(on) < 2*len(key.Columns) {
-			continue
-		}
-		n, err := r.marked(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s t ON %s WHERE %s", valueTaken, s.own(x.data()), s.f.from(s.db, g.t), all(on...),
-			all(append([]string{x.inserted(false), r.free(x)}, known...)...)))
+	}
+	for _, key := range g.computed {
+		from = append(from, r.clash(g, key))
+	}
+	var found int64
+	for _, clash := range from {
+		n, err := r.marked(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", valueTaken, clash, all(append([]string{x.inserted(false), r.free(x)}, known...)...)))
 		if err != nil {
 			return found, err
 		}
 		found += n
 	}
 	return found, nil
+}
+
+// meets gives the conditions that a row t has the values of a unique key that an entry d is to have; nil when it says nothing about one of them.
+func (r *Restorer) meets(g *target, key engine.Key) (on []string) {
+	for _, c := range key.Columns {
+		i := slices.IndexFunc(g.fields, func(i int) bool { return r.column(g.t, g.x.Fields[i].Name) == c })
+		if i < 0 {
+			return nil
+		}
+		f := g.x.Fields[g.fields[i]]
+		on = append(on, r.s.points("t."+r.s.q(c), "d."+g.x.v(g.fields[i]), f, g.t.Columns[columnIndex(g.t, c)]), "t."+r.s.q(c)+" IS NOT NULL")
+	}
+	return on
+}
+
+// unblocked parts entries of a restoration that only hold each other's unique values from those whose value some other row has, or one that stays out for that: these are
+// marked, because with one of them none of a circle could be written.
+func (r *Restorer) unblocked(ctx context.Context, tx engine.Querier, g *target, left []int64) ([]int64, error) {
+	x := g.x
+	if !x.onward || len(left) == 0 {
+		return left, nil
+	}
+	for more := int64(1); more > 0; {
+		var err error
+		if more, err = r.taken(ctx, tx, g); err != nil {
+			return nil, err
+		}
+	}
+	if !x.work {
+		return left, nil
+	}
+	marked, err := numbers(ctx, tx, fmt.Sprintf("SELECT DISTINCT n FROM %s WHERE reason = '%s' ORDER BY n", r.s.own(x.conflicts()), valueTaken))
+	if r.collided != nil {
+		r.collided[x] = slices.Compact(slices.Sorted(slices.Values(append(r.collided[x], marked...))))
+	}
+	return slices.DeleteFunc(left, func(n int64) bool {
+		_, found := slices.BinarySearch(marked, n)
+		return found
+	}), err
 }
 
 // collide marks the entries of a FROM clause, of which writing has shown that their unique values are taken.
