@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -184,9 +185,14 @@ func (c *cutter) cutWhere(verb string, how cut, here func(query string) bool) (a
 	})
 	defer w.close()
 	if c.server != nil {
-		w.harm = c.server.Kill
+		killed := make(chan struct{})
+		w.harm = sync.OnceFunc(func() {
+			defer close(killed)
+			c.server.Kill()
+		})
 		defer func() {
-			if !c.server.Running() {
+			if at != "" {
+				<-killed
 				c.server.Restart()
 			}
 		}()
