@@ -223,9 +223,14 @@ func (c *cutter) mend(verb string) (bool, error) {
 func (c *cutter) free(when string) {
 	c.Helper()
 	db := testdb.Open(c, c.dsn)
-	db.SetMaxOpenConns(1)
+	db.SetMaxIdleConns(0) // the server may be killed before the test ends
+	conn, err := db.Conn(context.Background())
+	if err != nil {
+		c.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
 	for _, q := range []string{"SET lock_wait_timeout = 10", "LOCK TABLES people WRITE", "UNLOCK TABLES"} {
-		if _, err := db.Exec(q); err != nil {
+		if _, err := conn.ExecContext(context.Background(), q); err != nil {
 			c.Fatalf("%s: left locked: %s: %v", when, q, err)
 		}
 	}
