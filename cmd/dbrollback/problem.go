@@ -111,6 +111,20 @@ func interrupted(err error) *problem {
 // recoverFilling is what to do about a rollback --online that was cut off.
 const recoverFilling = "dbrollback recover goes on with it; dbrollback recover --abort leaves the rest in the snapshot"
 
+// What leads on from a run that was cut off: see recoverUnfinished.
+const (
+	recoverEither = "dbrollback recover finishes it, dbrollback recover --abort undoes it"
+	recoverOnly   = "dbrollback recover finishes it; its rows are back, so that it cannot be undone before that"
+)
+
+// recoverUnfinished is what to do about a run that was cut off.
+func recoverUnfinished(back bool) string {
+	if back {
+		return recoverOnly
+	}
+	return recoverEither
+}
+
 // partly adds how far a run came.
 func partly(p *problem, err error) *problem {
 	var partial *migrate.PartialError
@@ -130,7 +144,7 @@ func partly(p *problem, err error) *problem {
 	if partial.Unfinished {
 		p.Details = append(p.Details, fmt.Sprintf("migration %d ran in part: statements that were done are recorded", partial.Failed))
 		own, _ := strings.CutSuffix(p.Hint, ", then run the same command again")
-		p.Hint = "dbrollback recover finishes it, dbrollback recover --abort undoes it"
+		p.Hint = recoverUnfinished(partial.Back)
 		e, is := engine.AsError(err)
 		switch {
 		case own == "" || p.Exit != exitRefused && (!is || e.Class != engine.Privilege && e.Class != engine.DiskFull):
@@ -144,6 +158,13 @@ func partly(p *problem, err error) *problem {
 			p.Hint = "accept what differs with: dbrollback recover --allow-drift; or make it as it was by hand, then: dbrollback recover"
 			if !drift.Back {
 				p.Hint = "take it back with: dbrollback recover --abort, and correct Down; or " + p.Hint
+			}
+		}
+		var repair *migrate.RepairError
+		if partial.Back && errors.As(err, &repair) {
+			p.Hint = "make it by hand, or make room for it, then: dbrollback recover"
+			if is && e.Class == engine.Constraint {
+				p.Hint = "rows of now break it: delete or change them, then: dbrollback recover"
 			}
 		}
 		var place *snapshot.PlaceError
@@ -229,7 +250,7 @@ func explainDecision(err error) *problem {
 	case errors.Is(err, migrate.ErrFilling):
 		return &problem{Message: oneLine(err.Error()), Exit: exitRefused, Hint: recoverFilling}
 	case errors.Is(err, migrate.ErrUnfinished):
-		return &problem{Message: oneLine(err.Error()), Exit: exitRefused, Hint: "dbrollback recover finishes it, dbrollback recover --abort undoes it"}
+		return &problem{Message: oneLine(err.Error()), Exit: exitRefused, Hint: recoverUnfinished(errors.Is(err, migrate.ErrBack))}
 	case errors.Is(err, migrate.ErrNothing), errors.Is(err, migrate.ErrNothingToDrill):
 		return &problem{Message: oneLine(err.Error()), Exit: exitRefused, Hint: "dbrollback status shows what is applied"}
 	}

@@ -77,6 +77,21 @@ func TestPartly(t *testing.T) {
 			t.Error(p.Hint)
 		}
 	}
+	for _, x := range []struct {
+		err  error
+		want string
+	}{
+		{&migrate.RepairError{Direction: migrate.Down, SQL: "ALTER TABLE t ADD UNIQUE KEY u (a)", Err: &engine.Error{Class: engine.Constraint, Message: "taken"}}, "rows of now break it: delete or change them, then: dbrollback recover"},
+		{&migrate.RepairError{Direction: migrate.Down, SQL: "CREATE VIEW v AS SELECT 1", Err: &engine.Error{Class: engine.Unknown, Message: "odd"}}, "make it by hand, or make room for it, then: dbrollback recover"},
+		{errors.New("odd"), "dbrollback recover finishes it; its rows are back, so that it cannot be undone before that"},
+	} {
+		if p = explain(context.Background(), &migrate.PartialError{Direction: migrate.Down, Failed: 6, Unfinished: true, Back: true, Err: x.err}); p.Hint != x.want {
+			t.Errorf("%v: %s", x.err, p.Hint)
+		}
+	}
+	if p = explain(context.Background(), migrate.ErrBack); strings.Contains(p.Hint, "--abort") {
+		t.Error(p.Hint)
+	}
 	p = explain(context.Background(), &migrate.PartialError{Failed: 6, Unfinished: true, Err: &migrate.RefusedError{Reasons: []migrate.Refusal{{File: "m.sql", Message: "odd", Hint: "only dbrollback recover --abort does"}}}})
 	if p.Hint != "only dbrollback recover --abort does" {
 		t.Error(p.Hint)

@@ -52,7 +52,7 @@ func runStatus(ctx context.Context, s *session, o statusOptions) error {
 	case slices.ContainsFunc(st.Unfinished, func(u migrate.Unfinished) bool { return len(u.Filling) > 0 }):
 		return &refusedError{message: "values of a rollback --online are still to be put back", hint: recoverFilling}
 	case len(st.Unfinished) > 0:
-		return &refusedError{message: "a run is unfinished", hint: "dbrollback recover finishes it, dbrollback recover --abort undoes it"}
+		return &refusedError{message: "a run is unfinished", hint: recoverUnfinished(st.Unfinished[0].Back)}
 	case drifted(st):
 		return &refusedError{message: "the schema is not the one that was recorded", hint: "take the change back, or accept it with: dbrollback rollback --allow-drift"}
 	}

@@ -242,6 +242,7 @@ type ConstraintDef struct {
 	Deferrable         bool
 	Deferred           bool
 	NotEnforced        bool      // MySQL
+	Inline             bool      // MySQL: REFERENCES written with its column, of which MySQL takes no notice before release 9
 	Index              *IndexDef // MySQL: of "unique" and "index"
 }
 

@@ -212,7 +212,7 @@ func (p *mysqlParser) columnOption(col *ColumnDef, constraint string) (text stri
 		p.accept("ENFORCED")
 		col.Constraints = append(col.Constraints, con)
 	case "REFERENCES":
-		con.Kind = "foreign key"
+		con.Kind, con.Inline = "foreign key", true
 		p.references(&con)
 		col.Constraints = append(col.Constraints, con)
 	case "COLUMN_FORMAT", "STORAGE", "SRID", "ENGINE_ATTRIBUTE", "SECONDARY_ENGINE_ATTRIBUTE", "REF_SYSTEM_ID", "COMPRESSED", "ENCRYPTED":

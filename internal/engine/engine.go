@@ -35,6 +35,7 @@ type Caps struct {
 	HeldLocks        string // query of the locks that are held on tables; "" where there is one for the whole database
 	HeldLocksIf      string // query that tells whether the server records them; "" always
 	LockWait         string // sets, followed by milliseconds, how long the session waits for a lock; "" where others do not queue behind who waits
+	InlineKeys       bool   // REFERENCES written with a column makes a foreign key
 	TableOptions     string // what follows the columns of our own tables, so that no default of the database changes them
 }
 

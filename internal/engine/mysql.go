@@ -65,6 +65,9 @@ func openMySQL(ctx context.Context, d dsn, db *DB) error {
 	if strings.Contains(strings.ToLower(variables["version"]), "mariadb") {
 		db.Kind = MariaDB
 	}
+	major, _, _ := strings.Cut(variables["version"], ".")
+	release, _ := strconv.Atoi(major)
+	db.Caps.InlineKeys = db.Kind == MariaDB || release >= 9
 	db.Target.Kind = db.Kind // what it is, whatever the URL calls it
 	if variables["log_bin"] == "ON" && variables["binlog_format"] == "STATEMENT" {
 		// InnoDB refuses writes at READ COMMITTED there, and a replica would run captures for itself, on rows of its own: our sessions

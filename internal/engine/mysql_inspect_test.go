@@ -42,3 +42,16 @@ func TestMySQLReferenced(t *testing.T) {
 		check("odd name", []string{"o_a"}, nil)
 	}, testdb.OnMySQL, testdb.OnMariaDB)
 }
+
+// References written with a column make a foreign key, or nothing: MySQL takes notice of them from release 9 on.
+func TestMySQLInlineKeys(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		db := open(t, dsn, engine.Options{})
+		exec(t, db, "CREATE TABLE p (id int PRIMARY KEY)")
+		exec(t, db, "CREATE TABLE c (a int REFERENCES p (id))")
+		if keys := inspect(t, db, engine.Name{Name: "c"}).ForeignKeys; len(keys) > 0 != db.Caps.InlineKeys {
+			t.Errorf("%d keys, and InlineKeys is %t", len(keys), db.Caps.InlineKeys)
+		}
+	}, testdb.OnMySQL, testdb.OnMariaDB)
+}

@@ -35,7 +35,7 @@ func openPostgres(d dsn, db *DB) error {
 		// Cancel on the server instead of dropping the connection, so that a run ends with a rollback of its own.
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: 5 * time.Second}
 	}
-	db.Caps = Caps{TransactionalDDL: true, LongText: "text", Schemas: true, Counters: postgresCounters, HeldLocks: heldPostgres, LockWait: "SET lock_timeout = "}
+	db.Caps = Caps{TransactionalDDL: true, InlineKeys: true, LongText: "text", Schemas: true, Counters: postgresCounters, HeldLocks: heldPostgres, LockWait: "SET lock_timeout = "}
 	db.dialect, db.pgx = postgres{}, c.Copy()
 	db.level = sql.LevelReadCommitted
 	db.DB = stdlib.OpenDB(*c, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {

@@ -54,7 +54,7 @@ func openSQLite(d dsn, db *DB) error {
 	if err != nil {
 		return fmt.Errorf("set up sqlite: %w", err)
 	}
-	db.Caps = Caps{TransactionalDDL: true, LongText: "text"}
+	db.Caps = Caps{TransactionalDDL: true, InlineKeys: true, LongText: "text"}
 	db.dialect = sqliteDialect{file: d.path}
 	db.DB = sql.OpenDB(sqliteConnector{driver: drv, dsn: sqliteURI(d, db.options)})
 	return nil

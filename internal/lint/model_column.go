@@ -47,7 +47,7 @@ func (m *Model) addColumn(e *effects.Effect) {
 	m.putColumn(t, *e.Column)
 	t.SQL = ""
 	for _, c := range e.Column.Constraints {
-		if c.Kind == "foreign key" && m.dialect == effects.MySQL {
+		if c.Inline && m.dialect == effects.MySQL {
 			continue // MySQL takes no notice of it before release 9
 		}
 		m.addConstraint(t, c, false)

@@ -50,15 +50,7 @@ func (m *Model) constraintsOf(def *effects.TableDef) []effects.ConstraintDef {
 	if m.dialect != effects.MySQL {
 		return def.Constraints
 	}
-	inline := 0
-	for _, c := range def.Columns {
-		inline += len(c.Constraints)
-	}
-	out := slices.Clone(def.Constraints)
-	return slices.DeleteFunc(out, func(c effects.ConstraintDef) bool {
-		inline--
-		return inline >= 0 && c.Kind == "foreign key"
-	})
+	return slices.DeleteFunc(slices.Clone(def.Constraints), func(c effects.ConstraintDef) bool { return c.Inline })
 }
 
 // putColumn adds a column without its constraints.

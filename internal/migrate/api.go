@@ -269,4 +269,6 @@ type Unfinished struct {
 	State     string           `json:"state"`             // "took effect" | "did not take effect" | "unclear"
 	// Rejected: the server rejected that statement; tried again as it is, it does so again.
 	Rejected bool `json:"rejected,omitempty"`
+	// Back: all statements ran and the captured rows are back, so that it can be finished and no longer taken back.
+	Back bool `json:"back,omitempty"`
 }

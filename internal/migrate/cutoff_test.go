@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -70,7 +71,8 @@ type cutter struct {
 	*testing.T
 	dsn     string
 	files   fstest.MapFS
-	columns bool // dropped columns are kept
+	columns bool           // dropped columns are kept
+	server  *testdb.Server // is killed as the client is cut off; may be nil
 }
 
 func newCutter(t *testing.T, dsn, text string) *cutter {
@@ -182,6 +184,19 @@ func (c *cutter) cutWhere(verb string, how cut, here func(query string) bool) (a
 		return goOn
 	})
 	defer w.close()
+	if c.server != nil {
+		killed := make(chan struct{})
+		w.harm = sync.OnceFunc(func() {
+			defer close(killed)
+			c.server.Kill()
+		})
+		defer func() {
+			if at != "" {
+				<-killed
+				c.server.Restart()
+			}
+		}()
+	}
 	db, err := engine.Open(context.Background(), dsn, engine.Options{LockTimeout: 20 * time.Second})
 	if err != nil {
 		return at, err
@@ -208,9 +223,14 @@ func (c *cutter) mend(verb string) (bool, error) {
 func (c *cutter) free(when string) {
 	c.Helper()
 	db := testdb.Open(c, c.dsn)
-	db.SetMaxOpenConns(1)
+	db.SetMaxIdleConns(0) // the server may be killed before the test ends
+	conn, err := db.Conn(context.Background())
+	if err != nil {
+		c.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
 	for _, q := range []string{"SET lock_wait_timeout = 10", "LOCK TABLES people WRITE", "UNLOCK TABLES"} {
-		if _, err := db.Exec(q); err != nil {
+		if _, err := conn.ExecContext(context.Background(), q); err != nil {
 			c.Fatalf("%s: left locked: %s: %v", when, q, err)
 		}
 	}
@@ -219,10 +239,11 @@ func (c *cutter) free(when string) {
 	}
 }
 
-// cutting says at which command a run is cut off, and how.
+// cutting says at which command a run is cut off, how, and whether it is taken back.
 type cutting struct {
-	n   int
-	how cut
+	n     int
+	how   cut
+	abort bool
 }
 
 // cuts chooses where to cut a run off: around each statement of the migration itself, and at some other instants; at all of
@@ -232,7 +253,7 @@ func cuts(t *testing.T, commands []string, text string, rng *rand.Rand) []cuttin
 	var out []cutting
 	add := func(n int, hows ...cut) {
 		for _, how := range hows {
-			out = append(out, cutting{n, how})
+			out = append(out, cutting{n, how, len(out)%2 == 1})
 		}
 	}
 	its := 0
@@ -267,74 +288,83 @@ func cutOffAtEveryStatement(t *testing.T, text string, setup ...string) {
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		c := newCutter(t, dsn, text)
 		testdb.Exec(t, dsn, setup...)
-		c.must("up") // makes our own tables
-		c.must("rollback")
-		before := state(t, dsn)
-		commands := map[string][]string{"up": c.commands("up")}
-		after := state(t, dsn)
-		commands["rollback"] = c.commands("rollback")
-		if got := state(t, dsn); got != before {
-			t.Fatalf("a rollback that nobody cut off: not as before:\n%s", testdb.Diff(before, got))
-		}
 		seed := drawn(t)
-		t.Logf("seed %d; up sends %d commands, rollback %d", seed, len(commands["up"]), len(commands["rollback"]))
+		t.Logf("seed %d", seed)
 		rng := rand.New(rand.NewPCG(seed, 0))
-		todo := map[string][]cutting{"up": cuts(t, commands["up"], text, rng), "rollback": cuts(t, commands["rollback"], text, rng)}
-		// A run that recover brings to its end leaves the database where the other verb begins: the next cut is one of that verb's, so
-		// that few whole runs are needed to get from one cut to the next.
-		unfinished, done, now, when := 0, map[string]int{}, before, "in the beginning"
-		for len(todo["up"])+len(todo["rollback"]) > 0 {
-			verb, from, to := "up", before, after
-			if now == after {
-				verb, from, to = "rollback", after, before
-			}
-			if len(todo[verb]) == 0 {
-				c.must(verb)
-				if now = state(t, dsn); now != to {
-					t.Fatalf("%s: %s afterwards does not lead where it should:\n%s", when, verb, testdb.Diff(to, now))
-				}
-				continue
-			}
-			at, i := todo[verb][0], done[verb]
-			todo[verb], done[verb] = todo[verb][1:], i+1
-			command, err := c.cutAt(verb, at.n, at.how)
-			when = fmt.Sprintf("%s cut off (%d) at command %d, %.80q", verb, at.how, at.n, command)
-			mend, want := "recover", to
-			if i%2 == 1 {
-				mend, want = "recover --abort", from
-			}
-			was, merr := c.mend(mend)
-			if merr != nil && i%2 == 1 && errors.As(merr, new(*migrate.RefusedError)) { // nothing but the record is missing
-				c.must("recover")
-				want, merr = to, nil
-			}
-			switch now = state(t, dsn); {
-			case merr != nil:
-				t.Fatalf("%s: %s: %v\nthe run: %v", when, mend, merr, err)
-			case was && now != want:
-				t.Fatalf("%s: %s does not lead where it should:\n%s\nthe run: %v", when, mend, testdb.Diff(want, now), err)
-			case !was && now != from && now != to:
-				t.Fatalf("%s: something in between, and recover finds nothing to do:\n%s\nthe run: %v", when, testdb.Diff(from, now), err)
-			}
-			if was {
-				unfinished++
-			}
-			c.free(when)
+		c.atEvery(func(commands []string) []cutting { return cuts(t, commands, text, rng) })
+	}, family...)
+}
+
+// atEvery cuts an up and a rollback off where choose says; each time recover reaches exactly what the run was to reach, or, taken back, exactly what was before.
+func (c *cutter) atEvery(choose func(commands []string) []cutting) {
+	c.Helper()
+	t, dsn := c.T, c.dsn
+	c.must("up") // makes our own tables
+	c.must("rollback")
+	before := state(t, dsn)
+	commands := map[string][]string{"up": c.commands("up")}
+	after := state(t, dsn)
+	commands["rollback"] = c.commands("rollback")
+	if got := state(t, dsn); got != before {
+		t.Fatalf("a rollback that nobody cut off: not as before:\n%s", testdb.Diff(before, got))
+	}
+	todo := map[string][]cutting{"up": choose(commands["up"]), "rollback": choose(commands["rollback"])}
+	t.Logf("up sends %d commands, rollback %d; cut off at %d and %d", len(commands["up"]), len(commands["rollback"]), len(todo["up"]), len(todo["rollback"]))
+	cut := len(todo["up"]) + len(todo["rollback"])
+	// A run that recover brings to its end leaves the database where the other verb begins: the next cut is one of that verb's, so
+	// that few whole runs are needed to get from one cut to the next.
+	unfinished, now, when := 0, before, "in the beginning"
+	for len(todo["up"])+len(todo["rollback"]) > 0 {
+		verb, from, to := "up", before, after
+		if now == after {
+			verb, from, to = "rollback", after, before
 		}
-		for range 2 {
-			verb, to := "up", after
-			if now == after {
-				verb, to = "rollback", before
-			}
+		if len(todo[verb]) == 0 {
 			c.must(verb)
 			if now = state(t, dsn); now != to {
-				t.Fatalf("%s in the end: not as it should be:\n%s", verb, testdb.Diff(to, now))
+				t.Fatalf("%s: %s afterwards does not lead where it should:\n%s", when, verb, testdb.Diff(to, now))
 			}
+			continue
 		}
-		if unfinished < 10 {
-			t.Errorf("only %d runs were cut off within a migration", unfinished)
+		at := todo[verb][0]
+		todo[verb] = todo[verb][1:]
+		command, err := c.cutAt(verb, at.n, at.how)
+		when = fmt.Sprintf("%s cut off (%d) at command %d, %.80q", verb, at.how, at.n, command)
+		mend, want := "recover", to
+		if at.abort {
+			mend, want = "recover --abort", from
 		}
-	}, family...)
+		was, merr := c.mend(mend)
+		if merr != nil && at.abort && errors.As(merr, new(*migrate.RefusedError)) { // nothing but the record is missing
+			c.must("recover")
+			want, merr = to, nil
+		}
+		switch now = state(t, dsn); {
+		case merr != nil:
+			t.Fatalf("%s: %s: %v\nthe run: %v", when, mend, merr, err)
+		case was && now != want:
+			t.Fatalf("%s: %s does not lead where it should:\n%s\nthe run: %v", when, mend, testdb.Diff(want, now), err)
+		case !was && now != from && now != to:
+			t.Fatalf("%s: something in between, and recover finds nothing to do:\n%s\nthe run: %v", when, testdb.Diff(from, now), err)
+		}
+		if was {
+			unfinished++
+		}
+		c.free(when)
+	}
+	for range 2 {
+		verb, to := "up", after
+		if now == after {
+			verb, to = "rollback", before
+		}
+		c.must(verb)
+		if now = state(t, dsn); now != to {
+			t.Fatalf("%s in the end: not as it should be:\n%s", verb, testdb.Diff(to, now))
+		}
+	}
+	if 2*unfinished < cut {
+		t.Errorf("only %d of %d runs were cut off within a migration", unfinished, cut)
+	}
 }
 
 // TestCutOffAfterTheLastStatement: recover has no statement left to run, and rows to put back; what the cut-off run captured on its way

@@ -15,6 +15,8 @@ import (
 var (
 	// ErrUnfinished: an earlier run was cut off; recover comes first.
 	ErrUnfinished = errors.New("an earlier run did not finish")
+	// ErrBack: the same, and its captured rows are back, so that it cannot be taken back any more.
+	ErrBack = fmt.Errorf("%w: all statements ran and the captured rows are back", ErrUnfinished)
 	// ErrNothing: there is nothing to roll back.
 	ErrNothing = errors.New("nothing to roll back")
 )
@@ -113,6 +115,7 @@ type PartialError struct {
 	Applied    []int64
 	Failed     int64
 	Unfinished bool
+	Back       bool // Unfinished, and captured rows went back: only recover leads on, recover --abort no more
 	Filling    bool // of an online rollback: the migration is through, and values are still to go back
 	Err        error
 }

@@ -219,6 +219,7 @@ func (m *Migrator) unfinished(ctx context.Context, q engine.Querier) ([]Unfinish
 		case c.opening.State == stepFilling:
 			u.State, u.Filling, u.Statement = tookEffect, c.begun.Filling, u.Of
 		case c.last.Statement > u.Of: // all statements are through
+			u.Back = c.last.State == stepDone
 		case c.last.State != stepStarted:
 			u.Statement = min(c.last.Statement+1, u.Of)
 			if c.last.Statement < u.Of {

@@ -155,3 +155,26 @@ func TestKeylessBackAndForth(t *testing.T) {
 		})
 	}
 }
+
+// TestKeyTakenAwayBeforeDownWrites: Down drops the column that Up made the key of a table without one, and writes to the rows then: nothing that is known by that key is to come back.
+func TestKeyTakenAwayBeforeDownWrites(t *testing.T) {
+	t.Parallel()
+	for _, write := range []string{"UPDATE bare SET b = 'x' WHERE r = 2;", "DELETE FROM bare WHERE b = 'b';", "UPDATE bare SET b = 'x';"} {
+		t.Run(write, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				key := "n integer NOT NULL AUTO_INCREMENT PRIMARY KEY"
+				if strings.HasPrefix(dsn, "postgres") {
+					key = "n serial PRIMARY KEY"
+				}
+				f := newFixture(t, dsn, "CREATE TABLE bare (r integer, b varchar(9));\nINSERT INTO bare VALUES (1, 'a'), (1, 'a'), (2, 'b');\n", map[string]string{
+					"00001_x.sql": migration("ALTER TABLE bare ADD COLUMN "+key+";", "ALTER TABLE bare DROP COLUMN n;\n"+write),
+				})
+				for range 2 {
+					f.up()
+					f.rollback(migrate.RollbackRequest{Steps: 1})
+				}
+			}, append(family, testdb.OnPostgres)...)
+		})
+	}
+}

@@ -239,6 +239,29 @@ func TestServerGoesAway(t *testing.T) {
 	})
 }
 
+// TestServerKilledAtEveryStatement: the server is killed ahead of each statement of a migration of ten and of its Down, and while it runs it; recover then reaches exactly what the
+// run was to reach, or exactly what was before.
+func TestServerKilledAtEveryStatement(t *testing.T) {
+	t.Parallel()
+	for name, start := range map[string]func(testing.TB, ...string) *testdb.Server{"mariadb": testdb.PrivateMariaDB, "mysql": testdb.PrivateMySQL} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := start(t)
+			c := newCutter(t, server.Database(), mixed)
+			c.server = server
+			c.atEvery(func(commands []string) (out []cutting) {
+				for n, q := range commands {
+					if len(q) > 12 && strings.Contains(mixed, strings.TrimSpace(q)) {
+						odd := len(out)%4 == 2
+						out = append(out, cutting{n, beforeIt, odd}, cutting{n, afterSending, !odd})
+					}
+				}
+				return out
+			})
+		})
+	}
+}
+
 // goesAway harms the runs of a migration. end ends all other connections to a database, or gives the statements that do.
 func goesAway(t *testing.T, server *testdb.Server, text, end string) {
 	t.Helper()

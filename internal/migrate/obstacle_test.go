@@ -413,3 +413,76 @@ func TestForgottenConstraintBrokenByWhatComesBack(t *testing.T) {
 		})
 	}
 }
+
+// What breaks that only when the rows are back stops a rollback that recover --abort cannot take back any more, and that says so; recover ends it when the cause is gone.
+func TestForgottenConstraintBrokenInTheEnd(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		c := newCutter(t, dsn, migration("DROP INDEX badge_no ON badge;\nDELETE FROM badge WHERE id = 4;", "SELECT 1;"))
+		testdb.Exec(t, dsn, "CREATE TABLE badge (id integer PRIMARY KEY, no integer, UNIQUE KEY badge_no (no))", "INSERT INTO badge VALUES (1, 10), (4, 40)")
+		before := testdb.Dump(t, dsn)
+		c.must("up")
+		_, err := c.cutWhere("rollback", goOn, func(query string) bool {
+			made := strings.Contains(query, "badge_no") && strings.HasPrefix(query, "ALTER TABLE")
+			if made {
+				testdb.Exec(t, dsn, "INSERT INTO badge VALUES (7, 40)")
+			}
+			return made
+		})
+		var partial *migrate.PartialError
+		var repair *migrate.RepairError
+		if !errors.As(err, &partial) || !partial.Unfinished || !partial.Back || !errors.As(err, &repair) {
+			t.Fatalf("err = %v", err)
+		}
+		if s, err := c.open(dsn).Status(t.Context()); err != nil || len(s.Unfinished) != 1 || !s.Unfinished[0].Back {
+			t.Errorf("status: %+v, %v", s, err)
+		}
+		if err := c.run(dsn, "up"); !errors.Is(err, migrate.ErrBack) {
+			t.Errorf("up: %v", err)
+		}
+		if err := c.run(dsn, "recover --abort"); !errors.As(err, new(*migrate.RefusedError)) {
+			t.Errorf("recover --abort: %v", err)
+		}
+		if err := c.run(dsn, "recover"); !errors.As(err, &repair) || !errors.As(err, &partial) || !partial.Back {
+			t.Errorf("recover over the row: %v", err)
+		}
+		testdb.Exec(t, dsn, "DELETE FROM badge WHERE id = 7")
+		c.must("recover")
+		testdb.SameDump(t, dsn, before)
+	}, testdb.OnMySQL, testdb.OnMariaDB)
+}
+
+// On SQLite what Down leaves out is made again with the whole table, in the transaction of the rollback: rows of now that break it are told, nothing is changed, and without them it goes.
+func TestForgottenConstraintBrokenOnSQLite(t *testing.T) {
+	t.Parallel()
+	for name, x := range map[string]struct{ was, writes, away, says string }{
+		"not null": {"no integer NOT NULL", "INSERT INTO badge VALUES (7, NULL)", "DELETE FROM badge WHERE id = 7", "makes no NOT NULL, but there is 1 row of badge without a value (id=7)"},
+		"check":    {"no integer CHECK (no < 100)", "UPDATE badge SET no = 300 WHERE id = 2", "UPDATE badge SET no = 20 WHERE id = 2", "demands no < 100, but there is 1 row of badge that break it (id=2)"},
+		"unique":   {"no integer UNIQUE", "INSERT INTO badge VALUES (7, 10)", "DELETE FROM badge WHERE id = 7", "makes no unique, but there is 1 value of badge that several rows have (10)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, testdb.SQLite(t), "CREATE TABLE badge (id integer PRIMARY KEY, "+x.was+");\nINSERT INTO badge VALUES (1, 10), (2, 20), (4, 40);\n", map[string]string{"00001_x.sql": migration(
+				"CREATE TABLE badge2 (id integer PRIMARY KEY, no integer);\nINSERT INTO badge2 SELECT * FROM badge WHERE id < 4;\nDROP TABLE badge;\nALTER TABLE badge2 RENAME TO badge;", "SELECT 1;")})
+			before := f.dump()
+			f.up()
+			f.exec(x.writes)
+			between := f.dump()
+			_, err := f.open().Rollback(t.Context(), migrate.RollbackRequest{To: 0})
+			var drift *migrate.DriftError
+			if !errors.As(err, &drift) || len(drift.Differences) != 1 || drift.Differences[0].Object != "badge.no" {
+				t.Fatalf("the rollback over what breaks it: %v", err)
+			}
+			plan, err := f.open().Plan(t.Context(), migrate.PlanRequest{Direction: migrate.Down, To: 0})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if list := plan.Migrations[0].Obstacles; len(list) != 1 || !strings.Contains(list[0].Message, x.says) {
+				t.Errorf("the plan says %+v, not %q", list, x.says)
+			}
+			f.same(between, f.dump(), "after the refusal")
+			f.exec(x.away)
+			f.rollback(migrate.RollbackRequest{To: 0})
+			f.same(before, f.dump(), "when it is gone")
+		})
+	}
+}

@@ -423,6 +423,14 @@ func (ch changes) made() []verify.Object {
 			gone[o.Table] = true
 		}
 	}
+	// A column that counts goes with its NOT NULL: its key, which is dropped after that, would refuse it without.
+	is := map[string]bool{}
+	for _, o := range out {
+		is[o.Key()] = true
+	}
+	out = slices.DeleteFunc(out, func(o verify.Object) bool {
+		return o.Kind == "not null" && is["identity "+o.Name] && is["column "+o.Name]
+	})
 	// What belongs to a table that goes anyway needs no statement of its own, but what keeps another table from going first.
 	out = slices.DeleteFunc(out, func(o verify.Object) bool { return o.Kind != "table" && o.Kind != "foreign key" && gone[o.Table] })
 	slices.SortFunc(out, func(a, b verify.Object) int {

@@ -43,8 +43,8 @@ func (c *scout) remaking(undo changes, o verify.Object) []effects.Effect {
 	if !slices.Contains([]string{"column", "not null", "primary key", "unique", "index", "check", "foreign key"}, o.Kind) {
 		return nil
 	}
-	text := o.Create
-	if after := undo[o.Key()].After; after != nil && len(o.Alter) > 0 {
+	text, there := o.Create, undo[o.Key()].After != nil
+	if there && len(o.Alter) > 0 {
 		text = o.Alter
 	}
 	var out []effects.Effect
@@ -54,8 +54,26 @@ func (c *scout) remaking(undo changes, o verify.Object) []effects.Effect {
 			continue
 		}
 		for _, st := range stmts {
-			out = append(out, st.Effects...)
+			for _, e := range st.Effects {
+				if e.Kind == effects.AddColumn && e.Column != nil && there { // SQLite makes it what it was with the whole table
+					out = append(out, demanding(e)...)
+					continue
+				}
+				out = append(out, e)
+			}
 		}
+	}
+	return out
+}
+
+// demanding gives what the definition of a column that is there will demand of its values.
+func demanding(e effects.Effect) []effects.Effect {
+	var out []effects.Effect
+	if e.Column.NotNull {
+		out = append(out, effects.Effect{Kind: effects.SetNotNull, Table: e.Table, Columns: e.Columns})
+	}
+	for _, k := range e.Column.Constraints {
+		out = append(out, effects.Effect{Kind: effects.AddConstraint, Table: e.Table, Columns: k.Columns, Constraint: &k})
 	}
 	return out
 }
@@ -129,14 +147,19 @@ func (w *work) standing(ctx context.Context, g ground) (func(tx *sql.Tx) error, 
 				c.found = c.found[:had]
 			}
 		}
+		if len(c.found) == 0 {
+			return nil
+		}
+		hint := "change or remove these rows, and dbrollback recover goes on"
+		if back, err := w.restorer.Exchanged(ctx); err != nil {
+			return err
+		} else if !back {
+			hint += "; dbrollback recover --abort takes the rollback back"
+		}
 		refused := &RefusedError{}
 		for _, o := range c.found {
-			refused.Reasons = append(refused.Reasons, Refusal{File: o.File, Line: o.Line, Column: o.Column, Message: o.Message,
-				Hint: "change or remove these rows, and dbrollback recover goes on; dbrollback recover --abort takes the rollback back"})
+			refused.Reasons = append(refused.Reasons, Refusal{File: o.File, Line: o.Line, Column: o.Column, Message: o.Message, Hint: hint})
 		}
-		if len(refused.Reasons) > 0 {
-			return refused
-		}
-		return nil
+		return refused
 	}, nil
 }

@@ -57,9 +57,9 @@ func TestColumnReplacedInATableWithoutAKey(t *testing.T) {
 	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		f := newFixture(t, dsn, "CREATE TABLE t (id integer, e varchar(16), n integer);\nINSERT INTO t VALUES (1, 'a', 1), (2, 'b', 2), (3, NULL, 3), (4, 'd', 4), (5, 'q', 5);\n", nil)
-		down, four := "ALTER TABLE t MODIFY COLUMN e varchar(16);", "4||4"
+		down := "ALTER TABLE t MODIFY COLUMN e varchar(16);"
 		if f.db.Kind == engine.Postgres {
-			down, four = "ALTER TABLE t ALTER COLUMN e DROP NOT NULL, ALTER COLUMN e DROP DEFAULT;", "4|d|4"
+			down = "ALTER TABLE t ALTER COLUMN e DROP NOT NULL, ALTER COLUMN e DROP DEFAULT;"
 		}
 		f.files["00001_x.sql"] = &fstest.MapFile{Data: []byte(migration("ALTER TABLE t DROP COLUMN e;\nALTER TABLE t ADD COLUMN e varchar(16) NOT NULL DEFAULT '';", down))}
 		before := f.dump()
@@ -69,7 +69,7 @@ func TestColumnReplacedInATableWithoutAKey(t *testing.T) {
 		f.up()
 		f.exec("UPDATE t SET e = 'app' WHERE id IN (2, 3);\nUPDATE t SET n = 9 WHERE id = 1;\nINSERT INTO t (id, e, n) VALUES (7, 'new', 7);\nDELETE FROM t WHERE id = 5;\n")
 		res := f.rollback(migrate.RollbackRequest{Steps: 1})
-		if got, want := strings.Join(testdb.Query(t, dsn, "SELECT id, e, n FROM t ORDER BY id"), " "), "1||9 2|app|2 3|app|3 "+four+" 7|new|7"; got != want {
+		if got, want := strings.Join(testdb.Query(t, dsn, "SELECT id, e, n FROM t ORDER BY id"), " "), "1||9 2|app|2 3|app|3 4|d|4 7|new|7"; got != want {
 			t.Errorf("rows\n got %s\nwant %s", got, want)
 		}
 		if len(res.Conflicts) < 4 {

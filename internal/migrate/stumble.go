@@ -66,6 +66,10 @@ func (p *path) passes(st Statement) {
 			if e.Object.Kind == "index" || e.Object.Kind == "constraint" {
 				p.dropped[table+"."+strings.ToLower(e.Object.Name.Name)] = true
 			}
+		case effects.AddColumn:
+			for _, c := range e.Columns {
+				p.added[table+"."+strings.ToLower(c)] = true
+			}
 		case effects.DropColumn:
 			for _, c := range e.Columns {
 				p.dropped[table+"."+strings.ToLower(c)] = true
@@ -75,6 +79,9 @@ func (p *path) passes(st Statement) {
 }
 
 func (p *path) effect(ctx context.Context, st Statement, e effects.Effect) error {
+	if err := p.parents(ctx, st, e); err != nil {
+		return err
+	}
 	switch e.Kind {
 	case effects.CreateTable, effects.RenameTable, effects.SetSchema, effects.DropSchema:
 		defer func() {
@@ -155,13 +162,9 @@ func (p *path) keyless(st Statement, t *engine.Table, c *effects.ColumnDef) {
 
 // missing refuses a statement about a table that is not there.
 func (p *path) missing(ctx context.Context, st Statement, e effects.Effect) error {
-	instead := "name the table that it means, or take the statement out (SELECT 1 does nothing)"
-	others, err := engine.Texts(ctx, p.q, "SELECT table_name FROM information_schema.tables WHERE table_schema = coalesce(nullif(?, ''), database()) AND lower(table_name) = lower(?)", e.Table.Schema, e.Table.Name)
+	instead, err := p.instead(ctx, e.Table, "name the table that it means, or take the statement out (SELECT 1 does nothing)")
 	if err != nil {
 		return err
-	}
-	if len(others) > 0 {
-		instead = "name " + p.w.r.m.db.Ident(others[0]) + ", for this server tells letters from capitals in names of tables"
 	}
 	p.refuse(st, fmt.Sprintf("changes %s, which is not there", engine.Name(e.Table)), instead)
 	return nil

@@ -93,7 +93,6 @@ func (p *path) clashes(st Statement, e effects.Effect) (done bool) {
 		if _, is := p.column(t, e.Column.Name); is && !p.keyed[table] && !p.dropped[table+"."+strings.ToLower(e.Column.Name)] {
 			p.refuse(st, fmt.Sprintf("adds %s.%s, which is there already", t.Table, e.Column.Name), "leave it out, or drop by hand what an earlier attempt has left")
 		}
-		p.added[table+"."+strings.ToLower(e.Column.Name)] = true
 		return true
 	case effects.DropColumn:
 		for _, c := range e.Columns {

@@ -135,8 +135,12 @@ func (r *runner) enter(ctx context.Context, s *engine.Session) ([]int64, error) 
 		if len(u.Filling) > 0 {
 			return nil, fmt.Errorf("%w: migration %d, since %s: %s; nothing else runs before `dbrollback recover`", ErrFilling, u.Version, u.Since.Format(time.RFC3339), u.Left())
 		}
+		cause := ErrUnfinished
+		if u.Back {
+			cause = ErrBack
+		}
 		return nil, fmt.Errorf("%w: migration %d, %s, statement %d of %d, since %s; nothing else runs before `dbrollback recover`",
-			ErrUnfinished, u.Version, u.Direction, u.Statement, u.Of, u.Since.Format(time.RFC3339))
+			cause, u.Version, u.Direction, u.Statement, u.Of, u.Since.Format(time.RFC3339))
 	}
 	if err := r.m.store.Mend(ctx, s); err != nil { // a restore that was cut off leaves nothing else behind
 		return nil, err
@@ -175,6 +179,7 @@ func (r *runner) partial(ctx context.Context, failed int64, err error) error {
 	}
 	if open, uerr := r.m.unfinished(context.WithoutCancel(ctx), r.s); uerr == nil {
 		p.Unfinished = slices.ContainsFunc(open, func(u Unfinished) bool { return u.Run == r.res.Run })
+		p.Back = slices.ContainsFunc(open, func(u Unfinished) bool { return u.Run == r.res.Run && u.Back })
 		p.Filling = slices.ContainsFunc(open, func(u Unfinished) bool { return u.Run == r.res.Run && len(u.Filling) > 0 })
 	}
 	return p

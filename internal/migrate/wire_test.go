@@ -16,6 +16,7 @@ type wire struct {
 	listener net.Listener
 	mu       sync.Mutex
 	see      func(query string) cut
+	harm     func() // done as the client is cut off; may be nil
 	ends     []io.Closer
 	dead     bool
 }
@@ -67,6 +68,12 @@ func (w *wire) close() {
 	}
 }
 
+func (w *wire) harmed() {
+	if w.harm != nil {
+		w.harm()
+	}
+}
+
 // pair notes the two ends of a connection; false when it is too late.
 func (w *wire) pair(ends ...io.Closer) bool {
 	w.mu.Lock()
@@ -97,6 +104,7 @@ func (w *wire) serve(client net.Conn) {
 			mu.Unlock()
 			if silent || err != nil {
 				if silent {
+					w.harmed()
 					w.close()
 				}
 				_ = client.Close()
@@ -120,6 +128,7 @@ func (w *wire) serve(client net.Conn) {
 			w.mu.Unlock()
 		}
 		if what == beforeIt {
+			w.harmed()
 			w.close()
 			return
 		}
@@ -132,6 +141,7 @@ func (w *wire) serve(client net.Conn) {
 			return
 		}
 		if what == afterSending {
+			w.harmed()
 			// The server must have read it: what is still under way when its connection breaks is lost.
 			_ = server.(*net.TCPConn).CloseWrite()
 			w.close()

@@ -18,9 +18,12 @@ func (c *Capturer) sealBag(ctx context.Context, tx engine.Querier, x *capture, t
 	x.Seal.Mode = sealBag
 	if s.f.keyed { // its companion says it all
 		if x.next == "" {
-			if err := s.make(ctx, tx, "seal", s.own(x.companion()), []string{"h " + s.f.hash, "q bigint NOT NULL"}, "h"); err != nil {
+			if err := s.make(ctx, tx, "seal", s.own(x.companion()), []string{"h " + s.f.hash, "q bigint NOT NULL", "g " + s.f.hash}, "h"); err != nil {
 				return err
 			}
+		}
+		if x.Seal.Group = c.group(x, t); !c.untold(x, t) {
+			x.Seal.Group = nil
 		}
 		return c.fillBag(ctx, tx, x, t, s.own(x.companion()))
 	}
@@ -379,7 +382,7 @@ func (r *Restorer) exchange(ctx context.Context, tx engine.Querier, g *target, e
 // exchangeRows does that without a way back.
 func (r *Restorer) exchangeRows(ctx context.Context, tx engine.Querier, g *target, e exchanging) error {
 	if r.s.f.exchange != nil {
-		return r.s.f.exchange(ctx, r, tx, g, e.kept, e.live, e.group, e.stays, e.remove)
+		return r.s.f.exchange(ctx, r, tx, g, e)
 	}
 	s, x := r.s, g.x
 	address := s.f.address(g.t)

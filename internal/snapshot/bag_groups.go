@@ -18,13 +18,13 @@ import (
 // group finds the columns that make groups. There are none where that cannot be told.
 func (c *Capturer) group(x *capture, t *engine.Table) []string {
 	written, known := assigned(c.meta.Statements)
-	if c.s.f.keyed || !known {
+	if !known {
 		return nil
 	}
 	var out []string
 	for _, f := range x.Fields {
 		i := columnIndex(t, f.Seal)
-		if f.Seal == "" || i < 0 || !c.s.unread(f, t.Columns[i]) || slices.ContainsFunc([]string{f.Name, f.At, f.Seal}, func(n string) bool { return written[strings.ToLower(n)] }) {
+		if f.Seal == "" || i < 0 || t.Columns[i].OnUpdate || t.Columns[i].Generated || !c.s.unread(f, t.Columns[i]) || slices.ContainsFunc([]string{f.Name, f.At, f.Seal}, func(n string) bool { return written[strings.ToLower(n)] }) {
 			continue
 		}
 		out = append(out, f.Seal)
@@ -129,8 +129,8 @@ func (r *Restorer) split(ctx context.Context, tx engine.Querier, g *target, kept
 	x.bag.groups = p.table
 	for _, q := range []string{
 		fmt.Sprintf("SELECT DISTINCT m.g, 0 FROM %s m LEFT JOIN (SELECT %s AS h, count(*) AS q FROM %s d GROUP BY 1) k ON k.h = m.h WHERE m.q > coalesce(k.q, 0)", x.bag.minus, keptSeal, s.own(x.data())),
-		fmt.Sprintf("SELECT p.g, CASE WHEN EXISTS (SELECT 1 FROM %s c WHERE c.g = p.g) THEN 0 ELSE 1 END FROM %s p LEFT JOIN (SELECT %s AS h, count(*) AS q FROM %s t GROUP BY 1) l ON l.h = p.h WHERE p.q > coalesce(l.q, 0) AND NOT %s GROUP BY p.g",
-			s.own(x.companion()), x.bag.plus, liveSeal, s.f.from(s.db, g.t), p.in("p.g", "")),
+		fmt.Sprintf("SELECT p.g, CASE WHEN c.g IS NULL THEN 1 ELSE 0 END FROM %s p LEFT JOIN (SELECT %s AS h, count(*) AS q FROM %s t GROUP BY 1) l ON l.h = p.h LEFT JOIN (SELECT DISTINCT g FROM %s) c ON c.g = p.g LEFT JOIN %s z ON z.g = p.g WHERE p.q > coalesce(l.q, 0) AND z.g IS NULL GROUP BY p.g, c.g",
+			x.bag.plus, liveSeal, s.f.from(s.db, g.t), s.own(x.companion()), p.table),
 	} {
 		if _, err := exec(ctx, tx, "compare", "INSERT INTO "+p.table+" (g, own) "+q); err != nil {
 			return nil, err

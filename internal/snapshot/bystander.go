@@ -145,7 +145,7 @@ func carries(action string) bool { return action == "CASCADE" || strings.HasPref
 // atStake finds out whether an effect of the opposite direction is a danger to rows that are there; nil when it is not. Where no
 // statement before it is in the way its predicate hits now what it will hit then.
 func (c *Capturer) atStake(ctx context.Context, q engine.Querier, e effects.Effect, before []effects.Statement) (*bystander, error) {
-	t, err := c.s.db.Inspect(ctx, q, engine.Name{Schema: e.Table.Schema, Name: e.Table.Name})
+	t, err := c.s.inspect(ctx, q, c.track, engine.Name{Schema: e.Table.Schema, Name: e.Table.Name}) // a key that the migration made goes with its column
 	if errors.Is(err, engine.ErrNoTable) {
 		return nil, nil // it is made by the opposite direction itself
 	}
@@ -251,7 +251,7 @@ func (c *Capturer) carriedOn(ctx context.Context, q engine.Querier, found *[]*by
 		if known || !goes && !changes {
 			continue
 		}
-		child, err := c.s.db.Inspect(ctx, q, fk.Table)
+		child, err := c.s.inspect(ctx, q, c.track, fk.Table)
 		if errors.Is(err, engine.ErrNoTable) {
 			continue
 		}

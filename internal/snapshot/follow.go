@@ -281,7 +281,7 @@ func (c *Capturer) room(ctx context.Context, f *following, p *plan) error {
 	x.next, x.nextKeys, x.theirs, x.mixed = f.turn(), false, 0, x.Seal.Mixed
 	decls, key := []string{"n bigint NOT NULL"}, "n"
 	if len(x.Key) == 0 {
-		decls, key = []string{"q bigint NOT NULL"}, "h"
+		decls, key = []string{"q bigint NOT NULL", "g " + c.s.f.hash}, "h"
 	} else {
 		x.nextKeys = x.Seal.Places || slices.ContainsFunc(p.actions, func(a *action) bool { return a.moved }) || slices.ContainsFunc(c.captures, func(y *capture) bool { return y.Moved })
 	}
@@ -453,10 +453,14 @@ func (c *Capturer) compareBag(ctx context.Context, tx engine.Querier, f *followi
 	return err
 }
 
-// fillBag counts the images of a table without a key.
+// fillBag counts the images of a table without a key, and says of which group each is.
 func (c *Capturer) fillBag(ctx context.Context, tx engine.Querier, x *capture, t *engine.Table, into string) error {
 	from, ref := c.s.ref(c.s.f.from(c.s.db, t), "t")
-	_, err := exec(ctx, tx, "seal", fmt.Sprintf("INSERT INTO %s (h, q) SELECT %s, count(*) FROM %s GROUP BY 1", into, c.s.hash(c.s.images(x.Seal.Columns, t, ref)), from))
+	group := "NULL"
+	if len(x.Seal.Group) > 0 {
+		group = c.s.hash(c.s.images(x.Seal.Group, t, ref))
+	}
+	_, err := exec(ctx, tx, "seal", fmt.Sprintf("INSERT INTO %s (h, g, q) SELECT %s, %s, count(*) FROM %s GROUP BY 1, 2", into, c.s.hash(c.s.images(x.Seal.Columns, t, ref)), group, from))
 	return err
 }
 

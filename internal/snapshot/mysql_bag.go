@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -9,12 +10,12 @@ import (
 
 // mysqlExchange does what exchange does where a row of a table without a key has no address by which it could be removed: when
 // rows have to go, all rows are copied, the table is emptied, and those that stay are put back beside those that come.
-func mysqlExchange(ctx context.Context, r *Restorer, tx engine.Querier, g *target, kept, live, group, stays string, remove bool) error {
+func mysqlExchange(ctx context.Context, r *Restorer, tx engine.Querier, g *target, e exchanging) error {
 	s, x := r.s, g.x
 	work := s.own("dbrollback_last_" + compact(x.ID))
-	columns, names := []string{"n bigint NOT NULL AUTO_INCREMENT", "h " + s.f.hash, "g " + s.f.hash}, []string{"h", "g"}
-	values, back := []string{live, group}, []string{}
-	if group == "1" {
+	columns, names := []string{"n bigint NOT NULL AUTO_INCREMENT", "h " + s.f.hash, "g " + s.f.hash, "z " + s.f.hash}, []string{"h", "g", "z"}
+	values, back := []string{e.live, e.group, cmp.Or(e.set, "NULL")}, []string{}
+	if e.group == "1" {
 		values[1] = "NULL"
 	}
 	var columnsOf []string
@@ -34,12 +35,12 @@ func mysqlExchange(ctx context.Context, r *Restorer, tx engine.Querier, g *targe
 		return err
 	}
 	// y: live rows that are ours, numbered among those of equal image.
-	ours := fmt.Sprintf("(SELECT y.n, y.h, row_number() OVER (PARTITION BY y.h ORDER BY y.n) AS i FROM (SELECT w.n, w.h, w.g, row_number() OVER (PARTITION BY w.g ORDER BY w.n) AS i FROM %s w) y WHERE %s)", work, all(stays))
-	free := r.free(x)
-	captured := fmt.Sprintf("(SELECT %s AS h, count(*) AS q FROM %s d WHERE %s GROUP BY 1)", kept, s.own(x.data()), all(free))
+	ours := fmt.Sprintf("(SELECT y.n, y.h, row_number() OVER (PARTITION BY y.h ORDER BY y.n) AS i FROM (SELECT w.n, w.h, w.g, w.z, row_number() OVER (PARTITION BY w.g ORDER BY w.n) AS i FROM %s w) y WHERE %s)", work, all(e.stays))
+	comes := all(r.free(x), e.comes)
+	captured := fmt.Sprintf("(SELECT %s AS h, count(*) AS q FROM %s d WHERE %s GROUP BY 1)", e.kept, s.own(x.data()), comes)
 	excess := fmt.Sprintf("SELECT o.n FROM %s o LEFT JOIN %s k ON k.h = o.h WHERE o.i > coalesce(k.q, 0)", ours, captured)
 	var deleted int64
-	if remove {
+	if e.remove {
 		n, err := number(ctx, tx, "compare", "SELECT count(*) FROM ("+excess+") e")
 		if err != nil {
 			return err
@@ -68,7 +69,7 @@ func mysqlExchange(ctx context.Context, r *Restorer, tx engine.Querier, g *targe
 	}
 	query := fmt.Sprintf(
 		"INSERT INTO %s (%s) SELECT %s FROM (SELECT d.*, %s AS h, row_number() OVER (PARTITION BY %s ORDER BY d.n) AS i FROM %s d WHERE %s) d LEFT JOIN (SELECT o.h, count(*) AS q FROM %s o GROUP BY o.h) l ON l.h = d.h WHERE d.i > coalesce(l.q, 0)",
-		s.db.Quote(g.t.Name), list(into), list(from), kept, kept, s.own(x.data()), all(free), ours)
+		s.db.Quote(g.t.Name), list(into), list(from), e.kept, e.kept, s.own(x.data()), comes, ours)
 	var inserted int64
 	if err := r.giving(ctx, tx, g, into, func() (err error) {
 		inserted, err = r.insertBag(ctx, tx, g, query, deleted)

@@ -346,7 +346,7 @@ func (r *Restorer) wider(x *restoring, t *engine.Table) bool {
 // capturedLater tells whether a statement still to come inserts into a table without a key, which may be given the very number of a row that has come back, or, where DDL is
 // not transactional, destroys rows of it: its capture, of the whole table, would hold what has come back and not what stood there.
 func (r *Restorer) capturedLater(n engine.Name, rest []effects.Statement) bool {
-	return r.insertedInto(n, rest) || !r.s.db.Caps.TransactionalDDL && r.touchedBy(n, rest)
+	return r.insertedInto(n, rest) || !r.s.db.Caps.TransactionalDDL && (r.touchedBy(n, rest) || r.emptiedBy(n, rest))
 }
 
 // alien finds a column that only bears the name of a captured one: a value of that type could not stand in it. The real one may

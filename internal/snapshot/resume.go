@@ -232,10 +232,11 @@ type memoCapture struct {
 }
 
 type memoBag struct {
-	Same  bool   `json:"same,omitempty"`
-	Plus  string `json:"plus,omitempty"`
-	Minus string `json:"minus,omitempty"`
-	Mixed bool   `json:"mixed,omitempty"`
+	Same    bool   `json:"same,omitempty"`
+	Plus    string `json:"plus,omitempty"`
+	Minus   string `json:"minus,omitempty"`
+	Mixed   bool   `json:"mixed,omitempty"`
+	Grouped bool   `json:"grouped,omitempty"`
 }
 
 // Memo gives what Recall needs. It belongs into the transaction in which Check, Place or Settle was called.
@@ -247,7 +248,7 @@ func (r *Restorer) Memo() (string, error) {
 			c.Moving = &x.moving.detail
 		}
 		if x.bag != nil {
-			c.Bag = &memoBag{x.bag.same, x.bag.plus, x.bag.minus, x.bag.mixed}
+			c.Bag = &memoBag{x.bag.same, x.bag.plus, x.bag.minus, x.bag.mixed, x.bag.grouped}
 		}
 		m.Captures = append(m.Captures, c)
 	}
@@ -277,7 +278,7 @@ func (r *Restorer) Recall(text string) error {
 			x.moving = &capture{Info: x.Info, detail: *c.Moving, live: x.Shape}
 		}
 		if c.Bag != nil {
-			x.bag = &bag{same: c.Bag.Same, plus: c.Bag.Plus, minus: c.Bag.Minus, mixed: c.Bag.Mixed}
+			x.bag = &bag{same: c.Bag.Same, plus: c.Bag.Plus, minus: c.Bag.Minus, mixed: c.Bag.Mixed, grouped: c.Bag.Grouped}
 		}
 		if rep, ok := m.Report[x.Home.String()]; ok && r.report[x.Home] == nil {
 			*r.of(x.Home) = rep

@@ -194,7 +194,7 @@ func TestGroups(t *testing.T) {
 				if got := summary(rep); got != tc.conflicts {
 					t.Errorf("conflicts\n got %s\nwant %s", got, tc.conflicts)
 				}
-			})
+			}, everywhere...)
 		})
 	}
 }

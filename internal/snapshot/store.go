@@ -144,7 +144,7 @@ type flavour struct {
 	// reduce keeps of a copy of all rows what the statement changed; nil: see Capturer.reduce.
 	reduce func(ctx context.Context, c *Capturer, tx engine.Querier, x *capture) error
 	// exchange puts a table without a key back where rows have no address; nil: see Restorer.exchange.
-	exchange func(ctx context.Context, r *Restorer, tx engine.Querier, g *target, kept, live, group, stays string, remove bool) error
+	exchange func(ctx context.Context, r *Restorer, tx engine.Querier, g *target, e exchanging) error
 	// slacken keeps a foreign key from measuring rows that come back, and leaves it there for statements that name it; nil where none is measured by it anyway.
 	slacken func(ctx context.Context, s *Store, q engine.Querier, fk engine.ForeignKey) error
 	// implied runs what inserts rows without a column that has to be given a value: the row gets what ADD COLUMN gives the rows that are there. nil where that

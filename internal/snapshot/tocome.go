@@ -114,6 +114,15 @@ func (r *Restorer) touchedBy(n engine.Name, rest []effects.Statement) bool {
 	return false
 }
 
+// emptiedBy tells whether one of some statements empties a table.
+func (r *Restorer) emptiedBy(n engine.Name, rest []effects.Statement) bool {
+	return slices.ContainsFunc(rest, func(st effects.Statement) bool {
+		return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+			return e.Kind == effects.Truncate && r.s.sameName(e.Table.Name, n.Name)
+		})
+	})
+}
+
 // constrains tells whether a statement may fail on rows that do not have their old values back yet.
 func constrains(st effects.Statement) bool {
 	return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
