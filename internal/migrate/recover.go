@@ -152,6 +152,7 @@ func (w *work) resume(ctx context.Context, tx *sql.Tx, c cutOff, was seen) error
 	if w.rec != nil && (w.r.dir == Down || w.rec.Text == w.mig.Text) {
 		w.undo = w.rec.changes(w.r.dir.opposite())
 		w.reach = w.reach.with(w.undo)
+		w.letGo()
 		var err error
 		if w.restorer, err = m.store.Restorer(ctx, tx, w.mig.Version, string(w.r.dir.opposite())); err != nil {
 			return err

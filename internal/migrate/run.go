@@ -228,6 +228,7 @@ type work struct {
 	tables    []engine.Name // that the reach's names have meant so far
 	before    verify.Fingerprint
 	undo      changes // what this run is to take back; nil when it undoes nothing
+	columns   standing
 	restorer  *snapshot.Restorer
 	capturer  *snapshot.Capturer
 	report    snapshot.Report
@@ -307,8 +308,15 @@ func (w *work) begin(ctx context.Context, tx database.DBTxConn) error {
 	if w.before, err = w.fingerprint(ctx, tx); err != nil {
 		return fmt.Errorf("fingerprint: %w", err)
 	}
+	w.letGo()
 	if dir == Down && w.undo != nil && !w.r.allowDrift {
-		if d := material(verify.Diff(w.undo.side(true), w.undo.among(w.before, true))); len(d) > 0 {
+		found := w.undo.among(w.before, true)
+		if newest, err := m.newest(ctx, tx, w.mig.Version); err != nil {
+			return err
+		} else if newest {
+			found = w.rec.Columns.strangers(found, w.before)
+		}
+		if d := material(verify.Diff(w.undo.side(true), found)); len(d) > 0 {
 			return &DriftError{Version: w.mig.Version, When: "before", Differences: d}
 		}
 	}
