@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/testdb"
 )
 
@@ -95,4 +96,43 @@ func TestLockedBeforeTheWayBack(t *testing.T) {
 			t.Error(err)
 		}
 	}, testdb.OnPostgres, testdb.OnSQLite)
+}
+
+// TestAlteredWhileWaited: what somebody did to a table while its lock was waited for is captured along: the statement is planned again.
+func TestAlteredWhileWaited(t *testing.T) {
+	t.Parallel()
+	dsn := testdb.Postgres(t)
+	b := newBench(t, dsn, "CREATE TABLE t (id integer PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a'), (2, 'b')")
+	other, err := testdb.Open(t, dsn).Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Exec("ALTER TABLE t ADD COLUMN z text NOT NULL DEFAULT 'zed'"); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := b.tryUp("DELETE FROM t")
+		done <- err
+	}()
+	deadline := time.Now().Add(time.Minute)
+	for testdb.Query(t, dsn, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")[0] == "0" {
+		if time.Now().After(deadline) {
+			t.Fatal("up does not wait for the table")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if _, err := other.Exec("UPDATE t SET z = 'set' WHERE id = 2"); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	b.down("SELECT 1", snapshot.Fail)
+	if got := strings.Join(b.query("SELECT id || v || z FROM t ORDER BY id"), " "); got != "1azed 2bset" {
+		t.Errorf("rows %q", got)
+	}
 }
