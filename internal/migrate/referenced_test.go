@@ -31,7 +31,7 @@ func TestInsertedRowThatIsReferredTo(t *testing.T) {
 				if got := testdb.Query(t, dsn, "SELECT id, par FROM chi ORDER BY id"); !slices.Equal(got, []string{"10|1", "20|2"}) {
 					t.Errorf("children %q", got)
 				}
-				if len(res.Conflicts) != 1 || !strings.Contains(string(res.Conflicts[0].Reason), "referenced") {
+				if len(res.Conflicts) != 1 || !strings.Contains(res.Conflicts[0].Reason, "referenced") {
 					t.Errorf("conflicts %+v", res.Conflicts)
 				}
 			}, testdb.Everywhere()...)
