@@ -184,12 +184,12 @@ func (a *additive) announce(n engine.Name, kind, name string) {
 	a.adds = append(a.adds, announced{n, kind, name})
 }
 
-// parts are those of a table that the migration adds to.
+// parts are those of a table that the migration adds to, and its columns: see standing.
 func (a *additive) parts(n engine.Name) verify.Parts {
 	if a.created[n] || a.written[n] {
 		return verify.All
 	}
-	var p verify.Parts
+	p := verify.Parts{Columns: true}
 	for _, x := range slices.Concat(a.adds, a.alters) {
 		if x.table == n {
 			p = p.Of(x.kind)
@@ -283,15 +283,16 @@ func (w *work) add(ctx context.Context, tx *sql.Tx, a *additive) error {
 	if err != nil {
 		return err
 	}
+	stands := verify.Fingerprint{}
 	for n, p := range after {
 		came, err := w.came(ctx, tx, a, n, before[n], p)
 		if err != nil {
 			return err
 		}
-		for k, c := range came {
-			ch[k] = c
-		}
+		maps.Copy(ch, came)
+		maps.Copy(stands, p.Objects)
 	}
+	w.columns = ch.standing(stands)
 	w.report.Verified = true
 	if err := w.capturer.Definitions(ctx, tx, len(w.stmts), ch.destroyed()); err != nil {
 		return err

@@ -14,7 +14,10 @@ import (
 // recorded gives what the catalog says a migration changed, without the places of objects in the server.
 func recorded(t *testing.T, dsn string, version int) string {
 	t.Helper()
-	var ch map[string]struct{ Before, After map[string]any }
+	var ch map[string]struct {
+		Before, After map[string]any
+		Left          []any
+	}
 	text := testdb.Query(t, dsn, fmt.Sprintf("SELECT up_changes FROM dbrollback.dbrollback_migrations WHERE version = %d", version))
 	if err := json.Unmarshal([]byte(text[0]), &ch); err != nil {
 		t.Fatal(err)

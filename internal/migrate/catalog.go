@@ -76,6 +76,14 @@ func (c catalog) ensure(ctx context.Context, q engine.Querier) error {
 type change struct {
 	Before *verify.Object `json:"before,omitempty"`
 	After  *verify.Object `json:"after,omitempty"`
+	// Left lies under the key "", beside the objects, in what the catalog keeps of an Up.
+	Left []left `json:"left,omitempty"`
+}
+
+// left is an entry of standing.
+type left struct {
+	Table   engine.Name `json:"table"`
+	Columns []string    `json:"columns"`
 }
 
 func (c change) object() *verify.Object {
@@ -95,6 +103,7 @@ type record struct {
 	AppliedAt  time.Time
 	Run        string
 	Up, Down   changes   // what the last run in that direction did
+	Columns    standing  // of the tables that Up changed, as it left them; nil in records of before they were kept
 	UndoneAt   time.Time // zero while applied
 }
 
@@ -138,6 +147,13 @@ func (c catalog) load(ctx context.Context, q engine.Querier, version int64) (*re
 			}
 		}
 	}
+	if c, kept := r.Up[""]; kept {
+		r.Columns = standing{}
+		for _, l := range c.Left {
+			r.Columns[l.Table] = l.Columns
+		}
+		delete(r.Up, "")
+	}
 	return &r, nil
 }
 
@@ -161,7 +177,7 @@ func (c catalog) known(ctx context.Context, q engine.Querier) (map[int64]bool, e
 
 // save gives the statements that write the record of a version, over an older one where there is one.
 func (c catalog) save(r *record, over bool) ([]engine.Step, error) {
-	up, err := json.Marshal(r.Up)
+	up, err := json.Marshal(r.Columns.beside(r.Up))
 	if err != nil {
 		return nil, err
 	}

@@ -63,6 +63,9 @@ func (f *fixture) exec(script string) {
 	}
 }
 
+// add adds a migration to the folder.
+func (f *fixture) add(name, text string) { f.files[name] = &fstest.MapFile{Data: []byte(text)} }
+
 func (f *fixture) open() *migrate.Migrator {
 	f.t.Helper()
 	m, err := migrate.Open(f.t.Context(), migrate.Options{DB: f.db, Files: f.files, Dir: "migrations", CopyTables: f.copy, KeepColumns: f.columns})

@@ -66,6 +66,7 @@ func (w *work) end(ctx context.Context, g ground) error {
 		}
 	}
 	ch := changed(w.before, after)
+	w.columns = ch.standing(after)
 	w.published(ch)
 	if w.r.dir == Up && snapshot.WritesRows(w.mig.opposing()) {
 		if err := g.rows(ctx, func(tx *sql.Tx) error { return w.bystanders(ctx, tx) }); err != nil {
@@ -467,7 +468,7 @@ func (w *work) record(ctx context.Context, tx database.DBTxConn, ch changes) err
 		if err := m.versions.Insert(ctx, version, database.InsertRequest{Version: w.mig.Version}); err != nil {
 			return err
 		}
-		rec.Up = ch
+		rec.Up, rec.Columns = ch, w.columns
 		w.to = max(w.r.at, w.mig.Version)
 	case Down:
 		if err := m.versions.Delete(ctx, version, w.mig.Version); err != nil {
@@ -475,7 +476,7 @@ func (w *work) record(ctx context.Context, tx database.DBTxConn, ch changes) err
 		}
 		rec.Down, rec.UndoneAt = ch, now
 		if w.rec != nil {
-			rec.File, rec.Text, rec.AppliedAt, rec.Up = w.rec.File, w.rec.Text, w.rec.AppliedAt, w.rec.Up
+			rec.File, rec.Text, rec.AppliedAt, rec.Up, rec.Columns = w.rec.File, w.rec.Text, w.rec.AppliedAt, w.rec.Up, w.rec.Columns
 		}
 		applied, err := m.applied(ctx, tx)
 		if err != nil {

@@ -135,7 +135,7 @@ func (m *Migrator) plan(ctx context.Context, q database.DBTxConn, p *Plan, versi
 	if p.Direction == Up {
 		m.src.ready(ctx, versions)
 	}
-	future := tables{}
+	future := m.tables()
 	for _, v := range versions {
 		var rec *record
 		if known[v] {
@@ -157,38 +157,17 @@ func (m *Migrator) plan(ctx context.Context, q database.DBTxConn, p *Plan, versi
 	return nil
 }
 
-// tables that earlier statements of a plan make.
-type tables map[effects.Name]bool
-
-func (t tables) has(n effects.Name) bool {
-	return t[n] || n.Schema != "" && t[effects.Name{Name: n.Name}] || n.Schema == "" && slices.ContainsFunc(keys(t), func(k effects.Name) bool { return k.Name == n.Name })
-}
-
-func keys(t tables) []effects.Name {
-	out := make([]effects.Name, 0, len(t))
-	for k := range t {
-		out = append(out, k)
-	}
-	return out
-}
-
-func (t tables) follow(st effects.Statement) {
-	for _, e := range st.Effects {
-		switch e.Kind {
-		case effects.CreateTable:
-			t[e.Table] = true
-		case effects.RenameTable:
-			t[effects.Name{Schema: e.Table.Schema, Name: e.NewName.Name}] = true
-		case effects.DropTable:
-			delete(t, e.Table)
-		}
-	}
-}
-
 func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migration, dir Direction, future tables, rehearse bool) (*PlanMigration, error) {
 	pm := &PlanMigration{Version: mig.Version, File: mig.File, Verdict: Lossless, Transactional: mig.Transactional && m.db.Caps.TransactionalDDL, Steps: []PlanStep{}}
 	pm.Reasons = m.refusals(mig, dir)
-	own := tables{} // made by this very migration: nothing of anyone's can be in them
+	if dir == Up {
+		reasons, err := m.noWayBack(ctx, q, mig)
+		if err != nil {
+			return nil, err
+		}
+		pm.Reasons = append(pm.Reasons, reasons...)
+	}
+	own := m.tables() // made by this very migration: nothing of anyone's can be in them
 	for i, st := range mig.statements(dir) {
 		step := PlanStep{Line: st.Line, Column: st.Column, Statement: st.SQL, Effects: []PlanEffect{}, Captures: []snapshot.Need{}, Locks: []PlanLock{}}
 		for _, e := range st.Effects {
@@ -224,7 +203,7 @@ func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migrat
 					return nil, err
 				}
 			}
-			if err := m.mustCopy(ctx, mig, dir, i, pm, &step); err != nil {
+			if err := m.mustCopy(ctx, mig, dir, i, pm, &step, own); err != nil {
 				return nil, err
 			}
 			switch {
@@ -236,20 +215,21 @@ func (m *Migrator) planOne(ctx context.Context, q database.DBTxConn, mig *Migrat
 				step.Notes = append(step.Notes, "will be rehearsed in a savepoint, to see what it touches")
 				pm.raise(Rehearsable)
 			case len(step.Captures) > 0 || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
-				return e.Destroys() && (e.Table.Name == "" || !own.has(e.Table))
+				return e.Destroys() && own.finds(e)
 			}):
 				pm.raise(Restorable)
 			}
 		}
 		for _, l := range locks(st, m.db.Caps) {
 			if !future.has(l.table) {
-				step.Locks = append(step.Locks, PlanLock{Table: l.table.String(), Mode: l.mode, name: engine.Name(l.table)})
+				step.Locks = append(step.Locks, PlanLock{Table: l.table.String(), Mode: l.mode, name: engine.Name(future.now(l.table))})
 			}
 		}
 		pm.Steps = append(pm.Steps, step)
-		future.follow(st.Statement)
-		own.follow(st.Statement)
-		if rehearse && pm.Transactional || m.db.Caps.Schemas && setsSearchPath(st) {
+		tried := rehearse && pm.Transactional
+		future.follow(st.Statement, tried)
+		own.follow(st.Statement, tried)
+		if tried || m.db.Caps.Schemas && setsSearchPath(st) {
 			if _, err := q.ExecContext(ctx, st.SQL); err != nil {
 				return nil, (&work{mig: mig}).failed(st, err)
 			}
@@ -289,9 +269,16 @@ func (pm *PlanMigration) raise(v Verdict) {
 
 // needs asks which captures a statement wants.
 func (m *Migrator) needs(ctx context.Context, q engine.Querier, mig *Migration, st Statement, step *PlanStep, pm *PlanMigration, future tables) (opaque bool, err error) {
-	now := st.Statement
-	now.Effects = slices.DeleteFunc(slices.Clone(st.Effects), func(e effects.Effect) bool { return e.Table.Name != "" && future.has(e.Table) })
-	if len(now.Effects) < len(st.Effects) && st.Destroys() {
+	now, made := st.Statement, false
+	now.Effects = nil
+	for _, e := range st.Effects {
+		if was, there := future.effect(e); there {
+			now.Effects = append(now.Effects, was)
+		} else {
+			made = true
+		}
+	}
+	if made && st.Destroys() {
 		step.Notes = append(step.Notes, "works on a table that this run makes")
 	}
 	if len(now.Effects) == 0 {
@@ -310,15 +297,18 @@ func (m *Migrator) needs(ctx context.Context, q engine.Querier, mig *Migration, 
 	case err != nil:
 		return false, (&work{mig: mig}).located(st, err)
 	}
-	if len(needs) > 0 {
-		step.Captures = append(step.Captures, needs...)
+	for _, n := range needs {
+		if by := future.then(n.Name); by != "" {
+			step.Notes = append(step.Notes, fmt.Sprintf("%s is %s, which this run renames", by, n.Table))
+		}
 	}
+	step.Captures = append(step.Captures, needs...)
 	return opaque, nil
 }
 
 // mustCopy finds the tables that could be kept and will be copied all the same: an earlier statement captures something of them, or a later one
 // comes to the table that stands in their place.
-func (m *Migrator) mustCopy(ctx context.Context, mig *Migration, dir Direction, at int, pm *PlanMigration, step *PlanStep) error {
+func (m *Migrator) mustCopy(ctx context.Context, mig *Migration, dir Direction, at int, pm *PlanMigration, step *PlanStep, own tables) error {
 	rest := parsed(mig.statements(dir)[at+1:])
 	for i := range step.Captures {
 		c := &step.Captures[i]
@@ -339,7 +329,7 @@ func (m *Migrator) mustCopy(ctx context.Context, mig *Migration, dir Direction, 
 		copied := slices.ContainsFunc(pm.Steps, func(s PlanStep) bool {
 			return slices.ContainsFunc(s.Captures, func(o snapshot.Need) bool { return o.Table == c.Table })
 		})
-		copied = copied || m.store.GivenAgain(c.Name, rest)
+		copied = copied || m.store.GivenAgain(c.Name, rest) || own.then(c.Name) != ""
 		if !copied && c.Empties {
 			alone, err := m.store.LeftAlone(ctx, c.Name, rest)
 			if err != nil {

@@ -228,6 +228,7 @@ type work struct {
 	tables    []engine.Name // that the reach's names have meant so far
 	before    verify.Fingerprint
 	undo      changes // what this run is to take back; nil when it undoes nothing
+	columns   standing
 	restorer  *snapshot.Restorer
 	capturer  *snapshot.Capturer
 	report    snapshot.Report
@@ -304,8 +305,15 @@ func (w *work) begin(ctx context.Context, tx database.DBTxConn) error {
 	if w.before, err = w.fingerprint(ctx, tx); err != nil {
 		return fmt.Errorf("fingerprint: %w", err)
 	}
+	w.letGo()
 	if dir == Down && w.undo != nil && !w.r.allowDrift {
-		if d := material(verify.Diff(w.undo.side(true), w.undo.among(w.before, true))); len(d) > 0 {
+		found := w.undo.among(w.before, true)
+		if newest, err := m.newest(ctx, tx, w.mig.Version); err != nil {
+			return err
+		} else if newest {
+			found = w.rec.Columns.strangers(found, w.before)
+		}
+		if d := material(verify.Diff(w.undo.side(true), found)); len(d) > 0 {
 			return &DriftError{Version: w.mig.Version, When: "before", Differences: d}
 		}
 	}
@@ -330,26 +338,6 @@ func (w *work) begin(ctx context.Context, tx database.DBTxConn) error {
 		w.restorer.Record(w.capturer)
 	}
 	return w.capturer.Stand(ctx, tx, w.parsed(0)...)
-}
-
-// restores finds what the opposite direction has captured.
-func (w *work) restores(ctx context.Context, q engine.Querier) (err error) {
-	store := w.r.m.store
-	if w.restorer, err = store.Restorer(ctx, q, w.mig.Version, string(w.r.dir.opposite())); err != nil {
-		return err
-	}
-	if w.restorer == nil && w.r.dir == Down {
-		w.restorer = store.Sparing(w.parsed(0))
-	}
-	if w.restorer != nil {
-		w.restorer.Passing, w.restorer.Own = w.passing, w.mayBeItsOwn
-	}
-	return nil
-}
-
-// mayBeItsOwn tells whether rows of a table may have been put there by the undone run and not be known as such: it has made the table, or did not capture all that it wrote.
-func (w *work) mayBeItsOwn(n engine.Name) bool {
-	return w.undo.madeTable(n) || w.mig.acceptedLoss() || slices.ContainsFunc(w.mig.statements(w.r.dir.opposite()), func(st Statement) bool { return w.mig.noCapture(w.r.dir.opposite(), st) })
 }
 
 // meta is what the captures of the migration are marked with.

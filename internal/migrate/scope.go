@@ -294,7 +294,7 @@ func (w *work) others(o verify.Object) bool {
 		return st.Opaque() || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
 			switch e.Kind {
 			case effects.CreateTable, effects.RenameTable, effects.SetSchema, effects.AddColumn, effects.AlterColumnType, effects.AlterColumn, effects.AlterTable, effects.AddConstraint,
-				effects.AttachPartition, effects.Create, effects.Alter, effects.Rename:
+				effects.AttachPartition, effects.DetachPartition, effects.Create, effects.Alter, effects.Rename:
 				return w.r.m.db.Caps.TransactionalDDL || e.Table.Name == "" || strings.EqualFold(e.Table.Name, o.Table.Name) || strings.EqualFold(e.NewName.Name, o.Table.Name)
 			}
 			return false

@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/pressly/goose/v3/database"
@@ -91,20 +92,20 @@ func (m *Migrator) Status(ctx context.Context) (_ *Status, err error) {
 	return st, nil
 }
 
-// drift compares each object that an applied migration changed with what the last of them left.
+// drift compares each object that an applied migration changed with what the last of them left, and the columns of its tables.
 func (m *Migrator) drift(ctx context.Context, q database.DBTxConn, applied []int64) ([]verify.Difference, error) {
-	last := changes{}
+	last, columns := changes{}, standing{}
 	for _, v := range applied {
 		rec, err := m.catalog.load(ctx, q, v)
 		if err != nil {
 			return nil, err
 		}
 		if rec == nil {
+			columns = standing{} // goose ran it, and nobody noted what became of which table
 			continue
 		}
-		for k, c := range rec.Up {
-			last[k] = c
-		}
+		maps.Copy(last, rec.Up)
+		columns.follow(rec)
 	}
 	if len(last) == 0 {
 		return []verify.Difference{}, nil
@@ -113,7 +114,7 @@ func (m *Migrator) drift(ctx context.Context, q database.DBTxConn, applied []int
 	if err != nil {
 		return nil, fmt.Errorf("fingerprint: %w", err)
 	}
-	d := material(verify.Diff(last.side(true), last.among(now, true)))
+	d := material(verify.Diff(last.side(true), columns.strangers(last.among(now, true), now)))
 	if d == nil {
 		d = []verify.Difference{}
 	}

@@ -21,7 +21,7 @@ func (m *Migrator) virtualTables(ctx context.Context, q engine.Querier, mig *Mig
 	for _, e := range st.Effects {
 		switch {
 		case e.Kind == effects.DropTable && !future.has(e.Table):
-			t, err := m.db.Look(ctx, q, engine.Name(e.Table))
+			t, err := m.db.Look(ctx, q, engine.Name(future.now(e.Table)))
 			if errors.Is(err, engine.ErrNoTable) {
 				continue
 			}

@@ -104,3 +104,23 @@ func moved(stmts []Statement, n effects.Name) bool {
 		})
 	})
 }
+
+// restores finds what the opposite direction has captured.
+func (w *work) restores(ctx context.Context, q engine.Querier) (err error) {
+	store := w.r.m.store
+	if w.restorer, err = store.Restorer(ctx, q, w.mig.Version, string(w.r.dir.opposite())); err != nil {
+		return err
+	}
+	if w.restorer == nil && w.r.dir == Down {
+		w.restorer = store.Sparing(w.parsed(0))
+	}
+	if w.restorer != nil {
+		w.restorer.Passing, w.restorer.Own = w.passing, w.mayBeItsOwn
+	}
+	return nil
+}
+
+// mayBeItsOwn tells whether rows of a table may have been put there by the undone run and not be known as such: it has made the table, or did not capture all that it wrote.
+func (w *work) mayBeItsOwn(n engine.Name) bool {
+	return w.undo.madeTable(n) || w.mig.acceptedLoss() || slices.ContainsFunc(w.mig.statements(w.r.dir.opposite()), func(st Statement) bool { return w.mig.noCapture(w.r.dir.opposite(), st) })
+}

@@ -208,7 +208,7 @@ func (c *Capturer) planned(ctx context.Context, tx engine.Querier, st effects.St
 				return nil, err
 			}
 			t.Rows, t.Bytes = a.table.Rows, a.table.Bytes
-			same = same && reflect.DeepEqual(t, a.table)
+			same = !c.track.adopts(t, a.table) && same && reflect.DeepEqual(t, a.table)
 		}
 		if same {
 			return p, nil

@@ -26,6 +26,7 @@ type bench struct {
 	opposite *[]effects.Statement // what Down will run, where that is known
 	// declared are the effects of what is opaque, as a migration declares them.
 	declared []effects.Effect
+	between  func() error
 }
 
 func newBench(t testing.TB, dsn string, setup ...string) *bench {
@@ -140,13 +141,28 @@ func (b *bench) tryUp(script string) (*snapshot.Capturer, error) {
 	return b.forward("up", 1, script)
 }
 
+// tryUpThen does the same, and calls between ahead of each statement, when what it destroys is captured.
+func (b *bench) tryUpThen(script string, between func() error) (*snapshot.Capturer, error) {
+	b.t.Helper()
+	b.between = between
+	defer func() { b.between = nil }()
+	return b.forward("up", 1, script)
+}
+
 func (b *bench) forward(direction string, migration int64, script string) (*snapshot.Capturer, error) {
 	ctx := context.Background()
 	c := b.store.Begin(snapshot.Meta{Run: "test", Direction: direction, CreatedBy: "test", Migration: migration, Statements: b.parse(script), Opposite: b.opposite, Instead: true})
 	err := b.run(func(s *engine.Session, q engine.Querier) error {
 		for i, st := range b.parse(script) {
 			err := b.step(s, q, st, func(q engine.Querier) error {
-				return c.Statement(ctx, q, i+1, st, func() error { return execute(ctx, q, c, st) })
+				return c.Statement(ctx, q, i+1, st, func() error {
+					if b.between != nil {
+						if err := b.between(); err != nil {
+							return err
+						}
+					}
+					return execute(ctx, q, c, st)
+				})
 			})
 			if err != nil {
 				return fmt.Errorf("%s: %w", st.SQL, err)

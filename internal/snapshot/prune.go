@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/verify"
 )
 
 // PruneOptions say what may go. A capture goes when it has expired, when it is older than Before, or when more than Keep
@@ -249,17 +250,25 @@ func (s *Store) Verify(ctx context.Context, q engine.Querier, id string) ([]Veri
 				if err := s.setSum(ctx, q, r.capture, sum); err != nil {
 					return nil, err
 				}
-			case sum.Rows != r.Rows:
-				v.Reason = fmt.Sprintf("it has %d row(s) instead of %d", sum.Rows, r.Rows)
-			case sum.Sum != r.Checksum:
-				v.Reason = "its rows are not those that were captured"
 			default:
-				v.OK = true
+				v.Reason = r.damage(sum)
+				v.OK = v.Reason == ""
 			}
 		}
 		out = append(out, v)
 	}
 	return out, nil
+}
+
+// damage says what is wrong with a capture whose rows have this checksum; "" when nothing is.
+func (c *capture) damage(sum verify.Checksum) string {
+	switch {
+	case sum.Rows != c.Rows:
+		return fmt.Sprintf("it has %d row(s) instead of %d", sum.Rows, c.Rows)
+	case sum.Sum != c.Checksum:
+		return "its rows are not those that were captured"
+	}
+	return ""
 }
 
 // sweepColumns drops columns that lie aside for nobody any more. aside tells of each whether it is wanted; others may be those of a run that is

@@ -15,7 +15,7 @@ import (
 type Observed struct {
 	Effects           []effects.Effect    // on tables, with real schemas: what a capture has to cover
 	Changes           []verify.Difference // of definitions
-	Shortened         []ValuePlace        // columns from whose values an attribute of their row type went
+	Shortened         []shortened         // columns from whose values an attribute of their row type went
 	LeavesTransaction []string            // what no rollback takes back: "sequence public.orders_id_seq moved from 5 to 9"
 }
 

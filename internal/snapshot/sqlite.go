@@ -42,6 +42,7 @@ var sqliteFlavour = flavour{
 		}
 		return live + " = " + kept
 	},
+	sets: true,
 	match: func(live, kept string, f field, now engine.Column) string {
 		if f.Type != now.Type && sqliteText(now.Type) { // numbers become texts there, and two columns are compared as they are
 			kept = "CASE WHEN typeof(" + kept + ") IN ('integer', 'real') THEN CAST(" + kept + " AS TEXT) ELSE " + kept + " END"

@@ -61,6 +61,7 @@ type flavour struct {
 	timestamp  string // type of a moment
 	hash       string // type of a hash
 	detached   bool   // shield switches foreign keys off: they carry no changed key on
+	sets       bool   // a subquery that asks for each row reads all of a table each time, where no index helps; one that gives a set does once
 	// unchecked tells whether nobody checks foreign keys, so that rows may always have pointed to rows that are not there; nil: never.
 	unchecked  func(ctx context.Context, q engine.Querier) (bool, error)
 	locks      func(strong bool) string // the lock of dialect.lock by its name; "" where nothing is said about it

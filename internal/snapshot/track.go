@@ -100,6 +100,24 @@ func (t *tracker) madeColumn(x *engine.Table, c engine.Column) bool {
 	return !there
 }
 
+// adopts takes the columns of a table that came while its lock was waited for for somebody else's, and tells whether there are any: nothing of the migration ran
+// meanwhile. had is the table as it was before.
+func (t *tracker) adopts(now, had *engine.Table) bool {
+	o, there := t.origin[identity(now)]
+	if !there || now.OID == 0 || now.OID != had.OID {
+		return false
+	}
+	found := false
+	for _, c := range now.Columns {
+		id := columnIdentity(now, c)
+		if _, known := o.Columns[id]; known || slices.ContainsFunc(had.Columns, func(x engine.Column) bool { return x.Ordinal == c.Ordinal }) {
+			continue
+		}
+		o.Columns[id], found = columnShape{Name: c.Name, Type: c.Type}, true
+	}
+	return found
+}
+
 // elsewhere: in another database, whose names are not followed.
 func (t *tracker) elsewhere(x *engine.Table) bool { return x.Name.Schema != "" && !t.s.db.Caps.Schemas }
 

@@ -34,12 +34,20 @@ func (s *Store) Uncaptured(ctx context.Context, q engine.Querier, migration int6
 					continue
 				}
 				on := []string{fmt.Sprintf("d.%s IS NOT NULL", x.v(i))}
+				var live, kept []string
 				for j, key := range x.Key {
 					at := columnIndex(t, key.Seal)
 					if at < 0 {
 						return 0, nil, nil // the key is another one by now: nothing can be told
 					}
 					on = append(on, s.f.match("t."+s.q(key.Seal), "d."+k(j), key, t.Columns[at]))
+					if key.Type == t.Columns[at].Type {
+						live, kept = append(live, "t."+s.q(key.Seal)+" COLLATE BINARY"), append(kept, "d."+k(j))
+					}
+				}
+				if s.f.sets && len(live) == len(x.Key) {
+					known = append(known, fmt.Sprintf("coalesce((%s) IN (SELECT %s FROM %s d WHERE %s), 0)", list(live), list(kept), s.own(x.data()), on[0]))
+					continue
 				}
 				known = append(known, fmt.Sprintf("EXISTS (SELECT 1 FROM %s d WHERE %s)", s.own(x.data()), strings.Join(on, " AND ")))
 			}

@@ -32,6 +32,7 @@ func TestPostgresValues(t *testing.T) {
 		{"carr", "pair[]", `'{}', '{"(1,\"a b\",)"}', NULL, NULL, '{NULL}', '{"(,,)"}'`},
 		{"rg", "int4range", "'empty', '[1,5)', '(,)', '[1,)', NULL, '(,5)'"},
 		{"nr", "numrange", "'[1.0,1.00]', '[1.00,1.0]', 'empty', '(,)', NULL, '[0,1)'"},
+		{"mr", "nummultirange", "'{}', '{[1.0,3),(5,7]}', '{[1.00,3),(5,7]}', NULL, '{(,)}', '{[1,1]}'"},
 		{"dom", "short", "'abc', '', 'a b', NULL, ' ', 'x'"},
 		{"en", "mood", `'sad', 'it''s "ok" really', NULL, 'sad', NULL, 'sad'`},
 		{"earr", "mood[]", `'{sad}', '{}', '{"it''s \"ok\" really",NULL}', NULL, NULL, '{sad,sad}'`},

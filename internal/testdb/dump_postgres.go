@@ -62,6 +62,9 @@ var (
 		`client_encoding|standard_conforming_strings|check_function_bodies|xmloption|client_min_messages|row_security|` +
 		`default_tablespace|default_table_access_method|default_with_oids) = .*;|SELECT pg_catalog\.set_config\('search_path'.*|` +
 		`SELECT pg_catalog\.setval\(.*\);|\\(?:un)?restrict .*|-- Dumped (?:from|by) .*|-- PostgreSQL database dump(?: complete)?)$`)
+	// PostgreSQL 18 names these after the table that they were made with, and prints the name when that has another one by now.
+	pgNotNull = regexp.MustCompile(`\bCONSTRAINT \w+_not_null NOT NULL`)
+
 	pgCopy = regexp.MustCompile(`^COPY (.+) \((.*)\) FROM stdin;$`)
 )
 
@@ -117,7 +120,7 @@ func normalisePostgres(dump string, anyOrder bool) string {
 			entry = []string{line}
 		case pgNoise.MatchString(line):
 		default:
-			entry = append(entry, line)
+			entry = append(entry, pgNotNull.ReplaceAllString(line, "NOT NULL"))
 		}
 	}
 	entries = append(entries, trimEntry(entry))
