@@ -162,3 +162,41 @@ func TestUniqueTakenWithoutAKey(t *testing.T) {
 		})
 	}
 }
+
+// TestRenamedAndMadeAnewWithoutAKey: a table is renamed, and another one takes its new name: what that one holds goes with the rollback, also when the up was cut off on its way.
+func TestRenamedAndMadeAnewWithoutAKey(t *testing.T) {
+	t.Parallel()
+	const made = "CREATE TABLE anew (a integer, b varchar(9));\nINSERT INTO anew SELECT a, upper(b) FROM happened;\nDROP TABLE happened;\nALTER TABLE anew RENAME TO happened;"
+	for name, up := range map[string]string{"renamed": "", "and written": "UPDATE event SET b = 'w' WHERE a = 2;\n"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				text := migration(up+"ALTER TABLE event RENAME TO happened;\n"+made, "ALTER TABLE happened RENAME TO event;")
+				f := newFixture(t, dsn, events, map[string]string{"00001_x.sql": text})
+				before := testdb.DumpAnyOrder(t, dsn)
+				back := func(when string) {
+					t.Helper()
+					if res := f.rollback(migrate.RollbackRequest{Steps: 1}); len(res.Conflicts) > 0 {
+						t.Errorf("%s: conflicts: %v", when, res.Conflicts)
+					}
+					if diff := testdb.Diff(before, testdb.DumpAnyOrder(t, dsn)); diff != "" {
+						t.Errorf("%s: not as before:\n%s", when, diff)
+					}
+				}
+				for range 2 {
+					f.up()
+					back("back")
+				}
+				if !strings.HasPrefix(dsn, "m") {
+					return
+				}
+				c := &cutter{T: t, dsn: dsn, files: f.files}
+				if at, err := c.cutWhere("up", afterAnswer, func(query string) bool { return query == "ALTER TABLE anew RENAME TO happened" }); err == nil {
+					t.Fatalf("up was not cut off: %q", at)
+				}
+				c.must("recover")
+				back("after recover")
+			}, testdb.Everywhere()...)
+		})
+	}
+}

@@ -65,10 +65,15 @@ func (s *Store) Resume(ctx context.Context, q engine.Querier, id string, m Meta,
 		if len(r.Key) == 0 && r.Kind != Definition {
 			c.whole[r.Identity] = true
 		}
+		at := r.Home
 		for n, st := range past.Statements {
 			for _, e := range st.Effects {
 				r.later = r.later || n+1 > r.Statement && c.concerns(e, r.capture)
-				if r.Seal.Mode != "" && n+1 > r.Seal.After && c.takesPlace(e, r.sealedAt()) { // as when it ran: see concerned
+				taken := c.takesPlace(e, r.sealedAt()) || r.Seal.Mode == sealAbsent && len(r.Key) == 0 && c.takesPlace(e, at)
+				if e.Kind == effects.RenameTable && s.sameName(e.Table.Name, at.Name) {
+					at.Name = e.NewName.Name
+				}
+				if r.Seal.Mode != "" && n+1 > r.Seal.After && taken { // as when it ran: see concerned
 					if s.db.Caps.TransactionalDDL { // elsewhere each new one takes the place of the old
 						if err := s.ddl(ctx, q, "seal again", "DROP TABLE IF EXISTS "+s.own(r.companion())); err != nil {
 							return nil, err
@@ -139,6 +144,7 @@ func (t *tracker) recall(ctx context.Context, q engine.Querier, past Past) error
 				delete(tables, n)
 				gone[n] = true
 				tables[engine.Name{Schema: n.Schema, Name: e.NewName.Name}] = x
+				t.renamed(n, e.NewName.Name)
 				t.fedRenamed(e)
 			case effects.AddColumn:
 				for _, col := range e.Columns {
