@@ -1,7 +1,6 @@
 package journal_test
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -90,6 +89,30 @@ func TestSQLiteKeysAlike(t *testing.T) {
 	}
 }
 
+// fires tells how many triggers are compiled with a statement.
+func fires(t *testing.T, w *world, statement string) (n int) {
+	t.Helper()
+	rows, err := w.db.QueryContext(t.Context(), "EXPLAIN "+statement)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var opcode string
+		var rest [7]any
+		if err := rows.Scan(&rest[0], &opcode, &rest[1], &rest[2], &rest[3], &rest[4], &rest[5], &rest[6]); err != nil {
+			t.Fatal(err)
+		}
+		if opcode == "Program" {
+			n++
+		}
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // TestSQLiteFiresWhatItNeeds: an update that can take no other row's place fires, and has to be compiled with, the one trigger that records it; one that names a unique column or the rowid, by
 // whichever name, fires all, and the row that gave way to it comes back.
 func TestSQLiteFiresWhatItNeeds(t *testing.T) {
@@ -101,23 +124,8 @@ func TestSQLiteFiresWhatItNeeds(t *testing.T) {
 		"UPDATE item SET v = 7 WHERE id = 1": 1, "UPDATE item SET AT = 'q' WHERE id = 1": 3, "UPDATE item SET ID = 9 WHERE id = 1": 3, "UPDATE item SET rowid = 9 WHERE id = 1": 3, "UPDATE item SET oid = 9": 3,
 		"UPDATE pair SET v = 7": 1, "UPDATE pair SET B = 'q'": 3, "UPDATE pair SET _rowid_ = 9 WHERE v = 1": 3, "UPDATE pair SET (v, a) = (1, 'q')": 3,
 	} {
-		rows, err := w.db.QueryContext(t.Context(), "EXPLAIN "+statement)
-		if err != nil {
-			t.Fatal(err)
-		}
-		fired := 0
-		for rows.Next() {
-			var opcode string
-			var rest [7]any
-			if err := rows.Scan(&rest[0], &opcode, &rest[1], &rest[2], &rest[3], &rest[4], &rest[5], &rest[6]); err != nil {
-				t.Fatal(err)
-			}
-			if opcode == "Program" {
-				fired++
-			}
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil || fired != want {
-			t.Errorf("%s fires %d triggers, want %d: %v", statement, fired, want, err)
+		if fired := fires(t, w, statement); fired != want {
+			t.Errorf("%s fires %d triggers, want %d", statement, fired, want)
 		}
 	}
 	all := func() []any {

@@ -318,7 +318,12 @@ func (r *Restorer) updateEach(ctx context.Context, tx engine.Querier, g *target,
 	if err != nil {
 		return 0, err
 	}
+	at, todo, err := r.unhindered(ctx, tx, g, query, todo)
+	if err != nil {
+		return 0, err
+	}
 	done, left, err := r.each(ctx, tx, x, query, todo)
+	done += at
 	if err == nil {
 		left, err = r.unblocked(ctx, tx, g, left)
 	}

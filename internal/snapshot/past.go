@@ -53,7 +53,19 @@ func (h *held) holds() string {
 		return ""
 	}
 	var parts []string
+	restored := int64(0) // in as many captures as there were batches
 	for _, c := range h.captures {
+		if c.Direction == Restored && c.Whole && c.Kind != Columns {
+			restored += c.Rows
+		}
+	}
+	if restored > 0 {
+		parts = append(parts, fmt.Sprintf("the %d row(s) that a restore hit", restored))
+	}
+	for _, c := range h.captures {
+		if c.Direction == Restored && c.Whole && c.Kind != Columns {
+			continue
+		}
 		by := fmt.Sprintf("statement %d of migration %d %s", c.Statement, c.Migration, c.Direction)
 		if c.Direction == Restored {
 			by = "a restore"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
@@ -92,6 +93,30 @@ func (r *Restorer) meets(g *target, key engine.Key) (on []string) {
 		on = append(on, r.s.points("t."+r.s.q(c), "d."+g.x.v(g.fields[i]), f, g.t.Columns[columnIndex(g.t, c)]), "t."+r.s.q(c)+" IS NOT NULL")
 	}
 	return on
+}
+
+// unhindered writes those entries of a restoration at once of which no other row has a unique value, and gives the others: of many rows that come back, most have theirs all along. Where another index is in
+// the way nothing is written.
+func (r *Restorer) unhindered(ctx context.Context, tx engine.Querier, g *target, query string, todo []int64) (n int64, left []int64, err error) {
+	s, x := r.s, g.x
+	var clash []string
+	for _, key := range slices.Concat(g.t.Keys, g.t.Unique) {
+		if on := r.meets(g, key); on != nil {
+			clash = append(clash, fmt.Sprintf("EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), all(append(on, "NOT ("+s.on(x.capture, g.t, "t", "d", g.name, x.goal)+")")...)))
+		}
+	}
+	if !x.onward || len(clash) == 0 {
+		return 0, todo, nil
+	}
+	left, err = numbers(ctx, tx, fmt.Sprintf("SELECT d.n FROM %s WHERE %s ORDER BY d.n DESC", r.source(x), all(x.inserted(false), r.free(x), "("+strings.Join(clash, " OR ")+")")))
+	if err != nil || len(left) == 0 || len(left) > 10_000 || 2*len(left) > len(todo) {
+		return 0, todo, err
+	}
+	n, err = r.attempt(ctx, tx, "put back values of "+x.Home.String(), query+" AND d.n NOT IN ("+numbered(left)+")")
+	if err != nil && taken(err) {
+		return 0, todo, nil
+	}
+	return n, left, err
 }
 
 // unblocked parts entries of a restoration that only hold each other's unique values from those whose value some other row has, or one that stays out for that: these are
