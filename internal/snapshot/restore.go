@@ -110,7 +110,7 @@ type restoring struct {
 	ties    string            // table: what ties others to those of its rows that were changed or deleted since; see relay.go
 	at      string            // condition on where the row t of an entry d of op u stands, until rows of the table are written; "" where that is not known
 	later   *Later            // its values go back when the migration is through
-	spared  bool              // Down's own capture of rows that are the application's; see spare.go
+	spared  bool              // Down's own capture of rows that are the application's; see spared.go
 	onward  bool              // it goes into a table as it is now: columns may have other types than when they were captured
 }
 
