@@ -113,7 +113,7 @@ func TestAdditiveIsNotBlamed(t *testing.T) {
 			if _, err := m.Up(context.Background(), migrate.UpRequest{To: -1}); err != nil {
 				t.Fatal(err)
 			}
-			if got := recorded(t, f.dsn, 2); strings.Contains(got, "foreign_one") || strings.Contains(got, "bigint") || strings.Contains(got, "> '-9'") {
+			if got := recorded(t, f.dsn, 2); strings.Contains(got, ".foreign_one") || strings.Contains(got, "bigint") || strings.Contains(got, "> '-9'") {
 				t.Errorf("recorded as the migration's:\n%s", got)
 			}
 			f.rollback(migrate.RollbackRequest{Steps: 1})
