@@ -10,7 +10,8 @@ RACE      := ./internal/testdb/... ./internal/engine/... ./internal/snapshot/...
 # tests whose cases are drawn, and judged by a model: restores of captures, and of each source of a journal
 MODELS    := ^(TestRestoreEqualsReference|TestRestoreOfUniqueValues|TestRestoreFamily|TestModel|TestSlotModel|TestBinlogModel|TestRestoreOfTiedTables)$$
 TESTFLAGS ?=
-TEST      := TMPDIR=$$(scripts/test-tmp.sh) go test -timeout 80m $(TESTFLAGS)
+# Most tests wait for servers more than they compute: three at a time on two processors.
+TEST      := TMPDIR=$$(scripts/test-tmp.sh) go test -timeout 80m -parallel 3 $(TESTFLAGS)
 
 .PHONY: help
 help: ## this list
