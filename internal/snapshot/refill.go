@@ -56,11 +56,13 @@ func (r *Restorer) returned(ctx context.Context, tx engine.Querier, g *target, m
 	}
 	conditions := []string{missing}
 	for _, y := range r.left { // those were there
-		if y.Home == x.Home && len(y.Key) == len(x.Key) {
-			var on []string
-			for i := range x.Key {
-				on = append(on, fmt.Sprintf("y.%s = d.%s", k(i), x.goal(i)))
+		var on []string
+		for i, f := range x.Key {
+			if at := slices.IndexFunc(y.Key, func(h field) bool { return h.At == r.column(g.t, f.Name) && h.Decl == f.Decl }); at >= 0 {
+				on = append(on, fmt.Sprintf("y.%s = d.%s", k(at), x.goal(i)))
 			}
+		}
+		if y.At == g.t.Name && len(on) == len(y.Key) {
 			conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(on...)))
 		}
 	}

@@ -43,7 +43,7 @@ func (r *Restorer) spares(ctx context.Context, tx engine.Querier, c *Capturer) (
 		if y.Rows == 0 || len(y.Key) == 0 || !y.entire() || y.Moved || y.Statement < 1 || y.Statement > len(r.run) || y.Kind != Rows && y.Kind != Table || r.Own == nil || r.Own(y.At) {
 			continue
 		}
-		all, deletes := r.empties(y)
+		all, deletes := r.deletes(y)
 		if !deletes || !r.onlyDeletes(y) {
 			continue
 		}
@@ -93,9 +93,9 @@ func sparing(y *capture) *capture {
 	return &x
 }
 
-// empties tells whether the statement of a capture deletes rows, and whether it deletes all of them. What triggers and foreign keys delete along with all rows of
+// deletes tells whether the statement of a capture deletes rows, and whether it deletes all of them. What triggers and foreign keys delete along with all rows of
 // another table counts as all.
-func (r *Restorer) empties(y *capture) (all, deletes bool) {
+func (r *Restorer) deletes(y *capture) (all, deletes bool) {
 	for _, e := range r.run[y.Statement-1].Effects {
 		whole := e.Kind == effects.Truncate && e.Object.Kind != "partition" && !strings.HasPrefix(e.Detail, "EXCHANGE") ||
 			e.Kind == effects.Delete && !e.HasWhere && e.From == "" && !e.Volatile && !e.Unordered && !e.Nested
