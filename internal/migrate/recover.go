@@ -145,7 +145,7 @@ func (r *runner) begun(ctx context.Context, c cutOff, rec *record, abort bool) (
 // resume takes up a migration where the cut-off run left it.
 func (w *work) resume(ctx context.Context, tx *sql.Tx, c cutOff, was seen) error {
 	m := w.r.m
-	w.reach = reachOf(w.stmts, verify.ByName(w.r.m.db))
+	w.reach, w.begun = reachOf(w.stmts, verify.ByName(w.r.m.db)), c.begun
 	if c.begun.Bare {
 		w.reach.bare = &verify.Bare{}
 	}

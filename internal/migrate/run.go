@@ -241,6 +241,7 @@ type work struct {
 	started   bool                        // the journal has its first statement already; see lean.go
 	back      bool                        // captured rows went back before a crash
 	memo      string                      // of the restorer, as the journal has it
+	begun     opening                     // where the journal begins; of a run that is journalled
 	settings  func(context.Context) error // sets back what its statements set for their session; nil when none did
 	swaps     map[int]bool                // its statements that exchange rows, which need no capture; see exchange.go
 	role      string                      // that its statements have taken on by now, outside one transaction; "" when none did
@@ -428,7 +429,13 @@ func (w *work) captured(ctx context.Context, g ground, i int, run func(text stri
 		capture.Effects = declared
 	}
 	if w.restorer != nil && (demands(st) || m.db.Caps.TransactionalDDL && st.retypes()) {
-		if err := g.rows(ctx, func(tx *sql.Tx) error { return w.restorer.Settle(ctx, tx, w.parsed(i)...) }); err != nil {
+		w.capturer.Ahead(nil, w.watch) // what goes back changes no names
+		if err := g.rows(ctx, func(tx *sql.Tx) error {
+			if err := w.restorer.Settle(ctx, tx, w.parsed(i)...); err != nil || g.tx != nil {
+				return err
+			}
+			return w.remember(ctx, tx, i)
+		}); err != nil {
 			return err
 		}
 	}
@@ -479,10 +486,13 @@ func (w *work) place(ctx context.Context, g ground, i int) error {
 // remember keeps in the journal what the restorer knows by now, with the i-th statement.
 func (w *work) remember(ctx context.Context, tx *sql.Tx, i int) error {
 	now, err := w.restorer.Memo()
-	if err != nil || now == w.memo || i == 0 {
+	if err != nil || now == w.memo {
 		return err
 	}
-	w.memo = now
+	if w.memo = now; i == 0 {
+		w.begun.Memo = now
+		return w.journal(ctx, tx, 0, stepDone, w.begun)
+	}
 	return w.journal(ctx, tx, i, stepDone, note{Memo: now})
 }
 

@@ -41,6 +41,8 @@ func TestSparedByDown(t *testing.T) {
 			want: "1|a|1 2|b|2 8|h|NULL 9|i|NULL", items: "1|1 2|8 8|8 10|1", listed: []string{"3"}},
 		{name: "and a check comes back", up: ups + "\nALTER TABLE tag DROP CONSTRAINT few;", down: "DELETE FROM tag;\nALTER TABLE tag ADD CONSTRAINT few CHECK (n < 9);",
 			want: "1|a|1 8|h|8", items: "1|1 2|8 8|8 10|1", listed: []string{"2", "5", "9"}, engines: []testdb.Engine{testdb.OnPostgres, testdb.OnMySQL, testdb.OnMariaDB}},
+		{name: "and a check comes back that the values of Up break", up: "ALTER TABLE tag DROP CONSTRAINT few;\nUPDATE tag SET n = n + 100;\n" + ups, down: "DELETE FROM tag;\nALTER TABLE tag ADD CONSTRAINT few CHECK (n < 9);",
+			want: "1|a|1 8|h|8", items: "1|1 2|8 8|8 10|1", listed: []string{"2", "3", "5", "9"}, engines: []testdb.Engine{testdb.OnPostgres, testdb.OnMySQL, testdb.OnMariaDB}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

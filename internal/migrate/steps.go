@@ -65,6 +65,7 @@ func (w *work) journalled(ctx context.Context) error {
 			}
 			w.memo = begun.Memo
 		}
+		w.begun = begun
 		return w.journal(ctx, tx, 0, stepDone, begun)
 	})
 	if err != nil {

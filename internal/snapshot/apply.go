@@ -20,7 +20,7 @@ type target struct {
 	// this one holds of it never stands there, not even for a moment. It may break a constraint that is back already.
 	covered []*restoring
 	covers  []*target // the other way round, newest first
-	// Some fields that were NULL when they were captured are in older captures as well, and their columns may not be NULL: likewise.
+	// Or only some fields are in older captures as well, by their place in x.Fields: likewise.
 	partly  map[int][]*restoring
 	retyped []retyped // fields that are left to older captures
 	ahead   bool      // statements are still to come
@@ -169,11 +169,12 @@ func (r *Restorer) update(ctx context.Context, tx engine.Querier, g *target, fie
 func (r *Restorer) updating(g *target, fields []int, conflicts bool, at string) string {
 	s, x := r.s, g.x
 	var sets [][2]string
+	older := r.others(g)
 	for _, i := range fields {
 		now := r.live(g, i)
 		value := s.f.back("d."+x.v(i), x.Fields[i], now)
-		if older := g.partly[i]; len(older) > 0 {
-			value = fmt.Sprintf("CASE WHEN %s THEN %s ELSE t.%s END", all(r.inNone(g, older)...), value, s.q(now.Name))
+		if len(g.partly[i]) > 0 {
+			value = fmt.Sprintf("CASE WHEN %s THEN %s ELSE t.%s END", older.none(g, i), value, s.q(now.Name))
 		}
 		sets = append(sets, [2]string{s.q(now.Name), value})
 	}
@@ -188,7 +189,7 @@ func (r *Restorer) updating(g *target, fields []int, conflicts bool, at string) 
 	} else if x.work { // a row that the application put there is not the one that was captured
 		conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s w WHERE w.n = d.n AND w.reason IN ('%s', '%s'))", s.own(x.conflicts()), insertedSince, carriedSince))
 	}
-	return s.update(s.f.from(s.db, g.t), "t", s.unstamped(g.t, sets), r.source(x), all(conditions...))
+	return s.update(s.f.from(s.db, g.t), "t", s.unstamped(g.t, sets), r.source(x)+older.joins, all(conditions...))
 }
 
 // unstamped adds the columns that an UPDATE of others would change by itself, ON UPDATE CURRENT_TIMESTAMP: they stay as they are.
@@ -435,7 +436,19 @@ func (r *Restorer) removeThose(ctx context.Context, tx engine.Querier, g *target
 // prove counts captured rows that are not byte-equal in their place. older are captures whose rows win over this one's.
 func (r *Restorer) prove(ctx context.Context, tx engine.Querier, g *target, older []*restoring) error {
 	s, x := r.s, g.x
-	kept, live := r.images(g, g.fields, true)
+	differs := []string{"1 = 0"}
+	own := slices.DeleteFunc(slices.Clone(g.fields), func(i int) bool { return len(g.partly[i]) > 0 })
+	if len(own) > 0 {
+		kept, live := r.images(g, own, true)
+		differs = append(differs, s.differ(live, kept))
+	}
+	others := r.others(g)
+	for _, i := range g.fields {
+		if len(g.partly[i]) > 0 { // of other rows the older value stands there
+			kept, live := r.images(g, []int{i}, true)
+			differs = append(differs, all(others.none(g, i), "("+s.differ(live, kept)+")"))
+		}
+	}
 	conditions := append([]string{x.inserted(false), r.free(x)}, r.known(g)...)
 	for _, y := range older {
 		var on []string
@@ -459,7 +472,7 @@ func (r *Restorer) prove(ctx context.Context, tx engine.Querier, g *target, olde
 		some = fmt.Sprintf("coalesce(sum(CASE WHEN t.%s IS NOT NULL AND (%s) THEN 1 ELSE 0 END), 0)", s.q(g.name(0)), strings.Join(values, " OR "))
 	}
 	err := tx.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*), coalesce(sum(CASE WHEN t.%s IS NOT NULL AND NOT (%s) THEN 1 ELSE 0 END), 0), %s FROM %s LEFT JOIN %s t ON %s WHERE %s",
-		s.q(g.name(0)), s.differ(live, kept), some, r.source(x), s.f.from(s.db, g.t), at, all(conditions...))).Scan(&of, &good, &written)
+		s.q(g.name(0)), either(differs), some, r.source(x)+others.joins, s.f.from(s.db, g.t), at, all(conditions...))).Scan(&of, &good, &written)
 	if err != nil {
 		return fmt.Errorf("prove %s: %w", x.Home, err)
 	}

@@ -50,7 +50,7 @@ type Capturer struct {
 	past     []effects.Statement                         // that a run which was cut off came through
 	restorer *Restorer                                   // of the captures that the run puts back; see Restorer.Record
 	trails   []*capture                                  // see trail.go
-	amidst   bool                                        // captures of now are followed through what is written at the moment; see amid
+	among    bool                                        // captures of now are followed through what is written at the moment; see amidst
 	refill   bool                                        // what is written goes back from captures of an earlier rollback; see refill.go
 }
 

@@ -21,11 +21,14 @@ func cover(targets []*target) {
 				continue
 			}
 			for _, i := range g.fields {
-				if g.nullNoMore(i) && older.writes(g.x.Fields[i].Name) {
-					if g.partly == nil {
-						g.partly = map[int][]*restoring{}
-					}
-					g.partly[i] = append(g.partly[i], older.x)
+				if !older.writes(g.x.Fields[i].Name) {
+					continue
+				}
+				if g.partly == nil {
+					g.partly = map[int][]*restoring{}
+				}
+				if g.partly[i] = append(g.partly[i], older.x); !slices.Contains(older.covers, g) {
+					older.covers = append(older.covers, g)
 				}
 			}
 		}
@@ -72,19 +75,63 @@ func (r *Restorer) uncovered(g *target) []string { return r.inNone(g, g.covered)
 func (r *Restorer) inNone(g *target, captures []*restoring) []string {
 	var out []string
 	for _, y := range captures {
-		on := []string{}
-		for i := range g.x.Key {
-			on = append(on, fmt.Sprintf("y.%s = d.%s", k(i), k(i)))
-		}
-		if y.Ops {
-			on = append(on, "y.op <> 'i'")
-		}
-		if y.work {
-			on = append(on, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s w WHERE w.n = y.n)", r.s.own(y.conflicts())))
-		}
-		out = append(out, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", r.s.own(y.data()), all(on...)))
+		out = append(out, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", r.s.own(y.data()), r.alsoIn(g, y, "y")))
 	}
 	return out
+}
+
+// alsoIn is the condition that an entry of a capture, under an alias, is of the same row as one of g and is going to be written.
+func (r *Restorer) alsoIn(g *target, y *restoring, alias string) string {
+	on := []string{}
+	for i := range g.x.Key {
+		on = append(on, fmt.Sprintf("%s.%s = d.%s", alias, k(i), k(i)))
+	}
+	if y.Ops {
+		on = append(on, alias+".op <> 'i'")
+	}
+	if y.work {
+		on = append(on, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s w WHERE w.n = %s.n)", r.s.own(y.conflicts()), alias))
+	}
+	return all(on...)
+}
+
+// others are the older captures of a target in which some of its fields are as well, joined to its entries d: as conditions they would be asked row by row.
+type others struct {
+	alias map[*restoring]string
+	joins string
+}
+
+func (r *Restorer) others(g *target) others {
+	o := others{alias: map[*restoring]string{}}
+	for _, i := range g.fields {
+		for _, y := range g.partly[i] {
+			if o.alias[y] == "" {
+				o.alias[y] = "y" + itoa(len(o.alias)+1)
+				o.joins += fmt.Sprintf(" LEFT JOIN %s %s ON %s", r.s.own(y.data()), o.alias[y], r.alsoIn(g, y, o.alias[y]))
+			}
+		}
+	}
+	return o
+}
+
+// none is the condition that no older capture has a field of an entry.
+func (o others) none(g *target, i int) string {
+	var out []string
+	for _, y := range g.partly[i] {
+		out = append(out, o.alias[y]+".n IS NULL")
+	}
+	return all(out...)
+}
+
+// oldest is the value of a field that is written in the end.
+func (r *Restorer) oldest(g *target, o others, i int) string {
+	now := r.live(g, i)
+	value := r.s.f.back("d."+g.x.v(i), g.x.Fields[i], now)
+	for _, y := range g.partly[i] { // the oldest comes last, and is asked first
+		j := slices.IndexFunc(y.Fields, func(f field) bool { return f.Name == g.x.Fields[i].Name })
+		value = fmt.Sprintf("CASE WHEN %s.n IS NOT NULL THEN %s ELSE %s END", o.alias[y], r.s.f.back(o.alias[y]+"."+y.v(j), y.Fields[j], now), value)
+	}
+	return value
 }
 
 // beforeKeysMove orders targets so that rows that were taken out of a partition, after keys of the whole table were moved, are there

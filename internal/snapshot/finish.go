@@ -326,7 +326,7 @@ func (r *Restorer) putAll(ctx context.Context, tx engine.Querier, targets []*tar
 				}
 			}
 			if len(older(i)) > 0 {
-				if err := r.prove(ctx, tx, g, g.left()); err != nil {
+				if err := r.prove(ctx, tx, g, g.covered); err != nil {
 					return err
 				}
 			}

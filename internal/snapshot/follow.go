@@ -545,46 +545,6 @@ func (c *Capturer) sealAgain(ctx context.Context, tx engine.Querier, x *capture,
 	return c.sealNow(ctx, tx, x, index, watch)
 }
 
-// amid does the same around rows that go back into tables: what was captured of those on the way here is sealed anew.
-func (c *Capturer) amid(ctx context.Context, tx engine.Querier, tables []*engine.Table, write func() error) error {
-	if c == nil || c.s.db.Caps.TransactionalDDL || c.watching == nil {
-		return write()
-	}
-	p := &plan{}
-	for i, x := range c.captures {
-		j := slices.IndexFunc(tables, func(t *engine.Table) bool {
-			return t.Name == x.Seal.Table || x.Seal.Table.Name == "" && t.Name == x.Home
-		})
-		if j < 0 || x.Kind == Definition || x.Kind.Stays() || x.Seal.Mode == "" || x.Seal.Mode == sealCovered || x.Seal.Mode == sealNone {
-			continue
-		}
-		if x.Seal.Table.Name == "" { // the table is back, and stands elsewhere in time
-			x.Seal = seal{}
-			continue
-		}
-		f := &following{x: x, index: i, t: tables[j]}
-		if err := c.room(ctx, f, p); err != nil {
-			return err
-		}
-		if len(x.Key) > 0 && len(x.Seal.Key) == len(x.Key) {
-			if _, err := number(ctx, tx, "lock "+x.Home.String(), fmt.Sprintf("SELECT count(*) FROM %s d JOIN %s t ON %s FOR UPDATE", c.s.own(x.data()), c.s.f.from(c.s.db, f.t),
-				c.s.on(x, f.t, "t", "d", func(i int) string { return x.Seal.Key[i] }, k))); err != nil {
-				return err
-			}
-		}
-		p.follows = append(p.follows, f)
-	}
-	if err := errors.Join(c.compareBags(ctx, tx, p), c.before(ctx, tx, p.follows)); err != nil {
-		return err
-	}
-	c.amidst = len(p.follows) > 0
-	defer func() { c.amidst = false }()
-	if err := write(); err != nil {
-		return err
-	}
-	return c.after(ctx, tx, p, nil)
-}
-
 // Stale tells that tables were changed otherwise than by a statement of the migration: what was sealed is sealed anew in the end.
 func (c *Capturer) Stale() {
 	for _, x := range c.captures {

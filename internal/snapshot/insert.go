@@ -15,10 +15,11 @@ func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target) (in
 		return 0, nil
 	}
 	var names, values []string
+	older := r.others(g)
 	for _, i := range g.fields {
 		now := r.live(g, i)
 		names = append(names, s.q(now.Name))
-		values = append(values, s.f.back("d."+x.v(i), x.Fields[i], now))
+		values = append(values, r.oldest(g, older, i))
 	}
 	for _, f := range x.Spare {
 		if j := columnIndex(g.t, r.column(g.t, f.Name)); j >= 0 && !g.t.Columns[j].Generated {
@@ -40,7 +41,7 @@ func (r *Restorer) insert(ctx context.Context, tx engine.Querier, g *target) (in
 	missing := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal))
 	conditions := append([]string{x.inserted(false), missing, r.free(x)}, r.known(g)...)
 	query := fmt.Sprintf("INSERT INTO %s (%s) %s SELECT %s FROM %s WHERE %s", s.db.Quote(g.t.Name), list(names), s.f.overriding, list(values),
-		r.source(x), all(conditions...))
+		r.source(x)+older.joins, all(conditions...))
 	if slices.ContainsFunc(g.t.Columns, func(c engine.Column) bool { return !c.Generated && !slices.Contains(names, s.q(c.Name)) }) {
 		// A column that has to be given a value is one also where there is no row to insert, to some servers.
 		if n, err := number(ctx, tx, "look for rows that are missing", "SELECT count(*) FROM "+r.source(x)+" WHERE "+all(conditions...)); err != nil || n == 0 {

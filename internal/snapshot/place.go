@@ -434,23 +434,26 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 				return err
 			}
 			cover(targets)
-			after, err := r.overwrites(ctx, tx, targets, rest)
-			if err != nil {
-				return err
-			}
-			err = r.early(ctx, tx, tables, rest, func() error {
-				for _, g := range targets { // a row that is missing may be one that a statement still to come inserts
-					if err := r.write(ctx, tx, g, g.fields, false, !r.insertedInto(g.x.Home, rest) && r.complies(g)); err != nil {
-						return err
-					}
-					g.x.settled = true
+			err = r.capturer.amidst(ctx, tx, distinct(tables), targets, func() error {
+				after, err := r.overwrites(ctx, tx, targets, rest)
+				if err != nil {
+					return err
 				}
-				return nil
+				err = r.early(ctx, tx, tables, rest, func() error {
+					for _, g := range targets { // a row that is missing may be one that a statement still to come inserts
+						if err := r.write(ctx, tx, g, g.fields, false, !r.insertedInto(g.x.Home, rest) && r.complies(g)); err != nil {
+							return err
+						}
+						g.x.settled = true
+					}
+					return nil
+				})
+				if err != nil {
+					return err
+				}
+				return after()
 			})
 			if err != nil {
-				return err
-			}
-			if err := after(); err != nil {
 				return err
 			}
 			if r.capturer != nil {

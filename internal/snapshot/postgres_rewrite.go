@@ -78,7 +78,7 @@ func (r *Restorer) anew(ctx context.Context, tx engine.Querier, g *target, field
 		}
 	}
 	if !r.s.db.Caps.TransactionalDDL { // it ends the transaction: what was written in it so far must be of this table alone, and what comes after, too
-		if !only || !r.single || r.capturer != nil && r.capturer.amidst {
+		if !only || !r.single || r.capturer != nil && r.capturer.among {
 			x.uncount = false
 			return false, nil
 		}

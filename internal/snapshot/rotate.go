@@ -61,8 +61,8 @@ func (r *Restorer) retrace(ctx context.Context, tx engine.Querier, g *target, qu
 	back := func() (int64, error) {
 		for _, h := range g.covers {
 			plain := *h
-			plain.covered = nil
-			fields := slices.DeleteFunc(slices.Clone(h.fields), func(i int) bool { return r.live(h, i).Identity == "always" })
+			plain.covered, plain.partly = nil, nil
+			fields := slices.DeleteFunc(slices.Clone(h.fields), func(i int) bool { return r.live(h, i).Identity == "always" || !g.writes(h.x.Fields[i].Name) })
 			if len(fields) == 0 {
 				continue
 			}

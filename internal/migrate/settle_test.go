@@ -1,0 +1,126 @@
+package migrate_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/testdb"
+)
+
+const settleSetup = spareSetup + "ALTER TABLE tag ADD CONSTRAINT few CHECK (n < 9);\nALTER TABLE tag ADD COLUMN o integer DEFAULT 7;\n"
+
+// TestOldestValuesUnderACheck: Down writes over more columns than Up did, and makes a check that what Up had written breaks: the rows it left alone in part come back with
+// the values of before at once.
+func TestOldestValuesUnderACheck(t *testing.T) {
+	t.Parallel()
+	for _, down := range []string{"UPDATE tag SET n = 3, name = concat(name, 'x');", "DELETE FROM tag;", "TRUNCATE TABLE tag CASCADE;"} {
+		engines := []testdb.Engine{testdb.OnPostgres, testdb.OnMySQL, testdb.OnMariaDB}
+		if strings.HasSuffix(down, "CASCADE;") {
+			engines = engines[:1]
+		}
+		t.Run(down, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				f := newFixture(t, dsn, spareSetup+"ALTER TABLE tag ADD CONSTRAINT few CHECK (n < 9);\nALTER TABLE tag ADD COLUMN o integer DEFAULT 7;\n", map[string]string{"00001_x.sql": migration(
+					"ALTER TABLE tag DROP CONSTRAINT few;\nUPDATE tag SET n = n + 50 WHERE id > 1;\nUPDATE tag SET n = n + 50, o = id WHERE id < 3;\nINSERT INTO tag VALUES (5, 'e', 500, 5);",
+					down+"\nALTER TABLE tag ADD CONSTRAINT few CHECK (n < 9);")})
+				before := testdb.Query(t, dsn, "SELECT * FROM tag ORDER BY id")
+				for range 2 {
+					f.up()
+					f.rollback(migrate.RollbackRequest{Steps: 1})
+					if got := testdb.Query(t, dsn, "SELECT * FROM tag ORDER BY id"); !slices.Equal(got, before) {
+						t.Fatalf("rows\n got %v\nwant %v", got, before)
+					}
+				}
+			}, engines...)
+		})
+	}
+}
+
+// TestSettledValuesAreNobodysWrite: ahead of a constraint that needs them values go back into rows of which Down writes other columns, before or after. That is no write of
+// somebody else: these come back, too, and the next up finds what Down had written as it was.
+func TestSettledValuesAreNobodysWrite(t *testing.T) {
+	t.Parallel()
+	const index, update = "CREATE UNIQUE INDEX few ON tag (n);\n", "UPDATE tag SET n = id + 100, name = concat(name, 'x');\n"
+	for name, down := range map[string]string{"before": update + index, "after": index + update} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				drop := "DROP INDEX few ON tag;"
+				if strings.HasPrefix(dsn, "postgres") || strings.HasPrefix(dsn, "sqlite") {
+					drop = "DROP INDEX few;"
+				}
+				f := newFixture(t, dsn, spareSetup+index, map[string]string{"00001_x.sql": migration(drop+"\nUPDATE tag SET n = 7 WHERE id > 1;", down)})
+				before := testdb.Query(t, dsn, "SELECT * FROM tag ORDER BY id")
+				f.up()
+				after := testdb.Query(t, dsn, "SELECT * FROM tag ORDER BY id")
+				for range 2 {
+					res := f.rollback(migrate.RollbackRequest{Steps: 1})
+					if got := testdb.Query(t, dsn, "SELECT * FROM tag ORDER BY id"); !slices.Equal(got, before) {
+						t.Fatalf("rows\n got %v\nwant %v", got, before)
+					}
+					if len(res.Conflicts) > 0 {
+						t.Errorf("conflicts: %+v", res.Conflicts)
+					}
+					if res := f.up(); len(res.Conflicts) > 0 {
+						t.Errorf("up: conflicts: %+v", res.Conflicts)
+					}
+					if got := testdb.Query(t, dsn, "SELECT * FROM tag ORDER BY id"); !slices.Equal(got, after) {
+						t.Fatalf("up again: rows\n got %v\nwant %v", got, after)
+					}
+				}
+			}, everywhere...)
+		})
+	}
+}
+
+// TestCutOffWhileSettling cuts a rollback off where something is there for good: between values that have gone back ahead of a constraint and the constraint, above all.
+func TestCutOffWhileSettling(t *testing.T) {
+	t.Parallel()
+	const up = "ALTER TABLE tag DROP CONSTRAINT few;\nUPDATE tag SET n = n + 50 WHERE id > 1;"
+	for _, down := range []string{
+		"UPDATE tag SET n = 3, name = concat(name, 'x');\nALTER TABLE tag ADD CONSTRAINT few CHECK (n < 9);",
+		"ALTER TABLE tag ADD CONSTRAINT few CHECK (n < 9);\nUPDATE tag SET n = 3, name = concat(name, 'x');",
+	} {
+		t.Run(down[:5], func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				for _, stmt := range strings.Split(strings.TrimSuffix(settleSetup, ";\n"), ";\n") {
+					testdb.Exec(t, dsn, stmt)
+				}
+				rows := func() string { return strings.Join(testdb.Query(t, dsn, "SELECT * FROM tag ORDER BY id"), " ") }
+				before := rows()
+				c := newCutter(t, dsn, migration(up, down))
+				c.must("up")
+				after := rows()
+				all := c.commands("rollback")
+				c.must("up")
+				for n, command := range all {
+					how := afterAnswer
+					switch {
+					case strings.Contains(command, "ADD CONSTRAINT few"):
+						how = beforeIt
+					case command != "COMMIT":
+						continue
+					}
+					_, err := c.cutAt("rollback", n, how)
+					if _, merr := c.mend("recover"); merr != nil {
+						t.Fatalf("cut off at command %d, %.80q (%v): recover: %v", n, command, err, merr)
+					}
+					if rows() == after { // it had not begun
+						c.must("rollback")
+					}
+					if got := rows(); got != before {
+						t.Fatalf("cut off at command %d, %.80q (%v): %s, want %s", n, command, err, got, before)
+					}
+					c.must("up")
+					if got := rows(); got != after {
+						t.Fatalf("cut off at command %d, %.80q (%v): up again: %s, want %s", n, command, err, got, after)
+					}
+				}
+			}, family...)
+		})
+	}
+}

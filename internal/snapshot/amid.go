@@ -1,0 +1,90 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// Rows that go back write over what seals hold, too: these follow as they follow a statement.
+
+// amid follows what was captured on the way here of tables that rows go back into.
+func (c *Capturer) amid(ctx context.Context, tx engine.Querier, tables []*engine.Table, write func() error) error {
+	return c.amidst(ctx, tx, tables, nil, write)
+}
+
+// amidst follows as well the captures that go back otherwise than by what is written now: to them it is no write of somebody else.
+func (c *Capturer) amidst(ctx context.Context, tx engine.Querier, tables []*engine.Table, targets []*target, write func() error) error {
+	if c == nil || c.s.db.Caps.TransactionalDDL || c.watching == nil {
+		return write()
+	}
+	p := &plan{}
+	add := func(f *following) error {
+		x := f.x
+		if err := c.room(ctx, f, p); err != nil {
+			return err
+		}
+		if len(x.Key) > 0 && len(x.Seal.Key) == len(x.Key) {
+			if _, err := number(ctx, tx, "lock "+x.Home.String(), fmt.Sprintf("SELECT count(*) FROM %s d JOIN %s t ON %s FOR UPDATE", c.s.own(x.data()), c.s.f.from(c.s.db, f.t),
+				c.s.on(x, f.t, "t", "d", func(i int) string { return x.Seal.Key[i] }, k))); err != nil {
+				return err
+			}
+		}
+		p.follows = append(p.follows, f)
+		return nil
+	}
+	stands := func(x *capture) int {
+		if x.Kind == Definition || x.Kind.Stays() || x.Seal.Mode == "" || x.Seal.Mode == sealCovered || x.Seal.Mode == sealNone {
+			return -1
+		}
+		return slices.IndexFunc(tables, func(t *engine.Table) bool { return t.Name == x.sealedAt() })
+	}
+	for i, x := range c.captures {
+		j := stands(x)
+		if j < 0 {
+			continue
+		}
+		if x.Seal.Table.Name == "" { // the table is back, and stands elsewhere in time
+			x.Seal = seal{}
+			continue
+		}
+		if err := add(&following{x: x, index: i, t: tables[j]}); err != nil {
+			return err
+		}
+	}
+	if len(targets) > 0 && c.restorer != nil {
+		for _, x := range c.restorer.tables() {
+			if x.lost || x.placed || x.wrote || x.Rows == 0 || slices.ContainsFunc(targets, func(g *target) bool { return g.x == x }) {
+				continue
+			}
+			f := &following{x: x.moving, index: -1}
+			if f.x == nil {
+				f.x = x.follower()
+				if x.bag != nil && x.bag.plus == c.s.own(more(x.ID)) {
+					f.known = x.bag
+				}
+			}
+			j := stands(f.x)
+			if j < 0 || f.x.Seal.Mode == sealAbsent {
+				continue
+			}
+			f.t = tables[j]
+			if err := add(f); err != nil {
+				return err
+			}
+			x.moving = f.x
+		}
+	}
+	if err := errors.Join(c.compareBags(ctx, tx, p), c.before(ctx, tx, p.follows)); err != nil {
+		return err
+	}
+	c.among = len(p.follows) > 0
+	defer func() { c.among = false }()
+	if err := write(); err != nil {
+		return err
+	}
+	return c.after(ctx, tx, p, nil)
+}
