@@ -24,7 +24,9 @@ func TestRecoverOfAnEditedFile(t *testing.T) {
 			abort            bool
 		}{{"recover", asBegun, "1new,2b", false}, {"recover --abort", edited, "1a,2b,3c", true}} {
 			f := newFixture(t, dsn, "DROP TABLE IF EXISTS t;\nDROP TABLE IF EXISTS gate;\nCREATE TABLE t (id integer PRIMARY KEY, v varchar(9));\nINSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c');\nCREATE TABLE gate (id integer PRIMARY KEY);\nINSERT INTO gate VALUES (1);\n", nil)
-			rows := func() string { return strings.ReplaceAll(strings.Join(testdb.Query(t, dsn, "SELECT id, v FROM t ORDER BY id"), ","), "|", "") }
+			rows := func() string {
+				return strings.ReplaceAll(strings.Join(testdb.Query(t, dsn, "SELECT id, v FROM t ORDER BY id"), ","), "|", "")
+			}
 			f.add("00001_x.sql", asBegun)
 			if _, err := f.open().Up(context.Background(), migrate.UpRequest{To: -1}); err == nil {
 				t.Fatal("one key twice")
