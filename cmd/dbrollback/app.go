@@ -108,6 +108,9 @@ func finishCommands(commands []*cli.Command) {
 	for _, c := range commands {
 		c.OnUsageError = onUsageError
 		c.HideHelpCommand = true
+		if c.BashComplete == nil {
+			c.BashComplete = completeFlags(c)
+		}
 		if len(c.Subcommands) == 0 {
 			c.CustomHelpTemplate = cli.CommandHelpTemplate + "\nThe global options (dbrollback --help) may be given here, too.\n"
 		}

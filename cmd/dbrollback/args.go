@@ -15,7 +15,7 @@ const completionFlag = "--generate-bash-completion"
 // names the nearest known thing: a mistyped flag of a tool that destroys data must never be guessed.
 func arrange(app *cli.App, args []string) ([]string, error) {
 	if len(args) > 0 && args[len(args)-1] == completionFlag {
-		return append([]string{app.Name}, args...), nil
+		return completing(app, args)
 	}
 	a := arrangement{app: app, commands: app.Commands, seen: map[string]string{}}
 	for len(args) > 0 {
@@ -34,6 +34,19 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 		out = append(append(out, "--"), a.rest...)
 	}
 	return out, nil
+}
+
+// completing leaves a line as it is that a shell wants completed. With a "--" in it the library takes its own flag for an argument and runs the
+// command: a TAB made a migration. As the last word it is the beginning of any flag, and what comes after it nobody can complete.
+func completing(app *cli.App, args []string) ([]string, error) {
+	switch at := slices.Index(args, "--"); at {
+	case -1:
+	case len(args) - 2:
+		args = append(slices.Clone(args[:at]), "-", completionFlag)
+	default:
+		return nil, &usageError{message: "nothing can be completed after --"}
+	}
+	return append([]string{app.Name}, args...), nil
 }
 
 type arrangement struct {

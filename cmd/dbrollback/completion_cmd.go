@@ -3,6 +3,7 @@ package main
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -22,6 +23,13 @@ type completionDocument struct {
 	Version int    `json:"version"`
 	Shell   string `json:"shell"`
 	Script  string `json:"script"`
+}
+
+// completeFlags offers the subcommands of a command, or its flags and the global ones, which may stand behind it, too.
+func completeFlags(c *cli.Command) cli.BashCompleteFunc {
+	all := *c
+	all.Flags = append(slices.Clone(c.Flags), globalFlags()...)
+	return cli.DefaultCompleteWithFlags(&all)
 }
 
 func (p *program) completionCommand() *cli.Command {

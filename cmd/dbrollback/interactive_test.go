@@ -135,14 +135,3 @@ func TestPanicIsAnError(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
-
-func TestProtectedBy(t *testing.T) {
-	at, r1, r2, r3 := time.Now(), "v1", "v2", "v3"
-	ms := []migrate.StatusMigration{{Version: 1, AppliedAt: &at}, {Version: 2, AppliedAt: &at, Release: &r1}, {Version: 3, AppliedAt: &at},
-		{Version: 4, AppliedAt: &at, Release: &r2}, {Version: 5, AppliedAt: &at, Release: &r3}, {Version: 6, AppliedAt: &at}, {Version: 7}}
-	for n, want := range map[int]string{1: "6, 5", 2: "6, 5, 4, 3", 3: "6, 5, 4, 3, 2, 1"} {
-		if got := versions(protectedBy(ms, n)); got != want {
-			t.Errorf("%d: %s, want %s", n, got, want)
-		}
-	}
-}

@@ -5,12 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
+	"strconv"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/dbrollback/dbrollback/internal/migrate"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 )
 
@@ -117,10 +116,22 @@ func readPrune(c *cli.Context) (pruneOptions, error) {
 			err = errors.New("0 would keep nothing")
 		}
 		if err != nil {
-			return o, &usageError{message: "--keep-last: " + err.Error(), hint: "--keep-last 10; to drop everything: --older-than 0"}
+			return o, &usageError{message: "--keep-last: " + err.Error(), hint: "--keep-last 10; to drop all that no release needs: --older-than 0"}
 		}
 	}
 	return o, noArguments(c)
+}
+
+// command is the one that was given.
+func (o pruneOptions) command() string {
+	text := "dbrollback snapshot prune"
+	if o.byAge {
+		text += " --older-than " + o.OlderThan.String()
+	}
+	if o.byCount {
+		text += " --keep-last " + strconv.Itoa(o.KeepLast)
+	}
+	return text
 }
 
 // prunedDocument is the JSON of `snapshot prune`.
@@ -128,6 +139,7 @@ type prunedDocument struct {
 	Version int             `json:"version"`
 	DryRun  bool            `json:"dry_run"`
 	Dropped []snapshot.Info `json:"dropped"`
+	Kept    int             `json:"kept"` // that would go, did the last releases not need them
 }
 
 func runSnapshotPrune(ctx context.Context, s *session, o pruneOptions) error {
@@ -139,6 +151,10 @@ func runSnapshotPrune(ctx context.Context, s *session, o pruneOptions) error {
 	if o.byAge {
 		options.Before = time.Now().Add(-o.OlderThan)
 	}
+	old, err := store.Prune(ctx, s.db, options)
+	if err != nil {
+		return err
+	}
 	if options.Protect, err = s.protected(ctx); err != nil {
 		return err
 	}
@@ -149,7 +165,7 @@ func runSnapshotPrune(ctx context.Context, s *session, o pruneOptions) error {
 	if !o.DryRun {
 		if len(dropped) > 0 { // what a run that was cut off left is nobody's
 			s.announce()
-			if err := s.insist(ctx, fmt.Sprintf("drop %s on %s?", number(int64(len(dropped)), "capture", "captures"), describe(s.db.Target)), "dbrollback snapshot prune"); err != nil {
+			if err := s.insist(ctx, fmt.Sprintf("drop %s on %s?", number(int64(len(dropped)), "capture", "captures"), describe(s.db.Target)), o.command()); err != nil {
 				return err
 			}
 		}
@@ -158,7 +174,8 @@ func runSnapshotPrune(ctx context.Context, s *session, o pruneOptions) error {
 			return err
 		}
 	}
-	return s.out.result(prunedDocument{Version: 1, DryRun: o.DryRun, Dropped: list(dropped)}, func(w *page) {
+	kept := max(0, len(old)-len(dropped))
+	return s.out.result(prunedDocument{Version: 1, DryRun: o.DryRun, Dropped: list(dropped), Kept: kept}, func(w *page) {
 		verb := "dropped"
 		if o.DryRun {
 			verb = "would drop"
@@ -166,6 +183,9 @@ func runSnapshotPrune(ctx context.Context, s *session, o pruneOptions) error {
 		w.line("%s %s", verb, number(int64(len(dropped)), "capture", "captures"))
 		for _, d := range dropped {
 			w.line("  %s of %s: %s, %s, migration %d", d.Table, moment(d.CapturedAt), number(d.Rows, "row", "rows"), size(d.Bytes), d.Migration)
+		}
+		if kept > 0 {
+			w.line("%s as old stay, which a rollback of the last releases needs (keep-releases: %d)", number(int64(kept), "capture", "captures"), s.KeepReleases)
 		}
 	})
 }
@@ -198,28 +218,10 @@ func (s *session) protected(ctx context.Context) ([]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := m.Status(ctx)
+	conn, err := s.db.Session(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return protectedBy(st.Migrations, s.KeepReleases), nil
-}
-
-// protectedBy walks from the newest applied migration down until one more release than n was met: that one
-// is what the oldest of the n goes back to.
-func protectedBy(ms []migrate.StatusMigration, n int) []int64 {
-	var out []int64
-	met := 0
-	for _, m := range slices.Backward(ms) {
-		if m.AppliedAt == nil {
-			continue
-		}
-		if m.Release != nil {
-			if met++; met > n {
-				break
-			}
-		}
-		out = append(out, m.Version)
-	}
-	return out
+	versions, err := m.Protected(ctx, conn)
+	return versions, errors.Join(err, conn.Close())
 }

@@ -43,10 +43,13 @@ func (m *Migrator) exchange(ctx context.Context, q engine.Querier, mig *Migratio
 	if m.db.Caps.TransactionalDDL {
 		return nil, nil
 	}
+	x, ok := exchangeOf(mig.statements(dir)[i].Statement)
+	if !ok {
+		return nil, nil
+	}
 	stmts, opposite := parsed(mig.statements(dir)), parsed(mig.statements(dir.opposite()))
-	x, ok := exchangeOf(stmts[i])
 	at := slices.IndexFunc(opposite, x.same)
-	if !ok || at < 0 {
+	if at < 0 {
 		return nil, nil
 	}
 	others := slices.Concat(stmts[:i], stmts[i+1:], opposite[:at], opposite[at+1:])

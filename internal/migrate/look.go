@@ -140,7 +140,7 @@ func (m *Migrator) lookAtRows(ctx context.Context, q engine.Querier, op operatio
 	switch {
 	case err != nil:
 		return "", err
-	case rows.Same == rows.Of && !(opaque && rows.More > 0): // nothing is lost when it runs again
+	case rows.Same == rows.Of && !(opaque && len(rows.More) > 0): // nothing is lost when it runs again
 		return noEffect, nil
 	case rows.Same == 0 && !opaque:
 		return tookEffect, nil

@@ -252,7 +252,10 @@ func (m *Migrator) pending(applied []int64, to int64) ([]int64, error) {
 		out = append(out, v)
 	}
 	if to >= 0 && to != 0 && !slices.Contains(applied, to) && !slices.Contains(out, to) {
-		return nil, fmt.Errorf("there is no migration with version %d in %s", to, m.o.Dir)
+		return nil, &RefusedError{Reasons: []Refusal{{
+			Message: fmt.Sprintf("there is no migration with version %d in %s, so it cannot be gone up to", to, m.o.Dir),
+			Hint:    "dbrollback status shows which there are",
+		}}}
 	}
 	return out, nil
 }

@@ -309,6 +309,9 @@ func (m *Migrator) needs(ctx context.Context, q engine.Querier, mig *Migration, 
 // mustCopy finds the tables that could be kept and will be copied all the same: an earlier statement captures something of them, or a later one
 // comes to the table that stands in their place.
 func (m *Migrator) mustCopy(ctx context.Context, mig *Migration, dir Direction, at int, pm *PlanMigration, step *PlanStep, own tables) error {
+	if !slices.ContainsFunc(step.Captures, func(c snapshot.Need) bool { return c.Kind == snapshot.Kept || c.Kind == snapshot.KeptColumns }) {
+		return nil // most statements of a long migration: what comes after each is not gathered
+	}
 	rest := parsed(mig.statements(dir)[at+1:])
 	for i := range step.Captures {
 		c := &step.Captures[i]

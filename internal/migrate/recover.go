@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -246,6 +247,9 @@ func (w *work) cut(ctx context.Context, last operation, was seen, abort bool) (i
 			return m.catalog.forget(ctx, tx, last)
 		})
 	case abort:
+		if err := w.warnOfAdded(ctx, n, was); err != nil {
+			return 0, err
+		}
 		return n, w.theirs(ctx, n, was)
 	case was.state == unclear:
 		st := w.stmts[n-1]
@@ -263,6 +267,23 @@ func (w *work) cut(ctx context.Context, last operation, was seen, abort bool) (i
 		return 0, err
 	}
 	return n, m.catalog.done(ctx, s, last)
+}
+
+// warnOfAdded names the rows that are new since a statement began of which only its author knows what it does, and which was cut off. They
+// stay, as nobody can tell whether it has added them or somebody else has.
+func (w *work) warnOfAdded(ctx context.Context, n int, was seen) error {
+	if was.state != unclear || !w.stmts[n-1].Opaque() {
+		return nil
+	}
+	rows, err := w.capturer.Standing(ctx, w.r.s, n)
+	if err != nil {
+		return err
+	}
+	for _, table := range slices.SortedFunc(maps.Keys(rows.More), func(a, b engine.Name) int { return strings.Compare(a.String(), b.String()) }) {
+		w.r.warn(fmt.Sprintf("%s of %s came in since this statement began, and stay: nobody can tell whether it has added them, or somebody else; look at them: %s",
+			plural(rows.More[table], "row"), table, headline(w.stmts[n-1].SQL)))
+	}
+	return nil
 }
 
 // theirs marks what others have written into what the statement that was cut off had captured.

@@ -224,6 +224,7 @@ type work struct {
 	mig       *Migration
 	rec       *record // as it was before this run; nil when unknown
 	stmts     []Statement
+	bare      []effects.Statement // the same, once they were asked for; see parsed
 	reach     reach
 	tables    []engine.Name // that the reach's names have meant so far
 	before    verify.Fingerprint

@@ -409,13 +409,17 @@ func (op operation) at(statement int) operation {
 // atomic says whether the migration is one transaction.
 func (w *work) atomic() bool { return w.mig.Transactional && w.r.m.db.Caps.TransactionalDDL }
 
-// parsed are the statements from the i-th on.
+// parsed are the statements from the i-th on. They are asked for at each statement, and a migration may have thousands: they are
+// one slice, which nobody writes to.
 func (w *work) parsed(i int) []effects.Statement {
-	return parsed(w.stmts[i:])
+	if w.bare == nil {
+		w.bare = parsed(w.stmts)
+	}
+	return slices.Clip(w.bare[i:])
 }
 
 func parsed(stmts []Statement) []effects.Statement {
-	var out []effects.Statement
+	out := make([]effects.Statement, 0, len(stmts))
 	for _, st := range stmts {
 		out = append(out, st.Statement)
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pressly/goose/v3/database"
+
 	"github.com/dbrollback/dbrollback/internal/audit"
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
@@ -218,7 +220,7 @@ func (r *runner) leave(ctx context.Context, name string) error {
 		if m.o.Keep <= 0 && m.o.KeepCount <= 0 {
 			return nil
 		}
-		protect, err := m.protected(ctx, tx)
+		protect, err := m.Protected(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -240,19 +242,40 @@ func (r *runner) leave(ctx context.Context, name string) error {
 	return nil
 }
 
-// protected lists the versions whose captures the last KeepReleases releases need to be gone back to.
-func (m *Migrator) protected(ctx context.Context, tx *sql.Tx) ([]int64, error) {
+// Protected lists the applied versions whose captures the last KeepReleases releases need to be rolled back, the newest first.
+func (m *Migrator) Protected(ctx context.Context, q database.DBTxConn) ([]int64, error) {
 	if m.o.KeepReleases <= 0 {
 		return nil, nil
 	}
-	list, err := m.catalog.releases(ctx, tx)
-	if err != nil || len(list) == 0 {
+	if ours, err := m.catalog.exists(ctx, q); err != nil || !ours {
 		return nil, err
 	}
-	oldest := list[min(m.o.KeepReleases, len(list))-1].Version
-	applied, err := m.applied(ctx, tx)
+	list, err := m.catalog.releases(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(applied, func(v int64) bool { return v <= oldest }), nil
+	applied, err := m.applied(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return protected(applied, list, m.o.KeepReleases), nil
+}
+
+// protected walks from the newest version down until one more release than n was met: that one is what the oldest of the n goes back to.
+// Where no release was named none needs anything.
+func protected(applied []int64, releases []release, n int) []int64 {
+	var out []int64
+	met := 0
+	for _, v := range slices.Backward(slices.Sorted(slices.Values(applied))) {
+		if slices.ContainsFunc(releases, func(r release) bool { return r.Version == v }) {
+			if met++; met > n {
+				return out
+			}
+		}
+		out = append(out, v)
+	}
+	if met == 0 {
+		return nil
+	}
+	return out
 }

@@ -30,14 +30,14 @@ func (c *Capturer) Forget(ctx context.Context, q engine.Querier, n int, tables .
 
 // Standing counts what has become of the rows that were captured ahead of a statement.
 type Standing struct {
-	Same int64 // they stand in their places as they were captured
-	Of   int64 // captured
-	More int64 // rows of tables that were captured whole, beyond those captured
+	Same int64                 // they stand in their places as they were captured
+	Of   int64                 // captured
+	More map[engine.Name]int64 // rows of those tables beyond the captured ones, where there are; of tables that were captured whole they are new
 }
 
 // Standing looks at the tables from which rows were captured ahead of a statement: as long as it has not run they are all there.
 func (c *Capturer) Standing(ctx context.Context, q engine.Querier, n int) (Standing, error) {
-	var out Standing
+	out := Standing{More: map[engine.Name]int64{}}
 	err := c.s.pinned(ctx, q, func() error {
 		for _, x := range c.captures {
 			if x.Statement != n || x.Kind == Definition {
@@ -76,12 +76,12 @@ func (c *Capturer) standing(ctx context.Context, q engine.Querier, x *capture, o
 		return err
 	}
 	from := s.f.from(s.db, t)
-	if x.Kind == Table {
-		now, err := number(ctx, q, "count rows", "SELECT count(*) FROM "+from+" t")
-		if err != nil {
-			return err
-		}
-		out.More += max(0, now-x.Rows)
+	now, err := number(ctx, q, "count rows", "SELECT count(*) FROM "+from+" t")
+	if err != nil {
+		return err
+	}
+	if now > x.Rows {
+		out.More[t.Name] = now - x.Rows
 	}
 	var kept, live []string
 	for i, f := range x.Fields {

@@ -214,6 +214,18 @@ func TestRights(t *testing.T) {
 		t.Errorf("hidden rows: %v", err)
 	}
 	same(t, "after the refusal", before, owner.rows())
+
+	// Nor does a setting of the migration hide rows from a capture: those of a table whose policies bind its owner, too.
+	owner.exec("GRANT CREATE ON SCHEMA public TO " + owner.db.Ident(name))
+	b.exec("CREATE TABLE own (id integer PRIMARY KEY, v text); INSERT INTO own VALUES (1, 'seen'), (2, 'hidden'); CREATE POLICY p ON own USING (id = 1); ALTER TABLE own ENABLE ROW LEVEL SECURITY; ALTER TABLE own FORCE ROW LEVEL SECURITY")
+	for _, lossy := range []string{"ALTER TABLE own DROP COLUMN v", "TRUNCATE own", "DELETE FROM own"} {
+		if _, err := b.tryUp("SET row_security = on; " + lossy); err == nil || !strings.Contains(err.Error(), "row-level security") {
+			t.Errorf("hidden from its owner, %s: %v", lossy, err)
+		}
+	}
+	if got := owner.query("SELECT string_agg(v, ',' ORDER BY id) FROM own")[0]; got != "seen,hidden" {
+		t.Errorf("after the refusals: %s", got)
+	}
 }
 
 // roundTripAs is roundTrip where another session can see all rows.
