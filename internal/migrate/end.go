@@ -193,8 +193,8 @@ func (w *work) leftOver(ctx context.Context, g ground) error {
 	return nil
 }
 
-// unkey takes off the foreign keys that Down has made otherwise than they were, or left over, and constraints that were not there at all: rows that come back would be measured by them. repair makes them as they were when
-// all rows are back.
+// unkey takes off the foreign keys that Down has made otherwise than they were, or left over, and constraints that were not there at all, or that Up made and Down left: rows that come back would be measured by them.
+// repair makes them as they were when all rows are back.
 func (w *work) unkey(ctx context.Context, g ground) error {
 	if w.undo == nil || w.r.dir != Down || w.back || w.r.m.db.Kind == engine.SQLite {
 		return nil
@@ -205,9 +205,11 @@ func (w *work) unkey(ctx context.Context, g ground) error {
 		return fmt.Errorf("fingerprint: %w", err)
 	}
 	surplus := slices.DeleteFunc(w.surplus(now), func(o verify.Object) bool { return !measures(o) })
-	for _, o := range slices.Concat(w.otherwise(now), surplus) {
+	left := w.left(now)
+	for _, o := range slices.Concat(w.otherwise(now), left, surplus) {
+		needed := o.First != "" || slices.ContainsFunc(left, func(l verify.Object) bool { return l.Key() == o.Key() })
 		for _, stmt := range o.Drop {
-			if err := attempt(ctx, w.r.m.db, tx, stmt); err != nil && !(o.First != "" && isClass(err, engine.Unknown)) { // a foreign key needs it, until the index that it had is back: see repair
+			if err := attempt(ctx, w.r.m.db, tx, stmt); err != nil && !(needed && isClass(err, engine.Unknown)) { // a foreign key needs it, until the index that it had is back: see repair
 				return &RepairError{Version: w.mig.Version, Direction: w.r.dir, SQL: stmt, Err: err}
 			}
 		}
@@ -227,6 +229,18 @@ func (w *work) otherwise(now verify.Fingerprint) []verify.Object {
 			out = append(out, is)
 		}
 	}
+	return out
+}
+
+// left gives the other constraints that the undone run made and this one has not taken away: see repair.
+func (w *work) left(now verify.Fingerprint) []verify.Object {
+	var out []verify.Object
+	for key, c := range w.undo {
+		if is, there := now[key]; there && c.Before == nil && slices.Contains([]string{"not null", "check", "unique", "exclude"}, is.Kind) {
+			out = append(out, is)
+		}
+	}
+	slices.SortFunc(out, func(a, b verify.Object) int { return strings.Compare(a.Key(), b.Key()) })
 	return out
 }
 
