@@ -407,14 +407,56 @@ func (w *work) serials(ctx context.Context, tx engine.Querier, now verify.Finger
 	return w.fingerprint(ctx, tx)
 }
 
-// refusedKey makes a foreign key that the server refused because of rows that came back without what they point to, as they were.
+// refusedKey makes a foreign key that the server refused because of rows that came back without what they point to, as they were, or because the table that it points to was
+// not there before either.
 func (w *work) refusedKey(ctx context.Context, tx engine.Querier, want verify.Fingerprint, stmt string, refused error) (bool, error) {
-	if w.restorer == nil || !isClass(refused, engine.Constraint) {
+	if refused == nil {
 		return false, nil
 	}
 	for _, o := range want {
-		if o.Kind == "foreign key" && slices.Contains(o.Create, stmt) {
+		if o.Kind != "foreign key" || !slices.Contains(o.Create, stmt) {
+			continue
+		}
+		if isClass(refused, engine.Constraint) {
+			if w.restorer == nil {
+				return false, nil
+			}
 			return w.restorer.AddKey(ctx, tx, o.Table, keyName(o), stmt)
+		}
+		if nowhere, err := w.pointsNowhere(ctx, tx, stmt); !nowhere || err != nil {
+			return false, err
+		}
+		off, back := verify.Unchecked()
+		if _, err := tx.ExecContext(ctx, off); err != nil {
+			return false, fmt.Errorf("foreign keys unchecked: %w", err)
+		}
+		_, err := tx.ExecContext(ctx, stmt)
+		_, berr := tx.ExecContext(ctx, back)
+		return err == nil && berr == nil, errors.Join(err, berr)
+	}
+	return false, nil
+}
+
+// pointsNowhere tells of a statement that makes a foreign key to a table that is not there, as MySQL's family leaves one when its table goes while nobody checks them.
+func (w *work) pointsNowhere(ctx context.Context, q engine.Querier, stmt string) (bool, error) {
+	db := w.r.m.db
+	if db.Caps.TransactionalDDL {
+		return false, nil
+	}
+	parsed, err := effects.Parse(effects.Dialect(db.Kind), stmt)
+	if err != nil {
+		return false, fmt.Errorf("read a foreign key: %w", err)
+	}
+	for _, st := range parsed {
+		for _, e := range st.Effects {
+			if e.Constraint == nil || e.Constraint.Kind != "foreign key" {
+				continue
+			}
+			if _, err := db.Look(ctx, q, engine.Name(e.Constraint.Parent)); errors.Is(err, engine.ErrNoTable) {
+				return true, nil
+			} else if err != nil {
+				return false, err
+			}
 		}
 	}
 	return false, nil
