@@ -12,12 +12,11 @@ import (
 
 // rename gives indexes their names back. MySQL's family calls an index that it has made for a foreign key by its column, and by the key's name as soon as a named one is made
 // over that column, which is how a foreign key comes back.
-func (w *work) rename(ctx context.Context, q engine.Querier, now verify.Fingerprint) error {
+func (w *work) rename(ctx context.Context, q engine.Querier, want, now verify.Fingerprint) error {
 	db := w.r.m.db
-	if w.r.dir != Down || db.Caps.TransactionalDDL {
+	if db.Caps.TransactionalDDL {
 		return nil
 	}
-	want, _ := expected(w.undo, w.before, now)
 	var renames []string
 	for key, o := range want {
 		if _, there := now[key]; there || o.Kind != "index" {

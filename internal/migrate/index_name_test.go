@@ -152,3 +152,28 @@ func TestKeysIndexKeepsItsName(t *testing.T) {
 		})
 	}
 }
+
+// TestKeysIndexKeepsItsNameWhenTakenBack is the same after a run that stopped, and was taken back.
+func TestKeysIndexKeepsItsNameWhenTakenBack(t *testing.T) {
+	t.Parallel()
+	for name, setup := range map[string]string{
+		"": "", "to a table that is not there": "SET foreign_key_checks = 0;\nDROP TABLE places;\nSET foreign_key_checks = 1;\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				f := newFixture(t, dsn, "CREATE TABLE places (id integer PRIMARY KEY);\nINSERT INTO places VALUES (1), (2);\nCREATE TABLE others (id integer PRIMARY KEY);\nINSERT INTO others VALUES (1);\n"+
+					"CREATE TABLE seats (id integer PRIMARY KEY, place_id integer, FOREIGN KEY (place_id) REFERENCES places (id));\nINSERT INTO seats VALUES (1, 1), (2, 1), (3, NULL);\n"+setup,
+					map[string]string{"00001_x.sql": migration("ALTER TABLE seats DROP FOREIGN KEY seats_ibfk_1;\nINSERT INTO others VALUES (abs(-1));", "SELECT 1;")})
+				before := f.dump()
+				if _, err := f.open().Up(t.Context(), migrate.UpRequest{To: -1}); err == nil {
+					t.Fatal("up went through")
+				}
+				if _, err := f.open().Recover(t.Context(), migrate.RecoverRequest{Abort: true}); err != nil {
+					t.Fatal(err)
+				}
+				f.same(before, f.dump(), "after recover --abort")
+			}, family...)
+		})
+	}
+}
