@@ -26,6 +26,9 @@ func (w *work) stumbles(ctx context.Context, q engine.Querier) ([]Refusal, error
 		if st.Opaque() || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Session && e.Object.Name.Name == "database" }) {
 			break // nobody knows what is there after it, or names mean other tables
 		}
+		if err := p.gone(ctx, st); err != nil {
+			return nil, err
+		}
 		p.passes(st)
 		for _, e := range st.Effects {
 			if err := p.effect(ctx, st, e); err != nil {
