@@ -126,6 +126,7 @@ func (p *path) gone(ctx context.Context, st Statement) error {
 		switch {
 		case p.is(p.dropped, table, name) && !slices.ContainsFunc(t.Columns, func(c engine.Column) bool { return strings.EqualFold(c.Name, name) }): // which is noted likewise
 			p.refuse(st, does+"an earlier statement drops", "leave one of the two out")
+		case len(columns) == 0 && p.side == "Up": // see clashes
 		case len(columns) == 0:
 			p.refuse(st, does+"is not there", "name the index that it means, or take the statement out (SELECT 1 does nothing)")
 		case !slices.ContainsFunc(columns, func(c string) bool { return !p.is(p.dropped, table, c) }):
