@@ -406,8 +406,12 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 		}
 		have = filter(ch.only(have), which)
 		for _, stmt := range verify.Repair(filter(ch.side(false), which), have) {
-			if err := attempt(ctx, m.db, q, stmt); err != nil && !(early && engine.Answered(err)) && !alreadyGone(have, stmt, err) {
-				return fmt.Errorf("put back (%s): %w", headline(stmt), err)
+			err := attempt(ctx, m.db, q, stmt)
+			if err == nil || early && engine.Answered(err) || alreadyGone(have, stmt, err) {
+				continue
+			}
+			if made, merr := w.refusedKey(ctx, q, ch.side(false), stmt, err); !made {
+				return fmt.Errorf("put back (%s): %w", headline(stmt), errors.Join(err, merr))
 			}
 		}
 		return nil
@@ -436,6 +440,12 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 	}
 	have, err := w.reach.take(ctx, m.db, q)
 	if err != nil {
+		return fmt.Errorf("fingerprint: %w", err)
+	}
+	if err := w.rename(ctx, q, w.before, have); err != nil {
+		return err
+	}
+	if have, err = w.reach.take(ctx, m.db, q); err != nil {
 		return fmt.Errorf("fingerprint: %w", err)
 	}
 	if d := material(verify.Diff(ch.side(false), ch.only(have))); len(d) > 0 {

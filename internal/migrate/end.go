@@ -193,8 +193,8 @@ func (w *work) leftOver(ctx context.Context, g ground) error {
 	return nil
 }
 
-// unkey takes off the foreign keys that Down has made otherwise than they were, or left over, and constraints that were not there at all: rows that come back would be measured by them. repair makes them as they were when
-// all rows are back.
+// unkey takes off the foreign keys that Down has made otherwise than they were, or left over, and constraints that were not there at all, or that Up made and Down left: rows that come back would be measured by them.
+// repair makes them as they were when all rows are back.
 func (w *work) unkey(ctx context.Context, g ground) error {
 	if w.undo == nil || w.r.dir != Down || w.back || w.r.m.db.Kind == engine.SQLite {
 		return nil
@@ -205,9 +205,11 @@ func (w *work) unkey(ctx context.Context, g ground) error {
 		return fmt.Errorf("fingerprint: %w", err)
 	}
 	surplus := slices.DeleteFunc(w.surplus(now), func(o verify.Object) bool { return !measures(o) })
-	for _, o := range slices.Concat(w.otherwise(now), surplus) {
+	left := w.left(now)
+	for _, o := range slices.Concat(w.otherwise(now), left, surplus) {
+		needed := o.First != "" || slices.ContainsFunc(left, func(l verify.Object) bool { return l.Key() == o.Key() })
 		for _, stmt := range o.Drop {
-			if err := attempt(ctx, w.r.m.db, tx, stmt); err != nil && !(o.First != "" && isClass(err, engine.Unknown)) { // a foreign key needs it, until the index that it had is back: see repair
+			if err := attempt(ctx, w.r.m.db, tx, stmt); err != nil && !(needed && isClass(err, engine.Unknown)) { // a foreign key needs it, until the index that it had is back: see repair
 				return &RepairError{Version: w.mig.Version, Direction: w.r.dir, SQL: stmt, Err: err}
 			}
 		}
@@ -227,6 +229,18 @@ func (w *work) otherwise(now verify.Fingerprint) []verify.Object {
 			out = append(out, is)
 		}
 	}
+	return out
+}
+
+// left gives the other constraints that the undone run made and this one has not taken away: see repair.
+func (w *work) left(now verify.Fingerprint) []verify.Object {
+	var out []verify.Object
+	for key, c := range w.undo {
+		if is, there := now[key]; there && c.Before == nil && slices.Contains([]string{"not null", "check", "unique", "exclude"}, is.Kind) {
+			out = append(out, is)
+		}
+	}
+	slices.SortFunc(out, func(a, b verify.Object) int { return strings.Compare(a.Key(), b.Key()) })
 	return out
 }
 
@@ -393,14 +407,56 @@ func (w *work) serials(ctx context.Context, tx engine.Querier, now verify.Finger
 	return w.fingerprint(ctx, tx)
 }
 
-// refusedKey makes a foreign key that the server refused because of rows that came back without what they point to, as they were.
+// refusedKey makes a foreign key that the server refused because of rows that came back without what they point to, as they were, or because the table that it points to was
+// not there before either.
 func (w *work) refusedKey(ctx context.Context, tx engine.Querier, want verify.Fingerprint, stmt string, refused error) (bool, error) {
-	if w.restorer == nil || !isClass(refused, engine.Constraint) {
+	if refused == nil {
 		return false, nil
 	}
 	for _, o := range want {
-		if o.Kind == "foreign key" && slices.Contains(o.Create, stmt) {
+		if o.Kind != "foreign key" || !slices.Contains(o.Create, stmt) {
+			continue
+		}
+		if isClass(refused, engine.Constraint) {
+			if w.restorer == nil {
+				return false, nil
+			}
 			return w.restorer.AddKey(ctx, tx, o.Table, keyName(o), stmt)
+		}
+		if nowhere, err := w.pointsNowhere(ctx, tx, stmt); !nowhere || err != nil {
+			return false, err
+		}
+		off, back := verify.Unchecked()
+		if _, err := tx.ExecContext(ctx, off); err != nil {
+			return false, fmt.Errorf("foreign keys unchecked: %w", err)
+		}
+		_, err := tx.ExecContext(ctx, stmt)
+		_, berr := tx.ExecContext(ctx, back)
+		return err == nil && berr == nil, errors.Join(err, berr)
+	}
+	return false, nil
+}
+
+// pointsNowhere tells of a statement that makes a foreign key to a table that is not there, as MySQL's family leaves one when its table goes while nobody checks them.
+func (w *work) pointsNowhere(ctx context.Context, q engine.Querier, stmt string) (bool, error) {
+	db := w.r.m.db
+	if db.Caps.TransactionalDDL {
+		return false, nil
+	}
+	parsed, err := effects.Parse(effects.Dialect(db.Kind), stmt)
+	if err != nil {
+		return false, fmt.Errorf("read a foreign key: %w", err)
+	}
+	for _, st := range parsed {
+		for _, e := range st.Effects {
+			if e.Constraint == nil || e.Constraint.Kind != "foreign key" {
+				continue
+			}
+			if _, err := db.Look(ctx, q, engine.Name(e.Constraint.Parent)); errors.Is(err, engine.ErrNoTable) {
+				return true, nil
+			} else if err != nil {
+				return false, err
+			}
 		}
 	}
 	return false, nil

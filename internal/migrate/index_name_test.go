@@ -118,3 +118,62 @@ func TestIndexThatServesAKeyGoes(t *testing.T) {
 		}, family...)
 	})
 }
+
+// TestKeysIndexKeepsItsName: the index that the server made for a foreign key without a name is called by its column, and would be called by the key when that comes back, with the name that the server had given it.
+// A key to a table that is not there, left behind when its table went while nobody checked, comes back as well.
+func TestKeysIndexKeepsItsName(t *testing.T) {
+	t.Parallel()
+	const anew = "ALTER TABLE seats RENAME TO old;\nCREATE TABLE seats (id integer PRIMARY KEY, place_id integer, FOREIGN KEY (place_id) REFERENCES places (id) ON DELETE CASCADE);\nINSERT INTO seats SELECT * FROM old;\nDROP TABLE old;"
+	for name, x := range map[string]struct{ setup, up, down string }{
+		"forgotten by Down": {"", "ALTER TABLE seats DROP FOREIGN KEY seats_ibfk_1;", "SELECT 1;"},
+		"made by Down":      {"", "ALTER TABLE seats DROP FOREIGN KEY seats_ibfk_1;", "ALTER TABLE seats ADD CONSTRAINT seats_ibfk_1 FOREIGN KEY (place_id) REFERENCES places (id);"},
+		"of a table anew":   {"", anew, "SELECT 1;"},
+		"to a table that is not there": {
+			"SET foreign_key_checks = 0;\nALTER TABLE places RENAME TO former;\nCREATE TABLE places (id integer PRIMARY KEY);\nINSERT INTO places SELECT * FROM former;\nDROP TABLE former;\nSET foreign_key_checks = 1;\n",
+			"SET foreign_key_checks = 0;\n" + anew, "SELECT 1;",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				f := newFixture(t, dsn, "CREATE TABLE places (id integer PRIMARY KEY);\nINSERT INTO places VALUES (1), (2);\n"+
+					"CREATE TABLE seats (id integer PRIMARY KEY, place_id integer, FOREIGN KEY (place_id) REFERENCES places (id));\nINSERT INTO seats VALUES (1, 1), (2, 1), (3, NULL);\n"+x.setup,
+					map[string]string{"00001_x.sql": migration(x.up, x.down)})
+				before := f.dump()
+				f.up()
+				after := f.dump()
+				for range 2 {
+					f.rollback(migrate.RollbackRequest{Steps: 1})
+					f.same(before, f.dump(), "after the rollback")
+					f.up()
+					f.same(after, f.dump(), "after another up")
+				}
+			}, family...)
+		})
+	}
+}
+
+// TestKeysIndexKeepsItsNameWhenTakenBack is the same after a run that stopped, and was taken back.
+func TestKeysIndexKeepsItsNameWhenTakenBack(t *testing.T) {
+	t.Parallel()
+	for name, setup := range map[string]string{
+		"": "", "to a table that is not there": "SET foreign_key_checks = 0;\nDROP TABLE places;\nSET foreign_key_checks = 1;\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				f := newFixture(t, dsn, "CREATE TABLE places (id integer PRIMARY KEY);\nINSERT INTO places VALUES (1), (2);\nCREATE TABLE others (id integer PRIMARY KEY);\nINSERT INTO others VALUES (1);\n"+
+					"CREATE TABLE seats (id integer PRIMARY KEY, place_id integer, FOREIGN KEY (place_id) REFERENCES places (id));\nINSERT INTO seats VALUES (1, 1), (2, 1), (3, NULL);\n"+setup,
+					map[string]string{"00001_x.sql": migration("ALTER TABLE seats DROP FOREIGN KEY seats_ibfk_1;\nINSERT INTO others VALUES (abs(-1));", "SELECT 1;")})
+				before := f.dump()
+				if _, err := f.open().Up(t.Context(), migrate.UpRequest{To: -1}); err == nil {
+					t.Fatal("up went through")
+				}
+				if _, err := f.open().Recover(t.Context(), migrate.RecoverRequest{Abort: true}); err != nil {
+					t.Fatal(err)
+				}
+				f.same(before, f.dump(), "after recover --abort")
+			}, family...)
+		})
+	}
+}

@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -13,24 +14,18 @@ import (
 // noWayBack refuses an Up whose rollback is certain to fail by what Down says, or does not say.
 func (m *Migrator) noWayBack(ctx context.Context, q engine.Querier, mig *Migration) ([]Refusal, error) {
 	var out []Refusal
+	settled := true // nothing has changed how a statement is read
 	for _, st := range mig.Down {
-		if st.ParseError == "" {
-			continue
+		if st.ParseError != "" || settled && m.doubts(st) {
+			said, err := m.db.Malformed(ctx, q, st.SQL) // the server may read what the grammar here does not know, and the other way round
+			if err != nil {
+				return nil, (&work{mig: mig}).located(st, err)
+			}
+			if said != nil {
+				out = append(out, unreadable(st, "Down", said, "correct it: as it stands, nothing could undo the migration"))
+			}
 		}
-		said, err := m.db.Malformed(ctx, q, st.SQL) // the server may read what the grammar here does not know
-		if err != nil {
-			return nil, (&work{mig: mig}).located(st, err)
-		}
-		if said == nil {
-			continue
-		}
-		r := Refusal{File: st.File, Line: st.Line, Column: st.Column, Message: "the server cannot read this statement of Down: " + said.Message, Hint: "correct it: as it stands, nothing could undo the migration"}
-		if line, column := effects.Position(st.SQL, st.ErrorOffset); line > 1 {
-			r.Line, r.Column = st.Line+line-1, column
-		} else {
-			r.Column += column - 1
-		}
-		out = append(out, r)
+		settled = settled && !st.Opaque() && !slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Session })
 	}
 	if len(mig.Down) == 0 {
 		return out, nil // see refusals
@@ -43,6 +38,28 @@ func (m *Migrator) noWayBack(ctx context.Context, q engine.Querier, mig *Migrati
 		}
 	}
 	return out, nil
+}
+
+// unreadable is the refusal of a statement that the server cannot read, at the place that it names.
+func unreadable(st Statement, side string, said *engine.Error, hint string) Refusal {
+	r := Refusal{File: st.File, Line: st.Line, Column: st.Column, Message: "the server cannot read this statement of " + side + ": " + said.Message, Hint: hint}
+	if line, column := effects.Position(st.SQL, st.ErrorOffset); line > 1 {
+		r.Line, r.Column = st.Line+line-1, column
+	} else {
+		r.Column += column - 1
+	}
+	return r
+}
+
+// What MySQL reads and MariaDB does not, or the other way round, or neither of them, and the grammar here does.
+var (
+	doubted   = regexp.MustCompile(`(?is)\bIF\s+(NOT\s+)?EXISTS\b|\b(MODIFY|CHANGE)\b.*\bREFERENCES\b|->|\b(IN)?VISIBLE\b|\bENFORCED\b|\(\s*\(|\bLATERAL\b|\bRETURNING\b|\bROW\s*\(|\bON\s+DUPLICATE\b|\bALGORITHM\b|\bLOCK\s*=`)
+	undoubted = regexp.MustCompile(`(?is)^\s*(CREATE\s+TABLE|DROP\s+(TABLE|VIEW|DATABASE|SCHEMA|TRIGGER|PROCEDURE|FUNCTION|EVENT))\s+IF\s+(NOT\s+)?EXISTS\b`)
+)
+
+// doubts tells of a statement that the server may not read though the grammar here has, where its refusal would leave a migration half-way.
+func (m *Migrator) doubts(st Statement) bool {
+	return !m.db.Caps.TransactionalDDL && !st.Opaque() && doubted.MatchString(undoubted.ReplaceAllString(st.SQL, ""))
 }
 
 // unmade names an effect on definitions that nothing but Down can take back.

@@ -40,6 +40,47 @@ func TestDownThatCannotBeRead(t *testing.T) {
 	}, testdb.Everywhere()...)
 }
 
+// TestStatementOfTheOtherServer: what is read here and not by the server, and by the server of the same family perhaps, is refused before anything ran, where it would stop a migration half-way.
+func TestStatementOfTheOtherServer(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		bad string
+		by  engine.Kind // that does not read it; "" neither
+	}{
+		{"DROP INDEX IF EXISTS by_note ON t1;", engine.MySQL},
+		{"ALTER TABLE t1 DROP COLUMN IF EXISTS note;", engine.MySQL},
+		{"ALTER TABLE t1 MODIFY note integer REFERENCES people (id);", ""},
+		{"ALTER TABLE t1 ALTER INDEX by_note INVISIBLE;", engine.MariaDB},
+		{"CREATE INDEX by_more ON t1 ((note + 1));", engine.MariaDB},
+	} {
+		testdb.Each(t, func(t *testing.T, dsn string) {
+			f := newFixture(t, dsn, "CREATE TABLE t1 (id integer PRIMARY KEY, note integer, KEY by_note (note));\n"+people, nil)
+			refused := func(version, side string, do func() error) {
+				t.Helper()
+				before := f.dump()
+				err := do()
+				if c.by != "" && f.db.Kind != c.by {
+					return
+				}
+				var r *migrate.RefusedError
+				if !errors.As(err, &r) || !strings.Contains(r.Reasons[0].Message, "cannot read this statement of "+side) || !strings.Contains(r.Reasons[0].File, version) {
+					t.Fatalf("%s: err = %v, want a refusal", c.bad, err)
+				}
+				f.same(before, f.dump(), "after the refusal")
+			}
+			const first = "ALTER TABLE t1 ADD COLUMN a integer;"
+			up := func() error {
+				_, err := f.open().Up(t.Context(), migrate.UpRequest{To: -1})
+				return err
+			}
+			f.add("00001_a.sql", migration(first, "ALTER TABLE t1 DROP COLUMN a;\n"+c.bad))
+			refused("00001", "Down", up)
+			f.add("00001_a.sql", migration(first+"\n"+c.bad, "SELECT 1;"))
+			refused("00001", "Up", up)
+		}, family...)
+	}
+}
+
 // TestDownThatOnlyTheServerKnows: what a server does not say against the text itself, such as that a table is not there yet, is no reason.
 func TestDownThatOnlyTheServerKnows(t *testing.T) {
 	t.Parallel()

@@ -133,12 +133,19 @@ func (c *scout) follow(ctx context.Context, st Statement) {
 		case e.DestroysData() || e.Kind == effects.Insert:
 			if t, err := c.m.db.Inspect(ctx, c.q, engine.Name(e.Table)); err == nil {
 				c.written[t.Name] = true
-				if e.Kind != effects.AlterColumnType && (len(t.Referenced) > 0 || len(t.Triggers) > 0) { // it may write elsewhere
-					c.any = true
-				}
+				c.any = c.any || e.Kind != effects.AlterColumnType && writesElsewhere(t, e)
 			}
 		}
 	}
+}
+
+// writesElsewhere tells whether what writes rows of a table may write some of other ones: by a trigger, or as foreign keys carry it on.
+func writesElsewhere(t *engine.Table, e effects.Effect) bool {
+	return len(t.Triggers) > 0 || e.Kind != effects.Insert && slices.ContainsFunc(t.Referenced, func(k engine.ForeignKey) bool {
+		return e.Kind != effects.Update || len(e.Columns) == 0 || slices.ContainsFunc(k.ParentColumns, func(c string) bool {
+			return slices.ContainsFunc(e.Columns, func(x string) bool { return strings.EqualFold(x, c) })
+		})
+	})
 }
 
 // mark puts the columns of an effect on a list.

@@ -20,6 +20,12 @@ func (w *work) reshape(ctx context.Context, q engine.Querier) error {
 	if err != nil {
 		return fmt.Errorf("fingerprint: %w", err)
 	}
+	if w.r.dir == Down {
+		want, _ := expected(w.undo, w.before, now)
+		if err := w.rename(ctx, q, want, now); err != nil { // where the server gives names itself
+			return err
+		}
+	}
 	if err := w.reorder(ctx, q, now); err != nil { // where columns can be moved
 		return err
 	}

@@ -22,9 +22,23 @@ func (w *work) stumbles(ctx context.Context, q engine.Querier) ([]Refusal, error
 	if w.r.dir == Up {
 		p.side, p.again = "Up", "run up again"
 	}
+	settled := true // nothing has changed how a statement is read
 	for _, st := range w.stmts {
+		if settled && w.r.m.doubts(st) {
+			said, err := w.r.m.db.Malformed(ctx, q, st.SQL)
+			if err != nil {
+				return nil, w.located(st, err)
+			}
+			if said != nil {
+				p.out = append(p.out, unreadable(st, p.side, said, "correct it, and "+p.again))
+			}
+		}
+		settled = settled && !slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Session })
 		if st.Opaque() || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Session && e.Object.Name.Name == "database" }) {
 			break // nobody knows what is there after it, or names mean other tables
+		}
+		if err := p.gone(ctx, st); err != nil {
+			return nil, err
 		}
 		p.passes(st)
 		for _, e := range st.Effects {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -92,4 +93,45 @@ func (p *path) instead(ctx context.Context, n effects.Name, otherwise string) (s
 		return otherwise, err
 	}
 	return "name " + p.w.r.m.db.Ident(others[0]) + ", for this server tells letters from capitals in names of tables", nil
+}
+
+// gone refuses to drop an index that is not there, or that went with its columns in a statement before.
+func (p *path) gone(ctx context.Context, st Statement) error {
+	for _, e := range st.Effects {
+		table := strings.ToLower(e.Table.Name)
+		if e.Kind != effects.Drop || e.Object.Kind != "index" || e.IfExists || table == "" || e.IfTable || e.Table.Schema != "" || p.is(p.moved, table) || p.is(p.keyed, table) {
+			continue
+		}
+		if slices.ContainsFunc(slices.Collect(maps.Keys(p.added)), func(c string) bool { return strings.HasPrefix(c, table+".") }) {
+			continue // with a key of its own
+		}
+		t, err := p.w.r.m.db.Inspect(ctx, p.q, engine.Name(e.Table))
+		if errors.Is(err, engine.ErrNoTable) { // see missing
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		name := e.Object.Name.Name
+		if slices.ContainsFunc([]string{"index", "unique"}, func(kind string) bool {
+			return p.w.undo[verify.Object{Kind: kind, Name: t.Name.String() + "." + name}.Key()].Before != nil
+		}) {
+			continue // the run itself may make it again before that
+		}
+		columns, err := engine.Texts(ctx, p.q, "SELECT coalesce(column_name, '') FROM information_schema.statistics WHERE table_schema = database() AND table_name = ? AND index_name = ?", t.Name.Name, name)
+		if err != nil {
+			return err
+		}
+		does := fmt.Sprintf("drops index %s of %s, which ", name, t.Name)
+		switch {
+		case p.is(p.dropped, table, name) && !slices.ContainsFunc(t.Columns, func(c engine.Column) bool { return strings.EqualFold(c.Name, name) }): // which is noted likewise
+			p.refuse(st, does+"an earlier statement drops", "leave one of the two out")
+		case len(columns) == 0 && p.side == "Up": // see clashes
+		case len(columns) == 0:
+			p.refuse(st, does+"is not there", "name the index that it means, or take the statement out (SELECT 1 does nothing)")
+		case !slices.ContainsFunc(columns, func(c string) bool { return !p.is(p.dropped, table, c) }):
+			p.refuse(st, does+"goes with the last of its columns in an earlier statement", "drop the index first, or leave it to that statement")
+		}
+	}
+	return nil
 }

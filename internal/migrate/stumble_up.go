@@ -50,10 +50,17 @@ func (w *work) misfits(ctx context.Context, q engine.Querier, first int) ([]Obst
 		}
 	}
 	for i, st := range w.stmts {
+		if keysChecked.MatchString(st.SQL) {
+			keys = false // of the rows a key alone is not measured any more
+			continue
+		}
 		if st.Opaque() || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Session }) {
 			break // nobody knows what is there after it, or what the server checks
 		}
 		for _, e := range st.Effects {
+			if !keys && (e.Constraint != nil || e.Kind == effects.CreateTable) {
+				continue
+			}
 			if i == first || e.Kind == effects.AddColumn || ignores.MatchString(st.SQL) { // those that are there get a value from the server
 				continue
 			}
@@ -65,6 +72,9 @@ func (w *work) misfits(ctx context.Context, q engine.Querier, first int) ([]Obst
 	}
 	return slices.DeleteFunc(c.found, func(o Obstacle) bool { return !o.certain }), nil
 }
+
+// keysChecked is how a migration has foreign keys checked, or not.
+var keysChecked = regexp.MustCompile(`(?i)^\s*SET\s+(SESSION\s+|@@SESSION\.|@@)?foreign_key_checks\s*=\s*(0|1|ON|OFF)\s*;?\s*$`)
 
 // ignores is how MariaDB is told to take rows out that are in the way.
 var ignores = regexp.MustCompile(`(?i)^\s*ALTER\s+(ONLINE\s+)?IGNORE\b`)

@@ -40,6 +40,16 @@ var surplus = map[string]struct{ setup, up, down, told string }{ // told is empt
 		down:  "DELETE FROM tags WHERE above IS NULL;\nALTER TABLE tags ALTER COLUMN above SET NOT NULL;\nDROP INDEX by_name; | mysql: DELETE FROM tags WHERE above IS NULL;\nALTER TABLE tags MODIFY above integer NOT NULL;\nDROP INDEX by_name ON tags;",
 		told:  "not null",
 	},
+	"NOT NULL that Up made and Down leaves": {
+		setup: "CREATE TABLE tags (id integer PRIMARY KEY, name varchar(9));\nINSERT INTO tags VALUES (1, 'a'), (2, NULL);",
+		up:    "UPDATE tags SET name = '' WHERE name IS NULL;\nALTER TABLE tags ALTER COLUMN name SET NOT NULL; | mysql: UPDATE tags SET name = '' WHERE name IS NULL;\nALTER TABLE tags MODIFY name varchar(9) NOT NULL;",
+		down:  "SELECT 1;",
+	},
+	"a check and a unique one that Up made and Down leaves": {
+		setup: "CREATE TABLE tags (id integer PRIMARY KEY, above integer, name varchar(9));\nINSERT INTO tags VALUES (1, 7, 'a'), (2, -1, 'a'), (3, 4, 'a');",
+		up:    "UPDATE tags SET above = 0 WHERE id = 2;\nDELETE FROM tags WHERE id = 3;\nUPDATE tags SET name = 'b' WHERE id = 2;\nALTER TABLE tags ADD CONSTRAINT once UNIQUE (name), ADD CONSTRAINT more CHECK (above >= 0);",
+		down:  "SELECT 1;",
+	},
 	"NOT NULL on a column that Up left alone, after a DELETE for it": {
 		setup: "CREATE TABLE tags (id integer PRIMARY KEY, above integer, name varchar(9) NOT NULL);\nINSERT INTO tags VALUES (1, 7, 'a'), (2, NULL, 'b');",
 		up:    "ALTER TABLE tags ALTER COLUMN name DROP NOT NULL; | mysql: ALTER TABLE tags MODIFY name varchar(9) NULL;",

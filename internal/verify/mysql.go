@@ -134,11 +134,15 @@ func (t *mysqlTaker) same(a, b string) bool { return a == b || t.fold && strings
 
 func (t *mysqlTaker) put(o Object) { t.f[o.Key()] = o }
 
+const keysOff, keysBack = "SET @dbrollback_checks = @@SESSION.foreign_key_checks, SESSION foreign_key_checks = 0", "SET SESSION foreign_key_checks = @dbrollback_checks"
+
+// Unchecked gives the statements of MySQL's family between which foreign keys are not checked.
+func Unchecked() (off, back string) { return keysOff, keysBack }
+
 // strictly gives statements that fail rather than cut a value to fit, accept zero dates and the id 0, and change
 // columns that foreign keys are about.
 func strictly(statements ...string) []string {
-	const off, back = "SET @dbrollback_checks = @@SESSION.foreign_key_checks, SESSION foreign_key_checks = 0", "SET SESSION foreign_key_checks = @dbrollback_checks"
-	return moded("STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES", "", append(append([]string{off}, statements...), back)...)
+	return moded("STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES", "", append(append([]string{keysOff}, statements...), keysBack)...)
 }
 
 // strictlyWithHistory is strictly for a table of MariaDB that keeps the past of its rows, which goes along.
