@@ -246,7 +246,7 @@ func bare(list []Statement) []effects.Statement {
 }
 
 func notUnderstood(p *Pass) {
-	if p.Effect.Kind != effects.Opaque || p.declared() != nil {
+	if p.Effect.Kind != effects.Opaque || p.declared() != nil || p.Statement.Unreadable(p.Engine) {
 		return
 	}
 	what := p.Effect.Detail
@@ -337,11 +337,24 @@ func losesUncaptured(p *Pass) {
 }
 
 func willFail(p *Pass) {
+	p.unreadable("up", p.Migration.Up)
+	if p.wants() {
+		p.unreadable("down", p.Migration.Down)
+	}
 	if !p.After.played.opaque {
 		p.failures("up", p.After, "this statement of Up will fail: ", "")
 	}
 	if p.wants() && !p.Undone.played.opaque {
 		p.failures("down", p.Undone, "this statement of Down will fail: ", "undo in the reverse order of Up")
+	}
+}
+
+// unreadable reports statements that no server takes for SQL.
+func (p *Pass) unreadable(section string, statements []Statement) {
+	for i := range statements {
+		if st := &statements[i]; st.Unreadable(p.Engine) {
+			p.reportAt(section, st, "this statement of "+strings.ToUpper(section[:1])+section[1:]+" will fail, it is no SQL: "+st.ParseError, "")
+		}
 	}
 }
 
