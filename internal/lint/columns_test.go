@@ -64,3 +64,10 @@ func TestUnreadableStatements(t *testing.T) {
 		{"syntax of PostgreSQL 18", pg, base, add, "ALTER TABLE notes ADD CONSTRAINT c NOT NULL body;\nALTER TABLE notes DROP COLUMN n;", "RV005 the grammar rejects it"},
 	})
 }
+
+// TestRowsOfTheClient: what no server could be sent is not rehearsed.
+func TestRowsOfTheClient(t *testing.T) {
+	checkRules(t, "RV0", []ruleCase{
+		{"copy", pg, "CREATE TABLE notes (id int PRIMARY KEY);", "COPY notes FROM STDIN;", "DELETE FROM notes;", "RV005 up refuses it, as there is no client"},
+	})
+}

@@ -254,7 +254,10 @@ func notUnderstood(p *Pass) {
 		what = "the grammar rejects it: " + p.Statement.ParseError
 	}
 	consequence := "it is rehearsed before it runs, so that what it touches can be captured"
-	if p.Before.mysql() {
+	switch {
+	case p.Effect.Refused != "":
+		consequence = "up refuses it, as there is no client that could send the rows"
+	case p.Before.mysql():
 		consequence = "what it destroys cannot be captured"
 	}
 	p.Report("the effect of this statement is not known ("+what+"); "+consequence, "-- +dbrollback affects: <the tables that it changes>")
