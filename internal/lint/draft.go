@@ -22,7 +22,7 @@ func DraftDown(model *Model, up []Statement) string {
 			unchecked = unchecked || after.played.unchecked
 		}
 	}
-	down := draft(append(compare(model, after, after), unfollowed...), after)
+	down := draft(append(compare(model, after, after), unfollowed...), model, after)
 	if unchecked && down != "" { // the types of the columns of a foreign key go back one by one, as they came
 		down = "SET foreign_key_checks = 0;\n" + down + "SET foreign_key_checks = 1;\n"
 	}
@@ -30,13 +30,13 @@ func DraftDown(model *Model, up []Statement) string {
 }
 
 // draft writes the statements that undo changes, those of the last statement of Up first.
-func draft(changes []change, after *Model) string {
+func draft(changes []change, before, after *Model) string {
 	type step struct {
 		order, rank int
 		text        string
 	}
 	var steps []step
-	for _, c := range beyondAlter(changes, after) {
+	for _, c := range beyondAlter(changes, before, after) {
 		if c.verdict == taken || c.verdict == extra || c.up == nil {
 			continue
 		}
@@ -80,9 +80,9 @@ func draft(changes []change, after *Model) string {
 	return b.String()
 }
 
-// beyondAlter puts a note in the place of all that would change a table of SQLite back when ALTER TABLE cannot do a part of it: the rest alone fails, or leaves
-// a third table.
-func beyondAlter(changes []change, after *Model) []change {
+// beyondAlter puts the making of the table anew in the place of all that would change a table of SQLite back when ALTER TABLE cannot do a part of it: the rest
+// alone fails, or leaves a third table. Where the table is not known well enough a note says what to write.
+func beyondAlter(changes []change, before, after *Model) []change {
 	if after.dialect != effects.SQLite {
 		return changes
 	}
@@ -93,6 +93,7 @@ func beyondAlter(changes []change, after *Model) []change {
 		}
 	}
 	var out []change
+	var told []string // by a table that is made anew
 	for _, c := range changes {
 		what := stuck[c.table]
 		if c.table == "" || what == nil {
@@ -102,17 +103,24 @@ func beyondAlter(changes []change, after *Model) []change {
 		if c.up == nil || c.entity != what[0] {
 			continue
 		}
-		c.undo, c.note = nil, "table "+c.table+": ALTER TABLE of SQLite cannot bring back "+strings.Join(what, ", ")+
+		d := &differ{before: before, mid: after, after: after}
+		if c.undo = d.anew(c.of); c.undo != nil {
+			c.entity = "table " + c.table
+			told = append(told, d.triggersOf(c.of)...)
+			out = append(out, c)
+			continue
+		}
+		c.note = "table "+c.table+": ALTER TABLE of SQLite cannot bring back "+strings.Join(what, ", ")+
 			". Write here: CREATE TABLE under another name, as it was; INSERT INTO it from "+c.table+"; DROP TABLE "+c.table+"; RENAME the new one; and its indexes and triggers again"
 		out = append(out, c)
 	}
-	return out
+	return slices.DeleteFunc(out, func(c change) bool { return slices.Contains(told, c.entity) })
 }
 
 // remade tells of a constraint or an index that is dropped and made again.
 func remade(c change) bool {
 	kind, _, _ := strings.Cut(c.entity, " ")
-	return (kind == "constraint" || kind == "index") && c.property == "definition" && len(c.undo) == 2 && c.undo[0] != "" && c.undo[1] != ""
+	return (kind == "constraint" || kind == "index") && (c.property == "definition" || c.property == "name") && len(c.undo) == 2 && c.undo[0] != "" && c.undo[1] != ""
 }
 
 // columnsOf tells of a constraint or an index that is dropped and made again which statement of Up was the last to take a column of its table, or with left to make one, by its

@@ -333,7 +333,7 @@ func (m *Model) foreign(e *effects.Effect, functions map[string][]*Object) bool 
 		return true
 	}
 	if name := callOf(e); name != "" {
-		return functions[name] == nil
+		return functions[name] == nil && m.dialect != effects.SQLite // whose functions are the application's, and compute
 	}
 	return e.Detail != "DO block"
 }

@@ -54,7 +54,7 @@ func noDown(p *Pass) {
 		p.out[len(p.out)-1].Severity = Warning
 		return
 	}
-	p.reportAt("up", first, message, strings.TrimSpace(draft(append(slices.Clone(p.changes), p.more...), p.After)))
+	p.reportAt("up", first, message, strings.TrimSpace(draft(append(slices.Clone(p.changes), p.more...), p.Before, p.After)))
 	if (p.Migration.HasDown || len(p.Migration.Down) > 0) && (onlyRows(p) || inVain(p) || p.After.played.doubted && onlyOpaque(p.Migration.Up)) {
 		p.out[len(p.out)-1].Severity = Warning // the schema is in no danger, and somebody said that there is nothing to write
 	}
