@@ -110,8 +110,8 @@ func beyondAlter(changes []change, before, after *Model) []change {
 			out = append(out, c)
 			continue
 		}
-		c.note = "table "+c.table+": ALTER TABLE of SQLite cannot bring back "+strings.Join(what, ", ")+
-			". Write here: CREATE TABLE under another name, as it was; INSERT INTO it from "+c.table+"; DROP TABLE "+c.table+"; RENAME the new one; and its indexes and triggers again"
+		c.note = "table " + c.table + ": ALTER TABLE of SQLite cannot bring back " + strings.Join(what, ", ") +
+			". Write here: CREATE TABLE under another name, as it was; INSERT INTO it from " + c.table + "; DROP TABLE " + c.table + "; RENAME the new one; and its indexes and triggers again"
 		out = append(out, c)
 	}
 	return slices.DeleteFunc(out, func(c change) bool { return slices.Contains(told, c.entity) })
