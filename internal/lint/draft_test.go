@@ -185,7 +185,7 @@ INSERT INTO "pets and more" (id, owner) VALUES ('x', 1), ('y', 2);`
 			CREATE TABLE n (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT, post VARCHAR(9) NOT NULL DEFAULT '', age INT, x INT);
 			INSERT INTO n SELECT * FROM people; DROP TABLE people; ALTER TABLE n RENAME TO people;`},
 		{"an index with another name", base, `DROP INDEX pets_owner; CREATE INDEX owners ON "pets and more" (owner);`},
-		{"a function of the application", base, `CREATE TABLE n (id TEXT NOT NULL PRIMARY KEY, owner INTEGER, at DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP, note TEXT);
+		{"a check and a column", base, `CREATE TABLE n (id TEXT NOT NULL PRIMARY KEY, owner INTEGER, at DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP, note TEXT);
 			INSERT INTO n SELECT id, owner, at, lower(note) FROM "pets and more"; DROP TABLE "pets and more"; ALTER TABLE n RENAME TO "pets and more";`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

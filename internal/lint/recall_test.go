@@ -40,6 +40,16 @@ func TestWhatIsLost(t *testing.T) {
 	})
 }
 
+// TestFunctionsOfTheApplication: what a function of SQLite computes changes no table's definition.
+func TestFunctionsOfTheApplication(t *testing.T) {
+	base := "CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT, a TEXT);\nUPDATE notes SET body = normalize(body);"
+	checkRules(t, "RV0", []ruleCase{
+		{"a column that does not come back", sqlite, base, "ALTER TABLE notes DROP COLUMN a;", "UPDATE notes SET body = '';", "RV002 does not bring back column notes.a"},
+		{"within the migration", sqlite, "CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT, a TEXT);", "UPDATE notes SET body = normalize(body);\nALTER TABLE notes DROP COLUMN a;",
+			"UPDATE notes SET body = '';", "RV002 does not bring back column notes.a"},
+	})
+}
+
 // TestWhatIsThereAlready: a Down that makes what is there fails.
 func TestWhatIsThereAlready(t *testing.T) {
 	base := "CREATE TABLE notes (id int PRIMARY KEY, body varchar(9));\nCREATE INDEX notes_body ON notes (body);\nCREATE TABLE o (id int PRIMARY KEY);"
