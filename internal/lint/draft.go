@@ -36,6 +36,10 @@ func draft(changes []change, before, after *Model) string {
 		text        string
 	}
 	var steps []step
+	drop, add := (&differ{before: before, mid: after, after: after}).retyped(changes)
+	if len(drop) > 0 {
+		steps = append(steps, step{order: len(after.played.order) + 2, text: script(drop)}, step{order: -1, text: script(add)})
+	}
 	for _, c := range beyondAlter(changes, before, after) {
 		if c.verdict == taken || c.verdict == extra || c.up == nil {
 			continue

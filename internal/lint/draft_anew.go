@@ -119,3 +119,29 @@ func (d *differ) triggersOf(k effects.Name) []string {
 	}
 	return out
 }
+
+// retyped are the foreign keys that Up leaves as they were while both of their sides get other types: none of the two can go back before the other while
+// the key is there.
+func (d *differ) retyped(changes []change) (drop, add []string) {
+	typed := map[string]bool{}
+	for _, c := range changes {
+		if c.property == "type" && c.verdict == changed {
+			typed[c.entity] = true
+		}
+	}
+	if len(typed) < 2 || d.before.dialect == effects.SQLite {
+		return nil, nil
+	}
+	for _, t := range d.before.allTables() {
+		for i := range t.Constraints {
+			c := &t.Constraints[i]
+			both := slices.ContainsFunc(c.Columns, func(x string) bool { return typed[d.before.childEntity("column", t.Name, x)] }) &&
+				slices.ContainsFunc(c.ParentColumns, func(x string) bool { return typed[d.before.childEntity("column", d.before.key(c.Parent), x)] })
+			if c.Kind != "foreign key" || !both || slices.ContainsFunc(changes, func(x change) bool { return x.entity == d.before.childEntity("constraint", t.Name, c.Name) }) {
+				continue
+			}
+			drop, add = append(drop, d.dropConstraint(t.Name, c)), append(add, d.addConstraint(t.Name, c))
+		}
+	}
+	return drop, add
+}

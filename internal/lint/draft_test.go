@@ -70,6 +70,8 @@ CREATE SEQUENCE tickets START 10;`
 			"DROP MATERIALIZED VIEW sums;"},
 		{"a column that owns a sequence", "CREATE TABLE q (id int NOT NULL, n int); CREATE SEQUENCE q_numbers START 5; ALTER SEQUENCE q_numbers OWNED BY q.id; ALTER TABLE ONLY q ALTER COLUMN id SET DEFAULT nextval('q_numbers'::regclass);",
 			"ALTER TABLE q DROP COLUMN id;"},
+		{"both sides of a foreign key", "CREATE TABLE p (id uuid PRIMARY KEY); CREATE TABLE c (id int PRIMARY KEY, p_id uuid REFERENCES p (id) ON DELETE CASCADE);",
+			"ALTER TABLE c DROP CONSTRAINT c_p_id_fkey; ALTER TABLE c ALTER p_id TYPE text; ALTER TABLE p ALTER id TYPE text; ALTER TABLE c ADD CONSTRAINT c_p_id_fkey FOREIGN KEY (p_id) REFERENCES p (id) ON DELETE CASCADE;"},
 		{"an index on an expression of columns of two types", "CREATE TABLE q (id int PRIMARY KEY, of int); CREATE INDEX qi ON q (COALESCE(of, id) DESC) WHERE COALESCE(of, id) > 0;",
 			"ALTER TABLE q ALTER COLUMN id TYPE bigint;"},
 		{"indexes", shop, "DROP INDEX orders_note; DROP INDEX orders_customer; CREATE INDEX orders_customer ON orders (total);"},
@@ -95,6 +97,8 @@ CREATE TRIGGER boxes_new BEFORE INSERT ON boxes FOR EACH ROW SET NEW.weight = 1;
 		{"column changes", depot, "ALTER TABLE shelves MODIFY label varchar(80); ALTER TABLE shelves CHANGE kind sort enum('a','b','c') NOT NULL; ALTER TABLE shelves ALTER seen DROP DEFAULT;"},
 		{"renames", depot, "RENAME TABLE shelves TO racks; ALTER TABLE racks RENAME INDEX label TO racks_label;"},
 		{"a check under another name", "CREATE TABLE c (n int, CONSTRAINT few CHECK (n < 6));", "ALTER TABLE c DROP CONSTRAINT few; ALTER TABLE c ADD CONSTRAINT low CHECK (n < 6);"},
+		{"both sides of a foreign key", depot, "ALTER TABLE boxes DROP FOREIGN KEY boxes_shelf; ALTER TABLE boxes MODIFY shelf_id bigint; ALTER TABLE shelves MODIFY id bigint NOT NULL AUTO_INCREMENT; " +
+			"ALTER TABLE boxes ADD CONSTRAINT boxes_shelf FOREIGN KEY (shelf_id) REFERENCES shelves (id) ON DELETE SET NULL;"},
 		{"keys", depot, "ALTER TABLE boxes DROP FOREIGN KEY boxes_shelf; DROP INDEX boxes_weight ON boxes; ALTER TABLE shelves DROP INDEX label; DROP TRIGGER boxes_new;"},
 	} {
 		t.Run("mariadb/"+c.name, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/testdb"
 )
 
 // TestWhatIsLost: a table that is made anew, by Up or by Down, is compared with the one that was there.
@@ -214,4 +215,27 @@ func TestForeignKeysUnchecked(t *testing.T) {
 	cases = append(cases, ruleCase{"an index that a foreign key needs", effects.MariaDB, up, "CREATE TABLE x (id int PRIMARY KEY);", index, ""},
 		ruleCase{"an index that a foreign key needs", effects.MySQL, up, "CREATE TABLE x (id int PRIMARY KEY);", index, "RV008 index p on c is needed by foreign key"})
 	checkRules(t, "RV00", cases)
+}
+
+// TestBlocksThatMakeWhatIsMissing: a DO block that makes objects where they are missing is followed as if it said IF NOT EXISTS.
+func TestBlocksThatMakeWhatIsMissing(t *testing.T) {
+	block := func(s string) string {
+		return "-- +goose StatementBegin\nDO $$ BEGIN\n" + s + ";\nEXCEPTION WHEN duplicate_object THEN null;\nEND $$;\n-- +goose StatementEnd\n"
+	}
+	asked := "-- +goose StatementBegin\nDO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_type WHERE typname = 'mood') THEN\nCREATE TYPE mood AS ENUM ('sad', 'ok');\nEND IF; END $$;\n-- +goose StatementEnd\n"
+	mood, users := block("CREATE TYPE mood AS ENUM ('sad', 'ok')"), "CREATE TABLE users (id int PRIMARY KEY, boss int);\n"
+	key := block("ALTER TABLE users ADD CONSTRAINT boss FOREIGN KEY (boss) REFERENCES users (id)")
+	checkRules(t, "RV002", []ruleCase{
+		{"a type", pg, users, mood + "ALTER TABLE users ADD COLUMN mood mood;", "ALTER TABLE users DROP COLUMN mood;", "RV002 does not drop type mood"},
+		{"a type that is asked for", pg, users, asked + "ALTER TABLE users ADD COLUMN mood mood;", "ALTER TABLE users DROP COLUMN mood;", "RV002 does not drop type mood"},
+		{"a type that goes", pg, users, mood + "ALTER TABLE users ADD COLUMN mood mood;", "ALTER TABLE users DROP COLUMN mood; DROP TYPE mood;", ""},
+		{"a type that was there", pg, users + mood, mood + "ALTER TABLE users ADD COLUMN mood mood;", "ALTER TABLE users DROP COLUMN mood;", ""},
+		{"a foreign key", pg, users, key, "UPDATE users SET boss = NULL;", "RV002 does not drop constraint users.boss"},
+		{"a foreign key that goes", pg, users, key, "ALTER TABLE users DROP CONSTRAINT boss;", ""},
+	})
+	checkRules(t, "RV006", []ruleCase{{"a value of such a type", pg, mood + "CREATE TABLE diary (day date PRIMARY KEY, mood mood);", "ALTER TYPE mood ADD VALUE 'happy';", "UPDATE diary SET mood = 'ok';", "RV006 a value added to type mood stays"}})
+	t.Run("the draft", func(t *testing.T) {
+		checkDraft(t, pg, testdb.Postgres(t), draftCase{"", "DO $$ BEGIN CREATE TYPE mood AS ENUM ('sad', 'ok'); EXCEPTION WHEN duplicate_object THEN null; END $$; CREATE TABLE diary (day date PRIMARY KEY, mood mood DEFAULT 'ok');",
+			"ALTER TYPE mood ADD VALUE 'happy'; DO $$ BEGIN CREATE TYPE size AS ENUM ('s'); EXCEPTION WHEN duplicate_object THEN null; END $$; ALTER TABLE diary ADD COLUMN size size;"})
+	})
 }
