@@ -120,7 +120,7 @@ func (d *differ) triggersOf(k effects.Name) []string {
 	return out
 }
 
-// retyped are the foreign keys that Up leaves as they were while both of their sides get other types: none of the two can go back before the other while
+// retyped are the foreign keys that Up takes off and makes again as they were, while both of their sides get other types: none of the two can go back before the other while
 // the key is there.
 func (d *differ) retyped(changes []change) (drop, add []string) {
 	typed := map[string]bool{}
@@ -135,9 +135,13 @@ func (d *differ) retyped(changes []change) (drop, add []string) {
 	for _, t := range d.before.allTables() {
 		for i := range t.Constraints {
 			c := &t.Constraints[i]
+			parents := c.ParentColumns
+			if p := d.before.Table(c.Parent); len(parents) == 0 && c.Kind == "foreign key" && p != nil {
+				parents = p.primary()
+			}
 			both := slices.ContainsFunc(c.Columns, func(x string) bool { return typed[d.before.childEntity("column", t.Name, x)] }) &&
-				slices.ContainsFunc(c.ParentColumns, func(x string) bool { return typed[d.before.childEntity("column", d.before.key(c.Parent), x)] })
-			if c.Kind != "foreign key" || !both || slices.ContainsFunc(changes, func(x change) bool { return x.entity == d.before.childEntity("constraint", t.Name, c.Name) }) {
+				slices.ContainsFunc(parents, func(x string) bool { return typed[d.before.childEntity("column", d.before.key(c.Parent), x)] })
+			if c.Kind != "foreign key" || !both || d.mid.played.last[d.before.childEntity("constraint", t.Name, c.Name)] == nil || slices.ContainsFunc(changes, func(x change) bool { return x.entity == d.before.childEntity("constraint", t.Name, c.Name) }) {
 				continue
 			}
 			drop, add = append(drop, d.dropConstraint(t.Name, c)), append(add, d.addConstraint(t.Name, c))

@@ -353,8 +353,9 @@ func (m *Model) opaque(e *effects.Effect) {
 			m.edit(t.Name).Doubt = true
 		}
 	}
+	spared := r.sparesFunctions()
 	for k, o := range m.allObjects() {
-		if r.words[strings.ToLower(k.name.Name)] && !o.Doubt {
+		if r.words[strings.ToLower(k.name.Name)] && !o.Doubt && !(spared && (k.kind == "function" || k.kind == "procedure")) {
 			m.editObject(k).Doubt = true
 		}
 	}

@@ -239,3 +239,27 @@ func TestBlocksThatMakeWhatIsMissing(t *testing.T) {
 			"ALTER TYPE mood ADD VALUE 'happy'; DO $$ BEGIN CREATE TYPE size AS ENUM ('s'); EXCEPTION WHEN duplicate_object THEN null; END $$; ALTER TABLE diary ADD COLUMN size size;"})
 	})
 }
+
+// TestFunctionsThatAreCalled: a function which makes temporary tables leaves the others as they are, and what lies in pg_temp goes with its session.
+func TestFunctionsThatAreCalled(t *testing.T) {
+	function := func(name, body string) string {
+		return "-- +goose StatementBegin\nCREATE FUNCTION " + name + "() RETURNS void LANGUAGE plpgsql AS $$ BEGIN " + body + " END $$;\n-- +goose StatementEnd\n"
+	}
+	users := "CREATE TABLE users (id int PRIMARY KEY, boss int);\n"
+	up := function("pick", "DELETE FROM users WHERE boss = 0;") + function("run", "CREATE TEMP TABLE seen (id int); PERFORM pick(); DROP TABLE seen;") + "SELECT run();\nALTER TABLE users ADD COLUMN n int;"
+	checkRules(t, "RV002", []ruleCase{
+		{"left", pg, users, up, "ALTER TABLE users DROP COLUMN n;", "RV002 does not drop function pick"},
+		{"dropped", pg, users, up, "ALTER TABLE users DROP COLUMN n;\nDROP FUNCTION run();\nDROP FUNCTION pick();", ""},
+	})
+	block := "-- +goose StatementBegin\nDO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conname = 'k') THEN ALTER TABLE users ADD CONSTRAINT k UNIQUE (boss); END IF; END $$;\n-- +goose StatementEnd\n"
+	for up, want := range map[string]Severity{
+		function("pg_temp.f", "NULL;") + "UPDATE users SET boss = pg_temp.f();": Warning,
+		"ALTER TABLE users ADD COLUMN IF NOT EXISTS boss int;\n" + block:          Warning,
+		"ALTER TABLE users ADD COLUMN IF NOT EXISTS other int;\n" + block:         Error,
+	} {
+		found := lintLast(t, Options{Engine: pg}, goose(users+"ALTER TABLE users ADD CONSTRAINT k UNIQUE (boss);", "SELECT 1;"), goose(up, "-- nothing to do\n"))
+		if !slices.ContainsFunc(found, func(d Diagnostic) bool { return d.Code == "RV001" && d.Severity == want }) {
+			t.Errorf("%s: want RV001 as %s, found%s", up, want, print(found))
+		}
+	}
+}
