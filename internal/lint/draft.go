@@ -48,6 +48,9 @@ func draft(changes []change, before, after *Model) string {
 		if c.first {
 			s.order = len(after.played.order) + 1
 		}
+		if c.verdict == left && strings.HasPrefix(c.entity, "function ") {
+			s.order = min(s.order, heldBy(c, changes, after))
+		}
 		switch {
 		case c.note != "":
 			s.text = "-- " + strings.Join(strings.Fields(c.note), " ") + "\n"
@@ -82,6 +85,25 @@ func draft(changes []change, before, after *Model) string {
 		seen[s.text] = true
 	}
 	return b.String()
+}
+
+// heldBy gives the order of the first table that Up makes with a trigger which calls a function of Up's: the function goes when the table has gone.
+func heldBy(c change, changes []change, after *Model) int {
+	_, name, _ := strings.Cut(c.entity, " ")
+	name, _, _ = strings.Cut(name[strings.LastIndexByte(name, '.')+1:], "(")
+	at := after.played.order[c.up]
+	for k := range after.allObjects() {
+		o := after.object(k)
+		if o == nil || o.Kind != "trigger" || !slices.ContainsFunc(effects.Tokens(after.dialect, o.SQL), func(t effects.Token) bool { return t.Text == name }) {
+			continue
+		}
+		for _, x := range changes {
+			if x.verdict == left && x.up != nil && x.entity == after.tableEntity(o.Table) {
+				at = min(at, after.played.order[x.up])
+			}
+		}
+	}
+	return at
 }
 
 // beyondAlter puts the making of the table anew in the place of all that would change a table of SQLite back when ALTER TABLE cannot do a part of it: the rest

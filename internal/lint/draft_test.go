@@ -70,6 +70,8 @@ CREATE SEQUENCE tickets START 10;`
 			"DROP MATERIALIZED VIEW sums;"},
 		{"a column that owns a sequence", "CREATE TABLE q (id int NOT NULL, n int); CREATE SEQUENCE q_numbers START 5; ALTER SEQUENCE q_numbers OWNED BY q.id; ALTER TABLE ONLY q ALTER COLUMN id SET DEFAULT nextval('q_numbers'::regclass);",
 			"ALTER TABLE q DROP COLUMN id;"},
+		{"a function that a trigger of a new table calls", shop, "CREATE TABLE a (id int PRIMARY KEY); CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END; $$; " +
+			"CREATE TRIGGER at BEFORE UPDATE ON a FOR EACH ROW EXECUTE FUNCTION f();"},
 		{"both sides of a foreign key", "CREATE TABLE p (id uuid PRIMARY KEY); CREATE TABLE c (id int PRIMARY KEY, p_id uuid REFERENCES p ON DELETE CASCADE);",
 			"ALTER TABLE c DROP CONSTRAINT c_p_id_fkey; ALTER TABLE c ALTER p_id TYPE text; ALTER TABLE p ALTER id TYPE text; ALTER TABLE c ADD CONSTRAINT c_p_id_fkey FOREIGN KEY (p_id) REFERENCES p (id) ON DELETE CASCADE;"},
 		{"an index on an expression of columns of two types", "CREATE TABLE q (id int PRIMARY KEY, of int); CREATE INDEX qi ON q (COALESCE(of, id) DESC) WHERE COALESCE(of, id) > 0;",

@@ -56,6 +56,10 @@ func onlyRows(p *Pass) bool {
 				return false
 			case effects.CreateTable:
 				temporary[e.Table] = e.Temporary
+			case effects.Create:
+				if e.IfExists && p.Before.findObject(e.Object.Kind, e.Object.Name) != nil {
+					return false
+				}
 			case effects.DropTable:
 				return !temporary[e.Table]
 			case effects.AlterTable:
