@@ -144,11 +144,43 @@ func clientLines(d Dialect, script string, mark byte, harmless map[string]bool) 
 		}
 		line, _, _ := strings.Cut(script[l.pos:], "\n")
 		name := strings.ToLower(strings.Fields(line[1:])[0])
+		if sql, ok := copied(line); ok && name == "copy" {
+			blank(text, l.pos, l.pos+len(line))
+			copy(text[l.pos:], sql)
+			l.pos += len(line)
+			continue
+		}
 		if !harmless[name] {
 			return "", newError(script, l.pos, fmt.Sprintf("%s is a command of the client, which no server runs", strings.TrimSpace(firstWords(line))))
 		}
 		blank(text, l.pos, l.pos+len(line))
 		l.pos += len(line)
+	}
+}
+
+// copied is the statement that psql sends for a \copy, which is no longer than its line; "" for one that only reads. The rows come from the
+// client's own files, which is no statement's business. It is false when they stand in the script.
+func copied(line string) (sql string, ok bool) {
+	depth := 0
+	l := lexer{dialect: Postgres, src: line, pos: 1}
+	for {
+		t, more := l.next()
+		if !more {
+			return "", false
+		}
+		switch word := strings.ToLower(line[t.start:t.end]); {
+		case word == "(":
+			depth++
+		case word == ")":
+			depth--
+		case depth > 0:
+		case word == "to":
+			return "", true
+		case word == "from":
+			source := strings.ToLower(strings.TrimLeft(line[t.end:], " \t"))
+			sql = "COPY" + line[len(`\copy`):t.start] + "FROM STDIN;"
+			return sql, len(sql) <= len(line) && !strings.HasPrefix(source, "stdin") && source != ""
+		}
 	}
 }
 

@@ -52,3 +52,22 @@ func TestProceduresBody(t *testing.T) {
 		}
 	}
 }
+
+// TestUnreadableStatements: what is no SQL fails, and has no effect that could be rehearsed.
+func TestUnreadableStatements(t *testing.T) {
+	base, add := "CREATE TABLE notes (id int PRIMARY KEY, body varchar(20));", "ALTER TABLE notes ADD COLUMN n int;"
+	checkRules(t, "RV0", []ruleCase{
+		{"a word that is none", pg, base, add, "ALTER TABLE notes REMOVE COLUMN n;", `RV008 Down will fail, it is no SQL: syntax error at or near "REMOVE"`},
+		{"a missing semicolon", pg, base, add, "DELETE FROM notes WHERE id = 1\nALTER TABLE notes DROP COLUMN n;", `RV008 Down will fail, it is no SQL: syntax error at or near "ALTER"`},
+		{"a missing semicolon", sqlite, base, add, "CREATE TABLE n (id int)\nINSERT INTO n SELECT id FROM notes;", "RV008 Down will fail, it is no SQL"},
+		{"in Up", pg, base, "ALTER TABLE notes ADD n int NOT NULL,;", "ALTER TABLE notes DROP COLUMN n;", "RV008 Up will fail, it is no SQL"},
+		{"syntax of PostgreSQL 18", pg, base, add, "ALTER TABLE notes ADD CONSTRAINT c NOT NULL body;\nALTER TABLE notes DROP COLUMN n;", "RV005 the grammar rejects it"},
+	})
+}
+
+// TestRowsOfTheClient: what no server could be sent is not rehearsed.
+func TestRowsOfTheClient(t *testing.T) {
+	checkRules(t, "RV0", []ruleCase{
+		{"copy", pg, "CREATE TABLE notes (id int PRIMARY KEY);", "COPY notes FROM STDIN;", "DELETE FROM notes;", "RV005 up refuses it, as there is no client"},
+	})
+}

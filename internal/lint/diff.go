@@ -33,6 +33,7 @@ type change struct {
 	mild     bool       // nothing but the writing of it differs
 	first    bool       // its undo comes before all others: they go by the names that it gives back
 	table    string     // which the difference is in
+	of       effects.Name
 }
 
 // differ compares three layers: before Up, after Up, after Down.
@@ -51,7 +52,7 @@ func compare(before, mid, after *Model) []change {
 		n := len(d.out)
 		d.table(k)
 		for i := n; i < len(d.out); i++ {
-			d.out[i].table = d.before.show(k)
+			d.out[i].table, d.out[i].of = d.before.show(k), k
 		}
 	}
 	for _, k := range d.touchedObjects() {

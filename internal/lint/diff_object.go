@@ -29,7 +29,7 @@ func (d *differ) indexes(b, m, a *Table) {
 		}
 		if y := d.sameElsewhere(x, b, a); y != "" && m.indexNamed(x.Name) == nil && m.indexNamed(y) != nil {
 			renamed[y] = true
-			d.property(entity, "name", x.Name, y, true, []string{d.renameIndex(b, y, x.Name)}, d.before.tableEntity(b.Name))
+			d.property(entity, "name", x.Name, y, true, d.renameIndex(b, y, x), d.before.tableEntity(b.Name))
 			continue
 		}
 		v := lost

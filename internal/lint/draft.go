@@ -22,7 +22,7 @@ func DraftDown(model *Model, up []Statement) string {
 			unchecked = unchecked || after.played.unchecked
 		}
 	}
-	down := draft(append(compare(model, after, after), unfollowed...), after)
+	down := draft(append(compare(model, after, after), unfollowed...), model, after)
 	if unchecked && down != "" { // the types of the columns of a foreign key go back one by one, as they came
 		down = "SET foreign_key_checks = 0;\n" + down + "SET foreign_key_checks = 1;\n"
 	}
@@ -30,19 +30,26 @@ func DraftDown(model *Model, up []Statement) string {
 }
 
 // draft writes the statements that undo changes, those of the last statement of Up first.
-func draft(changes []change, after *Model) string {
+func draft(changes []change, before, after *Model) string {
 	type step struct {
 		order, rank int
 		text        string
 	}
 	var steps []step
-	for _, c := range beyondAlter(changes, after) {
+	drop, add := (&differ{before: before, mid: after, after: after}).retyped(changes)
+	if len(drop) > 0 {
+		steps = append(steps, step{order: len(after.played.order) + 2, text: script(drop)}, step{order: -1, text: script(add)})
+	}
+	for _, c := range beyondAlter(changes, before, after) {
 		if c.verdict == taken || c.verdict == extra || c.up == nil {
 			continue
 		}
 		s := step{order: after.played.order[c.up], rank: rank(c)}
 		if c.first {
 			s.order = len(after.played.order) + 1
+		}
+		if c.verdict == left && strings.HasPrefix(c.entity, "function ") {
+			s.order = min(s.order, heldBy(c, changes, after))
 		}
 		switch {
 		case c.note != "":
@@ -80,9 +87,28 @@ func draft(changes []change, after *Model) string {
 	return b.String()
 }
 
-// beyondAlter puts a note in the place of all that would change a table of SQLite back when ALTER TABLE cannot do a part of it: the rest alone fails, or leaves
-// a third table.
-func beyondAlter(changes []change, after *Model) []change {
+// heldBy gives the order of the first table that Up makes with a trigger which calls a function of Up's: the function goes when the table has gone.
+func heldBy(c change, changes []change, after *Model) int {
+	_, name, _ := strings.Cut(c.entity, " ")
+	name, _, _ = strings.Cut(name[strings.LastIndexByte(name, '.')+1:], "(")
+	at := after.played.order[c.up]
+	for k := range after.allObjects() {
+		o := after.object(k)
+		if o == nil || o.Kind != "trigger" || !slices.ContainsFunc(effects.Tokens(after.dialect, o.SQL), func(t effects.Token) bool { return t.Text == name }) {
+			continue
+		}
+		for _, x := range changes {
+			if x.verdict == left && x.up != nil && x.entity == after.tableEntity(o.Table) {
+				at = min(at, after.played.order[x.up])
+			}
+		}
+	}
+	return at
+}
+
+// beyondAlter puts the making of the table anew in the place of all that would change a table of SQLite back when ALTER TABLE cannot do a part of it: the rest
+// alone fails, or leaves a third table. Where the table is not known well enough a note says what to write.
+func beyondAlter(changes []change, before, after *Model) []change {
 	if after.dialect != effects.SQLite {
 		return changes
 	}
@@ -93,6 +119,7 @@ func beyondAlter(changes []change, after *Model) []change {
 		}
 	}
 	var out []change
+	var told []string // by a table that is made anew
 	for _, c := range changes {
 		what := stuck[c.table]
 		if c.table == "" || what == nil {
@@ -102,17 +129,24 @@ func beyondAlter(changes []change, after *Model) []change {
 		if c.up == nil || c.entity != what[0] {
 			continue
 		}
-		c.undo, c.note = nil, "table "+c.table+": ALTER TABLE of SQLite cannot bring back "+strings.Join(what, ", ")+
-			". Write here: CREATE TABLE under another name, as it was; INSERT INTO it from "+c.table+"; DROP TABLE "+c.table+"; RENAME the new one; and its indexes and triggers again"
+		d := &differ{before: before, mid: after, after: after}
+		if c.undo = d.anew(c.of); c.undo != nil {
+			c.entity = "table " + c.table
+			told = append(told, d.triggersOf(c.of)...)
+			out = append(out, c)
+			continue
+		}
+		c.note = "table " + c.table + ": ALTER TABLE of SQLite cannot bring back " + strings.Join(what, ", ") +
+			". Write here: CREATE TABLE under another name, as it was; INSERT INTO it from " + c.table + "; DROP TABLE " + c.table + "; RENAME the new one; and its indexes and triggers again"
 		out = append(out, c)
 	}
-	return out
+	return slices.DeleteFunc(out, func(c change) bool { return slices.Contains(told, c.entity) })
 }
 
 // remade tells of a constraint or an index that is dropped and made again.
 func remade(c change) bool {
 	kind, _, _ := strings.Cut(c.entity, " ")
-	return (kind == "constraint" || kind == "index") && c.property == "definition" && len(c.undo) == 2 && c.undo[0] != "" && c.undo[1] != ""
+	return (kind == "constraint" || kind == "index") && (c.property == "definition" || c.property == "name") && len(c.undo) == 2 && c.undo[0] != "" && c.undo[1] != ""
 }
 
 // columnsOf tells of a constraint or an index that is dropped and made again which statement of Up was the last to take a column of its table, or with left to make one, by its

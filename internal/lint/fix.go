@@ -57,7 +57,7 @@ func (p *Pass) fix(parse func(*Migration, string) (*Migration, error)) (*Fixed, 
 	if len(p.Migration.Down) == 0 {
 		missing = append(missing, p.more...)
 	}
-	drafted := draft(missing, p.After)
+	drafted := draft(missing, p.Before, p.After)
 	if len(p.changes) == 0 && len(p.Migration.Down) == 0 && onlyCaptured(p.Migration.Up) {
 		drafted = "-- Nothing to write: the rows that Up changes are captured and come back by themselves.\nSELECT 1;\n"
 	}

@@ -56,6 +56,10 @@ func onlyRows(p *Pass) bool {
 				return false
 			case effects.CreateTable:
 				temporary[e.Table] = e.Temporary
+			case effects.Create:
+				if e.IfExists && p.Before.findObject(e.Object.Kind, e.Object.Name) != nil {
+					return false
+				}
 			case effects.DropTable:
 				return !temporary[e.Table]
 			case effects.AlterTable:
@@ -66,7 +70,7 @@ func onlyRows(p *Pass) bool {
 					return false
 				}
 			}
-			return !e.Temporary && !isRestart(&e)
+			return !e.Temporary && e.Object.Name.Schema != "pg_temp" && !isRestart(&e)
 		})
 	}) && !slices.Contains(slices.Collect(maps.Values(off)), true)
 }
@@ -87,7 +91,7 @@ func inVain(p *Pass) bool {
 		return false
 	}
 	return !slices.ContainsFunc(p.Migration.Up, func(st Statement) bool {
-		if p.makesMissing(&st) {
+		if p.makesMissing(&st) || p.asksFirst(&st) {
 			return false
 		}
 		return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
@@ -114,6 +118,14 @@ func inVain(p *Pass) bool {
 			t := p.Before.Table(e.Table)
 			return t == nil || (t.Partial || t.Doubt) && !e.IfExists
 		})
+	})
+}
+
+// asksFirst says whether a statement is a DO block that the model follows, and of which every part looks whether something is to be done.
+func (p *Pass) asksFirst(st *Statement) bool {
+	list := p.Before.guarded(st)
+	return list != nil && !slices.ContainsFunc(list, func(x effects.Statement) bool {
+		return slices.ContainsFunc(x.Effects, func(e effects.Effect) bool { return !e.IfExists })
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 // played is what the statements of one direction do to a layer.
 type played struct {
 	current  *Statement
+	within   *effects.Statement // of current, when that is a block of statements
 	index    int
 	last     map[string]*Statement // entity -> the last statement that changed it
 	order    map[*Statement]int
@@ -106,6 +107,36 @@ func (m *Model) begin(st *Statement) {
 	}
 }
 
+// saying is the statement whose words are followed: the current one, or one within it.
+func (m *Model) saying() *effects.Statement {
+	if m.played.within != nil {
+		return m.played.within
+	}
+	return &m.played.current.Statement
+}
+
+// guarded are the statements of a DO block that makes what is missing, and does nothing else.
+func (m *Model) guarded(st *Statement) []effects.Statement {
+	if m.dialect != effects.Postgres || st == nil || st.ParseError != "" || len(st.Effects) != 1 || st.Effects[0].Detail != "DO block" {
+		return nil
+	}
+	list, _ := effects.Guarded(st.SQL)
+	return list
+}
+
+// follow folds the statements of such a block into the model; it is false when there are none.
+func (m *Model) follow() bool {
+	list := m.guarded(m.played.current)
+	for i := range list {
+		m.played.within = &list[i]
+		for j := range list[i].Effects {
+			m.apply(&list[i].Effects[j])
+		}
+	}
+	m.played.within, m.played.defines = nil, m.played.defines || list != nil
+	return list != nil
+}
+
 // spell takes down how a name is written that an effect gives.
 func (m *Model) spell(e *effects.Effect) {
 	var n effects.Name
@@ -184,7 +215,9 @@ func (m *Model) apply(e *effects.Effect) {
 	case effects.Session:
 		m.session(e)
 	case effects.Opaque:
-		m.opaque(e)
+		if !m.follow() {
+			m.opaque(e)
+		}
 	default:
 		m.data(e)
 	}
@@ -250,13 +283,13 @@ func (m *Model) data(e *effects.Effect) {
 // session follows SET search_path, which decides where unqualified names lie.
 func (m *Model) session(e *effects.Effect) {
 	if m.mysql() && m.played.current != nil {
-		m.foreignKeyChecks(effects.Tokens(m.dialect, m.played.current.SQL))
+		m.foreignKeyChecks(effects.Tokens(m.dialect, m.saying().SQL))
 	}
 	if e.Object.Name.Name != "search_path" || m.dialect != effects.Postgres || m.played.current == nil {
 		return
 	}
 	// SET [LOCAL|SESSION] search_path TO|= first, …
-	tokens := effects.Tokens(m.dialect, m.played.current.SQL)
+	tokens := effects.Tokens(m.dialect, m.saying().SQL)
 	for i, t := range tokens {
 		if t.Kind == effects.Word && t.Text == "search_path" && i+2 < len(tokens) {
 			first := tokens[i+2]
@@ -301,7 +334,7 @@ func (m *Model) opaque(e *effects.Effect) {
 			r.text(codeOf(m.dialect, f.SQL), 1)
 		}
 	} else {
-		r.text(m.played.current.SQL, 0)
+		r.text(m.saying().SQL, 0)
 	}
 	switch {
 	case r.executes && r.builds:
@@ -320,8 +353,9 @@ func (m *Model) opaque(e *effects.Effect) {
 			m.edit(t.Name).Doubt = true
 		}
 	}
+	spared := r.sparesFunctions()
 	for k, o := range m.allObjects() {
-		if r.words[strings.ToLower(k.name.Name)] && !o.Doubt {
+		if r.words[strings.ToLower(k.name.Name)] && !o.Doubt && !(spared && (k.kind == "function" || k.kind == "procedure")) {
 			m.editObject(k).Doubt = true
 		}
 	}
@@ -333,7 +367,7 @@ func (m *Model) foreign(e *effects.Effect, functions map[string][]*Object) bool 
 		return true
 	}
 	if name := callOf(e); name != "" {
-		return functions[name] == nil
+		return functions[name] == nil && m.dialect != effects.SQLite // whose functions are the application's, and compute
 	}
 	return e.Detail != "DO block"
 }

@@ -147,7 +147,7 @@ func (m *Model) checkRead() {
 	if m.played.current == nil || !some {
 		return
 	}
-	tokens := effects.Tokens(m.dialect, m.played.current.SQL)
+	tokens := effects.Tokens(m.dialect, m.saying().SQL)
 	name := func(i int) string {
 		if i < len(tokens) && tokens[i].Kind <= effects.Quoted {
 			return tokens[i].Text
@@ -377,7 +377,7 @@ func (m *Model) mysqlDropColumn(t *Table, name string) {
 		if c.Kind != "foreign key" || !hasName(c.Columns, name) || m.played.current == nil {
 			continue
 		}
-		if !slices.ContainsFunc(m.played.current.Effects, func(e effects.Effect) bool {
+		if !slices.ContainsFunc(m.saying().Effects, func(e effects.Effect) bool {
 			return e.Kind == effects.DropConstraint && strings.EqualFold(e.Object.Name.Name, c.Name)
 		}) {
 			m.fail("column " + name + " cannot be dropped while foreign key " + c.Name + " uses it")

@@ -14,8 +14,8 @@ func (m *Model) createIndex(e *effects.Effect) {
 	}
 	t := m.edit(e.Table)
 	x := Index{IndexDef: *e.Index, Name: e.Object.Name.Name}
-	if m.played.current != nil && len(m.played.current.Effects) == 1 {
-		x.SQL = m.played.current.SQL
+	if m.played.current != nil && len(m.saying().Effects) == 1 {
+		x.SQL = m.saying().SQL
 	}
 	if x.Name == "" {
 		x.Name = m.indexName(t, x.IndexDef)

@@ -135,7 +135,7 @@ func (m *Model) create(e *effects.Effect) {
 		o.Table = m.key(e.Table)
 	}
 	if m.played.current != nil {
-		o.SQL = m.played.current.SQL
+		o.SQL = m.saying().SQL
 	}
 	switch {
 	case e.Object.Kind == "type" && e.Detail == "enum":
@@ -244,12 +244,12 @@ func (m *Model) alter(e *effects.Effect) {
 	case e.Object.Kind == "type" && detail == "add value" && o.Values != nil:
 		o.Values = m.addValue(o.Values)
 	case e.Object.Kind == "type" && detail == "rename value" && o.Values != nil:
-		if s := stringsIn(m.dialect, m.played.current.SQL); len(s) == 2 {
+		if s := stringsIn(m.dialect, m.saying().SQL); len(s) == 2 {
 			o.Values = renamed(o.Values, s[0], s[1])
 			m.renameDefaults(k.name, s[0], s[1])
 		}
 	case e.Object.Kind == "sequence":
-		if owner := m.ownerOf(m.played.current.SQL); owner.Name != "" {
+		if owner := m.ownerOf(m.saying().SQL); owner.Name != "" {
 			o.Owned = owner
 		}
 	default:
@@ -259,7 +259,7 @@ func (m *Model) alter(e *effects.Effect) {
 
 // addValue reads ADD VALUE [IF NOT EXISTS] 'new' [BEFORE|AFTER 'old'].
 func (m *Model) addValue(values []string) []string {
-	s := stringsIn(m.dialect, m.played.current.SQL)
+	s := stringsIn(m.dialect, m.saying().SQL)
 	if len(s) == 0 || slices.Contains(values, s[0]) {
 		return values
 	}
@@ -267,7 +267,7 @@ func (m *Model) addValue(values []string) []string {
 	if len(s) == 2 {
 		if i := slices.Index(values, s[1]); i >= 0 {
 			at = i
-			for _, t := range effects.Tokens(m.dialect, m.played.current.SQL) {
+			for _, t := range effects.Tokens(m.dialect, m.saying().SQL) {
 				if t.Kind == effects.Word && t.Text == "after" {
 					at = i + 1
 				}
@@ -339,7 +339,7 @@ func (m *Model) alterSequence(e *effects.Effect) {
 		return
 	}
 	kind := ""
-	tokens := effects.Tokens(m.dialect, m.played.current.SQL)
+	tokens := effects.Tokens(m.dialect, m.saying().SQL)
 	for i := 0; i+1 < len(tokens); i++ {
 		if tokens[i].Kind == effects.Word && tokens[i].Text == "as" {
 			kind = integerType(tokens[i+1].Text)

@@ -39,8 +39,8 @@ func (m *Model) createTable(e *effects.Effect) {
 		m.addConstraint(t, c, false)
 	}
 	m.tableOptions(t)
-	if m.played.current != nil && len(m.played.current.Effects) == 1 {
-		t.SQL = m.played.current.SQL
+	if m.played.current != nil && len(m.saying().Effects) == 1 {
+		t.SQL = m.saying().SQL
 	}
 }
 
@@ -138,7 +138,7 @@ func (m *Model) droppedTogether() map[effects.Name]bool {
 	if m.played.current == nil {
 		return out
 	}
-	for _, e := range m.played.current.Effects {
+	for _, e := range m.saying().Effects {
 		if e.Kind == effects.DropTable {
 			out[m.key(e.Table)] = true
 		}
@@ -283,7 +283,7 @@ func (m *Model) bound() string {
 	if m.dialect != effects.Postgres || m.played.current == nil {
 		return ""
 	}
-	tokens := effects.Tokens(m.dialect, m.played.current.SQL)
+	tokens := effects.Tokens(m.dialect, m.saying().SQL)
 	first := slices.IndexFunc(tokens, func(t effects.Token) bool { return t.Kind == effects.Word && t.Text == "values" })
 	if first < 1 || tokens[first-1].Text != "for" {
 		if n := len(tokens); n > 0 && tokens[n-1].Kind == effects.Word && tokens[n-1].Text == "default" {
@@ -335,7 +335,7 @@ func (m *Model) comment(e *effects.Effect) {
 		return
 	}
 	text := ""
-	tokens := effects.Tokens(m.dialect, m.played.current.SQL)
+	tokens := effects.Tokens(m.dialect, m.saying().SQL)
 	for i := len(tokens) - 1; i > 0; i-- {
 		if tokens[i].Kind == effects.Word && tokens[i].Text == "is" {
 			for _, t := range tokens[i+1:] {

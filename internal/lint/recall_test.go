@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/testdb"
 )
 
 // TestWhatIsLost: a table that is made anew, by Up or by Down, is compared with the one that was there.
@@ -37,6 +38,16 @@ func TestWhatIsLost(t *testing.T) {
 			"ALTER TABLE notes MODIFY id int NOT NULL;", "RV003 another AUTO_INCREMENT"},
 		{"keys that are drawn as before", maria, "CREATE TABLE notes (id int NOT NULL AUTO_INCREMENT PRIMARY KEY);", "ALTER TABLE notes MODIFY id bigint NOT NULL AUTO_INCREMENT;",
 			"ALTER TABLE notes MODIFY id int NOT NULL AUTO_INCREMENT;", ""},
+	})
+}
+
+// TestFunctionsOfTheApplication: what a function of SQLite computes changes no table's definition.
+func TestFunctionsOfTheApplication(t *testing.T) {
+	base := "CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT, a TEXT);\nUPDATE notes SET body = normalize(body);"
+	checkRules(t, "RV0", []ruleCase{
+		{"a column that does not come back", sqlite, base, "ALTER TABLE notes DROP COLUMN a;", "UPDATE notes SET body = '';", "RV002 does not bring back column notes.a"},
+		{"within the migration", sqlite, "CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT, a TEXT);", "UPDATE notes SET body = normalize(body);\nALTER TABLE notes DROP COLUMN a;",
+			"UPDATE notes SET body = '';", "RV002 does not bring back column notes.a"},
 	})
 }
 
@@ -204,4 +215,51 @@ func TestForeignKeysUnchecked(t *testing.T) {
 	cases = append(cases, ruleCase{"an index that a foreign key needs", effects.MariaDB, up, "CREATE TABLE x (id int PRIMARY KEY);", index, ""},
 		ruleCase{"an index that a foreign key needs", effects.MySQL, up, "CREATE TABLE x (id int PRIMARY KEY);", index, "RV008 index p on c is needed by foreign key"})
 	checkRules(t, "RV00", cases)
+}
+
+// TestBlocksThatMakeWhatIsMissing: a DO block that makes objects where they are missing is followed as if it said IF NOT EXISTS.
+func TestBlocksThatMakeWhatIsMissing(t *testing.T) {
+	block := func(s string) string {
+		return "-- +goose StatementBegin\nDO $$ BEGIN\n" + s + ";\nEXCEPTION WHEN duplicate_object THEN null;\nEND $$;\n-- +goose StatementEnd\n"
+	}
+	asked := "-- +goose StatementBegin\nDO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_type WHERE typname = 'mood') THEN\nCREATE TYPE mood AS ENUM ('sad', 'ok');\nEND IF; END $$;\n-- +goose StatementEnd\n"
+	mood, users := block("CREATE TYPE mood AS ENUM ('sad', 'ok')"), "CREATE TABLE users (id int PRIMARY KEY, boss int);\n"
+	key := block("ALTER TABLE users ADD CONSTRAINT boss FOREIGN KEY (boss) REFERENCES users (id)")
+	checkRules(t, "RV002", []ruleCase{
+		{"a type", pg, users, mood + "ALTER TABLE users ADD COLUMN mood mood;", "ALTER TABLE users DROP COLUMN mood;", "RV002 does not drop type mood"},
+		{"a type that is asked for", pg, users, asked + "ALTER TABLE users ADD COLUMN mood mood;", "ALTER TABLE users DROP COLUMN mood;", "RV002 does not drop type mood"},
+		{"a type that goes", pg, users, mood + "ALTER TABLE users ADD COLUMN mood mood;", "ALTER TABLE users DROP COLUMN mood; DROP TYPE mood;", ""},
+		{"a type that was there", pg, users + mood, mood + "ALTER TABLE users ADD COLUMN mood mood;", "ALTER TABLE users DROP COLUMN mood;", ""},
+		{"a foreign key", pg, users, key, "UPDATE users SET boss = NULL;", "RV002 does not drop constraint users.boss"},
+		{"a foreign key that goes", pg, users, key, "ALTER TABLE users DROP CONSTRAINT boss;", ""},
+	})
+	checkRules(t, "RV006", []ruleCase{{"a value of such a type", pg, mood + "CREATE TABLE diary (day date PRIMARY KEY, mood mood);", "ALTER TYPE mood ADD VALUE 'happy';", "UPDATE diary SET mood = 'ok';", "RV006 a value added to type mood stays"}})
+	t.Run("the draft", func(t *testing.T) {
+		checkDraft(t, pg, testdb.Postgres(t), draftCase{"", "DO $$ BEGIN CREATE TYPE mood AS ENUM ('sad', 'ok'); EXCEPTION WHEN duplicate_object THEN null; END $$; CREATE TABLE diary (day date PRIMARY KEY, mood mood DEFAULT 'ok');",
+			"ALTER TYPE mood ADD VALUE 'happy'; DO $$ BEGIN CREATE TYPE size AS ENUM ('s'); EXCEPTION WHEN duplicate_object THEN null; END $$; ALTER TABLE diary ADD COLUMN size size;"})
+	})
+}
+
+// TestFunctionsThatAreCalled: a function which makes temporary tables leaves the others as they are, and what lies in pg_temp goes with its session.
+func TestFunctionsThatAreCalled(t *testing.T) {
+	function := func(name, body string) string {
+		return "-- +goose StatementBegin\nCREATE FUNCTION " + name + "() RETURNS void LANGUAGE plpgsql AS $$ BEGIN " + body + " END $$;\n-- +goose StatementEnd\n"
+	}
+	users := "CREATE TABLE users (id int PRIMARY KEY, boss int);\n"
+	up := function("pick", "DELETE FROM users WHERE boss = 0;") + function("run", "CREATE TEMP TABLE seen (id int); PERFORM pick(); DROP TABLE seen;") + "SELECT run();\nALTER TABLE users ADD COLUMN n int;"
+	checkRules(t, "RV002", []ruleCase{
+		{"left", pg, users, up, "ALTER TABLE users DROP COLUMN n;", "RV002 does not drop function pick"},
+		{"dropped", pg, users, up, "ALTER TABLE users DROP COLUMN n;\nDROP FUNCTION run();\nDROP FUNCTION pick();", ""},
+	})
+	block := "-- +goose StatementBegin\nDO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conname = 'k') THEN ALTER TABLE users ADD CONSTRAINT k UNIQUE (boss); END IF; END $$;\n-- +goose StatementEnd\n"
+	for up, want := range map[string]Severity{
+		"CREATE EXTENSION IF NOT EXISTS citext;\n" + function("pg_temp.f", "NULL;") + "UPDATE users SET boss = pg_temp.f();": Warning,
+		"ALTER TABLE users ADD COLUMN IF NOT EXISTS boss int;\n" + block:                                                     Warning,
+		"ALTER TABLE users ADD COLUMN IF NOT EXISTS other int;\n" + block:                                                    Error,
+	} {
+		found := lintLast(t, Options{Engine: pg}, goose(users+"CREATE EXTENSION citext;\nALTER TABLE users ADD CONSTRAINT k UNIQUE (boss);", "SELECT 1;"), goose(up, "-- nothing to do\n"))
+		if !slices.ContainsFunc(found, func(d Diagnostic) bool { return d.Code == "RV001" && d.Severity == want }) {
+			t.Errorf("%s: want RV001 as %s, found%s", up, want, print(found))
+		}
+	}
 }

@@ -54,7 +54,7 @@ func noDown(p *Pass) {
 		p.out[len(p.out)-1].Severity = Warning
 		return
 	}
-	p.reportAt("up", first, message, strings.TrimSpace(draft(append(slices.Clone(p.changes), p.more...), p.After)))
+	p.reportAt("up", first, message, strings.TrimSpace(draft(append(slices.Clone(p.changes), p.more...), p.Before, p.After)))
 	if (p.Migration.HasDown || len(p.Migration.Down) > 0) && (onlyRows(p) || inVain(p) || p.After.played.doubted && onlyOpaque(p.Migration.Up)) {
 		p.out[len(p.out)-1].Severity = Warning // the schema is in no danger, and somebody said that there is nothing to write
 	}
@@ -246,7 +246,7 @@ func bare(list []Statement) []effects.Statement {
 }
 
 func notUnderstood(p *Pass) {
-	if p.Effect.Kind != effects.Opaque || p.declared() != nil {
+	if p.Effect.Kind != effects.Opaque || p.declared() != nil || p.Statement.Unreadable(p.Engine) {
 		return
 	}
 	what := p.Effect.Detail
@@ -254,7 +254,10 @@ func notUnderstood(p *Pass) {
 		what = "the grammar rejects it: " + p.Statement.ParseError
 	}
 	consequence := "it is rehearsed before it runs, so that what it touches can be captured"
-	if p.Before.mysql() {
+	switch {
+	case p.Effect.Refused != "":
+		consequence = "up refuses it, as there is no client that could send the rows"
+	case p.Before.mysql():
 		consequence = "what it destroys cannot be captured"
 	}
 	p.Report("the effect of this statement is not known ("+what+"); "+consequence, "-- +dbrollback affects: <the tables that it changes>")
@@ -337,11 +340,24 @@ func losesUncaptured(p *Pass) {
 }
 
 func willFail(p *Pass) {
+	p.unreadable("up", p.Migration.Up)
+	if p.wants() {
+		p.unreadable("down", p.Migration.Down)
+	}
 	if !p.After.played.opaque {
 		p.failures("up", p.After, "this statement of Up will fail: ", "")
 	}
 	if p.wants() && !p.Undone.played.opaque {
 		p.failures("down", p.Undone, "this statement of Down will fail: ", "undo in the reverse order of Up")
+	}
+}
+
+// unreadable reports statements that no server takes for SQL.
+func (p *Pass) unreadable(section string, statements []Statement) {
+	for i := range statements {
+		if st := &statements[i]; st.Unreadable(p.Engine) {
+			p.reportAt(section, st, "this statement of "+strings.ToUpper(section[:1])+section[1:]+" will fail, it is no SQL: "+st.ParseError, "")
+		}
 	}
 }
 

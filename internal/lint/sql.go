@@ -149,8 +149,21 @@ func (d *differ) addColumn(b *Table, c *Column) string {
 	return "ALTER TABLE " + d.name(b.Name) + " ADD COLUMN " + d.columnSQL(c)
 }
 
+// addable says whether ADD COLUMN makes such a column: SQLite needs a constant for the rows that are there, and computes nothing for them.
+func (d *differ) addable(c *Column) bool {
+	if d.before.dialect != effects.SQLite {
+		return true
+	}
+	none := !c.HasDefault || strings.EqualFold(c.Default, "null")
+	varies := strings.HasPrefix(c.Default, "(") || slices.Contains([]string{"current_time", "current_date", "current_timestamp"}, strings.ToLower(c.Default))
+	return !c.PrimaryKey && !(c.NotNull && none && !c.Generated) && !(c.HasDefault && varies) && !(c.Generated && c.Stored)
+}
+
 // bringColumn adds a column again, with the sequence that went with it when the column owned one.
 func (d *differ) bringColumn(b *Table, c *Column) []string {
+	if !d.addable(c) {
+		return nil
+	}
 	add := []string{d.addColumn(b, c) + d.withKey(b, c)}
 	if d.before.dialect != effects.Postgres || !strings.Contains(c.Default, "nextval") {
 		return add
@@ -339,11 +352,15 @@ func (d *differ) dropIndex(t *Table, x *Index) string {
 	return "DROP INDEX " + d.name(effects.Name{Schema: t.Name.Schema, Name: x.Name})
 }
 
-func (d *differ) renameIndex(t *Table, from, to string) string {
-	if d.mysql() {
-		return "ALTER TABLE " + d.name(t.Name) + " RENAME INDEX " + d.ident(from) + " TO " + d.ident(to)
+// renameIndex gives an index the name of x again; SQLite can only make it anew.
+func (d *differ) renameIndex(t *Table, from string, x *Index) []string {
+	switch {
+	case d.mysql():
+		return []string{"ALTER TABLE " + d.name(t.Name) + " RENAME INDEX " + d.ident(from) + " TO " + d.ident(x.Name)}
+	case d.before.dialect == effects.SQLite:
+		return []string{d.dropIndex(t, &Index{Name: from}), d.createIndex(t, x)}
 	}
-	return "ALTER INDEX " + d.name(effects.Name{Schema: t.Name.Schema, Name: from}) + " RENAME TO " + d.ident(to)
+	return []string{"ALTER INDEX " + d.name(effects.Name{Schema: t.Name.Schema, Name: from}) + " RENAME TO " + d.ident(x.Name)}
 }
 
 func (d *differ) objectName(k objectKey) string {
@@ -475,7 +492,7 @@ func (d *differ) sqliteColumn(t *Table, c *Column, inline map[*Constraint]bool) 
 	if c.PrimaryKey {
 		add("primary key", " PRIMARY KEY"+pick(c.Serial, " AUTOINCREMENT", ""))
 	}
-	if c.NotNull && !c.PrimaryKey {
+	if c.NotNull {
 		s += " NOT NULL"
 	}
 	if c.Unique {

@@ -73,11 +73,11 @@ func charsetIn(d effects.Dialect, sql string) (charset, collation string) {
 
 // tableOptions takes down what CREATE TABLE of MySQL says behind the columns.
 func (m *Model) tableOptions(t *Table) {
-	if !m.mysql() || m.played.current == nil || len(m.played.current.Effects) != 1 {
+	if !m.mysql() || m.played.current == nil || len(m.saying().Effects) != 1 {
 		return
 	}
-	t.Charset, t.Collation = charsetIn(m.dialect, m.played.current.SQL)
-	t.Partitions = partitionsIn(m.dialect, m.played.current.SQL)
+	t.Charset, t.Collation = charsetIn(m.dialect, m.saying().SQL)
+	t.Partitions = partitionsIn(m.dialect, m.saying().SQL)
 }
 
 // alterOptions follows an action of ALTER TABLE on character set or partitions.
@@ -119,6 +119,9 @@ func actionText(st *Statement, e *effects.Effect) string {
 func (m *Model) unfollowed(st *Statement, e *effects.Effect) []change {
 	say := func(entity string, undo []string, note string) []change {
 		return []change{{verdict: changed, entity: entity, up: st, undo: undo, note: note}}
+	}
+	if e.Kind == effects.Opaque && m.guarded(st) != nil {
+		return nil
 	}
 	if e.Kind == effects.Opaque {
 		where := ""
