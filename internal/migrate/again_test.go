@@ -113,3 +113,23 @@ func TestUpAgainBringsChildrenBehindTheirParents(t *testing.T) {
 		f.same(before, f.dump(), "after the second rollback")
 	}, testdb.Everywhere()...)
 }
+
+// TestDropIfThereOfWhatIsNot: an Up that drops a table if it is there, and makes it, runs again after a rollback, though what was in the table is to come back into it.
+func TestDropIfThereOfWhatIsNot(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, "CREATE TABLE owners (id integer PRIMARY KEY);\nINSERT INTO owners VALUES (1), (2);\n", map[string]string{
+			"00001_a.sql": migration("DROP TABLE IF EXISTS things;\nCREATE TABLE things (id integer PRIMARY KEY, FOREIGN KEY (id) REFERENCES owners (id) ON DELETE CASCADE);", "DROP TABLE IF EXISTS things;"),
+		})
+		before := f.dump()
+		f.up()
+		f.exec("INSERT INTO things VALUES (1), (2)")
+		written := f.dump()
+		for range 2 {
+			f.rollback(migrate.RollbackRequest{Steps: 1})
+			f.same(before, f.dump(), "after the rollback")
+			f.up()
+			f.same(written, f.dump(), "up again")
+		}
+	}, family...)
+}

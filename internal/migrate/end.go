@@ -31,6 +31,11 @@ func (w *work) end(ctx context.Context, g ground) error {
 		func() error { return w.repair(ctx, g, func(verify.Object) bool { return true }) },
 		func() error { return w.reshape(ctx, g.schema()) },
 		func() error {
+			if w.recounts() {
+				if err := m.store.GoOn(ctx, g.schema(), w.capturer.Stood()); err != nil {
+					return err
+				}
+			}
 			if w.restorer == nil {
 				return nil
 			}
@@ -307,6 +312,12 @@ func (w *work) repair(ctx context.Context, g ground, which func(verify.Object) b
 			if is, there := now[k]; there {
 				have[k] = is
 			}
+		}
+	}
+	for key, o := range w.bereft(now) {
+		if which(o) {
+			want[key] = o
+			w.r.warnOnce(fmt.Sprintf("%s %s is made again: Down took it away, and Up had left it alone", o.Kind, o.Name))
 		}
 	}
 	for key, o := range verify.InTheWay(want, now) {

@@ -139,6 +139,9 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	if done, err := c.keepsColumns(ctx, tx, n, p, run); err != nil || done {
 		return err
 	}
+	if dropsNothing(st.Effects, p) { // LOCK TABLES would keep the server from finding that out
+		p.follows = nil
+	}
 	if p.alone && len(p.actions)+len(p.follows) > 0 {
 		guard, p.beside = c.underLock, beside(st.Effects)
 		if keep, err := c.renames(ctx, tx, n, p, st); err != nil {
@@ -567,4 +570,10 @@ func (c *Capturer) settle(ctx context.Context, tx engine.Querier, x *capture) er
 	}
 	x.Rows = rows
 	return nil
+}
+
+// dropsNothing tells of a statement that drops tables if they are there, when none of them is.
+func dropsNothing(es []effects.Effect, p *plan) bool {
+	return len(p.actions) == 0 && !slices.ContainsFunc(es, func(e effects.Effect) bool { return e.Kind != effects.DropTable || !e.IfExists }) &&
+		!slices.ContainsFunc(p.follows, func(f *following) bool { return f.t != nil })
 }
