@@ -254,6 +254,9 @@ func (p *mysqlParser) drop() {
 		name := p.identifier()
 		p.expect("ON")
 		e := Effect{Kind: Drop, Table: p.name(), IfExists: exists, Object: Object{Kind: "index", Name: Name{Name: name}}}
+		if p.punct(p.i) == '(' {
+			p.reject() // the columns belong to CREATE INDEX
+		}
 		if strings.EqualFold(name, "primary") {
 			e.Kind, e.Object.Kind = DropConstraint, "constraint"
 		}

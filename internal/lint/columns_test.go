@@ -60,6 +60,7 @@ func TestUnreadableStatements(t *testing.T) {
 		{"a word that is none", pg, base, add, "ALTER TABLE notes REMOVE COLUMN n;", `RV008 Down will fail, it is no SQL: syntax error at or near "REMOVE"`},
 		{"a missing semicolon", pg, base, add, "DELETE FROM notes WHERE id = 1\nALTER TABLE notes DROP COLUMN n;", `RV008 Down will fail, it is no SQL: syntax error at or near "ALTER"`},
 		{"a missing semicolon", sqlite, base, add, "CREATE TABLE n (id int)\nINSERT INTO n SELECT id FROM notes;", "RV008 Down will fail, it is no SQL"},
+		{"columns behind DROP INDEX", effects.MySQL, base, "CREATE INDEX i ON notes (body);", "DROP INDEX i ON notes (body);", "RV005 the grammar rejects it"},
 		{"in Up", pg, base, "ALTER TABLE notes ADD n int NOT NULL,;", "ALTER TABLE notes DROP COLUMN n;", "RV008 Up will fail, it is no SQL"},
 		{"syntax of PostgreSQL 18", pg, base, add, "ALTER TABLE notes ADD CONSTRAINT c NOT NULL body;\nALTER TABLE notes DROP COLUMN n;", "RV005 the grammar rejects it"},
 	})

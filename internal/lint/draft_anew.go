@@ -32,7 +32,7 @@ func (d *differ) anew(k effects.Name) []string {
 	var into, from []string
 	for i := range b.Columns {
 		c := &b.Columns[i]
-		value := d.ident(c.Name)
+		var value string
 		x := a.column(c.Name)
 		if x == nil {
 			x = d.renamed(b, a, c)
