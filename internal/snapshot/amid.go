@@ -57,7 +57,7 @@ func (c *Capturer) amidst(ctx context.Context, tx engine.Querier, tables []*engi
 	}
 	if len(targets) > 0 && c.restorer != nil {
 		for _, x := range c.restorer.tables() {
-			if x.lost || x.placed || x.wrote || x.Rows == 0 || slices.ContainsFunc(targets, func(g *target) bool { return g.x == x }) {
+			if x.lost || x.placed || x.wrote || x.Rows == 0 || len(x.Fields) > 0 && slices.ContainsFunc(targets, func(g *target) bool { return g.x == x }) {
 				continue
 			}
 			f := &following{x: x.moving, index: -1}

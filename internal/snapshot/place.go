@@ -440,6 +440,9 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 					return err
 				}
 				err = r.early(ctx, tx, tables, rest, func() error {
+					if err := r.makeRoom(ctx, tx, targets, rest); err != nil {
+						return err
+					}
 					for _, g := range targets { // a row that is missing may be one that a statement still to come inserts
 						if err := r.write(ctx, tx, g, g.fields, false, !r.insertedInto(g.x.Home, rest) && r.complies(g)); err != nil {
 							return err
@@ -551,7 +554,7 @@ func (r *Restorer) write(ctx context.Context, tx engine.Querier, g *target, fiel
 	if err != nil {
 		return err
 	}
-	g.x.wrote = g.x.wrote || insert || slices.ContainsFunc(fields, func(i int) bool { return g.x.Fields[i].Seal != "" })
+	g.x.wrote = g.x.wrote || insert && len(g.x.Fields) > 0 || slices.ContainsFunc(fields, func(i int) bool { return g.x.Fields[i].Seal != "" })
 	var inserted int64
 	if insert {
 		if inserted, err = r.insert(ctx, tx, g); err != nil {

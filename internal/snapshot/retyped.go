@@ -49,12 +49,12 @@ func (r *Restorer) known(g *target) []string {
 	for _, c := range g.retyped {
 		out = append(out, fmt.Sprintf("EXISTS (SELECT 1 FROM %s y WHERE %s)", r.s.own(c.y.data()), c.row(g.x)))
 	}
-	if !g.ahead || r.moves(g.x.Home) { // in the end they go when what they came by is undone
+	if r.moves(g.x.Home) {
 		return out
 	}
 	all := r.tables()
 	for _, y := range all[:max(slices.Index(all, g.x), 0)] {
-		if y.Ops && y.Rows > 0 && sameKey(g.x, y) {
+		if y.Ops && y.Rows > 0 && sameKey(g.x, y) && (g.ahead || y.cleared) { // in the end they go when what they came by is undone, unless it is
 			c := retyped{y: y}
 			out = append(out, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE y.op = 'i' AND %s)", r.s.own(y.data()), c.row(g.x)))
 		}

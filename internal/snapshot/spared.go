@@ -112,8 +112,15 @@ func (r *Restorer) deletes(y *capture) (all, deletes bool) {
 
 // onlyDeletes tells whether all that the statements of the run do with the rows of a table is to delete them.
 func (r *Restorer) onlyDeletes(y *capture) bool {
-	named := word(y.At.Name)
-	for _, st := range r.run {
+	return r.only(y.At, r.run, func(e effects.Effect) bool {
+		return e.Kind == effects.Truncate || e.Kind == effects.Delete && (r.s.sameName(e.Table.Name, y.At.Name) || !e.HasWhere && e.From == "")
+	})
+}
+
+// only tells whether statements do nothing to a table but change its shape, and what else is allowed.
+func (r *Restorer) only(n engine.Name, list []effects.Statement, allowed func(effects.Effect) bool) bool {
+	named := word(n.Name)
+	for _, st := range list {
 		if st.Opaque() {
 			return false
 		}
@@ -122,20 +129,37 @@ func (r *Restorer) onlyDeletes(y *capture) bool {
 		}
 		if slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
 			switch e.Kind {
-			case effects.Delete, effects.Truncate:
-				return !r.s.sameName(e.Table.Name, y.At.Name) && e.Kind == effects.Delete && (e.HasWhere || e.From != "")
 			case effects.AddColumn, effects.DropColumn, effects.AlterColumnType, effects.AlterColumn, effects.SetDefault, effects.DropDefault, effects.SetNotNull, effects.DropNotNull,
 				effects.AddConstraint, effects.DropConstraint, effects.Comment, effects.Grant, effects.Maintenance:
 				return false
 			case effects.Create, effects.Drop:
 				return e.Object.Kind != "index"
 			}
-			return true
+			return !allowed(e)
 		}) {
 			return false
 		}
 	}
 	return true
+}
+
+// makeRoom takes rows out that Up has inserted, ahead of a constraint of Down that may not take them, where nothing of them goes elsewhere with a statement still to come.
+func (r *Restorer) makeRoom(ctx context.Context, tx engine.Querier, targets []*target, rest []effects.Statement) error {
+	if c := r.capturer; c == nil || c.meta.Direction != "down" || len(rest) == 0 || !constrains(rest[0]) {
+		return nil
+	}
+	for _, g := range targets {
+		writes := func(e effects.Effect) bool { // to rows that go anyway, or to others
+			return r.s.sameName(e.Table.Name, g.t.Name.Name) && (e.Kind == effects.Update || e.Kind == effects.Delete || e.Kind == effects.Truncate) && e.From == "" && !e.Nested
+		}
+		if !g.x.Ops || !r.only(g.t.Name, rest, writes) || !slices.ContainsFunc(rest[0].Effects, func(e effects.Effect) bool { return r.s.sameName(e.Table.Name, g.t.Name.Name) }) {
+			continue
+		}
+		if err := r.clear(ctx, tx, g, targets); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // apartFromUp tells whether the rows that Up wrote can be told from the others; theirs are conditions that an entry d was there before Up and is not as Up left it.
