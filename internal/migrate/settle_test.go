@@ -76,6 +76,58 @@ func TestSettledValuesAreNobodysWrite(t *testing.T) {
 	}
 }
 
+// TestRoomForAConstraint: rows that Up inserted, changed or deleted are as they were ahead of each constraint that Down makes, whatever it does to them in between. The next up
+// ends where the first did.
+func TestRoomForAConstraint(t *testing.T) {
+	t.Parallel()
+	const setup = "CREATE TABLE tag (id integer NOT NULL PRIMARY KEY, name varchar(20), n integer NOT NULL);\nINSERT INTO tag VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', 3);\nCREATE UNIQUE INDEX few ON tag (n);\n"
+	const dropIndex, index = "DROP INDEX few ON tag;\n", "CREATE UNIQUE INDEX few ON tag (n);\n"
+	const dropNotNull, notNull = "ALTER TABLE tag MODIFY n integer;\n", "ALTER TABLE tag MODIFY n integer NOT NULL;\n"
+	const dropCheck, check = "ALTER TABLE tag DROP CONSTRAINT low;\n", "ALTER TABLE tag ADD CONSTRAINT low CHECK (n < 9);\n"
+	for name, test := range map[string]struct{ up, down string }{
+		"inserted":             {dropCheck + "INSERT INTO tag VALUES (20, 't', 80);", check},
+		"inserted and changed": {dropIndex + dropNotNull + "INSERT INTO tag VALUES (20, 't', 8);\nUPDATE tag SET n = -n WHERE id % 2 = 0;", notNull + index},
+		"others are written":   {dropCheck + "INSERT INTO tag VALUES (20, 't', 80);\nUPDATE tag SET n = 7 WHERE id = 2;", check + "DELETE FROM tag WHERE id > 19;\nUPDATE tag SET name = 'z' WHERE id > 2;"},
+		"inserted and deleted": {dropIndex + "INSERT INTO tag VALUES (21, 't', 8);\nDELETE FROM tag WHERE id > 2;\nINSERT INTO tag VALUES (22, 'u', 8);", "DELETE FROM tag WHERE id > 1;\n" + index},
+		"deleted by both":      {dropIndex + dropNotNull + "DELETE FROM tag WHERE id = 2;", index + "DELETE FROM tag;\n" + notNull},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			engines, setup := everywhere, setup
+			if strings.Contains(test.down, check) || strings.Contains(test.down, notNull) { // which SQLite adds to no table that is there
+				engines = []testdb.Engine{testdb.OnPostgres, testdb.OnMySQL, testdb.OnMariaDB}
+			}
+			if strings.Contains(test.down, check) {
+				setup += check
+			}
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				text := migration(test.up, test.down)
+				if strings.HasPrefix(dsn, "postgres") || strings.HasPrefix(dsn, "sqlite") {
+					text = strings.NewReplacer(dropIndex, "DROP INDEX few;\n", dropNotNull, "ALTER TABLE tag ALTER n DROP NOT NULL;\n", notNull, "ALTER TABLE tag ALTER n SET NOT NULL;\n").Replace(text)
+				}
+				f := newFixture(t, dsn, setup, map[string]string{"00001_x.sql": text})
+				rows := func() string { return strings.Join(testdb.Query(t, dsn, "SELECT * FROM tag ORDER BY id"), " ") }
+				before := rows()
+				f.up()
+				after := rows()
+				for range 2 {
+					res := f.rollback(migrate.RollbackRequest{Steps: 1})
+					if got := rows(); got != before {
+						t.Fatalf("rows %s, want %s", got, before)
+					}
+					if len(res.Conflicts) > 0 {
+						t.Errorf("conflicts: %+v", res.Conflicts)
+					}
+					f.up()
+					if got := rows(); got != after {
+						t.Fatalf("up again: rows %s, want %s", got, after)
+					}
+				}
+			}, engines...)
+		})
+	}
+}
+
 // TestCutOffWhileSettling cuts a rollback off where something is there for good: between values that have gone back ahead of a constraint and the constraint, above all.
 func TestCutOffWhileSettling(t *testing.T) {
 	t.Parallel()

@@ -35,7 +35,7 @@ func (r *Restorer) overwrites(ctx context.Context, tx engine.Querier, targets []
 			return nil, err
 		}
 		if g.x.Whole {
-			after = append(after, func() error { return c.arrived(ctx, tx, r, g, stood) })
+			after = append(after, func() error { return c.arrived(ctx, tx, r, g, stood, early) })
 		}
 	}
 	return func() error {
@@ -59,14 +59,15 @@ func (r *Restorer) overwrites(ctx context.Context, tx engine.Querier, targets []
 	}, nil
 }
 
-// arrived records the rows that stand in the places of a capture's entries, and were not among those that stood there, as inserted: recover --abort takes them out again.
-func (c *Capturer) arrived(ctx context.Context, tx engine.Querier, r *Restorer, g *target, stood *capture) error {
+// arrived records the rows that stand in the places of a capture's entries, and were not among those that stood there, as inserted: recover --abort takes them out again, and so does
+// the run that undoes this one, where a statement to come destroys some of them: its capture brings those back.
+func (c *Capturer) arrived(ctx context.Context, tx engine.Querier, r *Restorer, g *target, stood *capture, early bool) error {
 	s := c.s
 	y, err := c.prepare(ctx, tx, len(c.captures)+1, &action{kind: Rows, table: g.t, events: events{insert: true}, reason: "back early"})
 	if err != nil {
 		return err
 	}
-	y.Early = true
+	y.Early = early
 	names, _ := y.columns()
 	values := []string{"'i'"}
 	for _, f := range append(slices.Clone(y.Key), y.Fields...) {
