@@ -181,7 +181,7 @@ func (w *work) resume(ctx context.Context, tx *sql.Tx, c cutOff, was seen) error
 	var err error
 	opposite := parsed(w.mig.statements(w.r.dir.opposite()))
 	w.capturer, err = m.store.Resume(ctx, tx, c.opening.Snapshot, snapshot.Meta{
-		Run: w.r.res.Run, Direction: string(w.r.dir), CreatedBy: m.o.User, Migration: w.mig.Version, Expires: m.expires(time.Now()), Statements: w.parsed(0), Opposite: &opposite, Instead: true,
+		Run: w.r.res.Run, Direction: string(w.r.dir), CreatedBy: m.o.User, Migration: w.mig.Version, Expires: m.expires(time.Now()), Statements: w.parsed(0), Opposite: &opposite, Instead: true, Steps: !w.atomic(),
 	}, past)
 	if err != nil {
 		return err

@@ -348,7 +348,7 @@ func (w *work) meta() snapshot.Meta {
 	opposite := parsed(w.mig.statements(w.r.dir.opposite()))
 	return snapshot.Meta{
 		Run: w.r.res.Run, Direction: string(w.r.dir), CreatedBy: m.o.User, Release: w.r.res.Release,
-		Migration: w.mig.Version, Expires: m.expires(time.Now()), First: w.rec == nil, Statements: w.parsed(0), Opposite: &opposite, Instead: true,
+		Migration: w.mig.Version, Expires: m.expires(time.Now()), First: w.rec == nil, Statements: w.parsed(0), Opposite: &opposite, Instead: true, Steps: !w.atomic(),
 	}
 }
 

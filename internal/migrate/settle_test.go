@@ -128,6 +128,44 @@ func TestRoomForAConstraint(t *testing.T) {
 	}
 }
 
+// TestAbortBehindSettledValues: what went back, and what went, ahead of a constraint of a Down that stops behind it is as Up left it when recover --abort has taken that back. A
+// rollback of the mended Down ends where it is to end.
+func TestAbortBehindSettledValues(t *testing.T) {
+	t.Parallel()
+	const up = "ALTER TABLE tag DROP CONSTRAINT few;\nINSERT INTO tag VALUES (20, 't', 80, 1);\nUPDATE tag SET n = 70 WHERE id = 2;"
+	on := map[string][]testdb.Engine{"an index": {testdb.OnPostgres}, "rows": {testdb.OnPostgres, testdb.OnMySQL, testdb.OnMariaDB}}
+	for name, last := range map[string]string{"an index": "CREATE INDEX CONCURRENTLY i ON nothere (n);", "rows": "UPDATE tag SET o = (SELECT max(o) FROM nothere);"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				text := migration(up, "ALTER TABLE tag ADD CONSTRAINT few CHECK (n < 9);\n"+last)
+				if strings.HasPrefix(dsn, "postgres") {
+					text = "-- +goose NO TRANSACTION\n" + text
+				}
+				f := newFixture(t, dsn, settleSetup, map[string]string{"00001_x.sql": text})
+				rows := func() string { return strings.Join(testdb.Query(t, dsn, "SELECT * FROM tag ORDER BY id"), " ") }
+				before := rows()
+				f.up()
+				after := rows()
+				if _, err := f.open().Rollback(t.Context(), migrate.RollbackRequest{To: -1, Steps: 1}); err == nil || rows() == after {
+					t.Fatalf("the rollback did not stop behind the constraint: %v", err)
+				}
+				if _, err := f.open().Recover(t.Context(), migrate.RecoverRequest{Abort: true}); err != nil {
+					t.Fatal(err)
+				}
+				if got := rows(); got != after {
+					t.Fatalf("taken back: rows %s, want %s", got, after)
+				}
+				f.files["00001_x.sql"].Data = []byte(strings.Replace(text, last, "", 1))
+				f.rollback(migrate.RollbackRequest{Steps: 1})
+				if got := rows(); got != before {
+					t.Fatalf("rows %s, want %s", got, before)
+				}
+			}, on[name]...)
+		})
+	}
+}
+
 // TestCutOffWhileSettling cuts a rollback off where something is there for good: between values that have gone back ahead of a constraint and the constraint, above all.
 func TestCutOffWhileSettling(t *testing.T) {
 	t.Parallel()

@@ -25,6 +25,7 @@ type Meta struct {
 	// Instead: run executes what Capturer.Instead gives, when that is not "", in place of the statement. Where a DROP TABLE cannot
 	// be taken back, tables are kept only so.
 	Instead bool
+	Steps   bool // each statement is there for good when it has run
 }
 
 // Capturer makes the captures of one migration in one direction, all in the migration's transaction.

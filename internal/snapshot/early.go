@@ -15,11 +15,11 @@ import (
 // are back, and recover --abort would leave them there. It gives what to do when they are back.
 func (r *Restorer) overwrites(ctx context.Context, tx engine.Querier, targets []*target, rest []effects.Statement) (func() error, error) {
 	c, after := r.capturer, []func() error{}
-	if c == nil || r.s.db.Caps.TransactionalDDL {
+	early := !slices.ContainsFunc(rest, func(st effects.Statement) bool { return st.DestroysData() || st.Opaque() })
+	if c == nil || !r.toBeKept(early) {
 		return func() error { return nil }, nil
 	}
 	began := len(c.captures)
-	early := !slices.ContainsFunc(rest, func(st effects.Statement) bool { return st.DestroysData() || st.Opaque() })
 	for _, g := range slices.Backward(targets) { // undone the other way round
 		var columns []string
 		for _, i := range g.fields {
@@ -57,6 +57,12 @@ func (r *Restorer) overwrites(ctx context.Context, tx engine.Querier, targets []
 		}
 		return nil
 	}, nil
+}
+
+// toBeKept tells whether what stands where rows go back early is to be captured for a run that is taken back. Where one that is early is not, early captures it for the
+// statements to come; and what is one transaction is taken back by the server.
+func (r *Restorer) toBeKept(early bool) bool {
+	return !r.s.db.Caps.TransactionalDDL || r.capturer.meta.Steps && early
 }
 
 // arrived records the rows that stand in the places of a capture's entries, and were not among those that stood there, as inserted: recover --abort takes them out again, and so does

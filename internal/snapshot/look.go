@@ -14,7 +14,7 @@ import (
 func (c *Capturer) Forget(ctx context.Context, q engine.Querier, n int, tables ...engine.Name) error {
 	var left []*capture
 	for _, x := range c.captures {
-		own := c.s.db.Caps.TransactionalDDL || x.Ahead || x.Kind.Stays() // what was put back early counts otherwise, and stays
+		own := c.s.db.Caps.TransactionalDDL && !x.Early || x.Ahead || x.Kind.Stays() // what was put back early counts otherwise, and stays
 		if x.Statement != n || !own || len(tables) > 0 && !slices.Contains(tables, x.At) {
 			left = append(left, x)
 			continue
