@@ -115,6 +115,34 @@ func TestSparedByPolicy(t *testing.T) {
 	}, everywhere...)
 }
 
+// TestWrittenOverIsTold: a row that Up left alone, that the application has changed since and that Down writes over stays as Down makes it. That is told, of such a row alone, and the next up brings
+// back what stood there.
+func TestWrittenOverIsTold(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, spareSetup, map[string]string{"00001_x.sql": migration("UPDATE tag SET n = 9 WHERE id = 3;", "UPDATE tag SET n = 0, name = concat(name, 'x') WHERE id < 4;")})
+		f.up()
+		if res := f.rollback(migrate.RollbackRequest{Steps: 1}); res.Warnings != nil {
+			t.Errorf("of rows that are as they were: warnings %q", res.Warnings)
+		}
+		f.up()
+		f.exec("UPDATE tag SET n = 20 WHERE id = 2;\nINSERT INTO tag VALUES (8, 'h', 8);\n")
+		rows := func() string { return strings.Join(testdb.Query(t, dsn, "SELECT * FROM tag ORDER BY id"), " ") }
+		after := rows()
+		res := f.rollback(migrate.RollbackRequest{Steps: 1})
+		if got, want := rows(), "1|a|1 2|bx|0 3|c|3 8|h|8"; got != want {
+			t.Errorf("rows %s, want %s", got, want)
+		}
+		if len(res.Warnings) != 1 || !strings.Contains(res.Warnings[0], "Down writes over 1 row(s) that Up left alone and that the application has changed since") {
+			t.Errorf("warnings %q", res.Warnings)
+		}
+		f.up()
+		if got := rows(); got != after {
+			t.Errorf("up again: rows %s, want %s", got, after)
+		}
+	}, everywhere...)
+}
+
 // TestCutOffWhileSpared cuts a Down off that deletes rows which are not its own, wherever it may be.
 func TestCutOffWhileSpared(t *testing.T) {
 	t.Parallel()

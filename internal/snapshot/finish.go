@@ -151,6 +151,9 @@ func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*targ
 	if err := r.tellSpared(ctx, tx, theirs); err != nil {
 		return Report{}, err
 	}
+	if err := r.tellWritten(ctx, tx, c); err != nil {
+		return Report{}, err
+	}
 	for _, x := range r.captures {
 		if x.later != nil {
 			if err := r.s.setStatus(ctx, tx, x.ID, statusWaiting); err != nil {

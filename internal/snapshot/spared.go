@@ -269,6 +269,36 @@ func (r *Restorer) tellSpared(ctx context.Context, tx engine.Querier, list []*sp
 	return nil
 }
 
+// tellWritten says how many rows that Up left alone, and that the application has changed since, Down has written over: they stay as it makes them.
+func (r *Restorer) tellWritten(ctx context.Context, tx engine.Querier, c *Capturer) error {
+	if c == nil || c.meta.Direction != "down" {
+		return nil
+	}
+	for _, x := range r.captures {
+		if !x.Bystander || !x.work {
+			continue
+		}
+		hit := []string{"1 = 0"}
+		for _, y := range c.captures {
+			if y.Kind == Rows && y.Ops && !y.Moved && y.Rows > 0 && y.Home == x.Home && slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Decl == b.Decl }) {
+				on := []string{"y.op = 'u'"}
+				for i := range x.Key {
+					on = append(on, fmt.Sprintf("y.%s = d.%s", k(i), k(i)))
+				}
+				hit = append(hit, fmt.Sprintf("EXISTS (SELECT 1 FROM %s y WHERE %s)", r.s.own(y.data()), all(on...)))
+			}
+		}
+		n, err := number(ctx, tx, "count rows", fmt.Sprintf("SELECT count(DISTINCT d.n) FROM %s w JOIN %s d ON d.n = w.n WHERE w.reason = '%s' AND %s", r.s.own(x.conflicts()), r.s.own(x.data()), letBe, either(hit)))
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			r.notes = append(r.notes, fmt.Sprintf("%s: Down writes over %d row(s) that Up left alone and that the application has changed since; they are as Down makes them, and the next up brings back what stood there", x.Home, n))
+		}
+	}
+	return nil
+}
+
 // unfit tells whether a row stays out because the table that Down has left does not take it: it was captured, and is listed.
 func (x *restoring) unfit(err error) bool {
 	e, ok := engine.AsError(err)
