@@ -166,10 +166,11 @@ func TestAbortBehindSettledValues(t *testing.T) {
 	}
 }
 
-// TestCutOffWhileSettling cuts a rollback off where something is there for good: between values that have gone back ahead of a constraint and the constraint, above all.
+// TestCutOffWhileSettling cuts a rollback off where something is there for good: between what has gone back, or gone, ahead of a constraint and the constraint, above all. There it
+// is taken back as well.
 func TestCutOffWhileSettling(t *testing.T) {
 	t.Parallel()
-	const up = "ALTER TABLE tag DROP CONSTRAINT few;\nUPDATE tag SET n = n + 50 WHERE id > 1;"
+	const up = "ALTER TABLE tag DROP CONSTRAINT few;\nUPDATE tag SET n = n + 50 WHERE id > 1;\nINSERT INTO tag VALUES (20, 't', 80, 1);"
 	for _, down := range []string{
 		"UPDATE tag SET n = 3, name = concat(name, 'x');\nALTER TABLE tag ADD CONSTRAINT few CHECK (n < 9);",
 		"ALTER TABLE tag ADD CONSTRAINT few CHECK (n < 9);\nUPDATE tag SET n = 3, name = concat(name, 'x');",
@@ -190,7 +191,11 @@ func TestCutOffWhileSettling(t *testing.T) {
 				for n, command := range all {
 					how := afterAnswer
 					switch {
-					case strings.Contains(command, "ADD CONSTRAINT few"):
+					case strings.HasPrefix(command, "ALTER TABLE tag ADD CONSTRAINT few"):
+						_, err := c.cutAt("rollback", n, beforeIt)
+						if _, aerr := c.mend("recover --abort"); aerr != nil || rows() != after {
+							t.Fatalf("cut off at command %d, %.80q (%v): taken back: %v: %s, want %s", n, command, err, aerr, rows(), after)
+						}
 						how = beforeIt
 					case command != "COMMIT":
 						continue

@@ -15,7 +15,7 @@ import (
 // are back, and recover --abort would leave them there. It gives what to do when they are back.
 func (r *Restorer) overwrites(ctx context.Context, tx engine.Querier, targets []*target, rest []effects.Statement) (func() error, error) {
 	c, after := r.capturer, []func() error{}
-	early := !slices.ContainsFunc(rest, func(st effects.Statement) bool { return st.DestroysData() || st.Opaque() })
+	early := !destroys(rest)
 	if c == nil || !r.toBeKept(early) {
 		return func() error { return nil }, nil
 	}
@@ -116,7 +116,7 @@ func (r *Restorer) early(ctx context.Context, tx engine.Querier, tables []*engin
 	if c == nil || !r.s.db.Caps.TransactionalDDL {
 		return write()
 	}
-	if !slices.ContainsFunc(rest, func(st effects.Statement) bool { return st.DestroysData() || st.Opaque() }) {
+	if !destroys(rest) {
 		// A table without a key is captured whole, also by a statement that inserts, or by an up in the end: what has come back would
 		// be among its rows, and what this takes out would not.
 		if c.meta.Direction != "up" && !inserts(rest) {

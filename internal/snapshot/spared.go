@@ -155,7 +155,7 @@ func (r *Restorer) makeRoom(ctx context.Context, tx engine.Querier, targets []*t
 		if !g.x.Ops || !r.only(g.t.Name, rest, writes) || !slices.ContainsFunc(rest[0].Effects, func(e effects.Effect) bool { return r.s.sameName(e.Table.Name, g.t.Name.Name) }) {
 			continue
 		}
-		if early := !slices.ContainsFunc(rest, func(st effects.Statement) bool { return st.DestroysData() || st.Opaque() }); r.toBeKept(early) { // recover --abort brings them back
+		if early := !destroys(rest); r.toBeKept(early) { // recover --abort brings them back
 			going := fmt.Sprintf("(SELECT d.* FROM %s d WHERE %s) d", r.s.own(g.x.data()), all(g.x.inserted(true), r.free(g.x)))
 			if _, err := r.capturer.standingIn(ctx, tx, r, g, nil, going, "1 = 0", early); err != nil {
 				return err

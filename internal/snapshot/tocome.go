@@ -219,3 +219,8 @@ func (r *Restorer) within(ctx context.Context, tx engine.Querier, x *restoring, 
 		}
 	}
 }
+
+// destroys tells whether a statement still to come may destroy rows, which its capture would then hold.
+func destroys(rest []effects.Statement) bool {
+	return slices.ContainsFunc(rest, func(st effects.Statement) bool { return st.DestroysData() || st.Opaque() })
+}
