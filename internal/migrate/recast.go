@@ -3,7 +3,6 @@ package migrate
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -71,9 +70,6 @@ func (w *work) recast(ctx context.Context, g ground, want verify.Fingerprint, st
 	st := effects.Statement{Effects: []effects.Effect{{
 		Kind: effects.AlterColumnType, Table: effects.Name(column.Table), Columns: []string{strings.TrimPrefix(column.Name, column.Table.String()+".")},
 	}}}
-	if layered, lerr := w.restorer.Layered(ctx, tx, st); layered || lerr != nil || w.writes(w.stmts, st) {
-		return errors.Join(err, lerr)
-	}
 	if err := g.rows(ctx, func(tx *sql.Tx) error { return w.restorer.Settle(ctx, tx, st) }); err != nil {
 		return err
 	}
@@ -84,11 +80,8 @@ func (w *work) recast(ctx context.Context, g ground, want verify.Fingerprint, st
 // fitted does the same after a statement of Down that the server has rejected for what stands in its column, where each statement commits by itself: it had no effect, and can run once more.
 func (w *work) fitted(ctx context.Context, i int, cause error) (bool, error) {
 	st, s := w.stmts[i], w.r.s
-	if w.restorer == nil || w.r.dir != Down || !st.retypes() || !isClass(cause, engine.Constraint) || w.writes(w.stmts[:i], st.Statement) {
+	if w.restorer == nil || w.r.dir != Down || !st.retypes() || !isClass(cause, engine.Constraint) {
 		return false, nil
-	}
-	if layered, err := w.restorer.Layered(ctx, s, st.Statement); layered || err != nil {
-		return false, err
 	}
 	c, err := w.r.m.cutOffOf(ctx, s, w.r.res.Run, w.mig.Version)
 	if err != nil || c == nil || c.last.Statement != i+1 || c.last.State != stepStarted {
@@ -106,15 +99,11 @@ func (w *work) fitted(ctx context.Context, i int, cause error) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	err = s.Tx(ctx, func(tx *sql.Tx) error { return w.restorer.Settle(ctx, tx, w.parsed(i)...) })
-	return err == nil, err
-}
-
-// writes tells whether statements may have written to the rows of a table that another one alters: what they have captured goes by how these stand.
-func (w *work) writes(stmts []Statement, st effects.Statement) bool {
-	return slices.ContainsFunc(stmts, func(s Statement) bool {
-		return s.Opaque() || slices.ContainsFunc(s.Effects, func(e effects.Effect) bool {
-			return (slices.Contains(writesRows, e.Kind) || e.Kind == effects.Truncate) && slices.ContainsFunc(st.Effects, func(a effects.Effect) bool { return strings.EqualFold(a.Table.Name, e.Table.Name) })
-		})
+	err = s.Tx(ctx, func(tx *sql.Tx) error {
+		if err := w.restorer.Settle(ctx, tx, w.parsed(i)...); err != nil {
+			return err
+		}
+		return w.remember(ctx, tx, i)
 	})
+	return err == nil, err
 }
