@@ -53,3 +53,53 @@ func TestBystanderRemoved(t *testing.T) {
 		}
 	}, everywhere...)
 }
+
+// TestBystandersUnderAnotherName: the same where Up has given the table, or a column, another name, and Down writes behind giving it the old one back; also where the names are exchanged.
+func TestBystandersUnderAnotherName(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ up, down, writes, want string }{
+		"table": {"ALTER TABLE people RENAME TO persons;", "ALTER TABLE persons RENAME TO people;\nUPDATE people SET score = 0 WHERE people.score > 5;",
+			"UPDATE persons SET score = 77 WHERE id = 7;\nUPDATE persons SET note = 'app' WHERE id = 8;", "2|20|NULL 7|0|g 8|10|app 9|20|i"},
+		"table, rows deleted": {"ALTER TABLE people RENAME TO persons;", "ALTER TABLE persons RENAME TO people;\nDELETE FROM people WHERE score > 5;",
+			"UPDATE persons SET note = 'app' WHERE id = 8;", "2|20|NULL 7|10|g 8|10|app 9|20|i"},
+		"rows deleted, then the table": {"ALTER TABLE people RENAME TO persons;\nALTER TABLE persons RENAME COLUMN note TO remark;",
+			"DELETE FROM persons;\nALTER TABLE persons RENAME COLUMN remark TO note;\nALTER TABLE persons RENAME TO people;",
+			"UPDATE persons SET remark = 'app' WHERE id = 8;\nINSERT INTO persons (id, name, score, remark) VALUES (10, 'Jo', 3, 'new');", "2|20|NULL 7|10|g 8|10|app 9|20|i 10|3|new"},
+		"column": {"ALTER TABLE people RENAME COLUMN score TO points;", "ALTER TABLE people RENAME COLUMN points TO score;\nUPDATE people SET score = 0 WHERE score > 5;",
+			"UPDATE people SET points = 77 WHERE id = 7;\nUPDATE people SET note = 'app' WHERE id = 8;", "2|20|NULL 7|0|g 8|10|app 9|20|i"},
+		"both, written in between": {"ALTER TABLE people RENAME TO persons;\nALTER TABLE persons RENAME COLUMN score TO points;\nUPDATE persons SET points = points + 1 WHERE id = 9;",
+			"UPDATE persons SET points = points - 1 WHERE id = 9;\nALTER TABLE persons RENAME COLUMN points TO score;\nALTER TABLE persons RENAME TO people;\nUPDATE people SET score = 0, note = 'down' WHERE score > 5;",
+			"UPDATE persons SET points = 77 WHERE id = 7;", "2|20|NULL 7|0|down 8|10|h 9|20|i"},
+		"names exchanged": {"ALTER TABLE people RENAME TO x;\nALTER TABLE others RENAME TO people;\nALTER TABLE x RENAME TO others;",
+			"ALTER TABLE people RENAME TO x;\nALTER TABLE others RENAME TO people;\nALTER TABLE x RENAME TO others;\nUPDATE people SET score = 0 WHERE score > 5;\nDELETE FROM others;",
+			"UPDATE others SET score = 77 WHERE id = 7;", "2|20|NULL 7|0|g 8|10|h 9|20|i"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				f := newFixture(t, dsn, people+"DELETE FROM people WHERE id IN (1, 3, 4);\nINSERT INTO people VALUES (7, 'Gus', 10, 'g'), (8, 'Hal', 10, 'h'), (9, 'Ida', 20, 'i');\nCREATE TABLE others (id integer PRIMARY KEY);\nINSERT INTO others VALUES (1), (2);\n",
+					map[string]string{"00001_a.sql": migration(c.up, c.down)})
+				rows := func(table, score string) string {
+					return strings.Join(testdb.Query(t, dsn, "SELECT id, coalesce("+score+", -1), note FROM "+table+" ORDER BY id"), " ")
+				}
+				before := f.dump()
+				f.up()
+				after := f.dump()
+				for range 2 {
+					f.rollback(migrate.RollbackRequest{To: 0})
+					f.same(before, f.dump(), "after the rollback")
+					f.up()
+					f.same(after, f.dump(), "up again")
+				}
+				f.exec(c.writes)
+				f.rollback(migrate.RollbackRequest{To: 0})
+				if got := rows("people", "score"); got != c.want {
+					t.Errorf("rows\n got %s\nwant %s", got, c.want)
+				}
+				if got := testdb.Query(t, dsn, "SELECT id FROM others ORDER BY id"); len(got) != 2 {
+					t.Errorf("others: %s", got)
+				}
+			}, everywhere...)
+		})
+	}
+}

@@ -391,3 +391,52 @@ func TestKeptTableOutsideTransactions(t *testing.T) {
 	f.rollback(migrate.RollbackRequest{Steps: 1})
 	f.same(before, f.dump(), "after the rollback")
 }
+
+// TestKeptTableThatDownWrites: what Down makes of the rows of a table that it has made again does not stay: they are as they were before Up.
+func TestKeptTableThatDownWrites(t *testing.T) {
+	t.Parallel()
+	for name, down := range map[string]string{
+		"it updates and deletes":  "UPDATE kid SET v = 'down' WHERE id = 1;\nDELETE FROM kid WHERE id > 2;",
+		"a foreign key deletes":   "DELETE FROM par WHERE id = 2;",
+		"under another name":      "ALTER TABLE kid RENAME TO kind;\nUPDATE kind SET v = 'down';\nALTER TABLE kind RENAME TO kid;",
+		"and a row of before Up":  "UPDATE par SET v = 'down';\nDELETE FROM kid;",
+		"it fills it, and writes": "INSERT INTO kid VALUES (1, 1, 'a');\nUPDATE kid SET v = 'down';",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				const kid = "CREATE TABLE kid (id integer NOT NULL PRIMARY KEY, par integer, v varchar(9), CONSTRAINT kid_par FOREIGN KEY (par) REFERENCES par (id) ON DELETE CASCADE);\n"
+				c := newCutter(t, dsn, migration("DROP TABLE kid;", kid+down))
+				testdb.Exec(t, dsn, "CREATE TABLE par (id integer NOT NULL PRIMARY KEY, v varchar(9))", "INSERT INTO par VALUES (1, 'one'), (2, 'two')")
+				testdb.Exec(t, dsn, strings.TrimSuffix(kid, ";\n"), "INSERT INTO kid VALUES (1, 1, 'a'), (2, 2, 'b'), (3, 2, 'c'), (4, NULL, 'd')")
+				rows := func() string {
+					return strings.Join(testdb.Query(t, dsn, "SELECT concat(id, ' ', coalesce(par, 0), ' ', v) FROM kid UNION ALL SELECT concat(id, ' ', v) FROM par ORDER BY 1"), "|")
+				}
+				before := rows()
+				up := func() string {
+					return strings.Join(testdb.Query(t, dsn, "SELECT concat(id, ' ', v) FROM par ORDER BY 1"), "|")
+				}
+				for range 2 {
+					c.must("up")
+					if got := up(); got != "1 one|2 two" {
+						t.Fatalf("up: %s", got)
+					}
+					c.must("rollback")
+					if got := rows(); got != before {
+						t.Fatalf("rollback: %s\nwant %s", got, before)
+					}
+				}
+				if strings.HasPrefix(dsn, "postgres") || strings.HasPrefix(dsn, "sqlite") { // in one transaction
+					return
+				}
+				c.cutsEachWay(func() string {
+					if len(testdb.Query(t, dsn, "SELECT 1 FROM goose_db_version WHERE version_id = 1")) > 0 {
+						return up()
+					}
+					return rows()
+				}, map[string]string{"up": "1 one|2 two", "rollback": before})
+				c.free("in the end")
+			}, everywhere...)
+		})
+	}
+}

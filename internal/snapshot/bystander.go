@@ -39,6 +39,7 @@ func (c *Capturer) Bystanders(ctx context.Context, tx engine.Querier, n int, opp
 		look = c.s.db // see Statement
 	}
 	var found []*bystander
+	opposite = c.s.calledNow(opposite)
 	for i, st := range opposite {
 		es, err := c.s.normal(ctx, look, st.Effects)
 		if err != nil {

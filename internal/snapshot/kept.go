@@ -345,7 +345,8 @@ func (r *Restorer) takePlace(ctx context.Context, tx engine.Querier, rest []effe
 			continue
 		}
 		back := false
-		if !wait && !r.rekeyed(x, rest) || r.gone(ctx, x) {
+		written := r.touchedBy(x.Home, rest) || len(r.carriedTo(x, rest)) > 0 // what Down writes over is put back from a copy
+		if !wait && !written && !r.rekeyed(x, rest) || r.gone(ctx, x) {
 			if back, err = r.swap(ctx, tx, x, t); err != nil {
 				return err
 			}

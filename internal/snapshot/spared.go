@@ -40,7 +40,7 @@ func (r *Restorer) spares(ctx context.Context, tx engine.Querier, c *Capturer) (
 	var out []*spared
 	pruned := int64(-1)
 	for _, y := range c.captures {
-		if y.Rows == 0 || len(y.Key) == 0 || !y.entire() || y.Moved || y.Statement < 1 || y.Statement > len(r.run) || y.Kind != Rows && y.Kind != Table || r.Own == nil || r.Own(y.At) {
+		if y.Rows == 0 || len(y.Key) == 0 || !y.entire() || y.Moved || y.Statement < 1 || y.Statement > len(r.run) || y.Kind != Rows && y.Kind != Table {
 			continue
 		}
 		all, deletes := r.deletes(y)
@@ -57,14 +57,18 @@ func (r *Restorer) spares(ctx context.Context, tx engine.Querier, c *Capturer) (
 		if pruned > 0 {
 			return nil, nil
 		}
-		t, err := r.inspect(ctx, tx, y.At)
+		x := r.s.sparing(y, r.run[y.Statement:])
+		if r.Own == nil || r.Own(x.Home) {
+			continue
+		}
+		t, err := r.inspect(ctx, tx, x.Home)
 		if err != nil {
 			return nil, err
 		}
-		if t == nil || slices.ContainsFunc(y.Key, func(f field) bool { return columnIndex(t, f.At) < 0 }) {
+		if t == nil || slices.ContainsFunc(x.Key, func(f field) bool { return columnIndex(t, f.Name) < 0 }) {
 			continue
 		}
-		p := &spared{x: &restoring{capture: sparing(y), onward: true, cleared: true, spared: true}, t: t}
+		p := &spared{x: &restoring{capture: x, onward: true, cleared: true, spared: true}, t: t}
 		known, theirs, err := r.apartFromUp(ctx, tx, p)
 		if err != nil {
 			return nil, err
@@ -80,14 +84,19 @@ func (r *Restorer) spares(ctx context.Context, tx engine.Querier, c *Capturer) (
 	return out, nil
 }
 
-// sparing is a capture of Down's as one of rows that are to be inserted into the table as it is called now.
-func sparing(y *capture) *capture {
+// sparing is a capture of Down's as one of rows that are to be inserted into the table as it is called behind the statements that came after it.
+func (s *Store) sparing(y *capture, after []effects.Statement) *capture {
 	x := *y
-	x.Home, x.Seal, x.Bystander = y.At, seal{Mode: sealAbsent}, false
+	x.Seal, x.Bystander = seal{Mode: sealAbsent}, false
 	x.Key, x.Fields = slices.Clone(y.Key), slices.Clone(y.Fields)
 	for _, list := range [][]field{x.Key, x.Fields} {
+		then := make([]string, len(list))
+		for i, f := range list {
+			then[i] = f.At
+		}
+		x.Home, then = s.calledThen(y.At, then, after)
 		for i := range list {
-			list[i].Name, list[i].Seal = list[i].At, ""
+			list[i].Name, list[i].At, list[i].Seal = then[i], then[i], ""
 		}
 	}
 	return &x
@@ -112,19 +121,24 @@ func (r *Restorer) deletes(y *capture) (all, deletes bool) {
 
 // onlyDeletes tells whether all that the statements of the run do with the rows of a table is to delete them.
 func (r *Restorer) onlyDeletes(y *capture) bool {
-	return r.only(y.At, r.run, func(e effects.Effect) bool {
-		return e.Kind == effects.Truncate || e.Kind == effects.Delete && (r.s.sameName(e.Table.Name, y.At.Name) || !e.HasWhere && e.From == "")
+	var before []effects.Effect
+	for _, st := range r.run[:y.Statement-1] {
+		before = append(before, st.Effects...)
+	}
+	began, there := r.s.followedBack(effects.Effect{Table: effects.Name(y.At)}, before)
+	return there && r.only(engine.Name(began.Table), r.run, func(e effects.Effect) bool {
+		return e.Kind == effects.Truncate || e.Kind == effects.Delete && (r.s.sameName(e.Table.Name, began.Table.Name) || !e.HasWhere && e.From == "")
 	})
 }
 
-// only tells whether statements do nothing to a table but change its shape, and what else is allowed.
+// only tells whether statements do nothing to a table, which has a name ahead of the first of them, but change its name and shape, and what else is allowed.
 func (r *Restorer) only(n engine.Name, list []effects.Statement, allowed func(effects.Effect) bool) bool {
-	named := word(n.Name)
-	for _, st := range list {
+	now := r.s.calledNow(list)
+	for i, st := range now {
 		if st.Opaque() {
 			return false
 		}
-		if !named.MatchString(st.SQL) {
+		if then, _ := r.s.calledThen(n, nil, list[:i]); !word(then.Name).MatchString(st.SQL) {
 			continue
 		}
 		if slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {

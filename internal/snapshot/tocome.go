@@ -114,6 +114,24 @@ func (r *Restorer) touchedBy(n engine.Name, rest []effects.Statement) bool {
 	return false
 }
 
+// carriedTo gives the statements still to come up to the last one of which a foreign key of a captured table carries on what becomes of the rows that it points to.
+func (r *Restorer) carriedTo(x *restoring, rest []effects.Statement) []effects.Statement {
+	last := -1
+	for i, st := range rest {
+		if x.Shape != nil && slices.ContainsFunc(x.Shape.ForeignKeys, func(fk engine.ForeignKey) bool {
+			return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+				return r.s.sameName(e.Table.Name, fk.Parent.Name) && (e.Kind == effects.Delete && carries(fk.OnDelete) || e.Kind == effects.Update && carries(fk.OnUpdate) &&
+					(len(e.Columns) == 0 || slices.ContainsFunc(fk.ParentColumns, func(n string) bool {
+						return slices.ContainsFunc(e.Columns, func(c string) bool { return r.s.sameName(c, n) })
+					})))
+			})
+		}) {
+			last = i
+		}
+	}
+	return rest[:last+1]
+}
+
 // emptiedBy tells whether one of some statements empties a table.
 func (r *Restorer) emptiedBy(n engine.Name, rest []effects.Statement) bool {
 	return slices.ContainsFunc(rest, func(st effects.Statement) bool {
