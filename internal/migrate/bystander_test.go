@@ -103,3 +103,39 @@ func TestBystandersUnderAnotherName(t *testing.T) {
 		})
 	}
 }
+
+// TestBystandersOfWhatCannotBeUnderstood: the same where Down writes in a DO block, a function, or what it declares.
+func TestBystandersOfWhatCannotBeUnderstood(t *testing.T) {
+	t.Parallel()
+	const fix = "CREATE FUNCTION fix() RETURNS void LANGUAGE sql AS 'UPDATE people SET score = NULL WHERE score = 10';\n"
+	for name, c := range map[string]struct {
+		before, up, down string
+		engines          []testdb.Engine
+	}{
+		"a block":            {"", "", "DO $$ BEGIN UPDATE public.people SET score = NULL WHERE score = 10; END $$;", []testdb.Engine{testdb.OnPostgres}},
+		"put together":       {"", "", "DO $$ DECLARE t text; BEGIN FOREACH t IN ARRAY ARRAY['people'] LOOP EXECUTE format('DELETE FROM %I WHERE score = 10', t); END LOOP; END $$;", []testdb.Engine{testdb.OnPostgres}},
+		"a function":         {fix, "", "SELECT fix();", []testdb.Engine{testdb.OnPostgres}},
+		"one by another":     {fix + "CREATE PROCEDURE mend() LANGUAGE plpgsql AS 'BEGIN PERFORM fix(); END';\n", "", "CALL mend();", []testdb.Engine{testdb.OnPostgres}},
+		"its own function":   {"", "", fix + "SELECT fix();\nDROP FUNCTION fix();", []testdb.Engine{testdb.OnPostgres}},
+		"under another name": {"", "ALTER TABLE people RENAME TO persons;\n", "ALTER TABLE persons RENAME TO people;\nDO $$ BEGIN UPDATE people SET score = NULL WHERE score = 10; END $$;", []testdb.Engine{testdb.OnPostgres}},
+		"declared":           {"CREATE PROCEDURE fix() UPDATE people SET score = NULL WHERE score = 10;\n", "", "-- +dbrollback affects: people\nCALL fix();", family},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				blocks := strings.NewReplacer("DO $$", "-- +goose StatementBegin\nDO $$", "END $$;", "END $$;\n-- +goose StatementEnd\n")
+				f := newFixture(t, dsn, people+c.before+"INSERT INTO people VALUES (7, 'Gus', 10, 'g'), (8, 'Hal', 10, 'h'), (9, 'Ida', 20, 'i');\n",
+					map[string]string{"00001_a.sql": migration("UPDATE people SET score = 10 WHERE score IS NULL;\n"+c.up, blocks.Replace(c.down))})
+				before := f.dump()
+				f.up()
+				after := f.dump()
+				for range 2 {
+					f.rollback(migrate.RollbackRequest{To: 0})
+					f.same(before, f.dump(), "after the rollback")
+					f.up()
+					f.same(after, f.dump(), "up again")
+				}
+			}, c.engines...)
+		})
+	}
+}

@@ -500,9 +500,13 @@ func (w *work) leftDefaults(now verify.Fingerprint) []string {
 func (m *Migration) opposing() []effects.Statement {
 	var down []effects.Statement
 	for _, st := range m.statements(Down) {
-		if !m.noCapture(Down, st) {
-			down = append(down, st.Statement)
+		if m.noCapture(Down, st) {
+			continue
 		}
+		if declared := m.declared(Down, st); st.Opaque() && len(declared) > 0 {
+			st.Effects = declared
+		}
+		down = append(down, st.Statement)
 	}
 	return down
 }

@@ -39,11 +39,17 @@ func (c *Capturer) Bystanders(ctx context.Context, tx engine.Querier, n int, opp
 		look = c.s.db // see Statement
 	}
 	var found []*bystander
+	listed := opposite
 	opposite = c.s.calledNow(opposite)
 	for i, st := range opposite {
 		es, err := c.s.normal(ctx, look, st.Effects)
 		if err != nil {
 			return err
+		}
+		if st.Opaque() {
+			if found, err = c.suspected(ctx, look, found, st, listed[:i]); err != nil {
+				return err
+			}
 		}
 		for _, e := range es {
 			if !rewrites(e) {
@@ -96,7 +102,7 @@ func (c *Capturer) Bystanders(ctx context.Context, tx engine.Querier, n int, opp
 // WritesRows tells whether statements may write rows, so that those of a migration's end are of interest; else Bystanders and Relays have nothing to do.
 func WritesRows(opposite []effects.Statement) bool {
 	return slices.ContainsFunc(opposite, func(st effects.Statement) bool {
-		return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+		return st.Opaque() || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
 			return rewrites(e) || e.Kind == effects.Insert || e.Kind == effects.Merge
 		})
 	})

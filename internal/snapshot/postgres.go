@@ -106,6 +106,7 @@ var postgresFlavour = flavour{
 	size: func(ctx context.Context, q engine.Querier, table string) (int64, error) {
 		return number(ctx, q, "measure a capture", "SELECT pg_total_relation_size(to_regclass($1::text))", table)
 	},
+	routines: postgresRoutines,
 	ours: func(ctx context.Context, q engine.Querier) ([]string, error) {
 		return engine.Texts(ctx, q, `SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = to_regnamespace('dbrollback') AND relkind = 'r'`)
 	},

@@ -126,3 +126,23 @@ func (postgresDialect) deferred(ctx context.Context, q engine.Querier) error {
 	}
 	return nil
 }
+
+// postgresRoutines reads the texts of functions and procedures that are written in a language that says what it does, those of extensions left out.
+func postgresRoutines(ctx context.Context, q engine.Querier) (map[string][]string, error) {
+	rows, err := q.QueryContext(ctx, `SELECT lower(p.proname), pg_get_functiondef(p.oid) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+		WHERE p.prokind IN ('f', 'p') AND l.lanname NOT IN ('c', 'internal') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+		AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')`)
+	if err != nil {
+		return nil, fmt.Errorf("read functions: %w", err)
+	}
+	defer rows.Close()
+	out := map[string][]string{}
+	for rows.Next() {
+		var name, text string
+		if err := rows.Scan(&name, &text); err != nil {
+			return nil, fmt.Errorf("read functions: %w", err)
+		}
+		out[name] = append(out[name], text)
+	}
+	return out, rows.Err()
+}

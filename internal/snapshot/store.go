@@ -96,6 +96,8 @@ type flavour struct {
 	size func(ctx context.Context, q engine.Querier, table string) (int64, error)
 	// ours lists the tables in the place of our own.
 	ours func(ctx context.Context, q engine.Querier) ([]string, error)
+	// routines reads the texts of the user's functions and procedures, by their names in lower case; nil: what they do has to be declared.
+	routines func(ctx context.Context, q engine.Querier) (map[string][]string, error)
 	// observable tells whether the session may watch writes to a table.
 	observable func(ctx context.Context, q engine.Querier, t *engine.Table) (bool, error)
 	// raise makes generators of numbers continue after everything that was handed out.
