@@ -139,3 +139,44 @@ func TestBystandersOfWhatCannotBeUnderstood(t *testing.T) {
 		})
 	}
 }
+
+// TestBystandersOfTriggers: what triggers, and the server itself, write along with the rows that Down writes is as it was, too. A row of which the application has changed
+// other columns since gets back those that Down has written.
+func TestBystandersOfTriggers(t *testing.T) {
+	t.Parallel()
+	const stamp = "ALTER TABLE people ADD COLUMN changed varchar(30);\nCREATE TABLE total (id integer NOT NULL PRIMARY KEY, n integer);\nINSERT INTO total VALUES (1, 7);\n"
+	before := map[testdb.Engine]string{
+		testdb.OnPostgres: stamp + "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN new.changed := clock_timestamp()::text; RETURN new; END';\nCREATE TRIGGER touch BEFORE UPDATE ON people FOR EACH ROW EXECUTE FUNCTION touch();\n" +
+			"CREATE FUNCTION sum_up() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN UPDATE total SET n = n + 1; RETURN null; END';\nCREATE TRIGGER sum_up AFTER UPDATE ON people FOR EACH ROW EXECUTE FUNCTION sum_up();\n",
+		testdb.OnSQLite: stamp + "CREATE TRIGGER touch AFTER UPDATE OF score, note ON people BEGIN UPDATE people SET changed = hex(randomblob(4)) WHERE id = new.id; UPDATE total SET n = n + 1; END;\n",
+		testdb.OnMySQL:  stamp + "CREATE TRIGGER touch BEFORE UPDATE ON people FOR EACH ROW SET new.changed = uuid_short();\nCREATE TRIGGER sum_up AFTER UPDATE ON people FOR EACH ROW UPDATE total SET n = n + 1;\n",
+	}
+	before[testdb.OnMariaDB] = before[testdb.OnMySQL]
+	for name, c := range map[string]struct{ up, down string }{
+		"that Up fires, too": {"UPDATE people SET score = 10 WHERE score IS NULL;", "UPDATE people SET score = NULL WHERE score = 10;"},
+		"that Down fires":    {"ALTER TABLE people ADD COLUMN extra integer;", "UPDATE people SET score = NULL WHERE score = 10;\nALTER TABLE people DROP COLUMN extra;"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				kind, _, _ := strings.Cut(strings.Replace(dsn, "postgresql:", "postgres:", 1), ":")
+				f := newFixture(t, dsn, people+"INSERT INTO people VALUES (7, 'Gus', 10, 'g'), (8, 'Hal', 10, 'h'), (9, 'Ida', 20, 'i');\n"+before[testdb.Engine(kind)],
+					map[string]string{"00001_a.sql": migration(c.up, c.down)})
+				began := f.dump()
+				f.up()
+				after := f.dump()
+				for range 2 {
+					f.rollback(migrate.RollbackRequest{To: 0})
+					f.same(began, f.dump(), "after the rollback")
+					f.up()
+					f.same(after, f.dump(), "up again")
+				}
+				f.exec("UPDATE people SET note = 'app' WHERE id = 8;")
+				f.rollback(migrate.RollbackRequest{To: 0})
+				if got := strings.Join(testdb.Query(t, dsn, "SELECT id, score, note FROM people WHERE id > 6 ORDER BY id"), " "); got != "7|10|g 8|10|app 9|20|i" {
+					t.Errorf("rows %s", got)
+				}
+			}, everywhere...)
+		})
+	}
+}

@@ -133,7 +133,7 @@ func TestWrittenOverIsTold(t *testing.T) {
 		if got, want := rows(), "1|a|1 2|bx|0 3|c|3 8|h|8"; got != want {
 			t.Errorf("rows %s, want %s", got, want)
 		}
-		if len(res.Warnings) != 1 || !strings.Contains(res.Warnings[0], "Down writes over 1 row(s) that Up left alone and that the application has changed since") {
+		if len(res.Warnings) != 1 || !strings.Contains(res.Warnings[0], "Down writes over name, n of 1 row(s) that Up left alone and that the application has changed since") {
 			t.Errorf("warnings %q", res.Warnings)
 		}
 		f.up()

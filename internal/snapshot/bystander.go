@@ -25,6 +25,7 @@ type bystander struct {
 	parent  *bystander
 	fk      engine.ForeignKey // by which the parent's rows carry a change on to it
 	made    *capture
+	stamps  bool // columns that a write changes along, sealed by themselves: what the application wrote since into others leaves those that the statement names as they are
 }
 
 // reached is a predicate of the opposite direction, and what it calls the table.
@@ -32,7 +33,7 @@ type reached struct{ ref, condition string }
 
 // Bystanders captures, at the end of a migration, the rows that it left alone and that the opposite direction would write, and seals
 // them at once. n is the number of the last statement. What others changed about them since is theirs and stays, as with rows that came later.
-// Tables without a key, and what triggers of the opposite direction write, are not looked at.
+// Tables without a key are not looked at.
 func (c *Capturer) Bystanders(ctx context.Context, tx engine.Querier, n int, opposite []effects.Statement, watch func(context.Context, engine.Querier) Watch) error {
 	look := tx
 	if !c.s.db.Caps.TransactionalDDL {
@@ -47,23 +48,23 @@ func (c *Capturer) Bystanders(ctx context.Context, tx engine.Querier, n int, opp
 			return err
 		}
 		if st.Opaque() {
-			if found, err = c.suspected(ctx, look, found, st, listed[:i]); err != nil {
+			text, err := c.wording(ctx, look, st, listed[:i])
+			if err != nil {
+				return err
+			}
+			if found, err = c.suspected(ctx, look, found, text, nil, listed[:i]); err != nil {
 				return err
 			}
 		}
 		for _, e := range es {
-			if !rewrites(e) {
+			if !rewrites(e) && e.Kind != effects.Insert {
 				continue
 			}
 			if err := c.origins(ctx, look); err != nil {
 				return err
 			}
-			b, err := c.atStake(ctx, look, e, opposite[:i])
-			if err != nil {
+			if found, err = c.atStake(ctx, look, found, e, opposite[:i], listed[:i]); err != nil {
 				return err
-			}
-			if b != nil {
-				found = join(found, b)
 			}
 		}
 	}
@@ -149,32 +150,46 @@ func (c *Capturer) disturbs(before effects.Statement, e effects.Effect, t *engin
 // carries tells whether a foreign key changes its rows along with those that they point to.
 func carries(action string) bool { return action == "CASCADE" || strings.HasPrefix(action, "SET") }
 
-// atStake finds out whether an effect of the opposite direction is a danger to rows that are there; nil when it is not. Where no
-// statement before it is in the way its predicate hits now what it will hit then.
-func (c *Capturer) atStake(ctx context.Context, q engine.Querier, e effects.Effect, before []effects.Statement) (*bystander, error) {
+// atStake adds the tables to whose rows an effect of the opposite direction is a danger. Where no statement before it is in the way its predicate hits now what it
+// will hit then. before are those by the names of now, listed by their own.
+func (c *Capturer) atStake(ctx context.Context, q engine.Querier, found []*bystander, e effects.Effect, before, listed []effects.Statement) ([]*bystander, error) {
 	t, err := c.s.inspect(ctx, q, c.track, engine.Name{Schema: e.Table.Schema, Name: e.Table.Name}) // a key that the migration made goes with its column
 	if errors.Is(err, engine.ErrNoTable) {
-		return nil, nil // it is made by the opposite direction itself
+		return found, nil // it is made by the opposite direction itself
 	}
 	if err != nil {
-		return nil, err
+		return found, err
+	}
+	fired, err := c.fired(ctx, q, t, e, listed)
+	if err != nil {
+		return found, err
+	}
+	if found, err = c.suspected(ctx, q, found, fired.all, t, listed); err != nil || !rewrites(e) || !c.inDanger(t) {
+		return found, err
 	}
 	b := &bystander{table: t, emptied: e.Kind == effects.Truncate && e.Cascade}
-	if !c.inDanger(t) {
-		return nil, nil
-	}
-	if e.Kind == effects.Update || e.Kind == effects.Upsert {
+	if (e.Kind == effects.Update || e.Kind == effects.Upsert) && len(e.Columns) > 0 {
 		p := &planner{s: c.s, q: q, track: c.track}
-		if b.columns = p.ownColumns(t, e.Columns); len(e.Columns) > 0 {
-			b.columns = append(b.columns, p.stamped(t, b.columns)...)
+		if b.columns = p.ownColumns(t, e.Columns); b.columns == nil {
+			b.columns = []string{} // only some that the migration made, or that the opposite direction makes
 		}
-		if len(e.Columns) > 0 && len(b.columns) == 0 {
-			return nil, nil // only columns that the migration made, or that the opposite direction makes
+		along := &bystander{table: t, stamps: true, columns: p.ownColumns(t, slices.DeleteFunc(append(p.stamped(t, nil), fired.columns(t)...), func(n string) bool { return slices.Contains(b.columns, n) }))}
+		if len(along.columns) > 0 && !c.held(along) {
+			found = join(found, c.reach(along, e, before))
+		}
+		if len(b.columns) == 0 {
+			return found, nil
 		}
 	}
 	if c.held(b) {
-		return nil, nil
+		return found, nil
 	}
+	return join(found, c.reach(b, e, before)), nil
+}
+
+// reach notes which rows of a table an effect hits, or that this cannot be asked.
+func (c *Capturer) reach(b *bystander, e effects.Effect, before []effects.Statement) *bystander {
+	t := b.table
 	b.all = true
 	if c.asks(t, e) && !slices.ContainsFunc(before, func(st effects.Statement) bool { return c.disturbs(st, e, t) }) {
 		ref := e.Alias
@@ -183,7 +198,7 @@ func (c *Capturer) atStake(ctx context.Context, q engine.Querier, e effects.Effe
 		}
 		b.all, b.where = false, []reached{{ref, e.Where}}
 	}
-	return b, nil
+	return b
 }
 
 // inDanger tells whether rows of a table can be captured, and were there before the migration.
@@ -227,7 +242,7 @@ func (c *Capturer) asks(t *engine.Table, e effects.Effect) bool {
 
 // join adds a table to those found, or widens what is at stake of it.
 func join(found []*bystander, b *bystander) []*bystander {
-	i := slices.IndexFunc(found, func(o *bystander) bool { return o.table.Name == b.table.Name })
+	i := slices.IndexFunc(found, func(o *bystander) bool { return o.table.Name == b.table.Name && o.stamps == b.stamps })
 	if i < 0 || found[i].parent != nil || b.parent != nil {
 		return append(found, b)
 	}
@@ -247,6 +262,9 @@ func join(found []*bystander, b *bystander) []*bystander {
 
 // carriedOn adds the tables to which foreign keys carry on what happens to rows of a table.
 func (c *Capturer) carriedOn(ctx context.Context, q engine.Querier, found *[]*bystander, b *bystander) error {
+	if b.stamps {
+		return nil
+	}
 	for _, fk := range b.table.Referenced {
 		goes := b.emptied || b.columns == nil && fk.OnDelete == "CASCADE"
 		changes := b.columns == nil && strings.HasPrefix(fk.OnDelete, "SET") || carries(fk.OnUpdate) &&

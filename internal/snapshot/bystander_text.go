@@ -21,11 +21,10 @@ var (
 	onClash  = regexp.MustCompile(`(?i)\bon\s+conflict\b`)
 )
 
-// suspected adds the tables of which a statement of the opposite direction that cannot be understood may write rows. before are the statements ahead of it.
-func (c *Capturer) suspected(ctx context.Context, q engine.Querier, found []*bystander, st effects.Statement, before []effects.Statement) ([]*bystander, error) {
-	text, err := c.wording(ctx, q, st, before)
-	if err != nil || !rewrote.MatchString(text) {
-		return found, err
+// suspected adds the tables whose rows a text may write, but for the one whose triggers it is of. before are the statements ahead of it.
+func (c *Capturer) suspected(ctx context.Context, q engine.Querier, found []*bystander, text string, but *engine.Table, before []effects.Statement) ([]*bystander, error) {
+	if !rewrote.MatchString(text) {
+		return found, nil
 	}
 	tables, err := c.s.db.Tables(ctx, q)
 	if err != nil {
@@ -36,7 +35,7 @@ func (c *Capturer) suspected(ctx context.Context, q engine.Querier, found []*bys
 	}
 	for _, n := range tables {
 		then, _ := c.s.calledThen(n, nil, before)
-		if !writesIn(text, then.Name) {
+		if but != nil && but.Name == n || !writesIn(text, then.Name) {
 			continue
 		}
 		t, err := c.s.inspect(ctx, q, c.track, n)
@@ -67,11 +66,20 @@ func writesIn(text, name string) bool {
 
 // wording is the text of a statement, where that alone tells what it does, and of the functions that it names, and of those that these name.
 func (c *Capturer) wording(ctx context.Context, q engine.Querier, st effects.Statement, before []effects.Statement) (string, error) {
-	var texts map[string][]string
+	parts, err := c.spelt(ctx, q, []string{st.SQL}, before)
+	if err == nil && slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return rewrites(e) || e.Kind == effects.Insert }) {
+		parts = parts[1:] // it is understood, but for what it calls
+	}
+	return strings.Join(parts, "\n"), err
+}
+
+// spelt adds to texts those of the functions that they name, and of those that these name.
+func (c *Capturer) spelt(ctx context.Context, q engine.Querier, parts []string, before []effects.Statement) ([]string, error) {
+	texts := map[string][]string{}
 	if c.s.f.routines != nil {
 		var err error
 		if texts, err = c.s.f.routines(ctx, q); err != nil {
-			return "", err
+			return nil, err
 		}
 	}
 	for _, b := range before { // some it makes itself
@@ -82,7 +90,6 @@ func (c *Capturer) wording(ctx context.Context, q engine.Querier, st effects.Sta
 			}
 		}
 	}
-	parts := []string{st.SQL}
 	for i := 0; i < len(parts); i++ {
 		for name, bodies := range texts {
 			if word(name).MatchString(parts[i]) {
@@ -91,8 +98,63 @@ func (c *Capturer) wording(ctx context.Context, q engine.Querier, st effects.Sta
 			}
 		}
 	}
-	if slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return rewrites(e) || e.Kind == effects.Insert }) {
-		parts = parts[1:] // it is understood, but for what it calls
+	return parts, nil
+}
+
+// firing are the texts of the triggers of a table that an effect fires, with those of the functions that they name.
+type firing struct{ before, all string }
+
+var (
+	heading = regexp.MustCompile(`(?is)^\s*create\b.*?\bon\s+`)
+	invoked = regexp.MustCompile(`(?i)\bexecute\s+(function|procedure)\b`)
+	anew    = regexp.MustCompile(`(?i)\bexecute\b|\bpopulate_record|\b_populate_record|\bnew\s*:?=`)
+)
+
+func (c *Capturer) fired(ctx context.Context, q engine.Querier, t *engine.Table, e effects.Effect, before []effects.Statement) (firing, error) {
+	var early, all []string
+	for _, g := range t.Triggers {
+		fires := strings.Contains(g.Events, "UPDATE") && rewrites(e) && e.Kind != effects.Delete && e.Kind != effects.Truncate || strings.Contains(g.Events, "TRUNCATE") && e.Kind == effects.Truncate ||
+			strings.Contains(g.Events, "DELETE") && (e.Kind == effects.Delete || e.Kind == effects.Merge || e.Kind == effects.Replace) ||
+			strings.Contains(g.Events, "INSERT") && e.Kind != effects.Update && e.Kind != effects.Delete && e.Kind != effects.Truncate
+		if g.Enabled == "D" || !fires {
+			continue
+		}
+		text := invoked.ReplaceAllString(heading.ReplaceAllString(g.SQL, ""), "CALL")
+		if all = append(all, text); g.Before {
+			early = append(early, text)
+		}
 	}
-	return strings.Join(parts, "\n"), nil
+	var f firing
+	for _, p := range []struct {
+		parts []string
+		text  *string
+	}{{early, &f.before}, {all, &f.all}} {
+		if len(p.parts) == 0 {
+			continue
+		}
+		parts, err := c.spelt(ctx, q, p.parts, before)
+		if err != nil {
+			return f, err
+		}
+		*p.text = strings.Join(parts, "\n")
+	}
+	return f, nil
+}
+
+// columns are those of the table that the triggers may write in the row at hand: those that they name, or all.
+func (f firing) columns(t *engine.Table) []string {
+	text := f.before
+	if writesIn(f.all, t.Name.Name) {
+		text = f.all
+	}
+	if text == "" || len(t.Keys) == 0 {
+		return nil
+	}
+	var out []string
+	for _, c := range t.Columns {
+		if !slices.Contains(t.Keys[0].Columns, c.Name) && (anew.MatchString(text) || word(c.Name).MatchString(text)) {
+			out = append(out, c.Name)
+		}
+	}
+	return out
 }

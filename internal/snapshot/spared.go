@@ -307,7 +307,11 @@ func (r *Restorer) tellWritten(ctx context.Context, tx engine.Querier, c *Captur
 			return err
 		}
 		if n > 0 {
-			r.notes = append(r.notes, fmt.Sprintf("%s: Down writes over %d row(s) that Up left alone and that the application has changed since; they are as Down makes them, and the next up brings back what stood there", x.Home, n))
+			of := ""
+			if !x.Whole {
+				of = strings.Join(x.Columns, ", ") + " of "
+			}
+			r.notes = append(r.notes, fmt.Sprintf("%s: Down writes over %s%d row(s) that Up left alone and that the application has changed since; they are as Down makes them, and the next up brings back what stood there", x.Home, of, n))
 		}
 	}
 	return nil
