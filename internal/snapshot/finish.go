@@ -429,7 +429,7 @@ func (r *Restorer) removed(ctx context.Context, tx engine.Querier, g *target, c 
 // lost reports bystanders that others wrote since and that the opposite direction has removed: it has captured them as they were then.
 func (r *Restorer) lost(ctx context.Context, tx engine.Querier, g *target) error {
 	s, x := r.s, g.x
-	if !x.Bystander || !x.work {
+	if !x.Bystander || !x.work || len(x.Key) == 0 {
 		return nil
 	}
 	conditions := []string{fmt.Sprintf("w.reason = '%s'", letBe), fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal))}
