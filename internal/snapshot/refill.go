@@ -187,8 +187,8 @@ func (r *Restorer) doubles(ctx context.Context, tx engine.Querier, targets []*ta
 
 // returnedBag does the same for a table without a key: it is captured whole ahead of what comes back, unless a statement of the migration has captured it.
 func (r *Restorer) returnedBag(ctx context.Context, tx engine.Querier, g *target) error {
-	c := r.returning
-	if c == nil {
+	c := r.capturer // also of what comes back early
+	if c == nil || r.s.db.Caps.TransactionalDDL || c.meta.Direction != "up" {
 		return nil
 	}
 	if err := c.origins(ctx, tx); err != nil {
