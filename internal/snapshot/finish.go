@@ -71,6 +71,12 @@ func (r *Restorer) finish(ctx context.Context, tx engine.Querier, p Policy, c *C
 	for _, x := range theirs {
 		tables = distinct(append(tables, x.t))
 	}
+	if r.severed, err = r.severs(ctx, tx, c); err != nil {
+		return Report{}, err
+	}
+	for _, x := range r.severed {
+		tables = distinct(append(tables, x.t))
+	}
 	var rep Report
 	err = r.ready(ctx, tx, tables, func() error {
 		if rep, err = r.bring(ctx, tx, targets, tables, theirs, p, c); err != nil || done == nil {
@@ -334,7 +340,7 @@ func (r *Restorer) putAll(ctx context.Context, tx engine.Querier, targets []*tar
 				}
 			}
 		}
-		return nil
+		return r.reconnect(ctx, tx, r.severed)
 	}
 	if err := r.refill(ctx, tx, tables, c, write); err != nil {
 		return err

@@ -280,6 +280,9 @@ func (r *Restorer) tellWritten(ctx context.Context, tx engine.Querier, c *Captur
 		}
 		hit := []string{"1 = 0"}
 		for _, y := range c.captures {
+			if slices.ContainsFunc(r.severed, func(v *severed) bool { return v.y == y }) {
+				continue // those point to what is back
+			}
 			if y.Kind == Rows && y.Ops && !y.Moved && y.Rows > 0 && y.Home == x.Home && slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Decl == b.Decl }) {
 				on := []string{"y.op = 'u'"}
 				for i := range x.Key {
