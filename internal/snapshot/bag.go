@@ -215,6 +215,9 @@ func (r *Restorer) forgetBag(ctx context.Context, tx engine.Querier, b *bag) err
 // two cannot be told apart (the migration or its Down changed the very columns that tell), the whole table is a conflict.
 func (r *Restorer) putBag(ctx context.Context, tx engine.Querier, g *target, p Policy, c *Capturer) error {
 	s, x := r.s, g.x
+	if x.Bystander { // what others did to it is theirs
+		p = Keep
+	}
 	keptAll, liveAll := r.images(g, g.fields, false)
 	kept, live := s.hash(keptAll), s.hash(liveAll)
 	all := fmt.Sprintf("(SELECT d.n, %s AS h FROM %s d)", kept, s.own(x.data()))
@@ -225,13 +228,21 @@ func (r *Restorer) putBag(ctx context.Context, tx engine.Querier, g *target, p P
 	stays := "" // condition on live rows (alias y: a, h, g) that are not ours to remove
 	if x.bag != nil && !x.bag.same {
 		keptSeal, liveSeal := r.sealed(g)
-		if err := r.removedToo(ctx, tx, g, s.hash(liveSeal)); err != nil {
-			return err
+		var whole *capture
+		left := r.onlyDeleted(g)
+		if left {
+			whole = r.emptied(g.t, c)
+		}
+		if whole == nil {
+			if err := r.removedToo(ctx, tx, g, s.hash(liveSeal)); err != nil {
+				return err
+			}
 		}
 		tangled, err := r.tangled(ctx, tx, g, s.hash(keptSeal), s.hash(liveSeal))
 		if err != nil {
 			return err
 		}
+		tangled = tangled && !left
 		var parts *groups
 		if tangled {
 			if parts, err = r.split(ctx, tx, g, s.hash(keptSeal), s.hash(liveSeal)); err != nil {
@@ -253,7 +264,7 @@ func (r *Restorer) putBag(ctx context.Context, tx engine.Querier, g *target, p P
 			}
 		case tangled:
 			r.notes = append(r.notes, fmt.Sprintf("%s has no key and was written to since: its rows were left as they are", x.Home))
-			n, err := r.marked(ctx, tx, x, fmt.Sprintf(changed, changedSince, all, live, s.f.from(s.db, g.t)))
+			n, err := r.marked(ctx, tx, x, fmt.Sprintf(changed, x.reason(changedSince), all, live, s.f.from(s.db, g.t)))
 			if err != nil || n > 0 || x.bag.plus == "" {
 				return err
 			}
@@ -265,12 +276,15 @@ func (r *Restorer) putBag(ctx context.Context, tx engine.Querier, g *target, p P
 			}
 			if err := note(ctx, tx, x, fmt.Sprintf(
 				"SELECT k.n, '%s' FROM (SELECT d.n, %s AS h, row_number() OVER (PARTITION BY %s ORDER BY d.n) AS i FROM %s d) k JOIN %s m ON m.h = k.h WHERE k.i <= m.q",
-				deletedSince, s.hash(keptSeal), s.hash(keptSeal), s.own(x.data()), x.bag.minus)); err != nil {
+				x.reason(deletedSince), s.hash(keptSeal), s.hash(keptSeal), s.own(x.data()), x.bag.minus)); err != nil {
 				return err
 			}
 			stays = fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s p WHERE p.h = y.g AND y.i <= p.q)", x.bag.plus)
 			live = s.hash(liveAll)
-			return r.exchange(ctx, tx, g, exchanging{kept: kept, live: live, group: s.hash(liveSeal), stays: stays, remove: true})
+			if err := r.exchange(ctx, tx, g, exchanging{kept: kept, live: live, group: s.hash(liveSeal), stays: stays, remove: !left}); err != nil || whole == nil {
+				return err
+			}
+			return r.sparesAll(ctx, tx, x, g.t, whole)
 		}
 	}
 	// A table that was not there at the end of the migration and that Down filled itself: what it wrote may hold newer rows.
@@ -293,6 +307,17 @@ func (r *Restorer) removedToo(ctx context.Context, tx engine.Querier, g *target,
 		r.notes = append(r.notes, fmt.Sprintf("%s has no key: of the rows that were written since, Down removed %d; they are captured, and up brings them back", x.Home, n))
 	}
 	return err
+}
+
+// reason is why a row of a capture that is not as it was stays out: of rows that the migration left alone it is no conflict.
+func (x *restoring) reason(of string) string {
+	switch {
+	case !x.Bystander:
+		return of
+	case of == deletedSince:
+		return letBeGone
+	}
+	return letBe
 }
 
 // win reports conflicts that a query gives and that the captured rows win.
@@ -381,6 +406,9 @@ func (r *Restorer) exchange(ctx context.Context, tx engine.Querier, g *target, e
 
 // exchangeRows does that without a way back.
 func (r *Restorer) exchangeRows(ctx context.Context, tx engine.Querier, g *target, e exchanging) error {
+	if err := r.returnedBag(ctx, tx, g); err != nil {
+		return err
+	}
 	if r.s.f.exchange != nil {
 		return r.s.f.exchange(ctx, r, tx, g, e)
 	}

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -20,6 +21,11 @@ func (c *Capturer) group(x *capture, t *engine.Table) []string {
 	written, known := assigned(c.meta.Statements)
 	if !known {
 		return nil
+	}
+	if c.meta.Opposite != nil { // what that one assigns would tell nothing either, once it has run
+		if more, known := assigned(*c.meta.Opposite); known {
+			maps.Copy(written, more)
+		}
 	}
 	var out []string
 	for _, f := range x.Fields {
@@ -39,9 +45,7 @@ func (c *Capturer) untold(x *capture, t *engine.Table) bool {
 		return false
 	}
 	for _, t := range []*engine.Table{x.Shape, t} {
-		if t == nil || len(t.Triggers) > 0 || t.Rules || slices.ContainsFunc(t.ForeignKeys, func(fk engine.ForeignKey) bool {
-			return strings.Contains(fk.OnDelete+fk.OnUpdate, "SET ") || strings.Contains(fk.OnUpdate, "CASCADE")
-		}) {
+		if t == nil || writtenAlong(t) {
 			return false
 		}
 	}
@@ -154,12 +158,12 @@ func (r *Restorer) putGroups(ctx context.Context, tx engine.Querier, g *target, 
 	}
 	// Of a group that has no row left, all were deleted, or taken to another group: what stands there now counts as inserted.
 	if err := note(ctx, tx, x, fmt.Sprintf("SELECT k.n, CASE WHEN k.g IN (SELECT %s FROM %s t) THEN '%s' ELSE '%s' END FROM (SELECT d.n, %s AS h, %s AS g, row_number() OVER (PARTITION BY %s ORDER BY d.n) AS i FROM %s d WHERE %s) k LEFT JOIN (SELECT %s AS h, count(*) AS q FROM %s t GROUP BY 1) l ON l.h = k.h WHERE k.i > coalesce(l.q, 0)",
-		parts.live, s.f.from(s.db, g.t), changedSince, deletedSince, kept, parts.kept, kept, s.own(x.data()), parts.in(parts.kept, "z.own = 0"), live, s.f.from(s.db, g.t))); err != nil {
+		parts.live, s.f.from(s.db, g.t), x.reason(changedSince), x.reason(deletedSince), kept, parts.kept, kept, s.own(x.data()), parts.in(parts.kept, "z.own = 0"), live, s.f.from(s.db, g.t))); err != nil {
 		return err
 	}
 	if err := note(ctx, tx, x, fmt.Sprintf(
 		"SELECT k.n, '%s' FROM (SELECT d.n, %s AS h, row_number() OVER (PARTITION BY %s ORDER BY d.n) AS i FROM %s d) k JOIN %s m ON m.h = k.h WHERE k.i <= m.q AND NOT %s",
-		deletedSince, keptSeal, keptSeal, s.own(x.data()), x.bag.minus, parts.in("m.g", "z.own = 0"))); err != nil {
+		x.reason(deletedSince), keptSeal, keptSeal, s.own(x.data()), x.bag.minus, parts.in("m.g", "z.own = 0"))); err != nil {
 		return err
 	}
 	which := "p"

@@ -28,16 +28,20 @@ type bystander struct {
 	stamps  bool // columns that a write changes along, sealed by themselves: what the application wrote since into others leaves those that the statement names as they are
 }
 
+func (b *bystander) keyless() bool { return len(b.table.Keys) == 0 }
+
 // reached is a predicate of the opposite direction, and what it calls the table.
 type reached struct{ ref, condition string }
 
 // Bystanders captures, at the end of a migration, the rows that it left alone and that the opposite direction would write, and seals
 // them at once. n is the number of the last statement. What others changed about them since is theirs and stays, as with rows that came later.
-// Tables without a key are not looked at.
 func (c *Capturer) Bystanders(ctx context.Context, tx engine.Querier, n int, opposite []effects.Statement, watch func(context.Context, engine.Querier) Watch) error {
 	look := tx
 	if !c.s.db.Caps.TransactionalDDL {
 		look = c.s.db // see Statement
+	}
+	if err := c.unmoved(ctx, tx); err != nil {
+		return err
 	}
 	var found []*bystander
 	listed := opposite
@@ -80,6 +84,9 @@ func (c *Capturer) Bystanders(ctx context.Context, tx engine.Querier, n int, opp
 		var actions []*action
 		for _, b := range found {
 			a := &action{kind: Rows, table: b.table, columns: b.columns, events: events{update: true}, lossy: true, reason: "left alone"}
+			if b.keyless() {
+				a.events = events{} // copied whole: what counts is how many rows there are of each content
+			}
 			var err error
 			// All tables of ours are made before the first of the user's is read.
 			if b.made, err = c.prepare(ctx, tx, n, a); err != nil {
@@ -174,7 +181,7 @@ func (c *Capturer) atStake(ctx context.Context, q engine.Querier, found []*bysta
 			b.columns = []string{} // only some that the migration made, or that the opposite direction makes
 		}
 		along := &bystander{table: t, stamps: true, columns: p.ownColumns(t, slices.DeleteFunc(append(p.stamped(t, nil), fired.columns(t)...), func(n string) bool { return slices.Contains(b.columns, n) }))}
-		if len(along.columns) > 0 && !c.held(along) {
+		if len(along.columns) > 0 && len(t.Keys) > 0 && !c.held(along) {
 			found = join(found, c.reach(along, e, before))
 		}
 		if len(b.columns) == 0 {
@@ -205,7 +212,7 @@ func (c *Capturer) reach(b *bystander, e effects.Effect, before []effects.Statem
 func (c *Capturer) inDanger(t *engine.Table) bool {
 	switch t.Kind {
 	case "table", "partitioned", "partition":
-		return len(t.Keys) > 0 && !c.track.made(t) && !c.s.db.Mine(t.Name)
+		return !c.track.made(t) && !c.s.db.Mine(t.Name)
 	}
 	return false
 }
@@ -216,8 +223,8 @@ func (c *Capturer) held(b *bystander) bool {
 		if x.Ops || x.Identity != identity(b.table) || x.Kind == Definition {
 			return false
 		}
-		if b.columns == nil {
-			return x.Whole
+		if b.columns == nil || b.keyless() {
+			return x.Whole && (!b.keyless() || len(x.Key) == 0)
 		}
 		return !slices.ContainsFunc(b.columns, func(n string) bool {
 			num := columnIdentity(b.table, b.table.Columns[columnIndex(b.table, n)])
@@ -297,11 +304,16 @@ func (c *Capturer) carriedOn(ctx context.Context, q engine.Querier, found *[]*by
 // stillThere captures the rows and seals them.
 func (c *Capturer) stillThere(ctx context.Context, tx engine.Querier, b *bystander, watch func(context.Context, engine.Querier) Watch) error {
 	x, s := b.made, c.s
-	rows, err := c.leftAlone(ctx, tx, b)
+	var err error
+	if b.keyless() {
+		err = c.copy(ctx, tx, x)
+	} else {
+		x.Rows, err = c.leftAlone(ctx, tx, b)
+	}
 	if err != nil {
 		return err
 	}
-	if x.Rows = rows; rows == 0 {
+	if x.Rows == 0 {
 		return s.drop(ctx, tx, "drop an empty capture", s.own(x.data()))
 	}
 	if err := c.record(ctx, tx, x); err != nil {
@@ -318,6 +330,9 @@ func (c *Capturer) leftAlone(ctx context.Context, tx engine.Querier, b *bystande
 	if b.parent != nil && !b.emptied {
 		if b.parent.made.Rows == 0 {
 			return 0, nil
+		}
+		if b.parent.keyless() { // which of its rows are at stake is not known
+			return c.leave(ctx, tx, b, b.made.t(), "")
 		}
 		return c.leave(ctx, tx, b, b.made.t(), c.follows(b))
 	}

@@ -86,3 +86,13 @@ func (s *Store) calledThen(table engine.Name, columns []string, list []effects.S
 	}
 	return table, columns
 }
+
+// calledFirst gives the name that a table, which has one behind statements, had ahead of them; there is false when they make it.
+func (s *Store) calledFirst(table engine.Name, list []effects.Statement) (_ engine.Name, there bool) {
+	var before []effects.Effect
+	for _, st := range list {
+		before = append(before, st.Effects...)
+	}
+	e, there := s.followedBack(effects.Effect{Table: effects.Name(table)}, before)
+	return engine.Name(e.Table), there
+}

@@ -71,6 +71,12 @@ func (r *Restorer) finish(ctx context.Context, tx engine.Querier, p Policy, c *C
 	for _, x := range theirs {
 		tables = distinct(append(tables, x.t))
 	}
+	if r.severed, err = r.severs(ctx, tx, c); err != nil {
+		return Report{}, err
+	}
+	for _, x := range r.severed {
+		tables = distinct(append(tables, x.t))
+	}
 	var rep Report
 	err = r.ready(ctx, tx, tables, func() error {
 		if rep, err = r.bring(ctx, tx, targets, tables, theirs, p, c); err != nil || done == nil {
@@ -334,7 +340,7 @@ func (r *Restorer) putAll(ctx context.Context, tx engine.Querier, targets []*tar
 				}
 			}
 		}
-		return nil
+		return r.reconnect(ctx, tx, r.severed)
 	}
 	if err := r.refill(ctx, tx, tables, c, write); err != nil {
 		return err
@@ -429,7 +435,7 @@ func (r *Restorer) removed(ctx context.Context, tx engine.Querier, g *target, c 
 // lost reports bystanders that others wrote since and that the opposite direction has removed: it has captured them as they were then.
 func (r *Restorer) lost(ctx context.Context, tx engine.Querier, g *target) error {
 	s, x := r.s, g.x
-	if !x.Bystander || !x.work {
+	if !x.Bystander || !x.work || len(x.Key) == 0 {
 		return nil
 	}
 	conditions := []string{fmt.Sprintf("w.reason = '%s'", letBe), fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal))}

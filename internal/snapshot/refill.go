@@ -184,3 +184,28 @@ func (r *Restorer) doubles(ctx context.Context, tx engine.Querier, targets []*ta
 	}
 	return nil
 }
+
+// returnedBag does the same for a table without a key: it is captured whole ahead of what comes back, unless a statement of the migration has captured it.
+func (r *Restorer) returnedBag(ctx context.Context, tx engine.Querier, g *target) error {
+	c := r.capturer // also of what comes back early
+	if c == nil || r.s.db.Caps.TransactionalDDL || c.meta.Direction != "up" {
+		return nil
+	}
+	if err := c.origins(ctx, tx); err != nil {
+		return err
+	}
+	if c.track.made(g.t) || c.whole[identity(g.t)] {
+		return nil
+	}
+	c.whole[identity(g.t)] = true
+	c.refill = true
+	y, err := c.prepare(ctx, tx, len(c.captures)+1, &action{kind: Rows, table: c.track.seen(g.t), reason: "put back"})
+	c.refill = false
+	if err != nil {
+		return err
+	}
+	if err := c.copy(ctx, tx, y); err != nil {
+		return err
+	}
+	return c.record(ctx, tx, y)
+}

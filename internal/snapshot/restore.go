@@ -45,6 +45,7 @@ type Restorer struct {
 	capturer *Capturer              // of the run that puts the captures back; see Record
 	// Of an up that puts back what a rollback took; see returned.
 	returning *Capturer
+	severed   []*severed // see severed.go
 	left      []*capture // and of what it has removed; see leaving
 	won       []Conflict
 	// The statements that run while the captures go back; whether they are known.

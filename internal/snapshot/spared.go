@@ -121,13 +121,9 @@ func (r *Restorer) deletes(y *capture) (all, deletes bool) {
 
 // onlyDeletes tells whether all that the statements of the run do with the rows of a table is to delete them.
 func (r *Restorer) onlyDeletes(y *capture) bool {
-	var before []effects.Effect
-	for _, st := range r.run[:y.Statement-1] {
-		before = append(before, st.Effects...)
-	}
-	began, there := r.s.followedBack(effects.Effect{Table: effects.Name(y.At)}, before)
-	return there && r.only(engine.Name(began.Table), r.run, func(e effects.Effect) bool {
-		return e.Kind == effects.Truncate || e.Kind == effects.Delete && (r.s.sameName(e.Table.Name, began.Table.Name) || !e.HasWhere && e.From == "")
+	began, there := r.s.calledFirst(y.At, r.run[:y.Statement-1])
+	return there && r.only(began, r.run, func(e effects.Effect) bool {
+		return e.Kind == effects.Truncate || e.Kind == effects.Delete && (r.s.sameName(e.Table.Name, began.Name) || !e.HasWhere && e.From == "")
 	})
 }
 
@@ -294,6 +290,9 @@ func (r *Restorer) tellWritten(ctx context.Context, tx engine.Querier, c *Captur
 		}
 		hit := []string{"1 = 0"}
 		for _, y := range c.captures {
+			if slices.ContainsFunc(r.severed, func(v *severed) bool { return v.y == y }) {
+				continue // those point to what is back
+			}
 			if y.Kind == Rows && y.Ops && !y.Moved && y.Rows > 0 && y.Home == x.Home && slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Decl == b.Decl }) {
 				on := []string{"y.op = 'u'"}
 				for i := range x.Key {
