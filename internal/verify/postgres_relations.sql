@@ -223,6 +223,13 @@ obj(class, id, sub, ident, kind, name, sch, tab, def, mk, alt, rm, rank, pos, ge
            ARRAY[format('ALTER %s %s SET TABLESPACE %I', r.word, r.q, ts.spcname)], NULL,
            ARRAY[format('ALTER %s %s SET TABLESPACE pg_default', r.word, r.q)], 55, 0, false, NULL
     FROM rel r JOIN pg_catalog.pg_tablespace ts ON ts.oid = r.reltablespace
+    {{- if ge .Version 170000}}
+    UNION ALL -- of a partitioned table it is what partitions to come get
+    SELECT 'pg_catalog.pg_class'::regclass, r.oid, -1, NULL, 'access method', r.q, r.sch, r.tab, am.amname,
+           ARRAY[format('ALTER TABLE %s SET ACCESS METHOD %I', r.q, am.amname)], NULL,
+           ARRAY[format('ALTER TABLE %s SET ACCESS METHOD DEFAULT', r.q)], 55, 0, false, NULL
+    FROM rel r JOIN pg_catalog.pg_am am ON am.oid = r.relam WHERE r.relkind = 'p'
+    {{- end}}
     UNION ALL
     SELECT 'pg_catalog.pg_class'::regclass, r.oid, -1, NULL, 'row security', r.q, r.sch, r.tab,
            concat_ws(', ', CASE WHEN r.relrowsecurity THEN 'ENABLE' END, CASE WHEN r.relforcerowsecurity THEN 'FORCE' END),
