@@ -24,6 +24,9 @@ func (s Statement) Unreadable(d Dialect) bool {
 	if at == 0 {
 		return false // a statement that begins with another word than any that is known
 	}
+	if d == Postgres && computed(s.SQL, tokens[:at]) {
+		return false
+	}
 	for i := max(at-2, 0); i <= at && i < len(tokens); i++ {
 		if t := tokens[i]; t.kind == tokenWord {
 			word := strings.ToLower(s.SQL[t.start:t.end])
@@ -33,4 +36,22 @@ func (s Statement) Unreadable(d Dialect) bool {
 		}
 	}
 	return true
+}
+
+// computed tells whether tokens end with GENERATED ALWAYS AS (…), behind which PostgreSQL 18 reads any end of the column: it is virtual then.
+func computed(text string, tokens []token) bool {
+	depth := 0
+	for i := len(tokens) - 1; i >= 3; i-- {
+		switch text[tokens[i].start:tokens[i].end] {
+		case ")":
+			depth++
+		case "(":
+			depth--
+		}
+		if depth == 0 {
+			return i < len(tokens)-1 && strings.EqualFold(text[tokens[i-1].start:tokens[i-1].end], "AS") &&
+				strings.EqualFold(text[tokens[i-2].start:tokens[i-2].end], "ALWAYS") && strings.EqualFold(text[tokens[i-3].start:tokens[i-3].end], "GENERATED")
+		}
+	}
+	return false
 }

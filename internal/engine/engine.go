@@ -195,6 +195,7 @@ type ForeignKey struct {
 	Deferrable         bool
 	Deferred           bool
 	Validated          bool
+	Period             bool // of PostgreSQL 18: parents together cover the last column, a range, where none need be equal to it
 }
 
 // Trigger is one trigger of the user's.

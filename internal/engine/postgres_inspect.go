@@ -56,6 +56,7 @@ type postgresFK struct {
 	Deferrable    bool     `json:"deferrable"`
 	Deferred      bool     `json:"deferred"`
 	Validated     bool     `json:"validated"`
+	Period        bool     `json:"period"`
 	From          bool     `json:"from"`
 	To            bool     `json:"to"`
 }
@@ -93,7 +94,7 @@ func (r *postgresTable) table() *Table {
 		fk := ForeignKey{
 			Name: f.Name, Table: f.Table, Columns: f.Columns, Parent: f.Parent, ParentColumns: f.ParentColumns,
 			OnDelete: action[f.OnDelete], OnUpdate: action[f.OnUpdate],
-			Deferrable: f.Deferrable, Deferred: f.Deferred, Validated: f.Validated,
+			Deferrable: f.Deferrable, Deferred: f.Deferred, Validated: f.Validated, Period: f.Period,
 		}
 		if f.From {
 			t.ForeignKeys = append(t.ForeignKeys, fk)

@@ -52,7 +52,8 @@ SELECT json_build_object(
             LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = x.num
             WHERE x.i <= i.indnkeyatts) k
         WHERE i.indrelid = c.oid AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indisready
-          AND NOT i.indisexclusion AND i.indpred IS NULL AND i.indexprs IS NULL),
+          -- with one WITHOUT OVERLAPS, too, no two rows are equal in all columns
+          AND (NOT i.indisexclusion OR EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u') AND k.conrelid = c.oid)) AND i.indpred IS NULL AND i.indexprs IS NULL),
     'foreign_keys', (
         SELECT json_agg(json_build_object(
             'name', f.conname,
@@ -64,6 +65,7 @@ SELECT json_build_object(
                                JOIN pg_catalog.pg_attribute a ON a.attrelid = f.confrelid AND a.attnum = x.num),
             'on_delete', f.confdeltype, 'on_update', f.confupdtype,
             'deferrable', f.condeferrable, 'deferred', f.condeferred, 'validated', f.convalidated,
+            'period', pg_catalog.pg_get_constraintdef(f.oid) LIKE 'FOREIGN KEY (% PERIOD %',
             'from', f.conrelid = c.oid, 'to', f.confrelid = c.oid
         ) ORDER BY fn.nspname, fc.relname, f.conname)
         FROM pg_catalog.pg_constraint f

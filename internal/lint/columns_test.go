@@ -63,6 +63,8 @@ func TestUnreadableStatements(t *testing.T) {
 		{"columns behind DROP INDEX", effects.MySQL, base, "CREATE INDEX i ON notes (body);", "DROP INDEX i ON notes (body);", "RV005 the grammar rejects it"},
 		{"in Up", pg, base, "ALTER TABLE notes ADD n int NOT NULL,;", "ALTER TABLE notes DROP COLUMN n;", "RV008 Up will fail, it is no SQL"},
 		{"syntax of PostgreSQL 18", pg, base, add, "ALTER TABLE notes ADD CONSTRAINT c NOT NULL body;\nALTER TABLE notes DROP COLUMN n;", "RV005 the grammar rejects it"},
+		{"a virtual column by default", pg, base, "ALTER TABLE notes ADD COLUMN n int GENERATED ALWAYS AS (id * (2 + 1));", "ALTER TABLE notes DROP COLUMN n;", "RV005 the grammar rejects it"},
+		{"more columns behind it", pg, base, "CREATE TABLE more (id int, n int GENERATED ALWAYS AS (id * 2), m int);", "DROP TABLE more;", "RV005 the grammar rejects it"},
 	})
 }
 

@@ -438,6 +438,11 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 	if err := m.store.GoOn(ctx, q, begun.Stood); err != nil {
 		return err
 	}
+	if restorer != nil {
+		if err := restorer.GoOn(ctx, q); err != nil {
+			return err
+		}
+	}
 	have, err := w.reach.take(ctx, m.db, q)
 	if err != nil {
 		return fmt.Errorf("fingerprint: %w", err)

@@ -63,7 +63,7 @@ var (
 		`default_tablespace|default_table_access_method|default_with_oids) = .*;|SELECT pg_catalog\.set_config\('search_path'.*|` +
 		`SELECT pg_catalog\.setval\(.*\);|\\(?:un)?restrict .*|-- Dumped (?:from|by) .*|-- PostgreSQL database dump(?: complete)?)$`)
 	// PostgreSQL 18 names these after the table that they were made with, and prints the name when that has another one by now.
-	pgNotNull = regexp.MustCompile(`\bCONSTRAINT \w+_not_null NOT NULL`)
+	pgNotNull = regexp.MustCompile(`\bCONSTRAINT \w+_not_null\d* NOT NULL`)
 
 	pgCopy = regexp.MustCompile(`^COPY (.+) \((.*)\) FROM stdin;$`)
 )

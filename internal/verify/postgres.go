@@ -25,6 +25,9 @@ var postgresOthers string
 //go:embed postgres_grants.sql
 var postgresGrants string
 
+//go:embed postgres_not_null.sql
+var postgresNotNull string
+
 // postgresQuery is one of the statements above, filled in. Its text is made once for each, so that the
 // driver finds it prepared.
 type postgresQuery struct {
@@ -66,8 +69,10 @@ func (p postgresQuery) text() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := t.New("grants").Parse(strings.TrimSpace(postgresGrants)); err != nil {
-		return "", err
+	for name, text := range map[string]string{"grants": postgresGrants, "not null": postgresNotNull} {
+		if _, err := t.New(name).Parse(strings.TrimSpace(text)); err != nil {
+			return "", err
+		}
 	}
 	var b strings.Builder
 	if err := t.Execute(&b, p); err != nil {

@@ -220,7 +220,8 @@ func (r plainReader) columns(list []json.RawMessage, oid int64, owner string) er
 	var made []string
 	for i, b := range list {
 		var name, quoted, kind string
-		var notNull, rare bool
+		var notNull json.RawMessage // its definition, and what makes it or makes it from another
+		var rare bool
 		var expr *string
 		if err := (fields{&name, &quoted, &kind, &notNull, &expr, &rare}).read(b); err != nil {
 			return err
@@ -238,9 +239,15 @@ func (r plainReader) columns(list []json.RawMessage, oid int64, owner string) er
 			r.add(Object{Kind: "default", Name: at, Definition: *expr, Rank: plainRank(70, oid),
 				Create: []string{alter + " SET DEFAULT " + *expr}, Drop: []string{alter + " DROP DEFAULT"}})
 		}
-		if notNull {
-			r.add(Object{Kind: "not null", Name: at, Definition: "NOT NULL", Rank: plainRank(75, oid),
-				Create: []string{alter + " SET NOT NULL"}, Drop: []string{alter + " DROP NOT NULL"}})
+		if len(notNull) > 0 { // null leaves it empty
+			o := Object{Kind: "not null", Name: at, Rank: plainRank(75, oid), Drop: []string{alter + " DROP NOT NULL"}}
+			if err := (fields{&o.Definition, &o.Create, &o.Alter}).read(notNull); err != nil {
+				return err
+			}
+			if o.Create == nil {
+				o.Create = []string{alter + " SET NOT NULL"}
+			}
+			r.add(o)
 		}
 	}
 	r.add(Object{Kind: "table", Name: r.table, Definition: "TABLE", Rank: plainRank(50, oid),

@@ -19,12 +19,16 @@ d AS MATERIALIZED (
             OR EXISTS (SELECT FROM pg_catalog.pg_publication_rel b WHERE b.prrelid = c.oid)
         {{- else}}true{{end}},
         {{if .Columns}}(SELECT json_agg(json_build_array(
-                    a.attname, quote_ident(a.attname), pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_catalog.pg_get_expr(ad.adbin, ad.adrelid),
+                    a.attname, quote_ident(a.attname), pg_catalog.format_type(a.atttypid, a.atttypmod), CASE WHEN a.attnotnull THEN {{if ge .Version 180000}}json_build_array(nn.def, nn.mk, nn.alt){{else}}'["NOT NULL", null, null]'::json{{end}} END, pg_catalog.pg_get_expr(ad.adbin, ad.adrelid),
                     a.attidentity <> '' OR a.attgenerated <> ''{{if ge .Version 140000}} OR a.attcompression <> ''{{end}} OR a.attacl IS NOT NULL OR a.attoptions IS NOT NULL
                         OR a.attstattarget >= 0 OR a.attstorage <> ty.typstorage OR a.attcollation <> ty.typcollation
                         OR pg_catalog.pg_get_expr(ad.adbin, ad.adrelid) LIKE '%nextval(%') ORDER BY a.attnum)
          FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type ty ON ty.oid = a.atttypid
          LEFT JOIN pg_catalog.pg_attrdef ad ON ad.adrelid = a.attrelid AND ad.adnum = a.attnum
+         {{- if ge .Version 180000}}
+         CROSS JOIN LATERAL (SELECT c.oid, a.attnum AS num, a.attname AS name, format('%I.%I', n.nspname, c.relname) AS q) nb
+         {{template "not null"}}
+         {{- end}}
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
            AND NOT (a.attname LIKE 'dbrollback\_%' AND a.attname ~ '^dbrollback_(col|new)_[0-9a-f]{32}(_[0-9]+)?$')){{else}}NULL{{end}},
         {{if .Constraints}}(SELECT json_agg(json_build_array(k.oid::bigint, quote_ident(k.conname), k.contype, pg_catalog.pg_get_constraintdef(k.oid)))

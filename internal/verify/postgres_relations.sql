@@ -161,10 +161,15 @@ obj(class, id, sub, ident, kind, name, sch, tab, def, mk, alt, rm, rank, pos, ge
            ARRAY[format('ALTER TABLE %s ALTER COLUMN %I DROP DEFAULT', c.q, c.attname)], 70, 0, false, NULL
     FROM col c WHERE c.attgenerated = '' AND c.expr IS NOT NULL
     UNION ALL
-    SELECT 'pg_catalog.pg_class'::regclass, c.oid, -1, NULL, 'not null', c.name, c.sch, c.tab, 'NOT NULL',
-           ARRAY[format('ALTER TABLE %s ALTER COLUMN %I SET NOT NULL', c.q, c.attname)], NULL,
+    SELECT 'pg_catalog.pg_class'::regclass, c.oid, -1, NULL, 'not null', c.name, c.sch, c.tab, {{if ge .Version 180000}}nn.def, nn.mk, nn.alt{{else}}'NOT NULL',
+           ARRAY[format('ALTER TABLE %s ALTER COLUMN %I SET NOT NULL', c.q, c.attname)], NULL{{end}},
            ARRAY[format('ALTER TABLE %s ALTER COLUMN %I DROP NOT NULL', c.q, c.attname)], 75, 0, false, NULL
-    FROM col c WHERE c.attnotnull AND c.relkind IN ('r', 'p', 'f')
+    FROM col c
+    {{- if ge .Version 180000}}
+    CROSS JOIN LATERAL (SELECT c.oid, c.attnum AS num, c.attname AS name, c.q) nb
+    {{template "not null"}}
+    {{- end}}
+    WHERE c.attnotnull AND c.relkind IN ('r', 'p', 'f')
     UNION ALL
     SELECT 'pg_catalog.pg_constraint'::regclass, k.oid, 0, format('CONSTRAINT %I ON %s', k.conname, q.q),
            CASE k.contype WHEN 'p' THEN 'primary key' WHEN 'u' THEN 'unique' WHEN 'f' THEN 'foreign key' WHEN 'c' THEN 'check' ELSE 'exclude' END,
@@ -223,6 +228,13 @@ obj(class, id, sub, ident, kind, name, sch, tab, def, mk, alt, rm, rank, pos, ge
            ARRAY[format('ALTER %s %s SET TABLESPACE %I', r.word, r.q, ts.spcname)], NULL,
            ARRAY[format('ALTER %s %s SET TABLESPACE pg_default', r.word, r.q)], 55, 0, false, NULL
     FROM rel r JOIN pg_catalog.pg_tablespace ts ON ts.oid = r.reltablespace
+    {{- if ge .Version 170000}}
+    UNION ALL -- of a partitioned table it is what partitions to come get
+    SELECT 'pg_catalog.pg_class'::regclass, r.oid, -1, NULL, 'access method', r.q, r.sch, r.tab, am.amname,
+           ARRAY[format('ALTER TABLE %s SET ACCESS METHOD %I', r.q, am.amname)], NULL,
+           ARRAY[format('ALTER TABLE %s SET ACCESS METHOD DEFAULT', r.q)], 55, 0, false, NULL
+    FROM rel r JOIN pg_catalog.pg_am am ON am.oid = r.relam WHERE r.relkind = 'p'
+    {{- end}}
     UNION ALL
     SELECT 'pg_catalog.pg_class'::regclass, r.oid, -1, NULL, 'row security', r.q, r.sch, r.tab,
            concat_ws(', ', CASE WHEN r.relrowsecurity THEN 'ENABLE' END, CASE WHEN r.relforcerowsecurity THEN 'FORCE' END),
