@@ -225,7 +225,8 @@ func (p *prover) data(ctx context.Context, m *Migration, t *trial) (*rowsTrial, 
 				return nil, err
 			}
 		}
-		if !p.rehearsable(m) || out != nil && out.down != nil && !out.down.endless { // a Down that fails must fail with commits, too
+		// What fails must fail with commits, too, where it would run with them: between statements, or behind the Up.
+		if !p.rehearsable(m) || out == nil && !m.Transactional && endless == nil || out != nil && out.down != nil && !out.down.endless {
 			if err := p.onCopy(ctx, func(s stage) error {
 				_, q := s.session()
 				if _, err := q.ExecContext(ctx, "BEGIN"); err != nil {

@@ -172,7 +172,7 @@ func (p *prover) trial(ctx context.Context, m *Migration, all bool) (t *trial, e
 			return nil, err
 		}
 	}
-	if t == nil || t.down.doubtful() || t.upAgain.doubtful() {
+	if t == nil || t.down.doubtful() || t.upAgain.doubtful() || !m.Transactional && t.up.doubtful() {
 		// A transaction is not quite how it runs: what fails must fail with commits, too.
 		if err := p.onCopy(ctx, try); err != nil {
 			return nil, err
@@ -274,9 +274,15 @@ var scratchNames = regexp.MustCompile("`?" + engine.ScratchPrefix + `[0-9a-f]{16
 
 // rehearsable says whether up, down and up can be tried in one transaction.
 func (p *prover) rehearsable(m *Migration) bool {
-	return m.Transactional && p.trunk.db.Caps.TransactionalDDL && !slices.ContainsFunc(slices.Concat(m.Up, m.Down), func(st Statement) bool {
-		return st.Autocommit || freezesTime(st) || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Transaction })
+	return p.trunk.db.Caps.TransactionalDDL && !slices.ContainsFunc(slices.Concat(m.Up, m.Down), func(st Statement) bool {
+		return !m.Transactional && mindsTransaction(st) || st.Autocommit || freezesTime(st) || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Transaction })
 	})
+}
+
+// mindsTransaction tells of a statement that it may do without a transaction what it does not do in one, or the other way round: LOCK TABLE and
+// SET LOCAL want one, a procedure may commit.
+func mindsTransaction(st Statement) bool {
+	return st.Opaque() || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return harmless[e.Kind] && e.Kind != effects.Read })
 }
 
 // In a transaction the clock stands: a definition that holds the time at which it was made would seem to be the same the
