@@ -32,6 +32,7 @@ type prover struct {
 	state   verify.Fingerprint // of all of the trunk as it is; nil when not known
 	watched bool               // there are event triggers
 	failed  []string           // files whose Up did not apply
+	roles   []string           // that the trunk made, which outlive it
 	aside   errgroup.Group     // trials with captures, each on a copy of its own, while the next migrations are judged
 	report  *ProofReport
 }
@@ -51,7 +52,7 @@ func (p *prover) prove(ctx context.Context) (_ *ProofReport, err error) {
 	if p.trunk, err = newTrunk(ctx, p.o.Scratch, p.o.StatementTimeout, p.texts, ""); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, p.aside.Wait(), p.dropTwin(), p.trunk.close()) }()
+	defer func() { err = errors.Join(err, p.aside.Wait(), p.dropTwin(), p.trunk.close()); p.dropRoles(p.roles) }()
 	if err := p.know(ctx); err != nil {
 		return nil, err
 	}
@@ -241,7 +242,9 @@ func (p *prover) upFails(proof *Proof, why *ProofError) *Proof {
 
 // advance applies Up to the trunk for good.
 func (p *prover) advance(ctx context.Context, m *Migration) (*ProofError, error) {
-	return p.outcome(ctx, p.trunk.run(ctx, m, Up))
+	made, err := p.makingRoles(ctx, func() error { return p.trunk.run(ctx, m, Up) })
+	p.roles = append(p.roles, made...)
+	return p.outcome(ctx, err)
 }
 
 func (e *ProofError) doubtful() bool { return e != nil && !e.definite }

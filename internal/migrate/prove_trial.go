@@ -242,7 +242,7 @@ func (p *prover) onCopy(ctx context.Context, f func(stage) error) error {
 }
 
 // copied gives f a copy of the trunk, to do with as it likes.
-func (p *prover) copied(ctx context.Context, f func(c *trunk) error) (err error) {
+func (p *prover) copied(ctx context.Context, f func(c *trunk) error) error {
 	if !p.o.Scratch.Copies() {
 		t, err := p.inStep(ctx)
 		if err != nil {
@@ -250,12 +250,15 @@ func (p *prover) copied(ctx context.Context, f func(c *trunk) error) (err error)
 		}
 		return f(t)
 	}
-	c, err := p.trunk.copy(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, c.close()) }()
-	return f(c)
+	made, err := p.makingRoles(ctx, func() error {
+		c, err := p.trunk.copy(ctx)
+		if err != nil {
+			return err
+		}
+		return errors.Join(f(c), c.close())
+	})
+	p.dropRoles(made) // the trunk has yet to make them
+	return err
 }
 
 func (c committed) run(ctx context.Context, m *Migration, d Direction) error {
