@@ -315,7 +315,7 @@ func (p *prover) withRows(ctx context.Context, s stage, db *engine.DB, q engine.
 
 // population asks for rows; a column that Up is to give another type holds values that the new type can read, too.
 func (p *prover) population(m *Migration, names []engine.Name, mo mode) verify.PopulateOptions {
-	o := verify.PopulateOptions{Tables: names, Rows: mo.rows, Tame: mo.tame, Skip: mo.skip, Types: map[string]string{}}
+	o := verify.PopulateOptions{Tables: names, Rows: mo.rows, Tame: mo.tame, Skip: mo.skip, Types: map[string]string{}, Fits: &p.fits}
 	for _, st := range m.Up {
 		for _, x := range st.Effects {
 			if x.Kind == effects.AlterColumnType && x.Column != nil {

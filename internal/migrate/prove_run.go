@@ -34,6 +34,7 @@ type prover struct {
 	failed  []string           // files whose Up did not apply
 	roles   []string           // that the trunk made, which outlive it
 	aside   errgroup.Group     // trials with captures, each on a copy of its own, while the next migrations are judged
+	fits    verify.Fits
 	report  *ProofReport
 }
 
