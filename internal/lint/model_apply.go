@@ -337,6 +337,8 @@ func (m *Model) opaque(e *effects.Effect) {
 		r.text(m.saying().SQL, 0)
 	}
 	switch {
+	case r.rowsOnly() && !m.foreign(e, r.functions):
+		return
 	case r.executes && r.builds:
 		m.played.defines = true
 		m.doubtAll(r.sparesFunctions())
@@ -396,7 +398,18 @@ type reading struct {
 	defines   bool // a word that begins DDL
 	executes  bool // EXECUTE of a string
 	builds    bool // strings are put together, or names taken from the catalog
+	runs      int  // how often SQL is executed
+	queries   int  // how many strings begin as a statement about rows does
 }
+
+// rowsOnly says whether SQL that is made up as it runs is about rows: there is a string that begins so for each time that some is run, and no
+// word of DDL anywhere.
+func (r *reading) rowsOnly() bool {
+	return r.executes && r.queries >= r.runs && !slices.ContainsFunc(definingWords, func(w string) bool { return r.words[w] })
+}
+
+// definingWords begin DDL.
+var definingWords = []string{"create", "alter", "drop", "rename", "comment", "import", "truncate", "grant", "revoke", "reassign"}
 
 func (r *reading) text(sql string, depth int) {
 	if depth > 3 {
@@ -416,6 +429,9 @@ func (r *reading) text(sql string, depth int) {
 			r.word(strings.ToLower(t.Text), depth)
 		case effects.String:
 			r.builds = r.builds || strings.Contains(t.Text, "%I") || strings.Contains(t.Text, "%s") || strings.Contains(t.Text, "||")
+			if first := effects.Tokens(r.dialect, t.Text); len(first) > 1 && slices.Contains([]string{"insert", "update", "delete", "select"}, strings.ToLower(first[0].Text)) {
+				r.queries++
+			}
 			r.text(t.Text, depth+1)
 		case effects.Punct:
 			r.builds = r.builds || t.Text == "|"
@@ -427,6 +443,7 @@ func (r *reading) word(w string, depth int) {
 	switch w {
 	case "execute", "prepare":
 		r.executes, r.defines = true, true
+		r.runs++
 	case "create", "alter", "drop", "rename", "comment", "import":
 		r.defines = true
 	case "quote_ident", "pg_class", "pg_tables", "information_schema", "pg_constraint", "pg_attribute", "pg_namespace", "concat":

@@ -30,6 +30,10 @@ func (m *Migrator) noWayBack(ctx context.Context, q engine.Querier, mig *Migrati
 	if len(mig.Down) == 0 {
 		return out, nil // see refusals
 	}
+	for _, r := range m.refusedStatements(mig, Down) {
+		r.Message, r.fatal = "rollback refuses this statement of Down: "+r.Message, false // the migration itself would run
+		out = append(out, r)
+	}
 	for _, st := range mig.Up {
 		for _, e := range st.Effects {
 			if what, hint := unmade(st, e); what != "" && !mig.answers(e) {

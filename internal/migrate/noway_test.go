@@ -40,6 +40,27 @@ func TestDownThatCannotBeRead(t *testing.T) {
 	}, testdb.Everywhere()...)
 }
 
+// TestDownThatRollbackRefuses: up refuses, before anything ran, what rollback would refuse: there would be no way back.
+func TestDownThatRollbackRefuses(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		const up, down = "CREATE TABLE t1 (id integer PRIMARY KEY);", "BEGIN;\nDROP TABLE t1;\nCOMMIT;"
+		f := newFixture(t, dsn, "", map[string]string{"00001_a.sql": migration(up, down)})
+		before := f.dump()
+		_, err := f.open().Up(t.Context(), migrate.UpRequest{To: -1})
+		var refused *migrate.RefusedError
+		if !errors.As(err, &refused) || len(refused.Reasons) != 2 || refused.Reasons[0].Line != 4 ||
+			refused.Reasons[0].Message != "rollback refuses this statement of Down: a migration must not control its own transaction: BEGIN" {
+			t.Fatalf("err = %+v, want a refusal of BEGIN and COMMIT", err)
+		}
+		f.same(before, f.dump(), "after the refusal")
+		f = newFixture(t, dsn, "", map[string]string{"00001_a.sql": "-- +dbrollback irreversible: never mind\n" + migration(up, down)})
+		if _, err := f.open().Up(t.Context(), migrate.UpRequest{To: -1, AllowIrreversible: true}); err != nil {
+			t.Errorf("accepted: %v", err)
+		}
+	}, testdb.Everywhere()...)
+}
+
 // TestStatementOfTheOtherServer: what is read here and not by the server, and by the server of the same family perhaps, is refused before anything ran, where it would stop a migration half-way.
 func TestStatementOfTheOtherServer(t *testing.T) {
 	t.Parallel()

@@ -389,13 +389,25 @@ func objectOf(e effects.Effect) string {
 // refusals are the reasons for which a migration does not run, as far as its text tells.
 func (m *Migrator) refusals(mig *Migration, dir Direction) []Refusal {
 	var out []Refusal
-	refuse := func(st Statement, message, hint string) {
-		out = append(out, Refusal{File: st.File, Line: st.Line, Column: st.Column, Message: message, Hint: hint, fatal: true})
-	}
 	for _, a := range mig.Notes {
 		if a.Problem != "" {
 			out = append(out, Refusal{File: mig.noteFile(a), Line: a.Line, Column: a.Column, Message: a.Problem, Hint: "annotations: affects, irreversible, ignore, no-capture; each with a value"})
 		}
+	}
+	out = append(out, m.refusedStatements(mig, dir)...)
+	if dir == Up && len(mig.Down) == 0 && slices.ContainsFunc(mig.Up, func(st Statement) bool { return st.Changes() }) {
+		first := mig.Up[0]
+		out = append(out, Refusal{File: first.File, Line: first.Line, Column: first.Column, Message: "the migration has no Down section: nothing could undo it",
+			Hint: "write one under -- +goose Down; or accept it with -- +dbrollback irreversible: <reason> and --allow-irreversible"})
+	}
+	return out
+}
+
+// refusedStatements are the reasons that are statements of one direction.
+func (m *Migrator) refusedStatements(mig *Migration, dir Direction) []Refusal {
+	var out []Refusal
+	refuse := func(st Statement, message, hint string) {
+		out = append(out, Refusal{File: st.File, Line: st.Line, Column: st.Column, Message: message, Hint: hint, fatal: true})
 	}
 	for _, st := range mig.statements(dir) {
 		for _, e := range st.Effects {
@@ -424,11 +436,6 @@ func (m *Migrator) refusals(mig *Migration, dir Direction) []Refusal {
 			}
 			break
 		}
-	}
-	if dir == Up && len(mig.Down) == 0 && slices.ContainsFunc(mig.Up, func(st Statement) bool { return st.Changes() }) {
-		first := mig.Up[0]
-		out = append(out, Refusal{File: first.File, Line: first.Line, Column: first.Column, Message: "the migration has no Down section: nothing could undo it",
-			Hint: "write one under -- +goose Down; or accept it with -- +dbrollback irreversible: <reason> and --allow-irreversible"})
 	}
 	return out
 }

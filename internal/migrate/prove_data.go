@@ -225,7 +225,8 @@ func (p *prover) data(ctx context.Context, m *Migration, t *trial) (*rowsTrial, 
 				return nil, err
 			}
 		}
-		if !p.rehearsable(m) || out != nil && out.down != nil && !out.down.endless { // a Down that fails must fail with commits, too
+		// What fails must fail with commits, too, where it would run with them: between statements, or behind the Up.
+		if !p.rehearsable(m) || out == nil && !m.Transactional && endless == nil || out != nil && out.down != nil && !out.down.endless {
 			if err := p.onCopy(ctx, func(s stage) error {
 				_, q := s.session()
 				if _, err := q.ExecContext(ctx, "BEGIN"); err != nil {
@@ -314,7 +315,7 @@ func (p *prover) withRows(ctx context.Context, s stage, db *engine.DB, q engine.
 
 // population asks for rows; a column that Up is to give another type holds values that the new type can read, too.
 func (p *prover) population(m *Migration, names []engine.Name, mo mode) verify.PopulateOptions {
-	o := verify.PopulateOptions{Tables: names, Rows: mo.rows, Tame: mo.tame, Skip: mo.skip, Types: map[string]string{}}
+	o := verify.PopulateOptions{Tables: names, Rows: mo.rows, Tame: mo.tame, Skip: mo.skip, Types: map[string]string{}, Fits: &p.fits}
 	for _, st := range m.Up {
 		for _, x := range st.Effects {
 			if x.Kind == effects.AlterColumnType && x.Column != nil {

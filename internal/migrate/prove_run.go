@@ -32,7 +32,9 @@ type prover struct {
 	state   verify.Fingerprint // of all of the trunk as it is; nil when not known
 	watched bool               // there are event triggers
 	failed  []string           // files whose Up did not apply
+	roles   []string           // that the trunk made, which outlive it
 	aside   errgroup.Group     // trials with captures, each on a copy of its own, while the next migrations are judged
+	fits    verify.Fits
 	report  *ProofReport
 }
 
@@ -51,7 +53,7 @@ func (p *prover) prove(ctx context.Context) (_ *ProofReport, err error) {
 	if p.trunk, err = newTrunk(ctx, p.o.Scratch, p.o.StatementTimeout, p.texts, ""); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, p.aside.Wait(), p.dropTwin(), p.trunk.close()) }()
+	defer func() { err = errors.Join(err, p.aside.Wait(), p.dropTwin(), p.trunk.close()); p.dropRoles(p.roles) }()
 	if err := p.know(ctx); err != nil {
 		return nil, err
 	}
@@ -172,7 +174,7 @@ func (p *prover) trial(ctx context.Context, m *Migration, all bool) (t *trial, e
 			return nil, err
 		}
 	}
-	if t == nil || t.down.doubtful() || t.upAgain.doubtful() {
+	if t == nil || t.down.doubtful() || t.upAgain.doubtful() || !m.Transactional && t.up.doubtful() {
 		// A transaction is not quite how it runs: what fails must fail with commits, too.
 		if err := p.onCopy(ctx, try); err != nil {
 			return nil, err
@@ -241,7 +243,9 @@ func (p *prover) upFails(proof *Proof, why *ProofError) *Proof {
 
 // advance applies Up to the trunk for good.
 func (p *prover) advance(ctx context.Context, m *Migration) (*ProofError, error) {
-	return p.outcome(ctx, p.trunk.run(ctx, m, Up))
+	made, err := p.makingRoles(ctx, func() error { return p.trunk.run(ctx, m, Up) })
+	p.roles = append(p.roles, made...)
+	return p.outcome(ctx, err)
 }
 
 func (e *ProofError) doubtful() bool { return e != nil && !e.definite }
@@ -274,9 +278,15 @@ var scratchNames = regexp.MustCompile("`?" + engine.ScratchPrefix + `[0-9a-f]{16
 
 // rehearsable says whether up, down and up can be tried in one transaction.
 func (p *prover) rehearsable(m *Migration) bool {
-	return m.Transactional && p.trunk.db.Caps.TransactionalDDL && !slices.ContainsFunc(slices.Concat(m.Up, m.Down), func(st Statement) bool {
-		return st.Autocommit || freezesTime(st) || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Transaction })
+	return p.trunk.db.Caps.TransactionalDDL && !slices.ContainsFunc(slices.Concat(m.Up, m.Down), func(st Statement) bool {
+		return !m.Transactional && mindsTransaction(st) || st.Autocommit || freezesTime(st) || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Transaction })
 	})
+}
+
+// mindsTransaction tells of a statement that it may do without a transaction what it does not do in one, or the other way round: LOCK TABLE and
+// SET LOCAL want one, a procedure may commit.
+func mindsTransaction(st Statement) bool {
+	return st.Opaque() || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return harmless[e.Kind] && e.Kind != effects.Read })
 }
 
 // In a transaction the clock stands: a definition that holds the time at which it was made would seem to be the same the

@@ -63,6 +63,11 @@ func (p *prover) try(ctx context.Context, s stage, m *Migration, all bool) (*tri
 	if t.back, err = s.take(ctx, t.reach); err != nil {
 		return t, err
 	}
+	if !t.reach.all && len(verify.Diff(t.before, t.back)) > 0 {
+		if wide, err := p.widen(ctx, s, t); !wide || err != nil {
+			return t, err
+		}
+	}
 	if len(material(verify.Diff(t.before, t.back))) > 0 {
 		if !t.noDown {
 			t.fix, err = p.suggest(ctx, s, m, t)
@@ -74,6 +79,23 @@ func (p *prover) try(ctx context.Context, s stage, m *Migration, all bool) (*tri
 	}
 	t.again, err = s.take(ctx, t.reach)
 	return t, err
+}
+
+// widen looks at everything after a Down that did not give back what the migration reaches, because what depends on that may differ, too. A
+// copy need not be made once more for it: the trunk shows what was there before. It says whether it could.
+func (p *prover) widen(ctx context.Context, s stage, t *trial) (bool, error) {
+	if _, copied := s.(committed); !copied || len(material(verify.Diff(t.before, t.back))) == 0 {
+		return false, nil
+	}
+	if err := p.know(ctx); err != nil {
+		return false, err
+	}
+	back, err := s.take(ctx, everything)
+	if err != nil || len(material(verify.Diff(p.state, back))) == 0 {
+		return false, err
+	}
+	t.reach, t.before, t.after, t.back = everything, p.state, nil, back // nobody asks for after: Up does not run again
+	return true, nil
 }
 
 // before is the trunk's fingerprint, taken on a stage on which nothing has run yet.
@@ -160,6 +182,11 @@ func (p *prover) rehearse(ctx context.Context, f func(stage) error) (err error) 
 
 func (r rehearsal) run(ctx context.Context, m *Migration, d Direction) error {
 	stmts := m.statements(d)
+	if !m.Transactional { // each statement commits: what it leaves for later is checked with it
+		if err := r.settle(ctx); err != nil {
+			return err
+		}
+	}
 	if err := r.t.execute(ctx, stmts); err != nil {
 		return err
 	}
@@ -215,7 +242,7 @@ func (p *prover) onCopy(ctx context.Context, f func(stage) error) error {
 }
 
 // copied gives f a copy of the trunk, to do with as it likes.
-func (p *prover) copied(ctx context.Context, f func(c *trunk) error) (err error) {
+func (p *prover) copied(ctx context.Context, f func(c *trunk) error) error {
 	if !p.o.Scratch.Copies() {
 		t, err := p.inStep(ctx)
 		if err != nil {
@@ -223,12 +250,15 @@ func (p *prover) copied(ctx context.Context, f func(c *trunk) error) (err error)
 		}
 		return f(t)
 	}
-	c, err := p.trunk.copy(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, c.close()) }()
-	return f(c)
+	made, err := p.makingRoles(ctx, func() error {
+		c, err := p.trunk.copy(ctx)
+		if err != nil {
+			return err
+		}
+		return errors.Join(f(c), c.close())
+	})
+	p.dropRoles(made) // the trunk has yet to make them
+	return err
 }
 
 func (c committed) run(ctx context.Context, m *Migration, d Direction) error {

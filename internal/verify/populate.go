@@ -18,6 +18,7 @@ type PopulateOptions struct {
 	Tame   bool              // no edge values: small numbers, short words, and texts that a change of type to Types can read
 	Types  map[string]string // by "table.column", the type that it is about to be changed to
 	Skip   []engine.Name     // stay as they are
+	Fits   *Fits             // what is known from earlier calls; nil: nothing
 }
 
 // Population is what Populate did.
@@ -59,6 +60,7 @@ func newFiller(db *engine.DB) (filler, error) {
 type fillTable struct {
 	*engine.Table
 	columns []*fillColumn
+	source  string // all that facts read; "" when it is not one text
 }
 
 // fillColumn is a column as far as its values are concerned.
@@ -98,10 +100,10 @@ func Populate(ctx context.Context, db *engine.DB, q engine.Querier, o PopulateOp
 			return nil, err
 		}
 	}
-	if err := within(ctx, q, func() error { return f.calm(ctx, q) }); err != nil {
-		if ctx.Err() != nil {
-			return nil, err
-		}
+	if err := within(ctx, q, func() error { return f.calm(ctx, q) }); err == nil {
+		p.calm = true
+	} else if ctx.Err() != nil {
+		return nil, err
 	}
 	for _, n := range slices.Clone(p.names) {
 		if slices.Contains(o.Skip, n) {
@@ -129,6 +131,7 @@ type populating struct {
 	tables map[engine.Name]*fillTable
 	names  []engine.Name // in the order in which they were learned: depth first, so that parents come first and only cycles are out of order
 	later  []laterKey
+	calm   bool // no trigger fires
 	out    *Population
 }
 
@@ -248,16 +251,35 @@ func (p *populating) fill(ctx context.Context, t *fillTable) error {
 	} else if fatal(ctx, err) {
 		return err
 	}
-	return p.oneByOne(ctx, t, m)
+	key, err := p.fitKey(ctx, t, m, all)
+	if err != nil {
+		return err
+	}
+	if known, ok := p.o.Fits.get(key); ok {
+		err := within(ctx, p.q, func() error { return p.insertAll(ctx, t, known.rows) })
+		if err == nil {
+			p.took(t, known)
+			return nil
+		} else if fatal(ctx, err) {
+			return err
+		}
+	}
+	fits, err := p.oneByOne(ctx, t, m)
+	if err != nil {
+		return err
+	}
+	p.o.Fits.put(key, fits)
+	p.took(t, fits)
+	return nil
 }
 
 // attempts is how often a row is varied before it is given up; a table that takes none of the first ones is
 // given up with it.
 const attempts = 24
 
-func (p *populating) oneByOne(ctx context.Context, t *fillTable, m *maker) error {
+func (p *populating) oneByOne(ctx context.Context, t *fillTable, m *maker) (out fit, err error) {
 	m.first = nil
-	made, way, left := 0, 0, 4*p.o.Rows
+	way, left := 0, 4*p.o.Rows
 	var last error
 	var good row
 	for i := 0; i < p.o.Rows && left > 0; i++ {
@@ -272,29 +294,35 @@ func (p *populating) oneByOne(ctx context.Context, t *fillTable, m *maker) error
 			switch {
 			case err == nil:
 				done, way, good = true, (way+k)%attempts, r
-				if made++; made == 1 {
+				if out.rows = append(out.rows, r); len(out.rows) == 1 {
 					m.first = r
 				}
 			case fatal(ctx, err):
-				return err
+				return out, err
 			default:
 				last = err
 				left--
 			}
 		}
-		if !done && made == 0 && i > 0 {
+		if !done && len(out.rows) == 0 && i > 0 {
 			break
 		}
 	}
-	p.out.Rows[t.Name] += made
-	if made < p.o.Rows && last != nil {
-		reason := last.Error()
+	if last != nil {
+		out.reason = last.Error()
 		if e, ok := engine.AsError(last); ok {
-			reason, _, _ = strings.Cut(e.Message, ": Failing row") // the row is made up
+			out.reason, _, _ = strings.Cut(e.Message, ": Failing row") // the row is made up
 		}
-		p.out.Notes = append(p.out.Notes, fmt.Sprintf("%d of %d rows could be generated for %s: %s", made, p.o.Rows, t.Name, reason))
 	}
-	return nil
+	return out, nil
+}
+
+// took counts the rows that a table has taken.
+func (p *populating) took(t *fillTable, f fit) {
+	p.out.Rows[t.Name] += len(f.rows)
+	if len(f.rows) < p.o.Rows && f.reason != "" {
+		p.out.Notes = append(p.out.Notes, fmt.Sprintf("%d of %d rows could be generated for %s: %s", len(f.rows), p.o.Rows, t.Name, f.reason))
+	}
 }
 
 // fatal tells the end of a connection from a value that does not fit.
@@ -393,10 +421,7 @@ func (p *populating) closeCycles(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for i, key := range keys {
-			if i%7 == 6 {
-				continue // some stay without
-			}
+		give := func(i int, key parentRow) error {
 			var set, where []string
 			var args []any
 			put := func(name string, v any) string {
@@ -411,16 +436,30 @@ func (p *populating) closeCycles(ctx context.Context) error {
 			for j, c := range l.table.Keys[0].Columns {
 				where = append(where, put(c, key[j]))
 			}
+			_, err := p.q.ExecContext(ctx, "UPDATE "+p.db.Quote(l.table.Name)+" SET "+strings.Join(set, ", ")+" WHERE "+strings.Join(where, " AND "), args...)
+			return err
+		}
+		for { // up to the first row that does not take its parent
+			failed := 0
 			err := within(ctx, p.q, func() error {
-				_, err := p.q.ExecContext(ctx, "UPDATE "+p.db.Quote(l.table.Name)+" SET "+strings.Join(set, ", ")+" WHERE "+strings.Join(where, " AND "), args...)
-				return err
-			})
-			if err != nil {
-				if fatal(ctx, err) {
-					return err
+				for i, key := range keys {
+					if i%7 == 6 {
+						continue // some stay without
+					}
+					if err := give(i, key); err != nil {
+						failed = i
+						return err
+					}
 				}
+				return nil
+			})
+			if err == nil {
 				break
 			}
+			if fatal(ctx, err) {
+				return err
+			}
+			keys = keys[:failed]
 		}
 	}
 	return nil

@@ -52,7 +52,7 @@ func (f postgresFiller) facts(ctx context.Context, q engine.Querier, t *engine.T
 	if err := json.Unmarshal(text, &facts); err != nil {
 		return nil, fmt.Errorf("read the catalog's answer: %w", err)
 	}
-	out := &fillTable{Table: t}
+	out := &fillTable{Table: t, source: string(text)}
 	for _, c := range t.Columns {
 		fc := &fillColumn{Column: c}
 		for _, f := range facts.Columns {
