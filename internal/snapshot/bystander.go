@@ -46,6 +46,8 @@ func (c *Capturer) Bystanders(ctx context.Context, tx engine.Querier, n int, opp
 	var found []*bystander
 	listed := opposite
 	opposite = c.s.calledNow(opposite)
+	c.written = nil
+	fed, others := map[effects.Name]int{}, 0 // tables that were looked at because rows go into them, and how many statements had done anything else by then
 	for i, st := range opposite {
 		es, err := c.s.normal(ctx, look, st.Effects)
 		if err != nil {
@@ -61,7 +63,12 @@ func (c *Capturer) Bystanders(ctx context.Context, tx engine.Querier, n int, opp
 			}
 		}
 		for _, e := range es {
-			if !rewrites(e) && e.Kind != effects.Insert {
+			if e.Kind == effects.Insert {
+				if at, known := fed[e.Table]; known && at == others {
+					continue
+				}
+				fed[e.Table] = others
+			} else if others++; !rewrites(e) {
 				continue
 			}
 			if err := c.origins(ctx, look); err != nil {

@@ -17,14 +17,21 @@ func (s *Store) calledNow(list []effects.Statement) []effects.Statement {
 	for i, st := range list {
 		var now []effects.Effect
 		for _, e := range st.Effects {
-			if f, there := s.followedBack(e, before); there && e.Kind != effects.RenameTable && e.Kind != effects.RenameColumn && e.Kind != effects.SetSchema {
+			if f, there := s.followedBack(e, before); there && !renames(e) {
 				now = append(now, f)
 			}
-			before = append(before, e)
+			if renames(e) || e.Kind == effects.CreateTable {
+				before = append(before, e)
+			}
 		}
 		out[i].Effects = now
 	}
 	return out
+}
+
+// renames tells whether an effect gives a table or a column another name.
+func renames(e effects.Effect) bool {
+	return e.Kind == effects.RenameTable || e.Kind == effects.RenameColumn || e.Kind == effects.SetSchema
 }
 
 // followedBack gives an effect by the names from before others; there is false when its table is made by one of them.

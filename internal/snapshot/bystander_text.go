@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"errors"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -75,13 +76,16 @@ func (c *Capturer) wording(ctx context.Context, q engine.Querier, st effects.Sta
 
 // spelt adds to texts those of the functions that they name, and of those that these name.
 func (c *Capturer) spelt(ctx context.Context, q engine.Querier, parts []string, before []effects.Statement) ([]string, error) {
-	texts := map[string][]string{}
-	if c.s.f.routines != nil {
-		var err error
-		if texts, err = c.s.f.routines(ctx, q); err != nil {
-			return nil, err
+	if c.written == nil {
+		c.written = map[string][]string{}
+		if c.s.f.routines != nil {
+			var err error
+			if c.written, err = c.s.f.routines(ctx, q); err != nil {
+				return nil, err
+			}
 		}
 	}
+	texts := maps.Clone(c.written)
 	for _, b := range before { // some it makes itself
 		for _, e := range b.Effects {
 			if e.Kind == effects.Create && (e.Object.Kind == "function" || e.Object.Kind == "procedure") {
@@ -91,7 +95,7 @@ func (c *Capturer) spelt(ctx context.Context, q engine.Querier, parts []string, 
 		}
 	}
 	for i := 0; i < len(parts); i++ {
-		for name, bodies := range texts {
+		for name, bodies := range texts { // each is read once
 			if word(name).MatchString(parts[i]) {
 				parts = append(parts, bodies...)
 				delete(texts, name)

@@ -35,9 +35,10 @@ type Capturer struct {
 	id        string
 	captures  []*capture
 	track     *tracker
-	whole     map[string]bool // tables without a key that are captured already, by identity
-	last      shapes          // names at the end, once they are read
-	ready     bool            // the catalog is there
+	whole     map[string]bool     // tables without a key that are captured already, by identity
+	last      shapes              // names at the end, once they are read
+	ready     bool                // the catalog is there
+	written   map[string][]string // texts of the user's routines at the end, once they are read
 	sealed    bool
 	statement int    // the one under way
 	instead   string // what run is to execute in place of the statement

@@ -129,12 +129,14 @@ func (r *Restorer) onlyDeletes(y *capture) bool {
 
 // only tells whether statements do nothing to a table, which has a name ahead of the first of them, but change its name and shape, and what else is allowed.
 func (r *Restorer) only(n engine.Name, list []effects.Statement, allowed func(effects.Effect) bool) bool {
-	now := r.s.calledNow(list)
+	now, then := r.s.calledNow(list), n
 	for i, st := range now {
 		if st.Opaque() {
 			return false
 		}
-		if then, _ := r.s.calledThen(n, nil, list[:i]); !word(then.Name).MatchString(st.SQL) {
+		named := word(then.Name).MatchString(st.SQL)
+		then, _ = r.s.calledThen(then, nil, list[i:i+1])
+		if !named {
 			continue
 		}
 		if slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
