@@ -91,6 +91,7 @@ var mysqlPins = [][2]string{
 	{"unique_checks", "1"},    // else a value may come to stand twice in a unique index
 	{"sql_safe_updates", "0"}, // refuses to write by a join
 	{"sql_big_selects", "1"},
+	{"optimizer_search_depth", "3"},     // a dozen captures of one table, joined, keep MySQL looking for a plan for hours
 	{"character_set_client", "utf8mb4"}, // what this program sends
 	{"collation_connection", "utf8mb4_general_ci"},
 	{"character_set_results", "utf8mb4"},
@@ -110,7 +111,7 @@ func (d mysqlDialect) pin(ctx context.Context, q engine.Querier) (func(context.C
 		for i, p := range mysqlPins {
 			if was[i] != p[1] {
 				sets = append(sets, "SESSION "+p[0]+" = '"+value(i)+"'")
-				if strings.IndexByte("01", p[1][0]) >= 0 && len(p[1]) == 1 { // these are numbers
+				if _, err := strconv.Atoi(p[1]); err == nil { // these are numbers
 					sets[len(sets)-1] = "SESSION " + p[0] + " = " + value(i)
 				}
 			}
