@@ -135,6 +135,21 @@ func TestBystandersOfWhatCannotBeUnderstood(t *testing.T) {
 					f.up()
 					f.same(after, f.dump(), "up again")
 				}
+				if strings.Contains(c.down+c.before, "EXECUTE") || c.engines[0] != testdb.OnPostgres {
+					return
+				}
+				table := "people"
+				if c.up != "" {
+					table = "persons"
+				}
+				f.exec("UPDATE " + table + " SET note = 'app' WHERE id = 8;\nUPDATE " + table + " SET score = 10 WHERE id = 9;")
+				res := f.rollback(migrate.RollbackRequest{To: 0})
+				if got := strings.Join(testdb.Query(t, dsn, "SELECT id, coalesce(score, -1), note FROM people WHERE id > 6 ORDER BY id"), " "); got != "7|10|g 8|10|app 9|-1|i" {
+					t.Errorf("rows %s", got)
+				}
+				if len(res.Warnings) != 1 || !strings.Contains(res.Warnings[0], "Down writes over score of 1 row(s)") {
+					t.Errorf("warnings %q", res.Warnings)
+				}
 			}, c.engines...)
 		})
 	}

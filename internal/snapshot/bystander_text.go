@@ -46,11 +46,47 @@ func (c *Capturer) suspected(ctx context.Context, q engine.Querier, found []*bys
 		if err != nil {
 			return found, err
 		}
-		if b := (&bystander{table: t, all: true}); c.inDanger(t) && !c.held(b) {
-			found = join(found, b)
+		if !c.inDanger(t) {
+			continue
+		}
+		for _, b := range c.doubted(q, t, text, then.Name) {
+			if !c.held(b) {
+				found = join(found, b)
+			}
 		}
 	}
 	return found, nil
+}
+
+// doubted is all of a table that a text may write; where it does nothing but UPDATE it, the columns that it names and the others are sealed apart.
+func (c *Capturer) doubted(q engine.Querier, t *engine.Table, text, name string) []*bystander {
+	whole := []*bystander{{table: t, all: true}}
+	if dynamic.MatchString(text) || truncate.MatchString(text) || len(t.Keys) == 0 || orders(unknownText(text), engine.Name{Name: name}, "delete from", "merge into", "insert into") {
+		return whole
+	}
+	var named, others []string
+	for _, col := range t.Columns {
+		switch {
+		case word(col.Name).MatchString(text):
+			named = append(named, col.Name)
+		case !slices.Contains(t.Keys[0].Columns, col.Name):
+			others = append(others, col.Name)
+		}
+	}
+	p := &planner{s: c.s, q: q, track: c.track}
+	a, b := p.ownColumns(t, named), p.ownColumns(t, others)
+	if len(a) == 0 || slices.ContainsFunc(a, func(n string) bool { return slices.Contains(t.Keys[0].Columns, n) }) {
+		return whole
+	}
+	out := []*bystander{{table: t, all: true, columns: a}}
+	if len(b) > 0 {
+		out = append(out, &bystander{table: t, all: true, columns: b, stamps: true})
+	}
+	return out
+}
+
+func unknownText(text string) effects.Statement {
+	return effects.Statement{SQL: text, Effects: []effects.Effect{{Kind: effects.Opaque}}}
 }
 
 // writesIn tells whether a text may write rows of a table that are there.
@@ -62,7 +98,7 @@ func writesIn(text, name string) bool {
 	if onClash.MatchString(text) {
 		verbs = append(verbs, "insert into")
 	}
-	return orders(effects.Statement{SQL: text, Effects: []effects.Effect{{Kind: effects.Opaque}}}, engine.Name{Name: name}, verbs...)
+	return orders(unknownText(text), engine.Name{Name: name}, verbs...)
 }
 
 // wording is the text of a statement, where that alone tells what it does, and of the functions that it names, and of those that these name.

@@ -290,32 +290,69 @@ func (r *Restorer) tellWritten(ctx context.Context, tx engine.Querier, c *Captur
 		if !x.Bystander || !x.work {
 			continue
 		}
-		hit := []string{"1 = 0"}
-		for _, y := range c.captures {
-			if slices.ContainsFunc(r.severed, func(v *severed) bool { return v.y == y }) {
-				continue // those point to what is back
-			}
-			if y.Kind == Rows && y.Ops && !y.Moved && y.Rows > 0 && y.Home == x.Home && slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Decl == b.Decl }) {
-				on := []string{"y.op = 'u'"}
-				for i := range x.Key {
-					on = append(on, fmt.Sprintf("y.%s = d.%s", k(i), k(i)))
-				}
-				hit = append(hit, fmt.Sprintf("EXISTS (SELECT 1 FROM %s y WHERE %s)", r.s.own(y.data()), all(on...)))
-			}
-		}
-		n, err := number(ctx, tx, "count rows", fmt.Sprintf("SELECT count(DISTINCT d.n) FROM %s w JOIN %s d ON d.n = w.n WHERE w.reason = '%s' AND %s", r.s.own(x.conflicts()), r.s.own(x.data()), letBe, either(hit)))
+		t, err := r.inspect(ctx, tx, x.Home)
 		if err != nil {
 			return err
 		}
-		if n > 0 {
-			of := ""
-			if !x.Whole {
-				of = strings.Join(x.Columns, ", ") + " of "
-			}
-			r.notes = append(r.notes, fmt.Sprintf("%s: Down writes over %s%d row(s) that Up left alone and that the application has changed since; they are as Down makes them, and the next up brings back what stood there", x.Home, of, n))
+		if t == nil || len(x.Key) == 0 {
+			continue
 		}
+		written := func(columns []string) (int64, error) { // how many rows of which Down has made something else in one of these
+			hit := []string{"1 = 0"}
+			for _, y := range c.captures {
+				if slices.ContainsFunc(r.severed, func(v *severed) bool { return v.y == y }) { // those point to what is back
+					continue
+				}
+				if on := r.madeOf(x, y, t, columns); on != "" {
+					hit = append(hit, fmt.Sprintf("EXISTS (SELECT 1 FROM %s y JOIN %s t ON %s)", r.s.own(y.data()), r.s.f.from(r.s.db, t), on))
+				}
+			}
+			return number(ctx, tx, "count rows", fmt.Sprintf("SELECT count(DISTINCT d.n) FROM %s w JOIN %s d ON d.n = w.n WHERE w.reason = '%s' AND %s", r.s.own(x.conflicts()), r.s.own(x.data()), letBe, either(hit)))
+		}
+		var columns []string
+		for _, f := range x.Fields {
+			n, err := written([]string{f.Name})
+			if err != nil {
+				return err
+			}
+			if n > 0 {
+				columns = append(columns, f.Name)
+			}
+		}
+		if len(columns) == 0 {
+			continue
+		}
+		n, err := written(columns)
+		if err != nil {
+			return err
+		}
+		r.notes = append(r.notes, fmt.Sprintf("%s: Down writes over %s of %d row(s) that Up left alone and that the application has changed since; they are as Down makes them, and the next up brings back what stood there",
+			x.Home, strings.Join(columns, ", "), n))
 	}
 	return nil
+}
+
+// madeOf is the condition that a row t, of which a capture of Down's has an entry y and a bystander an entry d, stands otherwise in one of some columns than Down found it; "" when the
+// two are not of one table, or that one has none of the columns.
+func (r *Restorer) madeOf(x *restoring, y *capture, t *engine.Table, columns []string) string {
+	if y.Kind != Rows || !y.Ops || y.Rows == 0 || !slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Decl == b.Decl }) {
+		return ""
+	}
+	z := r.s.sparing(y, r.run[min(y.Statement, len(r.run)):]) // by the names of now
+	var names, kept []string
+	for i, f := range z.Fields {
+		if slices.Contains(columns, f.Name) && columnIndex(t, f.Name) >= 0 {
+			names, kept = append(names, f.Name), append(kept, r.s.image("y."+y.v(i), f))
+		}
+	}
+	if y.Home != x.Home && z.Home != x.Home || len(names) == 0 {
+		return ""
+	}
+	on := []string{"y.op = 'u'", "(" + r.s.differ(r.s.images(names, t, "t"), kept) + ")", r.s.on(x.capture, t, "t", "d", func(i int) string { return x.Key[i].Name }, k)}
+	for i := range x.Key {
+		on = append(on, fmt.Sprintf("y.%s = d.%s", y.old(i), k(i)))
+	}
+	return all(on...)
 }
 
 // unfit tells whether a row stays out because the table that Down has left does not take it: it was captured, and is listed.
