@@ -54,6 +54,16 @@ func TestBystanderRemoved(t *testing.T) {
 	}, everywhere...)
 }
 
+// upAndBack applies the migrations, and undoes and applies them two times more: each time all is as before, or as after.
+func (f *fixture) upAndBack() {
+	before := f.dump()
+	f.up()
+	after := f.dump()
+	for range 2 {
+		f.backAndUp(before, after)
+	}
+}
+
 // TestBystandersUnderAnotherName: the same where Up has given the table, or a column, another name, and Down writes behind giving it the old one back; also where the names are exchanged.
 func TestBystandersUnderAnotherName(t *testing.T) {
 	t.Parallel()
@@ -82,15 +92,7 @@ func TestBystandersUnderAnotherName(t *testing.T) {
 				rows := func(table, score string) string {
 					return strings.Join(testdb.Query(t, dsn, "SELECT id, coalesce("+score+", -1), note FROM "+table+" ORDER BY id"), " ")
 				}
-				before := f.dump()
-				f.up()
-				after := f.dump()
-				for range 2 {
-					f.rollback(migrate.RollbackRequest{To: 0})
-					f.same(before, f.dump(), "after the rollback")
-					f.up()
-					f.same(after, f.dump(), "up again")
-				}
+				f.upAndBack()
 				f.exec(c.writes)
 				f.rollback(migrate.RollbackRequest{To: 0})
 				if got := rows("people", "score"); got != c.want {
@@ -126,15 +128,7 @@ func TestBystandersOfWhatCannotBeUnderstood(t *testing.T) {
 				blocks := strings.NewReplacer("DO $$", "-- +goose StatementBegin\nDO $$", "END $$;", "END $$;\n-- +goose StatementEnd\n")
 				f := newFixture(t, dsn, people+c.before+"INSERT INTO people VALUES (7, 'Gus', 10, 'g'), (8, 'Hal', 10, 'h'), (9, 'Ida', 20, 'i');\n",
 					map[string]string{"00001_a.sql": migration("UPDATE people SET score = 10 WHERE score IS NULL;\n"+c.up, blocks.Replace(c.down))})
-				before := f.dump()
-				f.up()
-				after := f.dump()
-				for range 2 {
-					f.rollback(migrate.RollbackRequest{To: 0})
-					f.same(before, f.dump(), "after the rollback")
-					f.up()
-					f.same(after, f.dump(), "up again")
-				}
+				f.upAndBack()
 				if strings.Contains(c.down+c.before, "EXECUTE") || c.engines[0] != testdb.OnPostgres {
 					return
 				}
@@ -177,15 +171,7 @@ func TestBystandersOfTriggers(t *testing.T) {
 				kind, _, _ := strings.Cut(strings.Replace(dsn, "postgresql:", "postgres:", 1), ":")
 				f := newFixture(t, dsn, people+"INSERT INTO people VALUES (7, 'Gus', 10, 'g'), (8, 'Hal', 10, 'h'), (9, 'Ida', 20, 'i');\n"+before[testdb.Engine(kind)],
 					map[string]string{"00001_a.sql": migration(c.up, c.down)})
-				began := f.dump()
-				f.up()
-				after := f.dump()
-				for range 2 {
-					f.rollback(migrate.RollbackRequest{To: 0})
-					f.same(began, f.dump(), "after the rollback")
-					f.up()
-					f.same(after, f.dump(), "up again")
-				}
+				f.upAndBack()
 				f.exec("UPDATE people SET note = 'app' WHERE id = 8;")
 				f.rollback(migrate.RollbackRequest{To: 0})
 				if got := strings.Join(testdb.Query(t, dsn, "SELECT id, score, note FROM people WHERE id > 6 ORDER BY id"), " "); got != "7|10|g 8|10|app 9|20|i" {
