@@ -215,13 +215,13 @@ func TestWrittenAfterARewrite(t *testing.T) {
 	f.up()
 	testdb.Exec(t, dsn, "CREATE TABLE rest AS SELECT id FROM wide WHERE id NOT BETWEEN 500 AND 520")
 	res := f.rollback(migrate.RollbackRequest{To: -1, Steps: 1})
-	if got := testdb.Query(t, dsn, "SELECT count(*) FROM (SELECT id, at FROM wide EXCEPT SELECT id, at FROM was) x UNION ALL SELECT count(*) FROM (SELECT id FROM rest EXCEPT SELECT id FROM wide) x UNION ALL SELECT count(*) FROM wide WHERE id BETWEEN 500 AND 520"); strings.Join(got, " ") != "0 0 0" {
-		t.Errorf("rows with another value than they had, rows that are not there, rows that Down removed: %v", got)
+	if got := testdb.Query(t, dsn, "SELECT count(*) FROM (SELECT id, at FROM wide EXCEPT SELECT id, at FROM was) x UNION ALL SELECT count(*) FROM (SELECT id FROM rest EXCEPT SELECT id FROM wide) x UNION ALL SELECT count(*) FROM wide WHERE id BETWEEN 500 AND 520"); strings.Join(got, " ") != "0 0 21" {
+		t.Errorf("rows with another value than they had, rows that are not there, rows that Down removed and that are back: %v", got)
 	}
 	if got := testdb.Query(t, dsn, "SELECT s FROM setting"); strings.Join(got, " ") != "off" {
 		t.Errorf("synchronize_seqscans is %v", got)
 	}
-	if !res.Verified || len(res.Conflicts) != 21 {
+	if !res.Verified || len(res.Conflicts) > 0 {
 		t.Errorf("%+v", res)
 	}
 }

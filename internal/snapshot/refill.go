@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
@@ -194,7 +195,7 @@ func (r *Restorer) returnedBag(ctx context.Context, tx engine.Querier, g *target
 	if err := c.origins(ctx, tx); err != nil {
 		return err
 	}
-	if c.track.made(g.t) || c.whole[identity(g.t)] {
+	if c.track.made(g.t) || c.whole[identity(g.t)] || c.track.unkeyed[strings.ToLower(g.t.Name.Name)] || c.track.unkeyed[""] { // or it had a key when the migration began
 		return nil
 	}
 	c.whole[identity(g.t)] = true
