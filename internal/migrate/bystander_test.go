@@ -181,3 +181,31 @@ func TestBystandersOfTriggers(t *testing.T) {
 		})
 	}
 }
+
+// TestCutOffAtBystanders: the same cut off anywhere on the way up and back, where each statement commits by itself.
+func TestCutOffAtBystanders(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		c := newCutter(t, dsn, migration("ALTER TABLE crew RENAME TO crew_now;\nUPDATE crew_now SET score = 10 WHERE score IS NULL;",
+			"ALTER TABLE crew_now RENAME TO crew;\nUPDATE crew SET score = NULL WHERE score = 10;\n-- +dbrollback affects: tally\nCALL fix();"))
+		testdb.Exec(t, dsn, "CREATE TABLE crew (id integer NOT NULL PRIMARY KEY, score integer, changed varchar(30))", "INSERT INTO crew VALUES (1, 10, 'a'), (2, NULL, 'b'), (3, 20, 'c')",
+			"CREATE TABLE tally (id integer NOT NULL PRIMARY KEY, n integer)", "INSERT INTO tally VALUES (1, 7), (2, 8)",
+			"CREATE TRIGGER touch BEFORE UPDATE ON crew FOR EACH ROW SET new.changed = 'touched'", "CREATE PROCEDURE fix() UPDATE tally SET n = 0")
+		rows := func() string {
+			table := "crew"
+			if testdb.Query(t, dsn, "SELECT count(*) FROM information_schema.tables WHERE table_schema = database() AND table_name = 'crew_now'")[0] != "0" {
+				table = "crew_now"
+			}
+			return strings.Join(testdb.Query(t, dsn, "SELECT concat(id, ' ', coalesce(score, '-'), ' ', changed) FROM "+table+" UNION ALL SELECT concat('n ', n) FROM tally ORDER BY 1"), "|")
+		}
+		before := rows()
+		c.must("up")
+		up := rows()
+		c.must("rollback")
+		if got := rows(); got != before {
+			t.Fatalf("rollback: %s, want %s", got, before)
+		}
+		c.cutsEachWay(rows, map[string]string{"up": up, "rollback": before})
+		c.free("in the end")
+	}, family...)
+}
