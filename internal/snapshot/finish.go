@@ -204,12 +204,16 @@ func (r *Restorer) targets(ctx context.Context, tx engine.Querier) ([]*target, [
 	var out []*target
 	var tables []*engine.Table
 	all := r.tables()
+	standing := map[engine.Name]*engine.Table{} // asked once a table: a migration of many statements has as many captures of it
 	for i := len(all) - 1; i >= 0; i-- {
 		x := all[i]
-		t, err := r.inspect(ctx, tx, x.Home)
-		if err != nil {
-			return nil, nil, err
+		if _, asked := standing[x.Home]; !asked {
+			var err error
+			if standing[x.Home], err = r.inspect(ctx, tx, x.Home); err != nil {
+				return nil, nil, err
+			}
 		}
+		t := standing[x.Home]
 		if t == nil {
 			if x.Rows == 0 || r.dropped(x) {
 				continue
@@ -419,6 +423,11 @@ func (r *Restorer) removed(ctx context.Context, tx engine.Querier, g *target, c 
 		if y == x || !y.Ops || y.Rows == 0 || !sameKey(x, y) || !x.Refill && y.Statement >= x.Statement {
 			continue
 		}
+		if born, err := r.born(ctx, tx, y); err != nil {
+			return err
+		} else if !born {
+			continue
+		}
 		var on []string
 		for i := range x.Key {
 			on = append(on, fmt.Sprintf("y.%s = d.%s", k(i), x.goal(i)))
@@ -430,6 +439,19 @@ func (r *Restorer) removed(ctx context.Context, tx engine.Querier, g *target, c 
 	}
 	conditions[1] = r.free(x)
 	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s WHERE %s", reason, r.source(x), all(append(conditions, missing)...)))
+}
+
+// born tells whether a capture has rows that the migration inserted. What a capture has does not change while it goes back.
+func (r *Restorer) born(ctx context.Context, tx engine.Querier, x *restoring) (bool, error) {
+	if x.births == nil {
+		n, err := number(ctx, tx, "look for rows that were inserted", fmt.Sprintf("SELECT count(*) FROM (SELECT 1 AS one FROM %s WHERE op = 'i' LIMIT 1) q", r.s.own(x.data())))
+		if err != nil {
+			return false, err
+		}
+		some := n > 0
+		x.births = &some
+	}
+	return *x.births, nil
 }
 
 // lost reports bystanders that others wrote since and that the opposite direction has removed: it has captured them as they were then.

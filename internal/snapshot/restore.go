@@ -112,6 +112,7 @@ type restoring struct {
 	at      string            // condition on where the row t of an entry d of op u stands, until rows of the table are written; "" where that is not known
 	later   *Later            // its values go back when the migration is through
 	spared  bool              // Down's own capture of rows that are the application's; see spared.go
+	births  *bool             // it has rows that the migration inserted; nil: not asked yet
 	onward  bool              // it goes into a table as it is now: columns may have other types than when they were captured
 }
 
@@ -474,8 +475,16 @@ func (r *Restorer) mark(ctx context.Context, tx engine.Querier, x *restoring, qu
 	return err
 }
 
+// fewRows is how many a capture has at most of which a question is cheaper than a table for the answer that is then empty.
+const fewRows = 1000
+
 func (r *Restorer) marked(ctx context.Context, tx engine.Querier, x *restoring, query string) (int64, error) {
 	work := r.s.own(x.conflicts())
+	if !x.work && r.s.db.Caps.TransactionalDDL && x.Rows <= fewRows {
+		if n, err := number(ctx, tx, "look for conflicts", "SELECT count(*) FROM ("+query+") q"); err != nil || n == 0 {
+			return 0, err
+		}
+	}
 	if !x.work {
 		columns := []string{"n bigint NOT NULL", "reason varchar(40) NOT NULL"}
 		if r.s.f.keyed {

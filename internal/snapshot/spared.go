@@ -39,12 +39,21 @@ func (r *Restorer) spares(ctx context.Context, tx engine.Querier, c *Capturer) (
 	}
 	var out []*spared
 	pruned := int64(-1)
+	begone := map[engine.Name]bool{} // asked once a table: a Down may delete row by row
+	standing := map[engine.Name]*engine.Table{}
 	for _, y := range c.captures {
 		if y.Rows == 0 || len(y.Key) == 0 || !y.entire() || y.Moved || y.Statement < 1 || y.Statement > len(r.run) || y.Kind != Rows && y.Kind != Table {
 			continue
 		}
 		all, deletes := r.deletes(y)
-		if !deletes || !r.onlyDeletes(y) {
+		began, there := r.s.calledFirst(y.At, r.run[:y.Statement-1])
+		if !deletes || !there {
+			continue
+		}
+		if _, asked := begone[began]; !asked {
+			begone[began] = r.onlyDeletes(began)
+		}
+		if !begone[began] {
 			continue
 		}
 		if pruned < 0 { // which rows Up has put there may be known no more
@@ -61,10 +70,13 @@ func (r *Restorer) spares(ctx context.Context, tx engine.Querier, c *Capturer) (
 		if r.Own == nil || r.Own(x.Home) {
 			continue
 		}
-		t, err := r.inspect(ctx, tx, x.Home)
-		if err != nil {
-			return nil, err
+		if _, asked := standing[x.Home]; !asked {
+			var err error
+			if standing[x.Home], err = r.inspect(ctx, tx, x.Home); err != nil {
+				return nil, err
+			}
 		}
+		t := standing[x.Home]
 		if t == nil || slices.ContainsFunc(x.Key, func(f field) bool { return columnIndex(t, f.Name) < 0 }) {
 			continue
 		}
@@ -119,23 +131,24 @@ func (r *Restorer) deletes(y *capture) (all, deletes bool) {
 	return all, deletes
 }
 
-// onlyDeletes tells whether all that the statements of the run do with the rows of a table is to delete them.
-func (r *Restorer) onlyDeletes(y *capture) bool {
-	began, there := r.s.calledFirst(y.At, r.run[:y.Statement-1])
-	return there && r.only(began, r.run, func(e effects.Effect) bool {
+// onlyDeletes tells whether all that the statements of the run do with the rows of a table, which has a name ahead of them, is to delete them.
+func (r *Restorer) onlyDeletes(began engine.Name) bool {
+	return r.only(began, r.run, func(e effects.Effect) bool {
 		return e.Kind == effects.Truncate || e.Kind == effects.Delete && (r.s.sameName(e.Table.Name, began.Name) || !e.HasWhere && e.From == "")
 	})
 }
 
 // only tells whether statements do nothing to a table, which has a name ahead of the first of them, but change its name and shape, and what else is allowed.
 func (r *Restorer) only(n engine.Name, list []effects.Statement, allowed func(effects.Effect) bool) bool {
-	now, then := r.s.calledNow(list), n
+	now, then, written := r.s.calledNow(list), n, word(n.Name)
 	for i, st := range now {
 		if st.Opaque() {
 			return false
 		}
-		named := word(then.Name).MatchString(st.SQL)
-		then, _ = r.s.calledThen(then, nil, list[i:i+1])
+		named := written.MatchString(st.SQL)
+		if next, _ := r.s.calledThen(then, nil, list[i:i+1]); next != then {
+			then, written = next, word(next.Name)
+		}
 		if !named {
 			continue
 		}
