@@ -48,6 +48,7 @@ type Capturer struct {
 	effects  []effects.Effect
 	watching func(context.Context, engine.Querier) Watch
 	tell     func(context.Context, engine.Querier) error // see Sealed
+	looked   map[engine.Name]*engine.Table               // see looking
 	pending  []effects.Effect                            // of the statement at hand, until it has run
 	past     []effects.Statement                         // that a run which was cut off came through
 	restorer *Restorer                                   // of the captures that the run puts back; see Restorer.Record

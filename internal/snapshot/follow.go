@@ -73,6 +73,7 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 	if c.s.db.Caps.TransactionalDDL || c.watching == nil {
 		return nil, nil
 	}
+	defer c.looking()()
 	var out []*following
 	add := func(x *capture, index int, leave func()) error {
 		gives := func() error { // another table its place
@@ -113,7 +114,7 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 		case touchPlace:
 			return gives()
 		}
-		t, err := c.s.db.Inspect(ctx, c.s.db, n)
+		t, err := c.look(ctx, c.s.db, n)
 		if errors.Is(err, engine.ErrNoTable) {
 			t, err = nil, nil
 		}
@@ -161,6 +162,24 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 		}
 	}
 	return out, nil
+}
+
+// looking begins a stretch, ended by what it gives, in which no table of the user's changes its definition: each is looked at once, however many captures it has.
+func (c *Capturer) looking() (end func()) {
+	c.looked = map[engine.Name]*engine.Table{}
+	return func() { c.looked = nil }
+}
+
+// look reads the definition of a table, or gives what was read in the same stretch.
+func (c *Capturer) look(ctx context.Context, q engine.Querier, n engine.Name) (*engine.Table, error) {
+	if t := c.looked[n]; t != nil {
+		return t, nil
+	}
+	t, err := c.s.db.Inspect(ctx, q, n)
+	if err == nil && c.looked != nil {
+		c.looked[n] = t
+	}
+	return t, err
 }
 
 // follower is a capture that goes back, as one whose rows stand where it was sealed.
@@ -477,6 +496,7 @@ func (c *Capturer) after(ctx context.Context, tx engine.Querier, p *plan, made [
 	if err := c.respell(ctx, tx, p.spelt); err != nil {
 		return err
 	}
+	defer c.looking()()
 	var watch Watch
 	seal := func(x *capture, index int) error {
 		if watch == nil {

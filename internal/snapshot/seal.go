@@ -197,7 +197,10 @@ func (c *Capturer) now(ctx context.Context, tx engine.Querier, x *capture) (*eng
 			}
 		}
 	}
-	t, err := c.s.inspect(ctx, tx, c.track, names[0])
+	t, err := c.look(ctx, tx, names[0])
+	if err == nil {
+		t = c.track.seen(t)
+	}
 	if stand, ok := c.track.stands[strings.ToLower(x.Home.Name)]; ok && errors.Is(err, engine.ErrNoTable) {
 		// One that the migration made, that stood in its place and was renamed.
 		if t, err = c.s.db.Inspect(ctx, tx, stand); err == nil && !c.track.made(t) {
