@@ -97,7 +97,7 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 		if !c.fresh && len(x.Key) == 0 && r.loosened(t.Name, rest) {
 			continue // whole rows go back, and a constraint of Up's stands in their way
 		}
-		if !c.fresh && len(x.Key) == 0 && (r.wider(x, t) || r.capturedLater(t.Name, rest)) {
+		if !c.fresh && len(x.Key) == 0 && (r.wider(x, t) || r.capturedLater(t, rest)) {
 			continue // whole rows go back, and what stands beside the captured columns would go with those of now
 		}
 		if c.fresh && (r.alien(x, t) || r.renames(x, t, rest)) {
@@ -347,9 +347,12 @@ func (r *Restorer) wider(x *restoring, t *engine.Table) bool {
 }
 
 // capturedLater tells whether a statement still to come inserts into a table without a key, which may be given the very number of a row that has come back, or, where DDL is
-// not transactional, destroys rows of it: its capture, of the whole table, would hold what has come back and not what stood there.
-func (r *Restorer) capturedLater(n engine.Name, rest []effects.Statement) bool {
-	return r.insertedInto(n, rest) || !r.s.db.Caps.TransactionalDDL && (r.touchedBy(n, rest) || r.emptiedBy(n, rest))
+// not transactional, destroys rows of it: its capture, of the whole table, would hold what has come back and not what stood there. An up captures that ahead of what comes back.
+func (r *Restorer) capturedLater(t *engine.Table, rest []effects.Statement) bool {
+	if r.insertedInto(t.Name, rest) {
+		return true
+	}
+	return !r.s.db.Caps.TransactionalDDL && !r.capturer.refills(t) && (r.touchedBy(t.Name, rest) || r.emptiedBy(t.Name, rest))
 }
 
 // alien finds a column that only bears the name of a captured one: a value of that type could not stand in it. The real one may
