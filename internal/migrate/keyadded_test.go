@@ -229,6 +229,29 @@ func TestFilledBehindAnAddedKey(t *testing.T) {
 	}
 }
 
+// TestFilledBehindAnAddedKeyAndAnInsert: the same where a row of the migration takes a number: rows have theirs when all is through, and what is known by them goes back behind that.
+func TestFilledBehindAnAddedKeyAndAnInsert(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		text := strings.Replace(filledBehindAKey(dsn, "DELETE FROM event WHERE a = 7;\nUPDATE event SET b = concat(b, '+');\nALTER TABLE event DROP COLUMN x;\nALTER TABLE event DROP COLUMN id;"),
+			"UPDATE event SET x", "INSERT INTO event (a, b) VALUES (7, 'u');\nUPDATE event SET x", 1)
+		f := newFixture(t, dsn, "CREATE TABLE event (a integer, b varchar(9));\nINSERT INTO event VALUES (1, 'x'), (2, 'y'), (3, 'z');\n", map[string]string{"00001_x.sql": text})
+		rows := func() string {
+			return strings.Join(testdb.Query(t, dsn, "SELECT a, b, id, x FROM event ORDER BY a"), " ")
+		}
+		f.up()
+		f.exec("INSERT INTO event (a, b, x) VALUES (4, 'w', 80);\nUPDATE event SET x = 99 WHERE a = 2;\nDELETE FROM event WHERE a = 1;\n")
+		used := rows()
+		for i := range 2 {
+			f.rollback(migrate.RollbackRequest{Steps: 1})
+			res := f.up()
+			if got := rows(); got != used || len(res.Conflicts) > 0 {
+				t.Fatalf("up again, time %d: %s, want %s; conflicts %+v", i+1, got, used, res.Conflicts)
+			}
+		}
+	}, append(family, testdb.OnPostgres)...)
+}
+
 // TestCutOffWhileBehindAnAddedKeyIsFilled: the same, cut off each way.
 func TestCutOffWhileBehindAnAddedKeyIsFilled(t *testing.T) {
 	t.Parallel()

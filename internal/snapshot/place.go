@@ -89,7 +89,7 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 		} else if c.fresh && wait {
 			continue // they are not back themselves
 		}
-		if !c.fresh && r.moves(x.Home) {
+		if !c.fresh && (r.moves(x.Home) || r.unnumbered(x)) {
 			x.look(t)
 			x.late = append(x.late, c.fields...)
 			continue // its rows are not back under their keys yet
@@ -234,6 +234,7 @@ func (r *Restorer) backInPlace(ctx context.Context, tx engine.Querier, back []co
 				if err := r.hold(ctx, tx, g); err != nil {
 					return err
 				}
+				c.x.numbered = true
 			}
 			continue
 		}
@@ -353,6 +354,15 @@ func (r *Restorer) capturedLater(t *engine.Table, rest []effects.Statement) bool
 		return true
 	}
 	return !r.s.db.Caps.TransactionalDDL && !r.capturer.refills(t) && (r.touchedBy(t.Name, rest) || r.emptiedBy(t.Name, rest))
+}
+
+// unnumbered tells whether what rows are known by goes back with a table that has no key without it, and is not back yet: another row may stand under it.
+func (r *Restorer) unnumbered(x *restoring) bool {
+	return len(x.Key) > 0 && slices.ContainsFunc(r.tables(), func(y *restoring) bool {
+		return y.Home == x.Home && len(y.Key) == 0 && y.Rows > 0 && !y.numbered && !slices.ContainsFunc(x.Key, func(f field) bool {
+			return !slices.ContainsFunc(y.Fields, func(g field) bool { return r.s.sameName(g.Name, f.Name) && g.Seal == "" })
+		})
+	})
 }
 
 // alien finds a column that only bears the name of a captured one: a value of that type could not stand in it. The real one may
