@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/dbrollback/dbrollback/internal/migrate"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/testdb"
 )
 
@@ -177,4 +178,101 @@ func TestKeyTakenAwayBeforeDownWrites(t *testing.T) {
 			}, append(family, testdb.OnPostgres)...)
 		})
 	}
+}
+
+// filledBehindAKey is a migration that gives a table a key and then a column that it fills, and of which Down writes rows.
+func filledBehindAKey(dsn, down string) string {
+	key := "bigint AUTO_INCREMENT PRIMARY KEY"
+	if strings.HasPrefix(dsn, "postgres") {
+		key = "bigserial PRIMARY KEY"
+	}
+	return migration("ALTER TABLE event ADD COLUMN id "+key+";\nALTER TABLE event ADD COLUMN x integer;\nUPDATE event SET x = a * 2;", down)
+}
+
+// TestFilledBehindAnAddedKey: a table without a key gets one, and a column that the migration fills; Down writes rows of it. An up that follows a rollback finds the rows under other numbers, and
+// gives them back theirs before anything is filled: what the application has written is there again, and so is each row after each rollback.
+func TestFilledBehindAnAddedKey(t *testing.T) {
+	t.Parallel()
+	const off = "ALTER TABLE event DROP COLUMN x;\nALTER TABLE event DROP COLUMN id;"
+	for name, down := range map[string]string{
+		"written ahead":  "UPDATE event SET b = concat(b, '+');\n" + off,
+		"written behind": off + "\nUPDATE event SET b = concat(b, '+');",
+		"deleted ahead":  "DELETE FROM event WHERE a < 9;\n" + off,
+		"deleted behind": off + "\nDELETE FROM event WHERE a < 9;",
+		"in between":     "ALTER TABLE event DROP COLUMN x;\nUPDATE event SET b = concat(b, '+') WHERE a > 1;\nALTER TABLE event DROP COLUMN id;",
+	} {
+		for _, policy := range []snapshot.Policy{snapshot.Keep, snapshot.Restore} {
+			t.Run(name+", "+string(policy), func(t *testing.T) {
+				t.Parallel()
+				testdb.Each(t, func(t *testing.T, dsn string) {
+					f := newFixture(t, dsn, "CREATE TABLE event (a integer, b varchar(9));\nINSERT INTO event VALUES (1, 'x'), (2, 'y'), (3, 'z'), (5, 'v');\n", map[string]string{"00001_x.sql": filledBehindAKey(dsn, down)})
+					rows := func(columns string) string {
+						return strings.Join(testdb.Query(t, dsn, "SELECT "+columns+" FROM event ORDER BY a"), " ")
+					}
+					f.up()
+					f.exec("INSERT INTO event (a, b, x) VALUES (4, 'w', 80);\nUPDATE event SET x = 99 WHERE a = 2;\nDELETE FROM event WHERE a = 1;\n")
+					used := rows("a, b, id, x")
+					for i := range 3 {
+						f.rollback(migrate.RollbackRequest{Steps: 1, OnConflict: policy})
+						got := testdb.Query(t, dsn, "SELECT a, b FROM event WHERE a <> 4 ORDER BY a")
+						if want := []string{"2|y", "3|z", "5|v"}; !slices.Equal(got, want) {
+							t.Fatalf("rolled back, time %d: %q, want %q", i+1, got, want)
+						}
+						res := f.up()
+						if got := rows("a, b, id, x"); got != used || len(res.Conflicts) > 0 {
+							t.Fatalf("up again, time %d: %s, want %s; conflicts %+v", i+1, got, used, res.Conflicts)
+						}
+					}
+				}, testdb.OnMySQL, testdb.OnMariaDB)
+			})
+		}
+	}
+}
+
+// TestFilledBehindAnAddedKeyAndAnInsert: the same where a row of the migration takes a number: rows have theirs when all is through, and what is known by them goes back behind that.
+func TestFilledBehindAnAddedKeyAndAnInsert(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		text := strings.Replace(filledBehindAKey(dsn, "DELETE FROM event WHERE a = 7;\nUPDATE event SET b = concat(b, '+');\nALTER TABLE event DROP COLUMN x;\nALTER TABLE event DROP COLUMN id;"),
+			"UPDATE event SET x", "INSERT INTO event (a, b) VALUES (7, 'u');\nUPDATE event SET x", 1)
+		f := newFixture(t, dsn, "CREATE TABLE event (a integer, b varchar(9));\nINSERT INTO event VALUES (1, 'x'), (2, 'y'), (3, 'z');\n", map[string]string{"00001_x.sql": text})
+		rows := func() string {
+			return strings.Join(testdb.Query(t, dsn, "SELECT a, b, id, x FROM event ORDER BY a"), " ")
+		}
+		f.up()
+		f.exec("INSERT INTO event (a, b, x) VALUES (4, 'w', 80);\nUPDATE event SET x = 99 WHERE a = 2;\nDELETE FROM event WHERE a = 1;\n")
+		used := rows()
+		for i := range 2 {
+			f.rollback(migrate.RollbackRequest{Steps: 1})
+			res := f.up()
+			if got := rows(); got != used || len(res.Conflicts) > 0 {
+				t.Fatalf("up again, time %d: %s, want %s; conflicts %+v", i+1, got, used, res.Conflicts)
+			}
+		}
+	}, append(family, testdb.OnPostgres)...)
+}
+
+// TestCutOffWhileBehindAnAddedKeyIsFilled: the same, cut off each way.
+func TestCutOffWhileBehindAnAddedKeyIsFilled(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		c := newCutter(t, dsn, filledBehindAKey(dsn, "UPDATE event SET b = concat(b, '+');\nALTER TABLE event DROP COLUMN x;\nALTER TABLE event DROP COLUMN id;"))
+		c.exec("CREATE TABLE event (a integer, b varchar(9));\nINSERT INTO event VALUES (1, 'x'), (2, 'y'), (3, 'z');")
+		rows := func() string {
+			out := testdb.Query(t, dsn, "SELECT * FROM event")
+			slices.Sort(out)
+			return strings.Join(out, " ")
+		}
+		c.must("up")
+		c.exec("INSERT INTO event (a, b, x) VALUES (4, 'w', 80);\nUPDATE event SET x = 99 WHERE a = 2;\nDELETE FROM event WHERE a = 1;")
+		c.must("rollback")
+		before := rows()
+		c.must("up")
+		after := rows()
+		c.must("rollback")
+		if got := rows(); got != before {
+			t.Fatalf("rolled back: %s, were %s", got, before)
+		}
+		c.cutsEachWay(rows, map[string]string{"up": after, "rollback": before})
+	}, family...)
 }

@@ -406,11 +406,8 @@ func (r *Restorer) exchange(ctx context.Context, tx engine.Querier, g *target, e
 
 // exchangeRows does that without a way back.
 func (r *Restorer) exchangeRows(ctx context.Context, tx engine.Querier, g *target, e exchanging) error {
-	if err := r.returnedBag(ctx, tx, g); err != nil {
-		return err
-	}
 	if r.s.f.exchange != nil {
-		return r.s.f.exchange(ctx, r, tx, g, e)
+		return r.returnedBag(ctx, tx, g, func() error { return r.s.f.exchange(ctx, r, tx, g, e) })
 	}
 	s, x := r.s, g.x
 	address := s.f.address(g.t)

@@ -73,7 +73,7 @@ func (r *Restorer) sparesAll(ctx context.Context, tx engine.Querier, x *restorin
 // unmoved has a table without a key count as left alone where an up that follows a rollback captured it before what that one took came back, and nothing came back: all was there.
 func (c *Capturer) unmoved(ctx context.Context, tx engine.Querier) error {
 	for _, x := range c.captures {
-		if !x.Refill || x.Bystander || !x.Whole || len(x.Key) > 0 || x.Seal.Mode != "" || x.Kind != Rows {
+		if !x.Refill || x.Bystander || !x.Whole || len(x.Key) > 0 || x.Kind != Rows {
 			continue
 		}
 		t, err := c.now(ctx, tx, x)
@@ -92,7 +92,11 @@ func (c *Capturer) unmoved(ctx context.Context, tx engine.Querier) error {
 		if err != nil {
 			return err
 		}
-		x.Bystander = differ == 0
+		if x.Bystander = differ == 0; x.Bystander && x.Seal.Mode != "" {
+			if err := c.s.finish(ctx, tx, x); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

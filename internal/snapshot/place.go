@@ -89,7 +89,7 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 		} else if c.fresh && wait {
 			continue // they are not back themselves
 		}
-		if !c.fresh && r.moves(x.Home) {
+		if !c.fresh && (r.moves(x.Home) || r.unnumbered(x)) {
 			x.look(t)
 			x.late = append(x.late, c.fields...)
 			continue // its rows are not back under their keys yet
@@ -97,7 +97,7 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 		if !c.fresh && len(x.Key) == 0 && r.loosened(t.Name, rest) {
 			continue // whole rows go back, and a constraint of Up's stands in their way
 		}
-		if !c.fresh && len(x.Key) == 0 && (r.wider(x, t) || r.capturedLater(t.Name, rest)) {
+		if !c.fresh && len(x.Key) == 0 && (r.wider(x, t) || r.capturedLater(t, rest)) {
 			continue // whole rows go back, and what stands beside the captured columns would go with those of now
 		}
 		if c.fresh && (r.alien(x, t) || r.renames(x, t, rest)) {
@@ -234,6 +234,7 @@ func (r *Restorer) backInPlace(ctx context.Context, tx engine.Querier, back []co
 				if err := r.hold(ctx, tx, g); err != nil {
 					return err
 				}
+				c.x.numbered = true
 			}
 			continue
 		}
@@ -347,9 +348,21 @@ func (r *Restorer) wider(x *restoring, t *engine.Table) bool {
 }
 
 // capturedLater tells whether a statement still to come inserts into a table without a key, which may be given the very number of a row that has come back, or, where DDL is
-// not transactional, destroys rows of it: its capture, of the whole table, would hold what has come back and not what stood there.
-func (r *Restorer) capturedLater(n engine.Name, rest []effects.Statement) bool {
-	return r.insertedInto(n, rest) || !r.s.db.Caps.TransactionalDDL && (r.touchedBy(n, rest) || r.emptiedBy(n, rest))
+// not transactional, destroys rows of it: its capture, of the whole table, would hold what has come back and not what stood there. An up captures that ahead of what comes back.
+func (r *Restorer) capturedLater(t *engine.Table, rest []effects.Statement) bool {
+	if r.insertedInto(t.Name, rest) {
+		return true
+	}
+	return !r.s.db.Caps.TransactionalDDL && !r.capturer.refills(t) && (r.touchedBy(t.Name, rest) || r.emptiedBy(t.Name, rest))
+}
+
+// unnumbered tells whether what rows are known by goes back with a table that has no key without it, and is not back yet: another row may stand under it.
+func (r *Restorer) unnumbered(x *restoring) bool {
+	return len(x.Key) > 0 && slices.ContainsFunc(r.tables(), func(y *restoring) bool {
+		return y.Home == x.Home && len(y.Key) == 0 && y.Rows > 0 && !y.numbered && !slices.ContainsFunc(x.Key, func(f field) bool {
+			return !slices.ContainsFunc(y.Fields, func(g field) bool { return r.s.sameName(g.Name, f.Name) && g.Seal == "" })
+		})
+	})
 }
 
 // alien finds a column that only bears the name of a captured one: a value of that type could not stand in it. The real one may

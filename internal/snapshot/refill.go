@@ -186,17 +186,22 @@ func (r *Restorer) doubles(ctx context.Context, tx engine.Querier, targets []*ta
 	return nil
 }
 
+// refills tells whether an up captures a table without a key ahead of what comes back, where nothing can be observed: one that had a key when the migration began is not captured so.
+func (c *Capturer) refills(t *engine.Table) bool {
+	return c != nil && !c.s.db.Caps.TransactionalDDL && c.meta.Direction == "up" && !c.track.made(t) && !c.track.unkeyed[strings.ToLower(t.Name.Name)] && !c.track.unkeyed[""]
+}
+
 // returnedBag does the same for a table without a key: it is captured whole ahead of what comes back, unless a statement of the migration has captured it.
-func (r *Restorer) returnedBag(ctx context.Context, tx engine.Querier, g *target) error {
+func (r *Restorer) returnedBag(ctx context.Context, tx engine.Querier, g *target, exchange func() error) error {
 	c := r.capturer // also of what comes back early
 	if c == nil || r.s.db.Caps.TransactionalDDL || c.meta.Direction != "up" {
-		return nil
+		return exchange()
 	}
 	if err := c.origins(ctx, tx); err != nil {
 		return err
 	}
-	if c.track.made(g.t) || c.whole[identity(g.t)] || c.track.unkeyed[strings.ToLower(g.t.Name.Name)] || c.track.unkeyed[""] { // or it had a key when the migration began
-		return nil
+	if !c.refills(g.t) || c.whole[identity(g.t)] {
+		return exchange()
 	}
 	c.whole[identity(g.t)] = true
 	c.refill = true
@@ -208,5 +213,15 @@ func (r *Restorer) returnedBag(ctx context.Context, tx engine.Querier, g *target
 	if err := c.copy(ctx, tx, y); err != nil {
 		return err
 	}
-	return c.record(ctx, tx, y)
+	if err := c.record(ctx, tx, y); err != nil {
+		return err
+	}
+	if err := exchange(); err != nil {
+		return err
+	}
+	// Statements to come write to it, and others between those.
+	if err := c.seal(ctx, tx, slices.Index(c.captures, y), y, nil); err != nil {
+		return fmt.Errorf("seal what stood in %s: %w", y.Home, err)
+	}
+	return c.s.finish(ctx, tx, y)
 }

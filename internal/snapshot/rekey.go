@@ -39,6 +39,9 @@ type child struct {
 // rekeys finds the new rows of a table that take other keys.
 func (r *Restorer) rekeys(ctx context.Context, tx engine.Querier, g *target, c *Capturer) ([]*rekeying, error) {
 	x := g.x
+	if z, err := r.strayed(ctx, tx, g, c); err != nil || z != nil {
+		return []*rekeying{z}, err
+	}
 	if c == nil || c.meta.Direction != "up" && !r.numbered(g) || !x.Whole || x.Rows == 0 || len(x.Key) != 1 || x.Key[0].Text || x.final != "" || x.Moved && !x.Still || x.placed {
 		return nil, nil
 	}

@@ -17,6 +17,9 @@ func (r *Restorer) unforeseen(ctx context.Context, tx engine.Querier, g *target,
 	if !x.Ops || x.Moved || x.cleared || x.Rows == 0 || len(g.fields) == 0 || c.meta.Direction == "up" || r.s.db.Caps.TransactionalDDL || !r.rekeyed(x, r.statements) {
 		return nil
 	}
+	if came, err := number(ctx, tx, "follow keys", fmt.Sprintf("SELECT count(*) FROM %s d WHERE d.op = 'i'", s.own(x.data()))); err != nil || came == 0 {
+		return err // it gave no row another key
+	}
 	for _, y := range c.captures {
 		if !y.Ops || y.Identity != identity(g.t) || len(y.Key) != len(x.Key) {
 			continue
