@@ -509,3 +509,29 @@ func (r *Restorer) prove(ctx context.Context, tx engine.Querier, g *target, olde
 	}
 	return nil
 }
+
+// write updates rows that are there, also in conflict if it says so, and inserts those that are not if it says so.
+func (r *Restorer) write(ctx context.Context, tx engine.Querier, g *target, fields []int, conflicts, insert bool) error {
+	for i := range g.x.Key {
+		if columnIndex(g.t, g.name(i)) < 0 {
+			return nil // its key is not back yet
+		}
+	}
+	updated, err := r.update(ctx, tx, g, fields, conflicts)
+	if err != nil {
+		return err
+	}
+	g.x.wrote = g.x.wrote || insert && len(g.x.Fields) > 0 || slices.ContainsFunc(fields, func(i int) bool { return g.x.Fields[i].Seal != "" })
+	var inserted int64
+	if insert {
+		if inserted, err = r.insert(ctx, tx, g); err != nil {
+			return err
+		}
+	}
+	if g.x.Of != "" { // the same rows are counted with the other values
+		updated = 0
+	}
+	rep := r.of(g.x.Home)
+	rep.Updated, rep.Inserted = rep.Updated+updated, rep.Inserted+inserted
+	return nil
+}
