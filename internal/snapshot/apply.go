@@ -450,17 +450,19 @@ func (r *Restorer) prove(ctx context.Context, tx engine.Querier, g *target, olde
 		}
 	}
 	conditions := append([]string{x.inserted(false), r.free(x)}, r.known(g)...)
+	var in []entries
 	for _, y := range older {
-		var on []string
-		for i, f := range x.Key {
+		e := entries{from: s.own(y.data()) + " y"}
+		for _, f := range x.Key {
 			j := slices.IndexFunc(y.Key, func(h field) bool { return h.Name == f.Name && h.Decl == f.Decl })
 			if j < 0 || len(y.Key) != len(x.Key) {
 				return nil // rows cannot be told apart across the two; this one was proven when it was written
 			}
-			on = append(on, fmt.Sprintf("y.%s = d.%s", k(j), x.old(i)))
+			e.key = append(e.key, k(j))
 		}
-		conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(on...)))
+		in = append(in, e)
 	}
+	conditions = append(conditions, absent(in, x.old)...)
 	at := s.on(x.capture, g.t, "t", "d", g.name, x.goal)
 	var of, good, written int64
 	some := "0"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
@@ -73,19 +74,72 @@ func (r *Restorer) uncovered(g *target) []string { return r.inNone(g, g.covered)
 
 // inNone gives the conditions that an entry is in none of some captures that have its key.
 func (r *Restorer) inNone(g *target, captures []*restoring) []string {
-	var out []string
+	var of []entries
 	for _, y := range captures {
-		out = append(out, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", r.s.own(y.data()), r.alsoIn(g, y, "y")))
+		e := entries{from: r.s.own(y.data()) + " y", where: r.goesBack(y, "y")}
+		for i := range g.x.Key {
+			e.key = append(e.key, k(i))
+		}
+		of = append(of, e)
+	}
+	return absent(of, k)
+}
+
+// entries are those of one capture, under the alias y, that a row is looked for in.
+type entries struct {
+	from, where string
+	key         []string // the columns that a row is known by
+}
+
+// fewCaptures is how many captures are asked one by one whether they have a row. Each is a join of its own, and the time that servers take to
+// plan a query grows faster than the number of its joins: more are asked together, as one list.
+const fewCaptures = 8
+
+// absent gives the conditions that none of the entries has the key of an entry d.
+func absent(of []entries, key func(i int) string) []string {
+	row := func(alias string, columns []string) string {
+		var on []string
+		for i, c := range columns {
+			on = append(on, fmt.Sprintf("%s.%s = d.%s", alias, c, key(i)))
+		}
+		return all(on...)
+	}
+	var out []string
+	if len(of) <= fewCaptures {
+		for _, e := range of {
+			out = append(out, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s WHERE %s)", e.from, all(row("y", e.key), e.where)))
+		}
+		return out
+	}
+	for part := range slices.Chunk(of, 100) { // SQLite takes 500 in one list
+		var arms, names []string
+		for i := range part[0].key {
+			names = append(names, k(i))
+		}
+		for _, e := range part {
+			var columns []string
+			for i, c := range e.key {
+				columns = append(columns, fmt.Sprintf("y.%s AS %s", c, names[i]))
+			}
+			arms = append(arms, fmt.Sprintf("SELECT %s FROM %s WHERE %s", list(columns), e.from, all(e.where)))
+		}
+		out = append(out, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM (%s) l WHERE %s)", strings.Join(arms, " UNION ALL "), row("l", names)))
 	}
 	return out
 }
 
 // alsoIn is the condition that an entry of a capture, under an alias, is of the same row as one of g and is going to be written.
 func (r *Restorer) alsoIn(g *target, y *restoring, alias string) string {
-	on := []string{}
+	on := []string{r.goesBack(y, alias)}
 	for i := range g.x.Key {
 		on = append(on, fmt.Sprintf("%s.%s = d.%s", alias, k(i), k(i)))
 	}
+	return all(on...)
+}
+
+// goesBack is the condition that an entry of a capture, under an alias, is going to be written.
+func (r *Restorer) goesBack(y *restoring, alias string) string {
+	on := []string{}
 	if y.Ops {
 		on = append(on, alias+".op <> 'i'")
 	}
