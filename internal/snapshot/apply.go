@@ -449,7 +449,15 @@ func (r *Restorer) prove(ctx context.Context, tx engine.Querier, g *target, olde
 			differs = append(differs, all(others.none(g, i), "("+s.differ(live, kept)+")"))
 		}
 	}
-	conditions := append([]string{x.inserted(false), r.free(x)}, r.known(g)...)
+	conditions := []string{x.inserted(false), r.free(x)}
+	back := int64(1)
+	if len(older) > fewCaptures { // to ask for them first is cheaper than to compare none
+		var err error
+		if back, err = number(ctx, tx, "prove "+x.Home.String(), fmt.Sprintf("SELECT count(*) FROM %s WHERE %s", r.source(x), all(conditions...))); err != nil {
+			return err
+		}
+	}
+	conditions = append(conditions, r.known(g)...)
 	var in []entries
 	for _, y := range older {
 		e := entries{from: s.own(y.data()) + " y"}
@@ -458,7 +466,7 @@ func (r *Restorer) prove(ctx context.Context, tx engine.Querier, g *target, olde
 			if j < 0 || len(y.Key) != len(x.Key) {
 				return nil // rows cannot be told apart across the two; this one was proven when it was written
 			}
-			e.key = append(e.key, k(j))
+			e.key = append(e.key, "y."+k(j))
 		}
 		in = append(in, e)
 	}
@@ -473,10 +481,12 @@ func (r *Restorer) prove(ctx context.Context, tx engine.Querier, g *target, olde
 		}
 		some = fmt.Sprintf("coalesce(sum(CASE WHEN t.%s IS NOT NULL AND (%s) THEN 1 ELSE 0 END), 0)", s.q(g.name(0)), strings.Join(values, " OR "))
 	}
-	err := tx.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*), coalesce(sum(CASE WHEN t.%s IS NOT NULL AND NOT (%s) THEN 1 ELSE 0 END), 0), %s FROM %s LEFT JOIN %s t ON %s WHERE %s",
-		s.q(g.name(0)), either(differs), some, r.source(x)+others.joins, s.f.from(s.db, g.t), at, all(conditions...))).Scan(&of, &good, &written)
-	if err != nil {
-		return fmt.Errorf("prove %s: %w", x.Home, err)
+	if back > 0 {
+		err := tx.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*), coalesce(sum(CASE WHEN t.%s IS NOT NULL AND NOT (%s) THEN 1 ELSE 0 END), 0), %s FROM %s LEFT JOIN %s t ON %s WHERE %s",
+			s.q(g.name(0)), either(differs), some, r.source(x)+others.joins, s.f.from(s.db, g.t), at, all(conditions...))).Scan(&of, &good, &written)
+		if err != nil {
+			return fmt.Errorf("prove %s: %w", x.Home, err)
+		}
 	}
 	if x.uncount {
 		x.uncount = false

@@ -78,7 +78,7 @@ func (r *Restorer) inNone(g *target, captures []*restoring) []string {
 	for _, y := range captures {
 		e := entries{from: r.s.own(y.data()) + " y", where: r.goesBack(y, "y")}
 		for i := range g.x.Key {
-			e.key = append(e.key, k(i))
+			e.key = append(e.key, "y."+k(i))
 		}
 		of = append(of, e)
 	}
@@ -88,7 +88,7 @@ func (r *Restorer) inNone(g *target, captures []*restoring) []string {
 // entries are those of one capture, under the alias y, that a row is looked for in.
 type entries struct {
 	from, where string
-	key         []string // the columns that a row is known by
+	key         []string // what a row is known by
 }
 
 // fewCaptures is how many captures are asked one by one whether they have a row. Each is a join of its own, and the time that servers take to
@@ -97,33 +97,42 @@ const fewCaptures = 8
 
 // absent gives the conditions that none of the entries has the key of an entry d.
 func absent(of []entries, key func(i int) string) []string {
-	row := func(alias string, columns []string) string {
+	out := present(of, key)
+	for i := range out {
+		out[i] = "NOT " + out[i]
+	}
+	return out
+}
+
+// present gives the conditions of which one holds when one of the entries has the key of an entry d.
+func present(of []entries, key func(i int) string) []string {
+	row := func(list []string) string {
 		var on []string
-		for i, c := range columns {
-			on = append(on, fmt.Sprintf("%s.%s = d.%s", alias, c, key(i)))
+		for i, c := range list {
+			on = append(on, fmt.Sprintf("%s = d.%s", c, key(i)))
 		}
 		return all(on...)
 	}
 	var out []string
 	if len(of) <= fewCaptures {
 		for _, e := range of {
-			out = append(out, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s WHERE %s)", e.from, all(row("y", e.key), e.where)))
+			out = append(out, fmt.Sprintf("EXISTS (SELECT 1 FROM %s WHERE %s)", e.from, all(row(e.key), e.where)))
 		}
 		return out
 	}
 	for part := range slices.Chunk(of, 100) { // SQLite takes 500 in one list
 		var arms, names []string
 		for i := range part[0].key {
-			names = append(names, k(i))
+			names = append(names, "l."+k(i))
 		}
 		for _, e := range part {
 			var columns []string
 			for i, c := range e.key {
-				columns = append(columns, fmt.Sprintf("y.%s AS %s", c, names[i]))
+				columns = append(columns, c+" AS "+k(i))
 			}
 			arms = append(arms, fmt.Sprintf("SELECT %s FROM %s WHERE %s", list(columns), e.from, all(e.where)))
 		}
-		out = append(out, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM (%s) l WHERE %s)", strings.Join(arms, " UNION ALL "), row("l", names)))
+		out = append(out, fmt.Sprintf("EXISTS (SELECT 1 FROM (%s) l WHERE %s)", strings.Join(arms, " UNION ALL "), row(names)))
 	}
 	return out
 }

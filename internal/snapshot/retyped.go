@@ -53,11 +53,15 @@ func (r *Restorer) known(g *target) []string {
 		return out
 	}
 	all := r.tables()
+	var born []entries
 	for _, y := range all[:max(slices.Index(all, g.x), 0)] {
 		if y.Ops && y.Rows > 0 && sameKey(g.x, y) && (g.ahead || y.cleared) { // in the end they go when what they came by is undone, unless it is
-			c := retyped{y: y}
-			out = append(out, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE y.op = 'i' AND %s)", r.s.own(y.data()), c.row(g.x)))
+			e := entries{from: r.s.own(y.data()) + " y", where: "y.op = 'i'"}
+			for i := range y.Key {
+				e.key = append(e.key, "y."+k(i))
+			}
+			born = append(born, e)
 		}
 	}
-	return out
+	return append(out, absent(born, g.x.old)...)
 }

@@ -217,19 +217,24 @@ func (r *Restorer) apartFromUp(ctx context.Context, tx engine.Querier, p *spared
 
 // standsIn is the condition that an entry d is that of a capture, under the key that its row had when the migration ended.
 func (r *Restorer) standsIn(x *restoring, condition string, before bool) string {
-	from, at := r.s.own(x.data())+" y", func(i int) string { return "y." + k(i) }
+	return present([]entries{r.ended(x, condition, before)}, k)[0]
+}
+
+// ended are the entries of a capture under the keys that their rows had when the migration ended; before: without the rows that it inserted.
+func (r *Restorer) ended(x *restoring, condition string, before bool) entries {
+	e := entries{from: r.s.own(x.data()) + " y", where: condition}
+	at := func(i int) string { return "y." + k(i) }
 	if x.Seal.Mode == sealRows && x.Seal.Places {
-		from += " LEFT JOIN " + r.s.own(x.companion()) + " s ON s.n = y.n"
+		e.from += " LEFT JOIN " + r.s.own(x.companion()) + " s ON s.n = y.n"
 		at = func(i int) string { return fmt.Sprintf("coalesce(s.%[1]s, y.%[1]s)", k(i)) }
 	}
-	conditions := []string{condition}
 	if before && x.Ops {
-		conditions = append(conditions, "y.op <> 'i'")
+		e.where = all(condition, "y.op <> 'i'")
 	}
 	for i := range x.Key {
-		conditions = append(conditions, fmt.Sprintf("%s = d.%s", at(i), k(i)))
+		e.key = append(e.key, at(i))
 	}
-	return fmt.Sprintf("EXISTS (SELECT 1 FROM %s WHERE %s)", from, all(conditions...))
+	return e
 }
 
 // returnSpared adds what Down has captured of the application's rows to what goes back, ahead of the captures: those find the rows where they would be had Down not deleted them.
@@ -245,21 +250,23 @@ func (r *Restorer) returnSpared(ctx context.Context, tx engine.Querier, targets 
 			out = append(out, "NOT "+p.only)
 		}
 		out = append(out, fmt.Sprintf("EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, p.t), s.on(x.capture, p.t, "t", "d", func(i int) string { return x.Key[i].At }, k)))
+		var going []entries
 		for _, y := range r.tables() {
 			if y.Home != x.Home || y.Rows == 0 {
 				continue
 			}
 			if y.Ops {
-				out = append(out, r.standsIn(y, "y.op = 'i'", false))
+				going = append(going, r.ended(y, "y.op = 'i'", false))
 			}
 			if y.entire() {
 				free := ""
 				if y.work {
 					free = fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s w WHERE w.n = y.n)", s.own(y.conflicts()))
 				}
-				out = append(out, r.standsIn(y, free, true))
+				going = append(going, r.ended(y, free, true))
 			}
 		}
+		out = append(out, present(going, k)...)
 		if err := r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s d WHERE %s", letBeGone, s.own(x.data()), either(out))); err != nil {
 			return nil, err
 		}
