@@ -3,13 +3,16 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
 
 // A Down alone may move keys: UPDATE t SET id = id + 100, of rows whose keys Up never moved. Rows that were there when Up ended are to be as they were, so those that Down
 // has captured on their way to other keys go back to the ones that they had, ahead of all that is known by these, along with what points to them. Rows that the application has
-// inserted since stay where Down puts them. Where it has put one under a key that is left, the row that had it stays under its new key: that is a conflict.
+// inserted since stay where Down puts them. Where it has put one under a key that is left, the row that had it stays under its new key: that is a conflict. So does one of which
+// another moved row has the key, unless keys are whole numbers: of these there are more, to be under meanwhile.
 
 // strayed finds the rows of a table that Down has moved to other keys and that go back to theirs.
 func (r *Restorer) strayed(ctx context.Context, tx engine.Querier, g *target, c *Capturer) (*rekeying, error) {
@@ -97,9 +100,12 @@ func (r *Restorer) trace(ctx context.Context, tx engine.Querier, z *rekeying, mo
 			return err
 		}
 	}
+	moves := ""
+	if integral(key) {
+		moves = fmt.Sprintf(" LEFT JOIN %s p ON p.now = q.was WHERE p.now IS NULL", z.list)
+	}
 	for {
-		// Of a row that does not move, nor one that was captured under that key.
-		taken := fmt.Sprintf("(SELECT q.was FROM %s q JOIN %s t ON %s LEFT JOIN %s p ON p.now = q.was WHERE p.now IS NULL)", z.list, s.f.from(s.db, g.t), stands("q.was", "t"), z.list)
+		taken := fmt.Sprintf("(SELECT q.was FROM %s q JOIN %s t ON %s%s)", z.list, s.f.from(s.db, g.t), stands("q.was", "t"), moves)
 		n, err := number(ctx, tx, what, "SELECT count(*) FROM "+taken+" u")
 		if err != nil || n == 0 {
 			return err
@@ -151,4 +157,10 @@ func (r *Restorer) standsUnder(x *restoring, key, condition string) string {
 		at = fmt.Sprintf("coalesce(s.%[1]s, y.%[1]s)", k(0))
 	}
 	return fmt.Sprintf("EXISTS (SELECT 1 FROM %s WHERE %s)", from, all(condition, at+" = "+key))
+}
+
+// integral tells whether a column's type is one of whole numbers.
+func integral(c engine.Column) bool {
+	words := strings.FieldsFunc(strings.ToLower(c.Type), func(r rune) bool { return r == ' ' || r == '(' })
+	return len(words) > 0 && slices.Contains([]string{"tinyint", "smallint", "mediumint", "int", "integer", "bigint"}, words[0])
 }
