@@ -103,6 +103,13 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 		if c.fresh && (r.alien(x, t) || r.renames(x, t, rest)) {
 			continue
 		}
+		if c.fresh {
+			if refused, err := r.stricter(ctx, tx, x, t, rest); err != nil {
+				return err
+			} else if refused {
+				continue // until the end, when what was not there before Up is taken off first
+			}
+		}
 		if until := r.carriedTo(x, rest); c.fresh && !r.s.db.Caps.TransactionalDDL && len(until) > 0 && !slices.ContainsFunc(until, func(st effects.Statement) bool { return r.reads(x.Home, st) }) {
 			continue // what goes along with rows of another table is seen by no capture of a table that this run has made
 		}
