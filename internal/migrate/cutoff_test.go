@@ -104,6 +104,19 @@ func (c *cutter) cutsEachWay(rows func() string, wants map[string]string) {
 	}
 }
 
+// cutsThereAndBack has up and rollback cut off each way, and every row compared with what an undisturbed up, and the rollback after it, leave.
+func (c *cutter) cutsThereAndBack(rows func() string) {
+	c.Helper()
+	before := rows()
+	c.must("up")
+	after := rows()
+	c.must("rollback")
+	if got := rows(); got != before {
+		c.Fatalf("rolled back:\n%s", testdb.Diff(before, got))
+	}
+	c.cutsEachWay(rows, map[string]string{"up": after, "rollback": before})
+}
+
 // open opens the migrations by way of a DSN, for the length of the test.
 func (c *cutter) open(dsn string) *migrate.Migrator {
 	c.Helper()

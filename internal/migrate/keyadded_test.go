@@ -72,14 +72,7 @@ func TestCutOffWhileAKeyIsAdded(t *testing.T) {
 			slices.Sort(out)
 			return strings.Join(out, " ")
 		}
-		before := rows()
-		c.must("up")
-		after := rows()
-		c.must("rollback")
-		if got := rows(); got != before {
-			t.Fatalf("rolled back: %s, were %s", got, before)
-		}
-		c.cutsEachWay(rows, map[string]string{"up": after, "rollback": before})
+		c.cutsThereAndBack(rows)
 	}, family...)
 }
 
@@ -266,13 +259,6 @@ func TestCutOffWhileBehindAnAddedKeyIsFilled(t *testing.T) {
 		c.must("up")
 		c.exec("INSERT INTO event (a, b, x) VALUES (4, 'w', 80);\nUPDATE event SET x = 99 WHERE a = 2;\nDELETE FROM event WHERE a = 1;")
 		c.must("rollback")
-		before := rows()
-		c.must("up")
-		after := rows()
-		c.must("rollback")
-		if got := rows(); got != before {
-			t.Fatalf("rolled back: %s, were %s", got, before)
-		}
-		c.cutsEachWay(rows, map[string]string{"up": after, "rollback": before})
+		c.cutsThereAndBack(rows)
 	}, family...)
 }
