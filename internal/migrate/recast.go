@@ -70,7 +70,13 @@ func (w *work) recast(ctx context.Context, g ground, want verify.Fingerprint, st
 	st := effects.Statement{Effects: []effects.Effect{{
 		Kind: effects.AlterColumnType, Table: effects.Name(column.Table), Columns: []string{strings.TrimPrefix(column.Name, column.Table.String()+".")},
 	}}}
-	if err := g.rows(ctx, func(tx *sql.Tx) error { return w.restorer.Settle(ctx, tx, st) }); err != nil {
+	err = g.rows(ctx, func(tx *sql.Tx) error {
+		if err := w.restorer.Settle(ctx, tx, st); err != nil || g.tx != nil {
+			return err
+		}
+		return w.remember(ctx, tx, len(w.stmts)) // what is written now is no write of somebody else, to who goes on after a crash either
+	})
+	if err != nil {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, stmt)

@@ -146,3 +146,35 @@ func TestRetypedBackOntoValues(t *testing.T) {
 		})
 	}
 }
+
+// TestCutOffBehindWhatARepairNeeds: what goes back ahead of a repair is committed before it, with what the rollback knows of it by then: cut off just behind, recover brings the oldest
+// values back, and recover --abort the newest.
+func TestCutOffBehindWhatARepairNeeds(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		c := newCutter(t, dsn, migration("UPDATE t SET a = concat(a, '!') WHERE id < 4;\nALTER TABLE t MODIFY a varchar(99) NULL;\nUPDATE t SET a = concat(a, '?') WHERE id < 4;\nUPDATE t SET a = NULL WHERE id = 2;",
+			"UPDATE t SET a = 'x' WHERE id IN (1, 4);"))
+		testdb.Exec(t, dsn, "CREATE TABLE t (id integer PRIMARY KEY, a varchar(9) NOT NULL)", "INSERT INTO t VALUES (1, 'one'), (2, 'two'), (3, 'three'), (4, 'four')")
+		rows := func() string {
+			return strings.Join(testdb.Query(t, dsn, "SELECT concat(id, ' ', coalesce(a, '-')) FROM t ORDER BY id"), " ")
+		}
+		before := rows()
+		for _, how := range []cut{beforeIt, afterAnswer} {
+			for verb, want := range map[string]string{"recover": before, "recover --abort": "1 one!? 2 - 3 three!? 4 four"} {
+				if rows() == before {
+					c.must("up")
+				}
+				at, err := c.cutWhere("rollback", how, func(query string) bool {
+					return strings.HasPrefix(query, "ALTER TABLE `t` MODIFY") && strings.Contains(rows(), "one!") && !strings.Contains(rows(), "one!?")
+				})
+				if err == nil {
+					t.Fatal("the rollback was not cut off")
+				}
+				c.must(verb)
+				if got := rows(); got != want {
+					t.Fatalf("cut off at %.60q, then %s: %s, want %s", at, verb, got, want)
+				}
+			}
+		}
+	}, family...)
+}
