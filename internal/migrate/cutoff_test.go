@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -82,11 +83,22 @@ func newCutter(t *testing.T, dsn, text string) *cutter {
 	return &cutter{T: t, dsn: dsn, files: fstest.MapFS{"00001_change.sql": {Data: []byte(text)}}}
 }
 
-// cutsEachWay cuts an up, and a rollback after it, off at ten commands each: when recover has gone on, rows are what they are to be behind it. They stand before the up.
+// cutsEachWay cuts an up, and a rollback after it, off at ten commands each, or at as many as CUTS says: when recover has gone on, rows are what they are to be behind it. They
+// stand before the up.
 func (c *cutter) cutsEachWay(rows func() string, wants map[string]string) {
 	c.Helper()
 	commands := map[string]int{"up": len(c.commands("up")), "rollback": len(c.commands("rollback"))}
-	const cuts = 10
+	cuts := 10
+	switch v := os.Getenv("CUTS"); v {
+	case "":
+	case "all":
+		cuts = max(commands["up"], commands["rollback"])
+	default:
+		var err error
+		if cuts, err = strconv.Atoi(v); err != nil {
+			c.Fatalf("CUTS: %v", err)
+		}
+	}
 	for i := range cuts {
 		for _, verb := range []string{"up", "rollback"} {
 			n := commands[verb] * (2*i + 1) / (2 * cuts)
