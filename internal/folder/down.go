@@ -52,6 +52,20 @@ func ended(body string) string {
 	return body + ";\n"
 }
 
+// DownAt says where the Down of the migration that goose knows by a name is, or is to be written; of a goose folder nothing.
+func (f *Folder) DownAt(name string) string {
+	m := f.byName[name]
+	switch {
+	case m == nil:
+		return ""
+	case f.Format == Dbmate:
+		return "under -- migrate:down"
+	case m.Down != "":
+		return "into " + f.reader.path(m.Down)
+	}
+	return "into " + f.reader.path(f.newDown(m))
+}
+
 // newDown names the file of a Down that is not there.
 func (f *Folder) newDown(m *Migration) string {
 	switch f.Format {

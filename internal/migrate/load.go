@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -85,6 +86,7 @@ type source struct {
 type places interface {
 	Place(name string, line, column int) (file string, atLine, atColumn int)
 	Files(name string) []string
+	DownAt(name string) string
 }
 
 func newSource(files fs.FS, dir string, dialect effects.Dialect) (*source, error) {
@@ -133,6 +135,15 @@ func (s *source) file(version int64) string {
 		p = s.places.Files(p)[0]
 	}
 	return s.path(p)
+}
+
+// downAt says where the Down of a migration is, or is to be written.
+func (s *source) downAt(version int64) string {
+	at := ""
+	if s.places != nil {
+		at = s.places.DownAt(s.paths[version])
+	}
+	return cmp.Or(at, "under -- +goose Down")
 }
 
 // place leads from a place in a goose file to what a person can open.

@@ -398,7 +398,7 @@ func (m *Migrator) refusals(mig *Migration, dir Direction) []Refusal {
 	if dir == Up && len(mig.Down) == 0 && slices.ContainsFunc(mig.Up, func(st Statement) bool { return st.Changes() }) {
 		first := mig.Up[0]
 		out = append(out, Refusal{File: first.File, Line: first.Line, Column: first.Column, Message: "the migration has no Down section: nothing could undo it",
-			Hint: "write one under -- +goose Down; or accept it with -- +dbrollback irreversible: <reason> and --allow-irreversible"})
+			Hint: "write one " + m.src.downAt(mig.Version) + "; or accept it with -- +dbrollback irreversible: <reason> and --allow-irreversible"})
 	}
 	return out
 }
