@@ -226,16 +226,15 @@ func TestServerGoesAway(t *testing.T) {
 	t.Parallel()
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
-		goesAway(t, testdb.PrivatePostgres(t), tenStatements, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dbrollback' AND datname = current_database()")
+		goesAway(t, testdb.PrivatePostgres(t), tenStatements)
 	})
-	const others = "SELECT concat('KILL ', id) FROM information_schema.processlist WHERE db = database() AND id <> connection_id()"
 	t.Run("mariadb", func(t *testing.T) {
 		t.Parallel()
-		goesAway(t, testdb.PrivateMariaDB(t), mixed, others)
+		goesAway(t, testdb.PrivateMariaDB(t), mixed)
 	})
 	t.Run("mysql", func(t *testing.T) {
 		t.Parallel()
-		goesAway(t, testdb.PrivateMySQL(t), mixed, others)
+		goesAway(t, testdb.PrivateMySQL(t), mixed)
 	})
 }
 
@@ -262,22 +261,31 @@ func TestServerKilledAtEveryStatement(t *testing.T) {
 	}
 }
 
-// goesAway harms the runs of a migration. end ends all other connections to a database, or gives the statements that do.
-func goesAway(t *testing.T, server *testdb.Server, text, end string) {
-	t.Helper()
-	for _, c := range []struct {
-		name string
-		harm func(t *testing.T, dsn string)
-	}{
+// harm is something that takes the server away from a run.
+type harm struct {
+	name string
+	do   func(t *testing.T, dsn string)
+}
+
+func harms(server *testdb.Server) []harm {
+	return []harm{
 		{"connection ended", func(t *testing.T, dsn string) {
-			for _, kill := range testdb.Query(t, dsn, end) {
-				if strings.HasPrefix(kill, "KILL") {
-					_, _ = testdb.Open(t, dsn).Exec(kill) // it may have ended by itself
-				}
+			if strings.HasPrefix(dsn, "postgres") {
+				testdb.Query(t, dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dbrollback' AND datname = current_database()")
+				return
+			}
+			for _, kill := range testdb.Query(t, dsn, "SELECT concat('KILL ', id) FROM information_schema.processlist WHERE db = database() AND id <> connection_id()") {
+				_, _ = testdb.Open(t, dsn).Exec(kill) // it may have ended by itself
 			}
 		}},
 		{"server killed", func(*testing.T, string) { server.Kill(); server.Restart() }},
-	} {
+	}
+}
+
+// goesAway harms the runs of a migration.
+func goesAway(t *testing.T, server *testdb.Server, text string) {
+	t.Helper()
+	for _, c := range harms(server) {
 		t.Run(c.name, func(t *testing.T) {
 			dsn := server.Database()
 			dir := t.TempDir()
@@ -303,7 +311,7 @@ func goesAway(t *testing.T, server *testdb.Server, text, end string) {
 				}
 				p := testdb.Start(t, command(verb))
 				time.Sleep(time.Duration(rng.Int64N(int64(took[verb])))) // the instant of the harm
-				c.harm(t, dsn)
+				c.do(t, dsn)
 				r := p.Wait()
 				if r.Code != 0 {
 					harmed++

@@ -105,47 +105,53 @@ func oneOf(t *testing.T, b *restoreBed, r testdb.Result) {
 	t.Fatalf("a killed restore left something in between:\n%s\n%v", testdb.Diff(b.writes, got), r)
 }
 
-// TestRestoreServerGoesAway: the server is killed, or throws the connection out: one line, exit 1, and the tables are as before or as after.
+// TestRestoreServerGoesAway: the server is killed, or throws the connection out: one line, exit 1, and the tables are as before or as after. In batches the same
+// command again reaches the end.
 func TestRestoreServerGoesAway(t *testing.T) {
 	t.Parallel()
-	server := testdb.PrivatePostgres(t)
-	for _, c := range []struct {
-		name string
-		harm func(t *testing.T, dsn string)
-	}{
-		{"connection ended", func(t *testing.T, dsn string) {
-			testdb.Query(t, dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dbrollback' AND datname = current_database()")
-		}},
-		{"server killed", func(*testing.T, string) { server.Kill(); server.Restart() }},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			b := newRestoreBed(t, server.Database())
-			took := testdb.Run(t, testdb.Command{Args: b.args()}).Took
-			rng := rand.New(rand.NewPCG(uint64(len(c.name)), 2))
-			harmed := 0
-			for range kills(t) {
-				again(t, b)
-				p := testdb.Start(t, testdb.Command{Args: b.args()})
-				time.Sleep(time.Duration(rng.Int64N(int64(took)))) // the instant of the harm
-				c.harm(t, b.dsn)
-				r := p.Wait()
-				if r.Code != 0 {
-					harmed++
-					if r.Code != 1 || strings.Contains(r.Stderr, "goroutine ") || !strings.Contains(r.Stderr, "hint:") {
-						t.Errorf("want exit 1 with a hint: %v", r)
-					}
+	for name, start := range map[string]func(testing.TB, ...string) *testdb.Server{"postgres": testdb.PrivatePostgres, "mariadb": testdb.PrivateMariaDB, "mysql": testdb.PrivateMySQL} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := start(t)
+			for _, c := range harms(server) {
+				for _, more := range [][]string{nil, {"--online"}} {
+					t.Run(strings.Join(append([]string{c.name}, more...), " "), func(t *testing.T) {
+						restoreGoesAway(t, newRestoreBed(t, server.Database()), c, more)
+					})
 				}
-				oneOf(t, b, r)
-				if r := testdb.Run(t, testdb.Command{Args: b.args()}); r.Code != 0 {
-					t.Fatalf("restore after the harm: %v", r)
-				}
-				if got := state(t, b.dsn); got != b.was {
-					t.Fatalf("again: not as it was:\n%s", testdb.Diff(b.was, got))
-				}
-			}
-			if harmed == 0 {
-				t.Error("no run was harmed: each was faster")
 			}
 		})
+	}
+}
+
+func restoreGoesAway(t *testing.T, b *restoreBed, c harm, more []string) {
+	t.Helper()
+	took := testdb.Run(t, testdb.Command{Args: b.args(more...)}).Took
+	rng := rand.New(rand.NewPCG(uint64(len(c.name)), 2))
+	harmed := 0
+	for range kills(t) {
+		again(t, b)
+		p := testdb.Start(t, testdb.Command{Args: b.args(more...)})
+		time.Sleep(time.Duration(rng.Int64N(int64(took)))) // the instant of the harm
+		c.do(t, b.dsn)
+		r := p.Wait()
+		if r.Code != 0 {
+			harmed++
+			if r.Code != 1 || strings.Contains(r.Stderr, "goroutine ") || !strings.Contains(r.Stderr, "hint:") {
+				t.Errorf("want exit 1 with a hint: %v", r)
+			}
+		}
+		if more == nil {
+			oneOf(t, b, r)
+		}
+		if r := testdb.Run(t, testdb.Command{Args: b.args(append(more, "--lock-timeout", "30s")...)}); r.Code != 0 {
+			t.Fatalf("restore after the harm: %v", r)
+		}
+		if got := state(t, b.dsn); got != b.was {
+			t.Fatalf("again: not as it was:\n%s", testdb.Diff(b.was, got))
+		}
+	}
+	if harmed == 0 {
+		t.Error("no run was harmed: each was faster")
 	}
 }

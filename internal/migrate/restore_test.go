@@ -137,36 +137,38 @@ func TestRestoreMoments(t *testing.T) {
 	}, everywhere...)
 }
 
-// TestTwoRestoresAtOnce: one waits for the other; the table is as it was.
+// TestTwoRestoresAtOnce: one waits for the other, also in batches; the table is as it was.
 func TestTwoRestoresAtOnce(t *testing.T) {
 	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
 		f := newFixture(t, dsn, people, nil)
 		id := f.take("", "people", "orders")
 		was := f.dump()
-		f.exec("UPDATE people SET score = -1;\nDELETE FROM orders WHERE id < 4")
-		var wg sync.WaitGroup
-		for range 3 {
-			db, err := engine.Open(t.Context(), dsn, engine.Options{LockTimeout: 30 * time.Second})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = db.Close() })
-			m, err := migrate.Open(t.Context(), migrate.Options{DB: db, LockWait: time.Minute})
-			if err != nil {
-				t.Fatal(err)
-			}
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
-				if _, err := m.Restore(context.Background(), migrate.RestoreRequest{Ask: snapshot.Ask{Snapshot: id, Mode: snapshot.Replace}, Write: true}); err != nil {
-					t.Errorf("restore: %v", err)
+		for _, online := range []bool{false, true} {
+			f.exec("UPDATE people SET score = -1;\nDELETE FROM orders WHERE id < 4")
+			var wg sync.WaitGroup
+			for range 3 {
+				db, err := engine.Open(t.Context(), dsn, engine.Options{LockTimeout: 30 * time.Second})
+				if err != nil {
+					t.Fatal(err)
 				}
-			}()
-		}
-		wg.Wait()
-		if got := f.dump(); got != was {
-			t.Errorf("not as it was:\n%s", testdb.Diff(was, got))
+				t.Cleanup(func() { _ = db.Close() })
+				m, err := migrate.Open(t.Context(), migrate.Options{DB: db, LockWait: time.Minute})
+				if err != nil {
+					t.Fatal(err)
+				}
+				wg.Add(1)
+				go func() {
+					defer wg.Done()
+					if _, err := m.Restore(context.Background(), migrate.RestoreRequest{Ask: snapshot.Ask{Snapshot: id, Mode: snapshot.Replace}, Write: true, Online: online, Batch: 1}); err != nil {
+						t.Errorf("restore, online %v: %v", online, err)
+					}
+				}()
+			}
+			wg.Wait()
+			if got := f.dump(); got != was {
+				t.Errorf("online %v: not as it was:\n%s", online, testdb.Diff(was, got))
+			}
 		}
 	}, everywhere...)
 }

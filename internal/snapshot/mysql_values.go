@@ -298,7 +298,7 @@ func mysqlText(ref string, f field) string {
 	switch {
 	case f.Set != "" && mysqlTyped(f.Type).family() == letters:
 		text = "CONVERT(CONVERT(" + ref + " USING " + f.Set + ") USING utf8mb4)"
-	case mysqlTyped(f.Type).family() == bytes:
+	case mysqlTyped(f.Type).family() == bytes, mysqlTyped(f.Type).family() == shape, mysqlTyped(f.Type).kind == "vector": // not every server casts the latter
 		text = "CONCAT('0x', HEX(" + ref + "))"
 	case mysqlTyped(f.Type).family() == moment:
 		text = "CAST(FROM_UNIXTIME(" + ref + ") AS CHAR CHARACTER SET utf8mb4)"

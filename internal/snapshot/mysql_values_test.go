@@ -160,3 +160,28 @@ func TestMySQLKeys(t *testing.T) {
 		}
 	}, mysqls...)
 }
+
+// TestMySQLPreviewShowsShapes: values that no server, or not every one, casts to text are shown in hexadecimal.
+func TestMySQLPreviewShowsShapes(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		b := newBench(t, dsn)
+		vector := "varbinary(8)"
+		if b.db.Kind == engine.MySQL {
+			vector = "vector(2)"
+		}
+		b.exec("CREATE TABLE t (id integer PRIMARY KEY, g geometry, v "+vector+")", "INSERT INTO t VALUES (1, ST_GeomFromText('POINT(1 2)'), 0x0000803F00000040)", "INSERT INTO t VALUES (2, NULL, NULL)")
+		id := b.take("t")
+		b.exec("UPDATE t SET g = ST_GeomFromText('POINT(2 2)'), v = 0x0000004000000040 WHERE id = 1", "DELETE FROM t WHERE id = 2")
+		p, err := b.preview(snapshot.Ask{Snapshot: id, Samples: 3})
+		if err != nil || len(p[0].Samples) != 2 || len(p[0].Samples[0].Cells) != 2 {
+			t.Fatalf("%+v: %v", p, err)
+		}
+		for i, want := range [][2]string{{"0x00000000010100000000000000000000400000000000000040", "0x000000000101000000000000000000F03F0000000000000040"}, {"0x0000004000000040", "0x0000803F00000040"}} {
+			c := p[0].Samples[0].Cells[i]
+			if got := [2]string{*c.Before, *c.After}; got != want {
+				t.Errorf("%s: %s, want %s", c.Column, got, want)
+			}
+		}
+	}, mysqls...)
+}

@@ -62,6 +62,7 @@ type Restorer struct {
 	// Passing, where it is set, names the foreign keys that a table has for now, and is not to have in the end: no row stays out because of them.
 	Passing func(ctx context.Context, q engine.Querier, t engine.Name) (map[string]bool, error)
 	passed  map[engine.Name]map[string]bool // those that were found so far
+	late    func(engine.ForeignKey) bool    // of a restoration
 }
 
 // Record names the captures of the run that puts these back. What is put back before the run's last statement takes the place of
