@@ -206,6 +206,9 @@ func proofTitle(p *migrate.Proof) string {
 	switch {
 	case p.WithCapture == migrate.Restored:
 		text += "; a rollback by dbrollback restores everything"
+		if p.CaptureUntil != "" {
+			text += ", and is refused once " + p.CaptureUntil
+		}
 	case p.CaptureReason != "" && p.Verdict == migrate.ProofData: // elsewhere it repeats what was said
 		text += "; with dbrollback: " + p.CaptureReason
 	}

@@ -204,6 +204,30 @@ func (db *DB) Inspect(ctx context.Context, q Querier, n Name) (*Table, error) {
 	return t, nil
 }
 
+// Seen remembers what Inspect said of tables, and that there are none of a name. It holds for one schema, as long as nothing changes a definition, and
+// for one goroutine; nil remembers nothing. Who is given a table must not change it.
+type Seen map[Name]*Table
+
+// Inspect is like DB.Inspect.
+func (s Seen) Inspect(ctx context.Context, db *DB, q Querier, n Name) (*Table, error) {
+	t, known := s[n]
+	if known && t == nil {
+		return nil, fmt.Errorf("inspect %s: %w", n, ErrNoTable)
+	}
+	if known {
+		return t, nil
+	}
+	t, err := db.Inspect(ctx, q, n)
+	switch {
+	case s == nil:
+	case err == nil:
+		s[n], s[t.Name] = t, t
+	case errors.Is(err, ErrNoTable):
+		s[n] = nil
+	}
+	return t, err
+}
+
 // Look is Inspect without what a table is made of: its name, its kind and, on MySQL and MariaDB, its storage engine.
 func (db *DB) Look(ctx context.Context, q Querier, n Name) (*Table, error) {
 	t, err := db.dialect.inspect(ctx, q, n, true)

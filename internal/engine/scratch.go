@@ -132,6 +132,35 @@ func (s *Scratch) Create(ctx context.Context, from string) (string, error) {
 	return name, nil
 }
 
+// selfCopier is a place where the only session of a database may copy that.
+type selfCopier interface {
+	copyBy(ctx context.Context, q Querier, name, from string) error
+}
+
+// errNotBySession: nobody may be connected to what is copied.
+var errNotBySession = errors.New("a session cannot copy its own database")
+
+// CopyBy makes a copy of a scratch database through q, the only session on it, and returns its name. Where that does not go, Create may without a session.
+func (s *Scratch) CopyBy(ctx context.Context, q Querier, from string) (string, error) {
+	c, ok := s.inner().(selfCopier)
+	if !ok {
+		return "", errNotBySession
+	}
+	name := s.reserve()
+	if err := c.copyBy(ctx, q, name, from); err != nil {
+		return "", fmt.Errorf("copy a scratch database: %w", err)
+	}
+	return name, nil
+}
+
+// inner is the place without the server of our own around it.
+func (s *Scratch) inner() scratchPlace {
+	if own, ok := s.place.(*server); ok {
+		return own.scratchPlace
+	}
+	return s.place
+}
+
 // reserve makes up a name; from now on Close drops the database of that name.
 func (s *Scratch) reserve() string {
 	s.mu.Lock()

@@ -131,6 +131,12 @@ func (p *postgresScratch) create(ctx context.Context, name, from string) error {
 	return err
 }
 
+// copyBy copies by the session of the database itself, which the server does not mind: only others may not be connected.
+func (p *postgresScratch) copyBy(ctx context.Context, q Querier, name, from string) error {
+	_, err := q.ExecContext(ctx, "CREATE DATABASE "+p.db.Ident(name)+" TEMPLATE "+p.db.Ident(from)+p.copy)
+	return err
+}
+
 func (p *postgresScratch) drop(ctx context.Context, name string) error {
 	if scratchOwner(name) == "" {
 		return fmt.Errorf("%s is no scratch database", name)

@@ -13,11 +13,7 @@ type roleKeeper interface {
 
 // roleKeeper is the place, when it is one; nil when it is not.
 func (s *Scratch) roleKeeper() roleKeeper {
-	place := s.place
-	if own, ok := place.(*server); ok {
-		place = own.scratchPlace
-	}
-	k, _ := place.(roleKeeper)
+	k, _ := s.inner().(roleKeeper)
 	return k
 }
 

@@ -286,6 +286,29 @@ func (c *scout) harmless(ctx context.Context, err error) error {
 
 const noValue = "no value"
 
+// wantsValues tells of a new column that no row can do without, and that has no value by itself.
+func wantsValues(e effects.Effect) bool {
+	return e.Kind == effects.AddColumn && e.Column != nil && e.Column.NotNull && !e.Column.HasDefault && !e.Column.Generated && !e.Column.Identity && !e.Column.Serial
+}
+
+// untilRows says which tables must get no new rows behind an Up, as far as that is certain, or else its rollback is refused; "" when there is no such
+// table. The database is as Up has left it.
+func (m *Migrator) untilRows(ctx context.Context, q engine.Querier, mig *Migration) string {
+	c := newScout(m, q)
+	for _, st := range mig.Down {
+		for _, e := range st.Effects {
+			if !wantsValues(e) || c.any || c.made[strings.ToLower(e.Table.Name)] != nil {
+				continue
+			}
+			if t, err := m.db.Inspect(ctx, q, engine.Name(e.Table)); err == nil && !c.written[t.Name] {
+				return fmt.Sprintf("rows come into %s: Down adds %s NOT NULL without a default", t.Name, e.Column.Name)
+			}
+		}
+		c.follow(ctx, st)
+	}
+	return ""
+}
+
 func (c *scout) questions(mig *Migration, e effects.Effect) []suspect {
 	db := c.m.db
 	var out []suspect
@@ -310,7 +333,7 @@ func (c *scout) questions(mig *Migration, e effects.Effect) []suspect {
 		for _, col := range e.Columns {
 			rows("null", "makes "+col+" NOT NULL", db.Ident(col)+" IS NULL", col)
 		}
-	case e.Kind == effects.AddColumn && e.Column != nil && e.Column.NotNull && !e.Column.HasDefault && !e.Column.Generated && !e.Column.Identity && !e.Column.Serial:
+	case wantsValues(e):
 		col := e.Column.Name
 		out = append(out, suspect{problem: noValue, columns: []string{col}, what: "adds " + col + " NOT NULL without a default",
 			count: func(ctx context.Context, t *engine.Table) (engine.Misfit, bool, error) {

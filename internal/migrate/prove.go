@@ -52,6 +52,7 @@ type Proof struct {
 	Verdict       ProofVerdict        `json:"verdict"`
 	WithCapture   WithCapture         `json:"with_capture"`                  // what a rollback by dbrollback gives back
 	CaptureReason string              `json:"with_capture_reason,omitempty"` // why it is not restored
+	CaptureUntil  string              `json:"with_capture_until,omitempty"`  // until when it is: then rollback refuses
 	Differences   []verify.Difference `json:"differences"`                   // between the schema before Up and after Down
 	Data          []DataLoss          `json:"data,omitempty"`                // what the Down alone loses, or leaves
 	Error         *ProofError         `json:"error"`

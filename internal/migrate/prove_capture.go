@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing/fstest"
 	"time"
@@ -17,15 +18,16 @@ import (
 const mostAside = 2
 
 // captured runs a migration up and rolls it back as `up` and `rollback` would, with captures, on a copy of the trunk
-// that has the rows of the trial, and tells say what did not come back; "" when everything did. Where the server copies
+// that has the rows of the trial, and tells say what did not come back, "" when everything did, and until when a rollback goes. Where the server copies
 // databases it goes on beside what comes next, until the end of the proof.
-func (p *prover) captured(ctx context.Context, m *Migration, t *trial, mo mode, say func(why string)) error {
+func (p *prover) captured(ctx context.Context, m *Migration, t *trial, mo mode, say func(why, until string)) error {
+	seen := maps.Clone(p.seen) // p's is the next migration's soon
 	try := func(c *trunk) error {
-		why, err := p.runCaptured(ctx, c, m, t, mo)
+		why, until, err := p.runCaptured(ctx, c, m, t, mo, seen)
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.File, err)
 		}
-		say(why)
+		say(why, until)
 		return nil
 	}
 	if !p.o.Scratch.Copies() {
@@ -47,58 +49,61 @@ func touchesServer(st Statement) bool {
 	return st.Opaque() || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.External || beyond[e.Object.Kind] })
 }
 
-func (p *prover) runCaptured(ctx context.Context, c *trunk, m *Migration, t *trial, mo mode) (string, error) {
-	names, err := extentOf(m, t.before).names(ctx, c.db, c.s)
+func (p *prover) runCaptured(ctx context.Context, c *trunk, m *Migration, t *trial, mo mode, seen engine.Seen) (why, until string, err error) {
+	names, err := extentOf(m, t.before).names(ctx, c.db, c.s, seen)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if mo.rows > 0 {
 		if err := c.transaction(ctx, func() error {
-			_, err := verify.Populate(ctx, c.db, c.s, p.population(m, names, mo))
+			_, err := verify.Populate(ctx, c.db, c.s, p.population(m, names, mo, seen))
 			return err
 		}); err != nil {
-			return "", err
+			return "", "", err
 		}
 		if err := c.renew(ctx); err != nil {
-			return "", err
+			return "", "", err
 		}
 	}
-	before, err := readAll(ctx, c.db, c.s, names)
+	before, err := readAll(ctx, c.db, c.s, names, seen)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	bounded, cancel := p.bounded(ctx, m)
 	defer cancel()
 	migrator, err := p.only(ctx, m, c.db)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if _, err := migrator.Up(bounded, UpRequest{To: m.Version, AllowIrreversible: true}); err != nil {
-		return p.hindered(ctx, "up", err)
+		why, err = p.hindered(ctx, "up", err)
+		return why, "", err
 	}
+	until = migrator.untilRows(ctx, c.s, m)
 	if _, err := migrator.Rollback(bounded, RollbackRequest{To: -1, Steps: 1}); err != nil {
-		return p.hindered(ctx, "rollback", err)
+		why, err = p.hindered(ctx, "rollback", err)
+		return why, "", err
 	}
 	f, err := c.take(ctx, t.reach)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if d := material(verify.Diff(t.before, f)); len(d) > 0 {
-		return fmt.Sprintf("%s %s and %d other objects are not as they were", d[0].Kind, d[0].Object, len(d)-1), nil
+		return fmt.Sprintf("%s %s and %d other objects are not as they were", d[0].Kind, d[0].Object, len(d)-1), "", nil
 	}
-	after, err := readAll(ctx, c.db, c.s, names)
+	after, err := readAll(ctx, c.db, c.s, names, nil)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	lost := losses(before, after)
 	if len(lost) == 0 {
-		return "", nil
+		return "", until, nil
 	}
 	l := lost[0]
 	if l.Left > 0 {
-		return fmt.Sprintf("%d rows are left in %s", l.Left, l.Table), nil
+		return fmt.Sprintf("%d rows are left in %s", l.Left, l.Table), "", nil
 	}
-	return fmt.Sprintf("%d of %d values of %s are not back", l.Lost, l.Of, l.Table), nil
+	return fmt.Sprintf("%d of %d values of %s are not back", l.Lost, l.Of, l.Table), "", nil
 }
 
 // bounded is how long a run with captures may take: as long as its statements, and some time for what is done between them.

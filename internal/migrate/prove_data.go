@@ -122,7 +122,7 @@ func local(o verify.Object) string { return o.Name[strings.LastIndexByte(o.Name,
 
 // names resolves the tables of an extent as they are now. A row that goes takes others along, or is held by them: with a
 // table of such rows come those that refer to it, and on where the foreign key passes the change on.
-func (e extent) names(ctx context.Context, db *engine.DB, q engine.Querier) ([]engine.Name, error) {
+func (e extent) names(ctx context.Context, db *engine.DB, q engine.Querier, seen engine.Seen) ([]engine.Name, error) {
 	if e.all {
 		return db.Tables(ctx, q)
 	}
@@ -130,7 +130,7 @@ func (e extent) names(ctx context.Context, db *engine.DB, q engine.Querier) ([]e
 	followed := map[engine.Name]bool{} // whether those that refer to it are there, too
 	var add func(n engine.Name, referring bool) error
 	add = func(n engine.Name, referring bool) error {
-		t, err := db.Inspect(ctx, q, n)
+		t, err := seen.Inspect(ctx, db, q, n)
 		if errors.Is(err, engine.ErrNoTable) {
 			return nil
 		}
@@ -207,7 +207,7 @@ func (p *prover) data(ctx context.Context, m *Migration, t *trial) (*rowsTrial, 
 		}
 		once := func(s stage) error {
 			db, q := s.session()
-			names, err := e.names(ctx, db, q)
+			names, err := e.names(ctx, db, q, p.seen)
 			if err != nil {
 				return err
 			}
@@ -285,7 +285,7 @@ func (p *prover) withRows(ctx context.Context, s stage, db *engine.DB, q engine.
 	made := &verify.Population{}
 	if mo.rows > 0 {
 		var err error
-		if made, err = verify.Populate(ctx, db, q, p.population(m, names, mo)); err != nil {
+		if made, err = verify.Populate(ctx, db, q, p.population(m, names, mo, p.seen)); err != nil {
 			return nil, err
 		}
 		out.notes = made.Notes
@@ -294,18 +294,20 @@ func (p *prover) withRows(ctx context.Context, s stage, db *engine.DB, q engine.
 		return nil, err
 	}
 	db, q = s.session()
-	before, err := readAll(ctx, db, q, names)
+	before, err := readAll(ctx, db, q, names, p.seen)
 	if err != nil {
 		return nil, err
 	}
-	if out.up, err = p.outcome(ctx, s.run(ctx, m, Up)); err != nil || out.up != nil {
+	s.hurry(mo.rows > 0)
+	out.up, err = p.outcome(ctx, s.run(ctx, m, Up))
+	if s.hurry(false); err != nil || out.up != nil {
 		return out, err
 	}
 	if out.down, err = p.outcome(ctx, s.run(ctx, m, Down)); err != nil || out.down != nil {
 		return out, err
 	}
 	db, q = s.session()
-	after, err := readAll(ctx, db, q, names)
+	after, err := readAll(ctx, db, q, names, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -314,8 +316,8 @@ func (p *prover) withRows(ctx context.Context, s stage, db *engine.DB, q engine.
 }
 
 // population asks for rows; a column that Up is to give another type holds values that the new type can read, too.
-func (p *prover) population(m *Migration, names []engine.Name, mo mode) verify.PopulateOptions {
-	o := verify.PopulateOptions{Tables: names, Rows: mo.rows, Tame: mo.tame, Skip: mo.skip, Types: map[string]string{}, Fits: &p.fits}
+func (p *prover) population(m *Migration, names []engine.Name, mo mode, seen engine.Seen) verify.PopulateOptions {
+	o := verify.PopulateOptions{Tables: names, Rows: mo.rows, Tame: mo.tame, Skip: mo.skip, Types: map[string]string{}, Fits: &p.fits, Seen: seen}
 	for _, st := range m.Up {
 		for _, x := range st.Effects {
 			if x.Kind == effects.AlterColumnType && x.Column != nil {
@@ -328,10 +330,10 @@ func (p *prover) population(m *Migration, names []engine.Name, mo mode) verify.P
 	return o
 }
 
-func readAll(ctx context.Context, db *engine.DB, q engine.Querier, names []engine.Name) (map[engine.Name]*verify.RowSet, error) {
+func readAll(ctx context.Context, db *engine.DB, q engine.Querier, names []engine.Name, seen engine.Seen) (map[engine.Name]*verify.RowSet, error) {
 	out := map[engine.Name]*verify.RowSet{}
 	for _, n := range names {
-		rows, err := verify.ReadRows(ctx, db, q, n)
+		rows, err := verify.ReadSeen(ctx, db, q, n, seen)
 		if err != nil {
 			return nil, err
 		}

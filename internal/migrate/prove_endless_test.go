@@ -59,3 +59,28 @@ func TestProveEndless(t *testing.T) {
 		}
 	}, everywhere...)
 }
+
+// Of generated rows there are few: an Up that takes long with them is given up before its limit, a Down is not, because it would be a finding.
+func TestProveHurriesUpOnGeneratedRows(t *testing.T) {
+	t.Parallel()
+	table := migration("CREATE TABLE t (id integer PRIMARY KEY, a int);", "DROP TABLE t;")
+	slow := func(seconds string) string {
+		return "UPDATE t SET a = 7 WHERE id = (SELECT min(id) FROM t) AND pg_sleep(" + seconds + ") IS NOT NULL;"
+	}
+	for name, text := range map[string]string{"up": migration(slow("1000"), "SELECT 1;"), "down": migration("UPDATE t SET a = 3;", slow("16"))} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			report := prove(t, testdb.OnPostgres.New(t), migrate.ProveOptions{Rows: 9, StatementTimeout: time.Minute}, table, text)
+			p := report.Migrations[1]
+			if p.Error != nil {
+				t.Errorf("%s: %+v", p.Verdict, p.Error)
+			}
+			hurried := slices.ContainsFunc(p.Notes, func(n string) bool {
+				return strings.Contains(n, "did not end within 15s") && strings.Contains(n, "--statement-timeout 10m0s")
+			})
+			if hurried != (name == "up") {
+				t.Errorf("%s: notes %q", p.Verdict, p.Notes)
+			}
+		})
+	}
+}

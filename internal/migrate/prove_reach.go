@@ -21,7 +21,7 @@ func (p *prover) reach(ctx context.Context, s stage, m *Migration) (reach, error
 		return everything, nil
 	}
 	db, q := s.session()
-	f := finder{db: db, q: q, made: map[string]bool{}, indexes: map[string]engine.Name{}}
+	f := finder{db: db, q: q, seen: p.seen, made: map[string]bool{}, indexes: map[string]engine.Name{}}
 	f.announce(stmts)
 	for _, st := range stmts {
 		for _, e := range st.Effects {
@@ -45,6 +45,7 @@ func setsSession(st Statement) bool {
 type finder struct {
 	db      *engine.DB
 	q       engine.Querier
+	seen    engine.Seen
 	r       reach
 	made    map[string]bool        // local names of the tables that the migration makes
 	indexes map[string]engine.Name // tables of the indexes that it makes, by their local names
@@ -112,7 +113,7 @@ func (f *finder) table(ctx context.Context, n engine.Name) error {
 	if slices.Contains(f.r.names, n) {
 		return nil
 	}
-	t, err := f.db.Inspect(ctx, f.q, n)
+	t, err := f.seen.Inspect(ctx, f.db, f.q, n)
 	switch {
 	case errors.Is(err, engine.ErrNoTable):
 		f.r.all = !f.made[n.Name]

@@ -30,10 +30,12 @@ type prover struct {
 	current *Migration   // that is judged
 	empty   verify.Fingerprint
 	state   verify.Fingerprint // of all of the trunk as it is; nil when not known
+	seen    engine.Seen        // tables of the trunk as it is
 	watched bool               // there are event triggers
 	failed  []string           // files whose Up did not apply
 	roles   []string           // that the trunk made, which outlive it
 	aside   errgroup.Group     // trials with captures, each on a copy of its own, while the next migrations are judged
+	drops   errgroup.Group     // copies that nobody needs any more
 	fits    verify.Fits
 	report  *ProofReport
 }
@@ -41,6 +43,7 @@ type prover struct {
 func newProver(o ProveOptions) *prover {
 	p := &prover{o: o, dialect: effects.Dialect(o.Scratch.Kind()), texts: &verify.Texts{}, report: &ProofReport{Version: 1, Migrations: []*Proof{}}}
 	p.aside.SetLimit(mostAside)
+	p.drops.SetLimit(mostAside)
 	return p
 }
 
@@ -50,10 +53,13 @@ func (p *prover) prove(ctx context.Context) (_ *ProofReport, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.trunk, err = newTrunk(ctx, p.o.Scratch, p.o.StatementTimeout, p.texts, ""); err != nil {
+	if p.trunk, err = newTrunk(ctx, p.o.Scratch, p.o.StatementTimeout, p.texts); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, p.aside.Wait(), p.dropTwin(), p.trunk.close()); p.dropRoles(p.roles) }()
+	defer func() {
+		err = errors.Join(err, p.aside.Wait(), p.drops.Wait(), p.dropTwin(), p.trunk.close())
+		p.dropRoles(p.roles)
+	}()
 	if err := p.know(ctx); err != nil {
 		return nil, err
 	}
@@ -98,7 +104,7 @@ func (p *prover) know(ctx context.Context) error {
 // migration judges one migration and brings the trunk to where its Up leads. The result is nil for one that is
 // only applied, and applies.
 func (p *prover) migration(ctx context.Context, m *Migration) (*Proof, error) {
-	p.current = m
+	p.current, p.seen = m, engine.Seen{}
 	proof := &Proof{Version: m.Version, File: m.File, Line: downLine(m), Differences: []verify.Difference{}, Accepted: accepted(m)}
 	if m.DownFile != m.File {
 		proof.DownFile = m.DownFile
@@ -221,10 +227,10 @@ func (p *prover) judgeData(ctx context.Context, m *Migration, t *trial, proof *P
 		proof.WithCapture, proof.CaptureReason = notRestored, "rollback does not get beyond this statement of its Down either"
 		return nil
 	}
-	return p.captured(ctx, m, t, mo, func(why string) {
-		proof.WithCapture, proof.CaptureReason = Restored, why
+	return p.captured(ctx, m, t, mo, func(why, until string) {
+		proof.WithCapture, proof.CaptureReason, proof.CaptureUntil = Restored, why, until
 		if why != "" {
-			proof.WithCapture = notRestored
+			proof.WithCapture, proof.CaptureUntil = notRestored, ""
 		}
 	})
 }

@@ -31,6 +31,8 @@ type stage interface {
 	session() (*engine.DB, engine.Querier)
 	// settle ends what was done before the first run.
 	settle(ctx context.Context) error
+	// hurry makes statements end sooner, or again as late as they may: those of an Up on generated rows.
+	hurry(bool)
 	// aside runs f and takes back whatever it did, where the server can.
 	aside(ctx context.Context, f func(q engine.Querier) error) error
 }
@@ -209,6 +211,8 @@ func (r rehearsal) settle(ctx context.Context) error {
 	return nil
 }
 
+func (r rehearsal) hurry(on bool) { r.t.hurried = on }
+
 func (r rehearsal) session() (*engine.DB, engine.Querier) { return r.t.db, r.t.s }
 
 func (r rehearsal) take(ctx context.Context, of reach) (verify.Fingerprint, error) {
@@ -255,7 +259,11 @@ func (p *prover) copied(ctx context.Context, f func(c *trunk) error) error {
 		if err != nil {
 			return err
 		}
-		return errors.Join(f(c), c.close())
+		if err := f(c); err != nil || slices.ContainsFunc(slices.Concat(p.current.Up, p.current.Down), touchesServer) {
+			return errors.Join(err, c.close()) // roles can only be dropped behind it
+		}
+		p.drops.Go(c.close)
+		return nil
 	})
 	p.dropRoles(made) // the trunk has yet to make them
 	return err
@@ -264,6 +272,8 @@ func (p *prover) copied(ctx context.Context, f func(c *trunk) error) error {
 func (c committed) run(ctx context.Context, m *Migration, d Direction) error {
 	return c.t.run(ctx, m, d)
 }
+
+func (c committed) hurry(on bool) { c.t.hurried = on }
 
 func (c committed) session() (*engine.DB, engine.Querier) { return c.t.db, c.t.s }
 

@@ -17,19 +17,23 @@ import (
 type trunk struct {
 	scratch *engine.Scratch
 	limit   time.Duration // of one statement of a migration, 0 for none
+	hurried bool          // statements run on generated rows, of which there are few
 	texts   *verify.Texts // shared by all databases of a proof; nil remembers nothing
 	name    string
 	db      *engine.DB
 	s       *engine.Session
 }
 
-// newTrunk makes a scratch database, empty or a copy of another to which nobody may be connected.
-func newTrunk(ctx context.Context, scratch *engine.Scratch, limit time.Duration, texts *verify.Texts, from string) (*trunk, error) {
-	name, err := scratch.Create(ctx, from)
+// newTrunk makes an empty scratch database.
+func newTrunk(ctx context.Context, scratch *engine.Scratch, limit time.Duration, texts *verify.Texts) (*trunk, error) {
+	name, err := scratch.Create(ctx, "")
 	if err != nil {
 		return nil, err
 	}
-	t := &trunk{scratch: scratch, limit: limit, texts: texts, name: name}
+	return opened(ctx, &trunk{scratch: scratch, limit: limit, texts: texts, name: name})
+}
+
+func opened(ctx context.Context, t *trunk) (*trunk, error) {
 	if err := t.open(ctx); err != nil {
 		return nil, errors.Join(err, t.close())
 	}
@@ -73,14 +77,21 @@ func (t *trunk) close() error {
 	return err
 }
 
-// copy makes a database like this one.
+// copy makes a database like this one. Where its own session can do so, that stays: a new one would have to plan the catalog's statements again.
 func (t *trunk) copy(ctx context.Context) (*trunk, error) {
+	c := &trunk{scratch: t.scratch, limit: t.limit, texts: t.texts}
+	var err error
+	if c.name, err = t.scratch.CopyBy(ctx, t.s, t.name); err == nil {
+		return opened(ctx, c)
+	}
 	if err := t.leave(); err != nil {
 		return nil, err
 	}
-	c, err := newTrunk(ctx, t.scratch, t.limit, t.texts, t.name)
-	if err != nil {
-		return nil, err
+	if c.name, err = t.scratch.Create(ctx, t.name); err != nil {
+		return nil, errors.Join(err, t.open(ctx))
+	}
+	if c, err = opened(ctx, c); err != nil {
+		return nil, errors.Join(err, t.open(ctx))
 	}
 	return c, t.open(ctx)
 }
@@ -160,19 +171,31 @@ func (t *trunk) execute(ctx context.Context, stmts []Statement) error {
 // one runs a statement, as long as it may take. It is stopped from here, not by a setting of the server: what a migration sets
 // itself, and what the setting does not cover (DDL and routines on MySQL, everything on SQLite), would get round that.
 func (t *trunk) one(ctx context.Context, st Statement) error {
-	if t.limit <= 0 {
+	limit := t.patience()
+	if limit <= 0 {
 		_, err := t.s.ExecContext(ctx, st.SQL)
 		return err
 	}
-	bounded, cancel := context.WithTimeout(ctx, t.limit)
+	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	_, err := t.s.ExecContext(bounded, st.SQL)
 	if ctx.Err() != nil || bounded.Err() == nil {
 		return err
 	}
 	// It may seem to have ended well: a SLEEP that is interrupted does.
-	return &engine.Error{Class: engine.StatementTimeout, Err: err, Message: fmt.Sprintf("the statement did not end within %s on a scratch database", t.limit),
+	return &engine.Error{Class: engine.StatementTimeout, Err: err, Message: fmt.Sprintf("the statement did not end within %s on a scratch database", limit),
 		Hint: "see whether it ends at all; if it only takes longer: --statement-timeout " + (10 * t.limit).String()}
+}
+
+// enough is how long a statement may take on generated rows in any case: a fourth of the limit, when that is longer.
+const enough = 15 * time.Second
+
+// patience is how long a statement may take now, 0 for as long as it likes.
+func (t *trunk) patience() time.Duration {
+	if t.hurried {
+		return min(t.limit, max(enough, t.limit/4))
+	}
+	return t.limit
 }
 
 // renew makes the session as good as new: what a migration set on it must not reach the next one.

@@ -316,7 +316,7 @@ func (p *prover) newTwin(ctx context.Context) (err error) {
 	if err := p.dropTwin(); err != nil {
 		return err
 	}
-	if p.twin.t, err = newTrunk(ctx, p.o.Scratch, p.o.StatementTimeout, p.texts, ""); err != nil {
+	if p.twin.t, err = newTrunk(ctx, p.o.Scratch, p.o.StatementTimeout, p.texts); err != nil {
 		return err
 	}
 	p.twin.mended = map[string]bool{}

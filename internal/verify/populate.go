@@ -19,6 +19,7 @@ type PopulateOptions struct {
 	Types  map[string]string // by "table.column", the type that it is about to be changed to
 	Skip   []engine.Name     // stay as they are
 	Fits   *Fits             // what is known from earlier calls; nil: nothing
+	Seen   engine.Seen       // what is known of the tables
 }
 
 // Population is what Populate did.
@@ -147,7 +148,7 @@ func (p *populating) learn(ctx context.Context, n engine.Name, wanted bool) erro
 	if _, ok := p.tables[n]; ok || p.db.Mine(n) {
 		return nil
 	}
-	t, err := p.db.Inspect(ctx, p.q, n)
+	t, err := p.o.Seen.Inspect(ctx, p.db, p.q, n)
 	if errors.Is(err, engine.ErrNoTable) {
 		return nil
 	}

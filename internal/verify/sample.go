@@ -43,7 +43,12 @@ func (d RowsDiff) Same() bool { return d.Missing == 0 && d.Added == 0 && len(d.C
 
 // ReadRows reads a table; nil when there is none of that name.
 func ReadRows(ctx context.Context, db *engine.DB, q engine.Querier, n engine.Name) (*RowSet, error) {
-	t, err := db.Inspect(ctx, q, n)
+	return ReadSeen(ctx, db, q, n, nil)
+}
+
+// ReadSeen is ReadRows by what is known of the table.
+func ReadSeen(ctx context.Context, db *engine.DB, q engine.Querier, n engine.Name, seen engine.Seen) (*RowSet, error) {
+	t, err := seen.Inspect(ctx, db, q, n)
 	if errors.Is(err, engine.ErrNoTable) {
 		return nil, nil
 	}
