@@ -198,57 +198,6 @@ func (w *work) leftOver(ctx context.Context, g ground) error {
 	return nil
 }
 
-// unkey takes off the foreign keys that Down has made otherwise than they were, or left over, and constraints that were not there at all, or that Up made and Down left: rows that come back would be measured by them.
-// repair makes them as they were when all rows are back.
-func (w *work) unkey(ctx context.Context, g ground) error {
-	if w.undo == nil || w.r.dir != Down || w.back || w.r.m.db.Kind == engine.SQLite {
-		return nil
-	}
-	tx := g.schema()
-	now, err := w.fingerprint(ctx, tx)
-	if err != nil {
-		return fmt.Errorf("fingerprint: %w", err)
-	}
-	surplus := slices.DeleteFunc(w.surplus(now), func(o verify.Object) bool { return !measures(o) })
-	left := w.left(now)
-	for _, o := range slices.Concat(w.otherwise(now), left, surplus) {
-		needed := o.First != "" || slices.ContainsFunc(left, func(l verify.Object) bool { return l.Key() == o.Key() })
-		for _, stmt := range o.Drop {
-			if err := attempt(ctx, w.r.m.db, tx, stmt); err != nil && !(needed && isClass(err, engine.Unknown)) { // a foreign key needs it, until the index that it had is back: see repair
-				return &RepairError{Version: w.mig.Version, Direction: w.r.dir, SQL: stmt, Err: err}
-			}
-		}
-		w.capturer.Stale()
-	}
-	for _, o := range surplus {
-		w.tookOff(o)
-	}
-	return nil
-}
-
-// otherwise gives the foreign keys that are there, and lead elsewhere than those which the undone run has destroyed, or that it has made.
-func (w *work) otherwise(now verify.Fingerprint) []verify.Object {
-	var out []verify.Object
-	for key, c := range w.undo {
-		if is, there := now[key]; there && is.Kind == "foreign key" && (c.Before == nil || is.Definition != c.Before.Definition) {
-			out = append(out, is)
-		}
-	}
-	return out
-}
-
-// left gives the other constraints that the undone run made and this one has not taken away: see repair.
-func (w *work) left(now verify.Fingerprint) []verify.Object {
-	var out []verify.Object
-	for key, c := range w.undo {
-		if is, there := now[key]; there && c.Before == nil && slices.Contains([]string{"not null", "check", "unique", "exclude"}, is.Kind) {
-			out = append(out, is)
-		}
-	}
-	slices.SortFunc(out, func(a, b verify.Object) int { return strings.Compare(a.Key(), b.Key()) })
-	return out
-}
-
 // passing tells the restorer of what unkey is to take off.
 func (w *work) passing(ctx context.Context, q engine.Querier, t engine.Name) (map[string]bool, error) {
 	if w.r.m.db.Kind == engine.SQLite || w.undo == nil || w.r.dir != Down || !w.makesKeys(t) {
@@ -265,20 +214,6 @@ func (w *work) passing(ctx context.Context, q engine.Querier, t engine.Name) (ma
 		}
 	}
 	return out, nil
-}
-
-// makesKeys tells whether Down may give a table foreign keys, or the undone run has changed them.
-func (w *work) makesKeys(t engine.Name) bool {
-	for _, c := range w.undo {
-		if o := c.object(); o.Kind == "foreign key" && o.Table.Name == t.Name {
-			return true
-		}
-	}
-	return slices.ContainsFunc(w.stmts, func(st Statement) bool {
-		return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
-			return (e.Kind == effects.CreateTable || e.Kind == effects.AddConstraint) && strings.EqualFold(e.Table.Name, t.Name)
-		})
-	})
 }
 
 // repair makes what the run that is undone destroyed and this run did not make again.

@@ -29,7 +29,7 @@ func (w *work) reshape(ctx context.Context, q engine.Querier) error {
 	if err := w.reorder(ctx, q, now); err != nil { // where columns can be moved
 		return err
 	}
-	return w.remake(ctx, q, now) // where only a new table can say something else
+	return w.remake(ctx, q, now, func(engine.Name) bool { return true }) // where only a new table can say something else
 }
 
 // reorder gives columns the place that they had: Down adds a dropped one at the end, and SELECT * and INSERT without a list of columns
@@ -83,17 +83,12 @@ func (w *work) order(table engine.Name, list []verify.Object) []string {
 }
 
 // remake makes tables anew whose columns or constraints are not what they were, where the engine changes them in no other way.
-func (w *work) remake(ctx context.Context, q engine.Querier, now verify.Fingerprint) error {
+func (w *work) remake(ctx context.Context, q engine.Querier, now verify.Fingerprint, which func(engine.Name) bool) error {
 	want, have := expected(w.undo, w.before, now)
-	differ := map[engine.Name]bool{}
-	for _, sides := range [][2]verify.Fingerprint{{want, have}, {have, want}} {
-		for key, o := range sides[0] {
-			if slices.Contains([]string{"table", "column", "primary key", "unique", "check", "foreign key"}, o.Kind) && sides[1][key].Definition != o.Definition {
-				differ[o.Table] = true
-			}
+	for table := range w.otherShape(now) {
+		if !which(table) {
+			continue
 		}
-	}
-	for table := range differ {
 		var list []verify.Object
 		for _, o := range now {
 			if o.Kind == "column" && o.Table == table {
@@ -109,4 +104,21 @@ func (w *work) remake(ctx context.Context, q engine.Querier, now verify.Fingerpr
 		}
 	}
 	return nil
+}
+
+// otherShape gives the tables that remake is about; none where the engine changes tables in other ways.
+func (w *work) otherShape(now verify.Fingerprint) map[engine.Name]bool {
+	if w.r.m.db.Kind != engine.SQLite {
+		return nil
+	}
+	want, have := expected(w.undo, w.before, now)
+	differ := map[engine.Name]bool{}
+	for _, sides := range [][2]verify.Fingerprint{{want, have}, {have, want}} {
+		for key, o := range sides[0] {
+			if slices.Contains([]string{"table", "column", "primary key", "unique", "check", "foreign key"}, o.Kind) && sides[1][key].Definition != o.Definition {
+				differ[o.Table] = true
+			}
+		}
+	}
+	return differ
 }

@@ -116,6 +116,9 @@ func (w *work) restores(ctx context.Context, q engine.Querier) (err error) {
 	}
 	if w.restorer != nil {
 		w.restorer.Passing, w.restorer.Own = w.passing, w.mayBeItsOwn
+		if w.r.dir == Down {
+			w.restorer.Stricter = w.stricter
+		}
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
 
@@ -48,41 +47,6 @@ func (g *target) nullNoMore(i int) bool {
 	now := slices.IndexFunc(g.t.Columns, func(c engine.Column) bool { return c.Name == f.Name })
 	return now >= 0 && g.t.Columns[now].NotNull && g.x.Shape != nil &&
 		slices.ContainsFunc(g.x.Shape.Columns, func(c engine.Column) bool { return c.Name == f.At && !c.NotNull })
-}
-
-// stricter tells whether a table that Down has made may not take captured rows which the one of before took: it has a NOT NULL that they break, or a
-// unique key more, and no statement still to come needs them.
-func (r *Restorer) stricter(ctx context.Context, tx engine.Querier, x *restoring, t *engine.Table, rest []effects.Statement) (bool, error) {
-	if x.Shape == nil {
-		return false, nil
-	}
-	had := slices.Concat(x.Shape.Keys, x.Shape.Unique)
-	same := func(was, now string) bool {
-		if i := slices.IndexFunc(x.Fields, func(f field) bool { return f.At == was }); i >= 0 {
-			was = r.column(t, x.Fields[i].Name)
-		}
-		return r.s.sameName(was, now)
-	}
-	if slices.ContainsFunc(slices.Concat(t.Keys, t.Unique), func(k engine.Key) bool {
-		return !slices.ContainsFunc(had, func(h engine.Key) bool { return slices.EqualFunc(h.Columns, k.Columns, same) })
-	}) && !slices.ContainsFunc(rest, func(st effects.Statement) bool { return r.reads(x.Home, st) }) {
-		return true, nil
-	}
-	g, err := r.aim(x, t, true)
-	if err != nil {
-		return false, err
-	}
-	var null []string
-	for i := range x.Fields {
-		if g.nullNoMore(i) {
-			null = append(null, "d."+x.v(i)+" IS NULL")
-		}
-	}
-	if len(null) == 0 {
-		return false, nil
-	}
-	n, err := number(ctx, tx, "look for rows without a value", fmt.Sprintf("SELECT count(*) FROM %s WHERE %s", r.source(x), all(either(null), x.inserted(false))))
-	return n > 0, err
 }
 
 // left are the captures that fields of some entries are left to.

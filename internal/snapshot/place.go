@@ -104,9 +104,14 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 			continue
 		}
 		if c.fresh {
-			if refused, err := r.stricter(ctx, tx, x, t, rest); err != nil {
+			refused, err := r.stricter(ctx, tx, x, t, rest)
+			if err == nil && !refused {
+				refused, err = r.strictParents(ctx, tx, x, rest)
+			}
+			if err != nil {
 				return err
-			} else if refused {
+			}
+			if refused {
 				continue // until the end, when what was not there before Up is taken off first
 			}
 		}
@@ -409,6 +414,13 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 			if t == nil || len(x.Key) == 0 || len(t.Keys) == 0 || x.Rows == 0 || x.Bystander && !leadsToRows(rest) || r.moves(x.Home) || r.rekeyed(x, rest) || r.made(t, nil) && r.insertedInto(x.Home, rest) ||
 				slices.ContainsFunc(x.Parents, func(n engine.Name) bool { return r.parentRekeyed(n, rest) }) {
 				continue
+			}
+			if !x.placed && r.made(t, nil) {
+				if refused, err := r.stricter(ctx, tx, x, t, rest); err != nil {
+					return err
+				} else if refused {
+					continue
+				}
 			}
 			g, err := r.aim(x, t, true)
 			if err != nil {

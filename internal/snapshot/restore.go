@@ -63,6 +63,8 @@ type Restorer struct {
 	Passing func(ctx context.Context, q engine.Querier, t engine.Name) (map[string]bool, error)
 	passed  map[engine.Name]map[string]bool // those that were found so far
 	late    func(engine.ForeignKey) bool    // of a restoration
+	// Stricter, where it is set, tells whether a table that was made anew has constraints for now that it is not to have in the end.
+	Stricter func(ctx context.Context, q engine.Querier, t engine.Name) (bool, error)
 }
 
 // Record names the captures of the run that puts these back. What is put back before the run's last statement takes the place of
