@@ -476,6 +476,9 @@ func (w *work) place(ctx context.Context, g ground, i int) error {
 	if w.restorer == nil {
 		return nil
 	}
+	if err := w.loosen(ctx, g, i); err != nil {
+		return err
+	}
 	return g.rows(ctx, func(tx *sql.Tx) error {
 		if err := w.restorer.Place(ctx, tx, w.parsed(i)...); err != nil || g.tx != nil {
 			return err

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,7 +23,21 @@ func (w *work) unkey(ctx context.Context, g ground) error {
 	if err != nil {
 		return fmt.Errorf("fingerprint: %w", err)
 	}
-	spared := func(o verify.Object) bool { return !measures(o) || sqlite && !w.anew(o.Table) }
+	if err := w.takeOff(ctx, tx, now, func(o verify.Object) bool { return measures(o) && (!sqlite || w.anew(o.Table)) }); err != nil {
+		return err
+	}
+	if !sqlite {
+		return nil
+	}
+	if now, err = w.fingerprint(ctx, tx); err != nil {
+		return fmt.Errorf("fingerprint: %w", err)
+	}
+	return w.remake(ctx, tx, now, w.anew)
+}
+
+// takeOff takes off those of the constraints that are not to stay.
+func (w *work) takeOff(ctx context.Context, tx engine.Querier, now verify.Fingerprint, which func(verify.Object) bool) error {
+	spared := func(o verify.Object) bool { return !which(o) }
 	surplus, otherwise, left := slices.DeleteFunc(w.surplus(now), spared), slices.DeleteFunc(w.otherwise(now), spared), slices.DeleteFunc(w.left(now), spared)
 	for _, o := range slices.Concat(otherwise, left, surplus) {
 		needed := o.First != "" || slices.ContainsFunc(left, func(l verify.Object) bool { return l.Key() == o.Key() })
@@ -36,13 +51,42 @@ func (w *work) unkey(ctx context.Context, g ground) error {
 	for _, o := range surplus {
 		w.tookOff(o)
 	}
-	if !sqlite {
+	return nil
+}
+
+// loosen does it ahead of the statements from the i-th on, with a table made anew whose rows they may need; what they name themselves stays.
+func (w *work) loosen(ctx context.Context, g ground, i int) error {
+	q := g.schema()
+	if w.r.dir != Down || w.undo == nil || w.back || w.r.m.db.Kind == engine.SQLite {
 		return nil
 	}
-	if now, err = w.fingerprint(ctx, tx); err != nil {
-		return fmt.Errorf("fingerprint: %w", err)
+	for _, c := range w.undo {
+		if c.Before == nil || c.Before.Kind != "table" || !w.anew(c.Before.Table) || !w.restorer.Needs(c.Before.Table, w.parsed(i)) {
+			continue
+		}
+		now, err := verify.Take(ctx, w.r.m.db, q, verify.Scope{Tables: []engine.Name{c.Before.Table}})
+		if err != nil {
+			return fmt.Errorf("fingerprint: %w", err)
+		}
+		named := func(o verify.Object) bool {
+			name := o.Name[strings.LastIndex(o.Name, ".")+1:]
+			return slices.ContainsFunc(w.stmts[i:], func(st Statement) bool { return strings.Contains(strings.ToLower(st.SQL), strings.ToLower(name)) })
+		}
+		off := func(tx engine.Querier) error {
+			return w.takeOff(ctx, tx, now, func(o verify.Object) bool {
+				return o.Table == c.Before.Table && measures(o) && o.Kind != "foreign key" && !named(o)
+			})
+		}
+		if !w.r.m.db.Caps.TransactionalDDL {
+			err = off(q)
+		} else {
+			err = g.rows(ctx, func(tx *sql.Tx) error { return off(tx) })
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return w.remake(ctx, tx, now, w.anew)
+	return nil
 }
 
 // anew tells whether a table that the undone run has dropped is there only because this one has made it.
@@ -62,6 +106,11 @@ func (w *work) stricter(ctx context.Context, q engine.Querier, t engine.Name) (b
 	}
 	if len(w.otherShape(now)) > 0 {
 		return true, nil
+	}
+	for key, o := range now { // MariaDB writes the check of a column with it
+		if was := w.undo[key].Before; o.Kind == "column" && was != nil && o.Definition != was.Definition && strings.Contains(o.Definition, "CHECK") {
+			return true, nil
+		}
 	}
 	return slices.ContainsFunc(slices.Concat(w.otherwise(now), w.surplus(now)), func(o verify.Object) bool { return o.Table.Name == t.Name && measures(o) }), nil
 }

@@ -122,6 +122,14 @@ func (r *Restorer) early(ctx context.Context, tx engine.Querier, tables []*engin
 		if c.meta.Direction != "up" && !inserts(rest) {
 			return write()
 		}
+		if c.meta.Direction == "up" {
+			if err := c.origins(ctx, tx); err != nil {
+				return err
+			}
+			if slices.ContainsFunc(tables, c.keyedSince) {
+				return r.refill(ctx, tx, tables, c, write)
+			}
+		}
 		if tables = slices.DeleteFunc(slices.Clone(tables), func(t *engine.Table) bool { return len(t.Keys) > 0 }); len(tables) == 0 {
 			return write()
 		}
@@ -131,6 +139,11 @@ func (r *Restorer) early(ctx context.Context, tx engine.Querier, tables []*engin
 		return err
 	}
 	return c.guarded(ctx, tx, c.statement, p, write)
+}
+
+// keyedSince tells whether the migration has given a table its key: what comes back into it came into one without.
+func (c *Capturer) keyedSince(t *engine.Table) bool {
+	return len(t.Keys) > 0 && !c.track.made(t) && len(c.track.seen(t).Keys) == 0
 }
 
 // putting plans to capture what is written to tables that were there all along.

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
@@ -22,7 +23,7 @@ func (r *Restorer) stricter(ctx context.Context, tx engine.Querier, x *restoring
 		}
 		return r.s.sameName(was, now)
 	}
-	needed := slices.ContainsFunc(rest, func(st effects.Statement) bool { return r.needs(x.Home, st) })
+	needed := r.Needs(x.Home, rest)
 	if !needed && r.Stricter != nil {
 		if r.confined(x, rest) {
 			return true, nil
@@ -70,9 +71,15 @@ func (r *Restorer) strictParents(ctx context.Context, tx engine.Querier, x *rest
 	return false, nil
 }
 
+// Needs tells whether one of some statements may need the rows of a table that was made anew.
+func (r *Restorer) Needs(n engine.Name, rest []effects.Statement) bool {
+	return slices.ContainsFunc(rest, func(st effects.Statement) bool { return r.needs(n, st) })
+}
+
 // needs tells whether a statement may need the rows of a table that was made anew: one that only puts the table itself under constraints does not.
 func (r *Restorer) needs(n engine.Name, st effects.Statement) bool {
-	return r.reads(n, st) && slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return !confines(e) || !r.s.sameName(e.Table.Name, n.Name) })
+	word := regexp.MustCompile(`(?i)(^|[^\w$])` + regexp.QuoteMeta(n.Name) + `($|[^\w$])`)
+	return r.reads(n, st) && (st.Opaque() || word.MatchString(st.SQL)) && slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return !confines(e) || !r.s.sameName(e.Table.Name, n.Name) })
 }
 
 // confines tells whether an effect says nothing but what rows a table may have.
