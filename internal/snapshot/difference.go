@@ -27,9 +27,11 @@ func (s *Store) condition(where string) error {
 		return nil
 	}
 	wrong := &AskError{Message: fmt.Sprintf("--where %q is not a condition that only reads", where), Hint: "write it as after WHERE: --where \"id = 7 OR status = 'lost'\""}
-	list, err := effects.Parse(effects.Dialect(s.db.Kind), "SELECT 1 FROM t WHERE (\n"+where+"\n)")
-	if err != nil || len(list) != 1 || slices.ContainsFunc(list[0].Effects, func(e effects.Effect) bool { return e.Kind != effects.Read }) {
-		return wrong
+	for _, q := range []string{"(\n" + where + "\n)", where} { // the one takes no ORDER BY, the other no brackets that close more than they open
+		list, err := effects.Parse(effects.Dialect(s.db.Kind), "SELECT 1 FROM t WHERE "+q)
+		if err != nil || len(list) != 1 || slices.ContainsFunc(list[0].Effects, func(e effects.Effect) bool { return e.Kind != effects.Read }) {
+			return wrong
+		}
 	}
 	return nil
 }

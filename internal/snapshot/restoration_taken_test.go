@@ -166,7 +166,7 @@ func TestRestoreOfWhatIsAskedAmiss(t *testing.T) {
 		id := b.take("t")
 		b.exec("DELETE FROM t")
 		before := b.rows()
-		asks := []snapshot.Ask{{Where: "nothing = 1"}, {Where: "sum(id) > 0"}, {Mode: snapshot.Copy, Into: engine.Name{Schema: "nowhere", Name: "aside"}}}
+		asks := []snapshot.Ask{{Where: "nothing = 1"}, {Where: "id = 1) OR (id = 2"}, {Where: "sum(id) > 0"}, {Mode: snapshot.Copy, Into: engine.Name{Schema: "nowhere", Name: "aside"}}}
 		switch b.db.Kind {
 		case engine.Postgres:
 			asks = append(asks, snapshot.Ask{Where: "1 / (id - 1) > 0"}, snapshot.Ask{Where: "b::integer = 1"}, snapshot.Ask{Where: "b = $1"})
