@@ -54,14 +54,14 @@ func (w *work) takeOff(ctx context.Context, tx engine.Querier, now verify.Finger
 	return nil
 }
 
-// loosen does it ahead of the statements from the i-th on, with a table made anew whose rows they may need; what they name themselves stays.
+// loosen does it ahead of the statements from the i-th on, with a table made anew whose rows they need first; what they name themselves stays.
 func (w *work) loosen(ctx context.Context, g ground, i int) error {
 	q := g.schema()
 	if w.r.dir != Down || w.undo == nil || w.back || w.r.m.db.Kind == engine.SQLite {
 		return nil
 	}
 	for _, c := range w.undo {
-		if c.Before == nil || c.Before.Kind != "table" || !w.anew(c.Before.Table) || !w.restorer.Needs(c.Before.Table, w.parsed(i)) {
+		if c.Before == nil || c.Before.Kind != "table" || !w.anew(c.Before.Table) || !w.restorer.Wanted(c.Before.Table, w.parsed(i)) {
 			continue
 		}
 		now, err := verify.Take(ctx, w.r.m.db, q, verify.Scope{Tables: []engine.Name{c.Before.Table}})

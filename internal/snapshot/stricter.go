@@ -23,7 +23,7 @@ func (r *Restorer) stricter(ctx context.Context, tx engine.Querier, x *restoring
 		}
 		return r.s.sameName(was, now)
 	}
-	needed := r.Needs(x.Home, rest)
+	needed := r.needed(x.Home, rest)
 	if !needed && r.Stricter != nil {
 		if r.confined(x, rest) {
 			return true, nil
@@ -71,15 +71,19 @@ func (r *Restorer) strictParents(ctx context.Context, tx engine.Querier, x *rest
 	return false, nil
 }
 
-// Needs tells whether one of some statements may need the rows of a table that was made anew.
-func (r *Restorer) Needs(n engine.Name, rest []effects.Statement) bool {
-	return slices.ContainsFunc(rest, func(st effects.Statement) bool { return r.needs(n, st) })
+// Wanted tells whether rows of a table that was dropped, and made anew, are still out and may be needed by one of some statements: they go in ahead of it, unless
+// it may insert into the table.
+func (r *Restorer) Wanted(n engine.Name, rest []effects.Statement) bool {
+	return slices.ContainsFunc(r.captures, func(x *restoring) bool { return x.drops(n) && !x.placed }) && r.needed(n, rest) && !r.insertedInto(n, rest)
 }
 
-// needs tells whether a statement may need the rows of a table that was made anew: one that only puts the table itself under constraints does not.
-func (r *Restorer) needs(n engine.Name, st effects.Statement) bool {
+// needed tells whether one of some statements may need the rows of a table that was made anew: one that only puts the table itself under constraints does not.
+func (r *Restorer) needed(n engine.Name, rest []effects.Statement) bool {
 	word := regexp.MustCompile(`(?i)(^|[^\w$])` + regexp.QuoteMeta(n.Name) + `($|[^\w$])`)
-	return r.reads(n, st) && (st.Opaque() || word.MatchString(st.SQL)) && slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return !confines(e) || !r.s.sameName(e.Table.Name, n.Name) })
+	return slices.ContainsFunc(rest, func(st effects.Statement) bool {
+		return r.reads(n, st) && (st.Opaque() || word.MatchString(st.SQL)) &&
+			slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return !confines(e) || !r.s.sameName(e.Table.Name, n.Name) })
+	})
 }
 
 // confines tells whether an effect says nothing but what rows a table may have.
