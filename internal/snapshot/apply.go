@@ -426,7 +426,7 @@ func (r *Restorer) removeThose(ctx context.Context, tx engine.Querier, g *target
 			}
 		}
 		if err := r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s t ON %s WHERE %s", usedSince, s.own(x.data()), s.f.from(s.db, g.t), place,
-			all(x.inserted(true), those(), r.kept(g, fk), fmt.Sprintf("EXISTS (SELECT 1 FROM %s c WHERE %s)", s.f.from(s.db, child), all(on...))))); err != nil {
+			all(x.inserted(true), those(), fmt.Sprintf("EXISTS (SELECT 1 FROM %s c WHERE %s)", s.f.from(s.db, child), all(on...))))); err != nil {
 			return 0, err
 		}
 	}

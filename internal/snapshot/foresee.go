@@ -33,17 +33,12 @@ func (x *Restoration) foresee(ctx context.Context, tx engine.Querier) error {
 	if err := x.foreseeing(ctx, tx); err != nil {
 		return err
 	}
-	for more := int64(1); more > 0; {
-		if err := x.r.staysOut(ctx, tx, x.targets(), true); err != nil {
+	if err := x.r.staysOut(ctx, tx, x.targets(), true); err != nil {
+		return err
+	}
+	for _, l := range x.keyed() {
+		if err := x.used(ctx, tx, l); err != nil {
 			return err
-		}
-		more = 0
-		for _, l := range x.keyed() {
-			n, err := x.used(ctx, tx, l)
-			if err != nil {
-				return err
-			}
-			more += n
 		}
 	}
 	return nil
@@ -95,14 +90,14 @@ func (x *Restoration) settle(ctx context.Context, tx engine.Querier) error {
 
 // used marks rows that are to go, or whose referenced values are to change, and that rows of other tables point to: those would be
 // taken along, or left pointing nowhere. What stays for that may point to others of its table.
-func (x *Restoration) used(ctx context.Context, tx engine.Querier, l *lot) (found int64, err error) {
+func (x *Restoration) used(ctx context.Context, tx engine.Querier, l *lot) error {
 	s, w, g := x.s, l.w, l.g
 	for again := true; again; {
 		again = false
 		for _, fk := range l.live.Referenced {
 			child, err := x.r.inspect(ctx, tx, fk.Table)
 			if err != nil {
-				return found, err
+				return err
 			}
 			if child == nil {
 				continue
@@ -112,14 +107,14 @@ func (x *Restoration) used(ctx context.Context, tx engine.Querier, l *lot) (foun
 				goes = "(" + goes + " OR d.op = 'u' AND " + changes + ")"
 			}
 			n, err := x.r.marked(ctx, tx, w, fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s t ON %s WHERE %s", usedSince, s.own(w.data()), s.f.from(s.db, l.live),
-				s.on(w.capture, l.live, "t", "d", g.name, k), all(goes, x.r.free(w), x.r.kept(g, fk), x.pointed(l, child, fk))))
+				s.on(w.capture, l.live, "t", "d", g.name, k), all(goes, x.r.free(w), x.pointed(l, child, fk))))
 			if err != nil {
-				return found, err
+				return err
 			}
-			again, found = again || n > 0 && child.Name == l.live.Name, found+n
+			again = again || n > 0 && child.Name == l.live.Name
 		}
 	}
-	return found, nil
+	return nil
 }
 
 // pointed is the condition that a row of another table points to one under the alias t, and goes on doing so.

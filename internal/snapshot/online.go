@@ -221,7 +221,6 @@ func (x *Restoration) batch(ctx context.Context, tx engine.Querier, c *Capturer,
 	s := x.s
 	part := &lot{name: l.name, live: l.live, was: l.was, x: l.x}
 	y := &Restoration{s: s, ask: x.ask, from: x.from, online: true, r: &Restorer{s: s, report: map[engine.Name]*TableReport{}}, lots: []*lot{part}}
-	y.r.late = y.late
 	if err := y.hold(ctx, tx); err != nil {
 		return err
 	}
@@ -253,7 +252,7 @@ func (x *Restoration) batch(ctx context.Context, tx engine.Querier, c *Capturer,
 		return err
 	}
 	if p.phase == goFirst { // what goes with a later batch is captured there: of a row that was captured twice only the last capture tells what was left in its place
-		if _, err := y.used(ctx, tx, part); err != nil {
+		if err := y.used(ctx, tx, part); err != nil {
 			return err
 		}
 	}

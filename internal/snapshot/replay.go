@@ -170,8 +170,13 @@ func (x *Restoration) write(ctx context.Context, tx engine.Querier, c *Capturer)
 	if err := x.settle(ctx, tx); err != nil {
 		return err
 	}
-	if err := x.holdBack(ctx, tx); err != nil {
+	if err := x.r.staysOut(ctx, tx, x.targets(), false); err != nil {
 		return err
+	}
+	for _, l := range x.keyed() {
+		if err := x.changed(ctx, tx, l); err != nil {
+			return err
+		}
 	}
 	if x.ask.OnConflict == Fail {
 		if err := x.r.refuse(ctx, tx); err != nil {
@@ -220,52 +225,31 @@ func (x *Restoration) write(ctx context.Context, tx engine.Querier, c *Capturer)
 	return nil
 }
 
-// holdBack marks rows that stay out, and those that stay as they are for what points to them: of the ones may follow the others.
-func (x *Restoration) holdBack(ctx context.Context, tx engine.Querier) error {
-	for more := int64(1); more > 0; {
-		if err := x.r.staysOut(ctx, tx, x.targets(), false); err != nil {
+// changed marks rows whose referenced values are to change while rows go on pointing to them.
+func (x *Restoration) changed(ctx context.Context, tx engine.Querier, l *lot) error {
+	s, w := x.s, l.w
+	for _, fk := range l.live.Referenced {
+		if err := x.needs(ctx, tx, l, fk); err != nil {
 			return err
 		}
-		more = 0
-		for _, l := range x.keyed() {
-			n, err := x.changed(ctx, tx, l)
-			if err != nil {
-				return err
-			}
-			more += n
+		changes := x.moved(l, fk)
+		child, err := x.r.inspect(ctx, tx, fk.Table)
+		if err != nil {
+			return err
+		}
+		if changes == "" || child == nil {
+			continue
+		}
+		if err := x.r.mark(ctx, tx, w, fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s t ON %s WHERE %s", usedSince, s.own(w.data()), s.f.from(s.db, l.live),
+			s.on(w.capture, l.live, "t", "d", l.g.name, k), all("d.op = 'u'", changes, x.r.free(w), x.pointed(l, child, fk)))); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// changed marks rows whose referenced values are to change while rows go on pointing to them.
-func (x *Restoration) changed(ctx context.Context, tx engine.Querier, l *lot) (found int64, err error) {
-	s, w := x.s, l.w
-	for _, fk := range l.live.Referenced {
-		n, err := x.needs(ctx, tx, l, fk)
-		if err != nil {
-			return found, err
-		}
-		found += n
-		changes := x.moved(l, fk)
-		child, err := x.r.inspect(ctx, tx, fk.Table)
-		if err != nil {
-			return found, err
-		}
-		if changes == "" || child == nil {
-			continue
-		}
-		if n, err = x.r.marked(ctx, tx, w, fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s t ON %s WHERE %s", usedSince, s.own(w.data()), s.f.from(s.db, l.live),
-			s.on(w.capture, l.live, "t", "d", l.g.name, k), all("d.op = 'u'", changes, x.r.free(w), x.r.kept(l.g, fk), x.pointed(l, child, fk)))); err != nil {
-			return found, err
-		}
-		found += n
-	}
-	return found, nil
-}
-
 // needs marks rows that are to go while rows come back that point to them: those of another table may be of another moment.
-func (x *Restoration) needs(ctx context.Context, tx engine.Querier, l *lot, fk engine.ForeignKey) (found int64, err error) {
+func (x *Restoration) needs(ctx context.Context, tx engine.Querier, l *lot, fk engine.ForeignKey) error {
 	s := x.s
 	for _, o := range x.keyed() {
 		if o == l || o.live.Name != fk.Table {
@@ -285,14 +269,12 @@ func (x *Restoration) needs(ctx context.Context, tx engine.Querier, l *lot, fk e
 		if o.w.work {
 			on = append(on, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s ew WHERE ew.n = e.n)", s.own(o.w.conflicts())))
 		}
-		n, err := x.r.marked(ctx, tx, l.w, fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s t ON %s WHERE %s", usedSince, s.own(l.w.data()), s.f.from(s.db, l.live),
-			s.on(l.w.capture, l.live, "t", "d", l.g.name, k), all("d.op = 'i'", x.r.free(l.w), x.r.kept(l.g, fk), fmt.Sprintf("EXISTS (SELECT 1 FROM %s e WHERE %s)", s.own(o.w.data()), all(on...)))))
-		if err != nil {
-			return found, err
+		if err := x.r.mark(ctx, tx, l.w, fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s t ON %s WHERE %s", usedSince, s.own(l.w.data()), s.f.from(s.db, l.live),
+			s.on(l.w.capture, l.live, "t", "d", l.g.name, k), all("d.op = 'i'", x.r.free(l.w), fmt.Sprintf("EXISTS (SELECT 1 FROM %s e WHERE %s)", s.own(o.w.data()), all(on...))))); err != nil {
+			return err
 		}
-		found += n
 	}
-	return found, nil
+	return nil
 }
 
 // put writes. That a unique value is taken can show only then: rows that point to one which stays out for that have to stay out as well, and it is begun again.
@@ -327,7 +309,7 @@ func (x *Restoration) put(ctx context.Context, tx engine.Querier) error {
 				return err
 			}
 		}
-		if err := x.holdBack(ctx, tx); err != nil {
+		if err := x.r.staysOut(ctx, tx, x.targets(), false); err != nil {
 			return err
 		}
 	}
@@ -336,9 +318,9 @@ func (x *Restoration) put(ctx context.Context, tx engine.Querier) error {
 // awaited tells whether rows that were written may point to rows that stay out.
 func (x *Restoration) awaited() bool {
 	for _, l := range x.keyed() {
-		if len(x.r.collided[l.w]) > 0 && (slices.ContainsFunc(l.live.Referenced, x.late) || slices.ContainsFunc(x.keyed(), func(o *lot) bool {
+		if len(x.r.collided[l.w]) > 0 && slices.ContainsFunc(x.keyed(), func(o *lot) bool {
 			return slices.ContainsFunc(o.live.ForeignKeys, func(fk engine.ForeignKey) bool { return fk.Parent == l.live.Name })
-		})) {
+		}) {
 			return true
 		}
 	}

@@ -151,7 +151,6 @@ func (s *Store) Restoration(ctx context.Context, q engine.Querier, ask Ask) (*Re
 		return nil, err
 	}
 	x := &Restoration{s: s, ask: ask, r: &Restorer{s: s, report: map[engine.Name]*TableReport{}}}
-	x.r.late = x.late
 	found, err := s.captured(ctx, q, ask)
 	if err != nil {
 		return nil, err

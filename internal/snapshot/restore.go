@@ -62,7 +62,6 @@ type Restorer struct {
 	// Passing, where it is set, names the foreign keys that a table has for now, and is not to have in the end: no row stays out because of them.
 	Passing func(ctx context.Context, q engine.Querier, t engine.Name) (map[string]bool, error)
 	passed  map[engine.Name]map[string]bool // those that were found so far
-	late    func(engine.ForeignKey) bool    // of a restoration
 	// Stricter, where it is set, tells whether a table that was made anew has constraints for now that it is not to have in the end.
 	Stricter func(ctx context.Context, q engine.Querier, t engine.Name) (bool, error)
 }

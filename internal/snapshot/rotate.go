@@ -11,16 +11,13 @@ import (
 )
 
 // rotate writes rows that hold each other's unique values, so that no order of updates works: all of them go, and come back
-// with their old values. That is done only where it is the same as updating them: nothing that points to them is taken along, and all their columns are held.
+// with their old values. That is done only where it is the same as updating them: nothing points to them, and all their columns are held.
 func (r *Restorer) rotate(ctx context.Context, tx engine.Querier, g *target, _ string, entries []int64) (n int64, ok bool, err error) {
 	s, x := r.s, g.x
 	written := func(c engine.Column) bool {
 		return c.Generated || slices.ContainsFunc(g.fields, func(i int) bool { return r.column(g.t, x.Fields[i].Name) == c.Name })
 	}
-	takes := func(fk engine.ForeignKey) bool {
-		return !s.f.detached && fk.OnDelete != "NO ACTION" && fk.OnDelete != "RESTRICT"
-	}
-	if !x.onward || !x.Whole || slices.ContainsFunc(g.t.Referenced, takes) || len(entries) > 10_000 || slices.ContainsFunc(g.t.Columns, func(c engine.Column) bool { return !written(c) }) {
+	if !x.onward || !x.Whole || len(g.t.Referenced) > 0 || len(entries) > 10_000 || slices.ContainsFunc(g.t.Columns, func(c engine.Column) bool { return !written(c) }) {
 		return 0, false, nil
 	}
 	these := "d.n IN (" + numbered(entries) + ")"
@@ -41,7 +38,7 @@ func (r *Restorer) rotate(ctx context.Context, tx engine.Querier, g *target, _ s
 		}
 	}
 	if err != nil {
-		if e, ok := engine.AsError(err); !ok || e.Class != engine.Constraint { // a key that is not looked at late may point to them
+		if !taken(err) {
 			return 0, false, err
 		}
 		_, err = exec(ctx, tx, "put back values of "+x.Home.String(), "ROLLBACK TO SAVEPOINT dbrollback_rotate")
