@@ -2,11 +2,13 @@ package migrate_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,26 +41,11 @@ func TestRestoreOfAHotTableFromItsJournal(t *testing.T) {
 		at := later()
 		later()
 		testdb.Exec(t, dsn, "UPDATE counters SET n = 90 WHERE id = 90")
-		stop := make(chan struct{})
-		var wg sync.WaitGroup
-		for w := range 2 {
-			db := testdb.Open(t, dsn)
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
-				rng := rand.New(rand.NewPCG(uint64(w), 1))
-				for {
-					select {
-					case <-stop:
-						return
-					default:
-					}
-					id := w + 2*rng.IntN(hot/2)
-					query := []string{"DELETE FROM counters WHERE id = %d", "INSERT INTO counters VALUES (%d, 5)", "UPDATE counters SET n = n + 1 WHERE id = %d"}[rng.IntN(3)]
-					_, _ = db.ExecContext(context.Background(), fmt.Sprintf(query, id)) // the key may be there
-				}
-			}()
-		}
+		stop := meanwhile(t, dsn, 2, func(db *sql.DB, w int, rng *rand.Rand) {
+			id := w + 2*rng.IntN(hot/2)
+			query := []string{"DELETE FROM counters WHERE id = %d", "INSERT INTO counters VALUES (%d, 5)", "UPDATE counters SET n = n + 1 WHERE id = %d"}[rng.IntN(3)]
+			_, _ = db.ExecContext(context.Background(), fmt.Sprintf(query, id)) // the key may be there
+		})
 		try := func(req migrate.RestoreRequest) {
 			t.Helper()
 			req.Ask.Tables, req.Ask.At = tables("counters"), at
@@ -78,10 +65,25 @@ func TestRestoreOfAHotTableFromItsJournal(t *testing.T) {
 			}
 			testdb.Exec(t, dsn, "DROP TABLE aside")
 		}
-		close(stop)
-		wg.Wait()
+		stop()
 		if got := testdb.Query(t, dsn, "SELECT n FROM counters WHERE id = 90"); !slices.Equal(got, []string{"-1"}) {
 			t.Errorf("the row that nobody wrote is %s", got)
 		}
 	}, everywhere...)
+}
+
+// meanwhile has clients write, each one statement after another, until the function that it gives is called; that waits for them.
+func meanwhile(t *testing.T, dsn string, clients int, write func(db *sql.DB, client int, rng *rand.Rand)) (stop func()) {
+	t.Helper()
+	var ended atomic.Bool
+	var wg sync.WaitGroup
+	for i := range clients {
+		db, rng := testdb.Open(t, dsn), rand.New(rand.NewPCG(uint64(i), 1))
+		wg.Go(func() {
+			for !ended.Load() {
+				write(db, i, rng)
+			}
+		})
+	}
+	return func() { ended.Store(true); wg.Wait() }
 }

@@ -2,11 +2,11 @@ package migrate_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -31,29 +31,16 @@ func TestRestoreOnlineWhileValuesAreTaken(t *testing.T) {
 		f.exec("UPDATE t SET u = -u;\nDELETE FROM t WHERE id % 5 = 0;\nINSERT INTO t VALUES (1001, 1001), (1002, 1002), (1003, 1003)")
 		acked := make([]int, writers)
 		var taken atomic.Int64
-		stop := make(chan struct{})
-		var wg sync.WaitGroup
-		for w := range writers {
-			db := testdb.Open(t, dsn)
+		for w := range acked {
 			acked[w] = 1001 + w
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
-				rng := rand.New(rand.NewPCG(uint64(w), 3))
-				for {
-					select {
-					case <-stop:
-						return
-					default:
-					}
-					u := 1 + rng.IntN(captured)
-					if _, err := db.ExecContext(context.Background(), fmt.Sprintf("UPDATE t SET u = %d WHERE id = %d", u, 1001+w)); err == nil {
-						acked[w] = u
-						taken.Add(1)
-					}
-				}
-			}()
 		}
+		stop := meanwhile(t, dsn, writers, func(db *sql.DB, w int, rng *rand.Rand) {
+			u := 1 + rng.IntN(captured)
+			if _, err := db.ExecContext(context.Background(), fmt.Sprintf("UPDATE t SET u = %d WHERE id = %d", u, 1001+w)); err == nil {
+				acked[w] = u
+				taken.Add(1)
+			}
+		})
 		for deadline := time.Now().Add(time.Minute); taken.Load() < 10; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatal("no writes in a minute")
@@ -64,8 +51,7 @@ func TestRestoreOnlineWhileValuesAreTaken(t *testing.T) {
 			res, err = f.open().Restore(context.Background(), migrate.RestoreRequest{Ask: snapshot.Ask{Snapshot: id}, Write: true, Online: true, Batch: 7})
 			return err
 		})
-		close(stop)
-		wg.Wait()
+		stop()
 		got := testdb.Query(t, dsn, "SELECT id, u FROM t ORDER BY id")
 		stay := int64(0)
 		for i := 1; i <= captured; i++ {
