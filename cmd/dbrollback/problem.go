@@ -177,6 +177,9 @@ func partly(p *problem, err error) *problem {
 		}
 	} else if p.Exit != exitRefused {
 		p.Details = append(p.Details, fmt.Sprintf("migration %d had no effect", partial.Failed))
+		if e, is := engine.AsError(err); is && e.Class == engine.Constraint && partial.Direction == migrate.Down && p.Hint == "" {
+			p.Hint = "a row that goes back breaks a constraint that Down makes: leave it out of the Down section, which is read from the file as long as Up stays as it is, then: dbrollback rollback"
+		}
 	}
 	return p
 }
