@@ -54,6 +54,11 @@ func (r *Restorer) stricter(ctx context.Context, tx engine.Querier, x *restoring
 	return n > 0, err
 }
 
+// madeAgain tells whether the table of a capture was dropped, and is there only because this run has made it.
+func (r *Restorer) madeAgain(x *restoring, t *engine.Table) bool {
+	return r.NoPlace(x.Home) != nil && identity(t) != x.table && r.made(t, nil)
+}
+
 // strictParents tells the same of the tables that captured rows point to: those go back ahead of them.
 func (r *Restorer) strictParents(ctx context.Context, tx engine.Querier, x *restoring, rest []effects.Statement) (bool, error) {
 	for _, y := range r.parents(x, nil, rest) {
@@ -61,7 +66,7 @@ func (r *Restorer) strictParents(ctx context.Context, tx engine.Querier, x *rest
 		if err != nil {
 			return false, err
 		}
-		if t == nil || y.placed || !r.made(t, nil) {
+		if t == nil || y.placed || !r.madeAgain(y, t) {
 			continue
 		}
 		if is, err := r.stricter(ctx, tx, y, t, rest); is || err != nil {
