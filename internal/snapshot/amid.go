@@ -16,7 +16,7 @@ func (c *Capturer) amid(ctx context.Context, tx engine.Querier, tables []*engine
 	return c.amidst(ctx, tx, tables, nil, write)
 }
 
-// amidst follows as well the captures that go back otherwise than by what is written now: to them it is no write of somebody else.
+// amidst follows as well the captures that go back otherwise than by what is written now, to the tables of the targets: to them it is no write of somebody else.
 func (c *Capturer) amidst(ctx context.Context, tx engine.Querier, tables []*engine.Table, targets []*target, write func() error) error {
 	if c == nil || c.s.db.Caps.TransactionalDDL || c.watching == nil {
 		return write()
@@ -68,7 +68,7 @@ func (c *Capturer) amidst(ctx context.Context, tx engine.Querier, tables []*engi
 				}
 			}
 			j := stands(f.x)
-			if j < 0 || f.x.Seal.Mode == sealAbsent {
+			if j < 0 || !slices.ContainsFunc(targets, func(g *target) bool { return g.t.Name == tables[j].Name }) {
 				continue
 			}
 			f.t = tables[j]

@@ -128,7 +128,7 @@ func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*targ
 		return Report{}, err
 	}
 	if len(tables) > 0 {
-		err := r.amid(ctx, tx, targets, tables, c, func() (err error) {
+		err := r.amid(ctx, tx, targets, tables, c, nil, func() (err error) {
 			if targets, err = r.returnSpared(ctx, tx, targets, theirs); err != nil {
 				return err
 			}

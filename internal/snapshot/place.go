@@ -173,7 +173,7 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 			if err := r.freed(ctx, tx, renewed); err != nil {
 				return err
 			}
-			return r.amid(ctx, tx, renewed, distinct(tables), r.capturer, func() error { return r.backInPlace(ctx, tx, back, targets, tables, rest) })
+			return r.amid(ctx, tx, renewed, distinct(tables), r.capturer, targets, func() error { return r.backInPlace(ctx, tx, back, targets, tables, rest) })
 		})
 	})
 }
@@ -415,7 +415,7 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 				slices.ContainsFunc(x.Parents, func(n engine.Name) bool { return r.parentRekeyed(n, rest) }) {
 				continue
 			}
-			if !x.placed && r.made(t, nil) {
+			if !x.placed && r.madeAgain(x, t) {
 				if refused, err := r.stricter(ctx, tx, x, t, rest); err != nil {
 					return err
 				} else if refused {
