@@ -41,16 +41,21 @@ func (r *Restorer) stricter(ctx context.Context, tx engine.Querier, x *restoring
 	if err != nil {
 		return false, err
 	}
+	return r.withoutAValue(ctx, tx, g)
+}
+
+// withoutAValue tells whether rows of a capture have no value where their table takes, for now, none without.
+func (r *Restorer) withoutAValue(ctx context.Context, tx engine.Querier, g *target) (bool, error) {
 	var null []string
-	for i := range x.Fields {
+	for i := range g.x.Fields {
 		if g.nullNoMore(i) {
-			null = append(null, "d."+x.v(i)+" IS NULL")
+			null = append(null, "d."+g.x.v(i)+" IS NULL")
 		}
 	}
 	if len(null) == 0 {
 		return false, nil
 	}
-	n, err := number(ctx, tx, "look for rows without a value", fmt.Sprintf("SELECT count(*) FROM %s WHERE %s", r.source(x), all(either(null), x.inserted(false))))
+	n, err := number(ctx, tx, "look for rows without a value", fmt.Sprintf("SELECT count(*) FROM %s WHERE %s", r.source(g.x), all(either(null), g.x.inserted(false))))
 	return n > 0, err
 }
 
