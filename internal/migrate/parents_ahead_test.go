@@ -108,7 +108,9 @@ func TestCutOffWhereParentsGoAhead(t *testing.T) {
 // rowsOfBoth gives the rows of the two tables.
 func rowsOfBoth(t *testing.T, dsn string) string {
 	t.Helper()
-	null := func(c string) string { return "coalesce(" + on(dsn, "cast("+c+" AS char(9)) | pg: "+c+"::text | sqlite: printf('%.2f', "+c+")") + ", '-')" }
+	null := func(c string) string {
+		return "coalesce(" + on(dsn, "cast("+c+" AS char(9)) | pg: "+c+"::text | sqlite: printf('%.2f', "+c+")") + ", '-')"
+	}
 	return strings.Join(append(testdb.Query(t, dsn, "SELECT concat(nr, '|', "+null("r")+", '|', s) FROM k ORDER BY nr"),
 		testdb.Query(t, dsn, "SELECT concat(nr, '|', k) FROM a ORDER BY nr")...), "\n")
 }
