@@ -81,10 +81,15 @@ func (c *Capturer) amidst(ctx context.Context, tx engine.Querier, tables []*engi
 	if err := errors.Join(c.compareBags(ctx, tx, p), c.before(ctx, tx, p.follows)); err != nil {
 		return err
 	}
-	c.among = len(p.follows) > 0
-	defer func() { c.among = false }()
+	c.among, c.writing = len(p.follows) > 0, true
+	defer func() { c.among, c.writing, c.unsealed = false, false, nil }()
 	if err := write(); err != nil {
 		return err
+	}
+	for _, y := range c.unsealed {
+		if err := c.sealBack(ctx, tx, y); err != nil {
+			return err
+		}
 	}
 	return c.after(ctx, tx, p, nil)
 }

@@ -214,6 +214,13 @@ func (r *Restorer) forgetBag(ctx context.Context, tx engine.Querier, b *bag) err
 // captured. Else rows written since stay, captured rows come back, and those that were removed since stay away; where the
 // two cannot be told apart (the migration or its Down changed the very columns that tell), the whole table is a conflict.
 func (r *Restorer) putBag(ctx context.Context, tx engine.Querier, g *target, p Policy, c *Capturer) error {
+	if err := r.putBagRows(ctx, tx, g, p, c); err != nil {
+		return err
+	}
+	return r.underKeys(ctx, tx, g)
+}
+
+func (r *Restorer) putBagRows(ctx context.Context, tx engine.Querier, g *target, p Policy, c *Capturer) error {
 	s, x := r.s, g.x
 	if x.Bystander { // what others did to it is theirs
 		p = Keep
@@ -228,6 +235,13 @@ func (r *Restorer) putBag(ctx context.Context, tx engine.Querier, g *target, p P
 	stays := "" // condition on live rows (alias y: a, h, g) that are not ours to remove
 	if x.bag != nil && !x.bag.same {
 		keptSeal, liveSeal := r.sealed(g)
+		told := true
+		if p != Restore {
+			var err error
+			if told, err = r.deletedAhead(ctx, tx, g, s.hash(keptSeal)); err != nil {
+				return err
+			}
+		}
 		var whole *capture
 		left := r.onlyDeleted(g)
 		if left {
@@ -242,9 +256,9 @@ func (r *Restorer) putBag(ctx context.Context, tx engine.Querier, g *target, p P
 		if err != nil {
 			return err
 		}
-		tangled = tangled && !left
+		tangled = tangled && !left || !told
 		var parts *groups
-		if tangled {
+		if tangled && told {
 			if parts, err = r.split(ctx, tx, g, s.hash(keptSeal), s.hash(liveSeal)); err != nil {
 				return err
 			}
@@ -436,6 +450,9 @@ func (r *Restorer) exchangeRows(ctx context.Context, tx engine.Querier, g *targe
 		if deleted, err = exec(ctx, tx, "put back "+x.Home.String(), fmt.Sprintf("DELETE FROM %s AS t WHERE %s IN (%s)", s.f.from(s.db, g.t), address, excess)); err != nil {
 			return err
 		}
+	}
+	if err := r.yield(ctx, tx, g, e); err != nil {
+		return err
 	}
 	var names, values []string
 	for _, i := range g.fields {

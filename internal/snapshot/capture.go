@@ -54,6 +54,8 @@ type Capturer struct {
 	restorer *Restorer                                   // of the captures that the run puts back; see Restorer.Record
 	trails   []*capture                                  // see trail.go
 	among    bool                                        // captures of now are followed through what is written at the moment; see amidst
+	writing  bool                                        // rows go back, and what is captured with them is sealed when all have; see amidst
+	unsealed []*capture                                  // of that
 	refill   bool                                        // what is written goes back from captures of an earlier rollback; see refill.go
 }
 

@@ -321,7 +321,7 @@ func (r *Restorer) putAll(ctx context.Context, tx engine.Querier, targets []*tar
 			if late := slices.DeleteFunc(slices.Clone(g.fields), func(i int) bool { return !slices.Contains(g.x.late, g.x.Fields[i].Name) }); len(late) > 0 {
 				watched := func(i int) bool { return g.x.Fields[i].Watched } // Down has computed it by now
 				for _, part := range [][]int{slices.DeleteFunc(slices.Clone(late), watched), late} {
-					if err := r.write(ctx, tx, g, part, !slices.ContainsFunc(part, watched), false); err != nil {
+					if err := r.write(ctx, tx, g, part, !slices.ContainsFunc(part, watched) && !g.x.renumbered, false); err != nil {
 						return err
 					}
 				}

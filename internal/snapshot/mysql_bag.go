@@ -62,6 +62,9 @@ func mysqlExchange(ctx context.Context, r *Restorer, tx engine.Querier, g *targe
 			}
 		}
 	}
+	if err := r.yield(ctx, tx, g, e); err != nil {
+		return err
+	}
 	var into, from []string
 	for _, i := range g.fields {
 		now := r.live(g, i)

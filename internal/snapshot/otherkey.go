@@ -114,7 +114,8 @@ func (c *Capturer) pair(x *capture, a *action) {
 
 // writtenUnder looks which rows somebody has written whose capture knows them by a key that did not survive: a later capture, made when that went, has been compared.
 func (r *Restorer) writtenUnder(ctx context.Context, tx engine.Querier, x *restoring, newer []*restoring) error {
-	if x.Seal.Mode != sealCovered || x.Rows == 0 || x.Kind == Kept || x.Kind == Table {
+	if x.Seal.Mode != sealCovered || x.Rows == 0 || x.Kind == Kept || x.Kind == Table ||
+		slices.ContainsFunc(newer, func(y *restoring) bool { return slices.Contains(y.speaks, x) }) {
 		return nil
 	}
 	for _, y := range newer {

@@ -371,7 +371,7 @@ func (r *Restorer) capturedLater(t *engine.Table, rest []effects.Statement) bool
 // unnumbered tells whether what rows are known by goes back with a table that has no key without it, and is not back yet: another row may stand under it.
 func (r *Restorer) unnumbered(x *restoring) bool {
 	return len(x.Key) > 0 && slices.ContainsFunc(r.tables(), func(y *restoring) bool {
-		return y.Home == x.Home && len(y.Key) == 0 && y.Rows > 0 && !y.numbered && !slices.ContainsFunc(x.Key, func(f field) bool {
+		return y.Home == x.Home && len(y.Key) == 0 && (y.Rows > 0 || y.bag != nil && !y.bag.same) && !y.numbered && !slices.ContainsFunc(x.Key, func(f field) bool {
 			return !slices.ContainsFunc(y.Fields, func(g field) bool { return r.s.sameName(g.Name, f.Name) && g.Seal == "" })
 		})
 	})

@@ -219,7 +219,15 @@ func (r *Restorer) returnedBag(ctx context.Context, tx engine.Querier, g *target
 	if err := exchange(); err != nil {
 		return err
 	}
-	// Statements to come write to it, and others between those.
+	if c.writing { // more goes back into it
+		c.unsealed = append(c.unsealed, y)
+		return nil
+	}
+	return c.sealBack(ctx, tx, y)
+}
+
+// sealBack seals what was captured with rows that went back: statements to come write to it, and others between those.
+func (c *Capturer) sealBack(ctx context.Context, tx engine.Querier, y *capture) error {
 	if err := c.seal(ctx, tx, slices.Index(c.captures, y), y, nil); err != nil {
 		return fmt.Errorf("seal what stood in %s: %w", y.Home, err)
 	}

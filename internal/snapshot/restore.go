@@ -89,34 +89,36 @@ func (r *Restorer) Record(c *Capturer) {
 // restoring is a capture on its way back.
 type restoring struct {
 	*capture
-	work     bool              // its table of conflicts exists
-	table    string            // identity of the table that stood in its place when last looked at; "" for none
-	columns  map[string]string // identities of its columns then
-	types    map[string]string // of the columns of the table in which it was sealed, when Check compared it
-	cleared  bool              // rows that it inserted are gone, keys that it moved are back
-	landed   bool              // Down moved the keys back itself
-	back     bool              // a kept table has taken its place again
-	final    string            // table of the keys that its rows had in the beginning, when captures of its table moved keys
-	late     []string          // columns that came back while its rows were not under their keys yet
-	remade   []string          // columns that Down made again, and that got their values also in rows in conflict
-	bag      *bag              // of a table without a key
-	unheld   int64             // of it: rows that the migration inserted and that were changed since, which no captured row stands for
-	wrote    bool              // something of it was put back where it was sealed
-	placed   bool              // all that was gone of it was put back when its place came back
-	behind   int               // of placed: the number of the statement before that
-	anew     bool              // all of it was put back where its columns were made again: it is only written once more when the proof fails
-	uncount  bool              // the rows that this changed are counted with the proof
-	alone    bool              // rows of a table without a key were put into an empty table: whatever stands there is theirs
-	numbered bool              // rows of a table without a key are back: also what they are known by for now
-	settled  bool              // it was put back early, because a constraint needed it
-	moving   *capture          // its seal as it follows the statements of this run; nil: as the capture has it
-	lost     bool              // it could not be followed
-	ties     string            // table: what ties others to those of its rows that were changed or deleted since; see relay.go
-	at       string            // condition on where the row t of an entry d of op u stands, until rows of the table are written; "" where that is not known
-	later    *Later            // its values go back when the migration is through
-	spared   bool              // Down's own capture of rows that are the application's; see spared.go
-	births   *bool             // it has rows that the migration inserted; nil: not asked yet
-	onward   bool              // it goes into a table as it is now: columns may have other types than when they were captured
+	work       bool              // its table of conflicts exists
+	table      string            // identity of the table that stood in its place when last looked at; "" for none
+	columns    map[string]string // identities of its columns then
+	types      map[string]string // of the columns of the table in which it was sealed, when Check compared it
+	cleared    bool              // rows that it inserted are gone, keys that it moved are back
+	landed     bool              // Down moved the keys back itself
+	back       bool              // a kept table has taken its place again
+	final      string            // table of the keys that its rows had in the beginning, when captures of its table moved keys
+	late       []string          // columns that came back while its rows were not under their keys yet
+	remade     []string          // columns that Down made again, and that got their values also in rows in conflict
+	bag        *bag              // of a table without a key
+	speaks     []*restoring      // of it: older captures, whose rows stand under their keys only where those of this one do
+	renumbered bool              // one of them: rows in conflict may stand under other keys
+	unheld     int64             // of it: rows that the migration inserted and that were changed since, which no captured row stands for
+	wrote      bool              // something of it was put back where it was sealed
+	placed     bool              // all that was gone of it was put back when its place came back
+	behind     int               // of placed: the number of the statement before that
+	anew       bool              // all of it was put back where its columns were made again: it is only written once more when the proof fails
+	uncount    bool              // the rows that this changed are counted with the proof
+	alone      bool              // rows of a table without a key were put into an empty table: whatever stands there is theirs
+	numbered   bool              // rows of a table without a key are back: also what they are known by for now
+	settled    bool              // it was put back early, because a constraint needed it
+	moving     *capture          // its seal as it follows the statements of this run; nil: as the capture has it
+	lost       bool              // it could not be followed
+	ties       string            // table: what ties others to those of its rows that were changed or deleted since; see relay.go
+	at         string            // condition on where the row t of an entry d of op u stands, until rows of the table are written; "" where that is not known
+	later      *Later            // its values go back when the migration is through
+	spared     bool              // Down's own capture of rows that are the application's; see spared.go
+	births     *bool             // it has rows that the migration inserted; nil: not asked yet
+	onward     bool              // it goes into a table as it is now: columns may have other types than when they were captured
 }
 
 // Report says what Finish did.
@@ -535,28 +537,29 @@ func (r *Restorer) spread(ctx context.Context, tx engine.Querier, x *restoring, 
 }
 
 // renumbered leaves alone what older captures hold of a table that was made anew, or left, without what its rows were known by, and was written to since: Down gives
-// the rows other keys, and what was captured under one of them may be of another row.
+// the rows other keys, and what was captured under one of them may be of another row. See underKeys.
 func (r *Restorer) renumbered(ctx context.Context, tx engine.Querier, x *restoring, older []*restoring) error {
-	if !x.Whole || x.bag == nil || x.bag.same {
+	if !x.Whole || x.bag == nil {
 		return nil
 	}
 	for _, y := range older {
-		if y.Home == x.Home && y.Seal.Mode == sealCovered && y.Rows > 0 {
-			if err := r.mark(ctx, tx, y, fmt.Sprintf("SELECT d.n, '%s' FROM %s d", changedSince, r.s.own(y.data()))); err != nil {
-				return err
-			}
+		if y.Home != x.Home || y.Seal.Mode != sealCovered || y.Rows == 0 || x.bag.same && !y.renumbered {
+			continue
+		}
+		x.speaks = append(x.speaks, y)
+		if y.renumbered {
+			continue
+		}
+		y.renumbered = true
+		if err := r.mark(ctx, tx, y, fmt.Sprintf("SELECT d.n, '%s' FROM %s d", changedSince, r.s.own(y.data()))); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 // free gives the condition that an entry is no conflict.
-func (r *Restorer) free(x *restoring) string {
-	if !x.work {
-		return ""
-	}
-	return fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s w WHERE w.n = d.n)", r.s.own(x.conflicts()))
-}
+func (r *Restorer) free(x *restoring) string { return x.freeAs(r.s, "d") }
 
 // Pending tells whether data waits for a column of a table as it is called now: then the column, when it is made again, cannot be NOT
 // NULL from the start. It gives what table and column were called when the migration began, which Down may be about to call them again.
