@@ -2,6 +2,7 @@ package migrate_test
 
 import (
 	"maps"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -93,4 +94,96 @@ func TestCutOffWhileNumbersComeBack(t *testing.T) {
 		c.exec("DELETE FROM event WHERE a = 1;\nINSERT INTO event VALUES (8, 'n');")
 		c.cutsThereAndBack(func() string { return testdb.DumpAnyOrder(t, dsn) })
 	}, family...)
+}
+
+// TestKeyTakenAwayBesideOthers: a migration writes rows, and takes their table its key, a number of the server's, which Down only adds again; somebody writes to the table in between.
+// The same holds of the rollback.
+func TestKeyTakenAwayBesideOthers(t *testing.T) {
+	t.Parallel()
+	for name, up := range map[string]string{
+		"deleted and changed": "DELETE FROM event WHERE a = 1;\nUPDATE event SET b = concat(b, '+');\n",
+		"changed":             "UPDATE event SET b = concat(b, '+') WHERE a < 4;\n",
+		"all deleted":         "DELETE FROM event WHERE a < 9;\n",
+	} {
+		for what, write := range map[string]struct {
+			sql    string
+			stay   []string // rows that it takes away, where Up has left them
+			behind string
+		}{
+			"one more":               {"INSERT INTO event (a, b) VALUES (8, 'n');\n", nil, "n"},
+			"one less, and one more": {"DELETE FROM event WHERE a = 2;\nINSERT INTO event (a, b) VALUES (8, 'n');\n", []string{"2"}, "n"},
+		} {
+			t.Run(name+", "+what, func(t *testing.T) {
+				t.Parallel()
+				testdb.Each(t, func(t *testing.T, dsn string) {
+					f := newFixture(t, dsn, numberedEvents(dsn), map[string]string{"00001_x.sql": migration(up+"ALTER TABLE event DROP COLUMN id;", "ALTER TABLE event ADD COLUMN id "+numberKey(dsn)+";")})
+					want := eventRows(t, dsn, "id, b")
+					f.up()
+					stood := eventRows(t, dsn, "b")
+					f.exec(write.sql)
+					f.rollback(migrate.RollbackRequest{Steps: 1})
+					got := eventRows(t, dsn, "id, b")
+					for _, a := range write.stay {
+						if _, there := stood[a]; there {
+							delete(want, a)
+						}
+					}
+					if !strings.HasSuffix(got["8"], "|"+write.behind) {
+						t.Errorf("row 8: %q", got["8"])
+					}
+					delete(got, "8")
+					if !maps.Equal(got, want) {
+						t.Errorf("rows %v, want %v", got, want)
+					}
+				}, append(family, testdb.OnPostgres)...)
+			})
+		}
+	}
+}
+
+// TestCutOffWhileATakenKeyComesBack: such a rollback, cut off at ten of its commands, each time behind another write of somebody else.
+func TestCutOffWhileATakenKeyComesBack(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		c := newCutter(t, dsn, migration("DELETE FROM event WHERE a < 4;\nALTER TABLE event DROP COLUMN id;", "ALTER TABLE event ADD COLUMN id "+numberKey(dsn)+";"))
+		c.exec(strings.TrimSpace(numberedEvents(dsn)))
+		want := eventRows(t, dsn, "id, b")
+		c.must("up")
+		n := len(c.commands("rollback"))
+		for i := range 10 {
+			c.must("up")
+			more := strconv.Itoa(20 + i)
+			c.exec("INSERT INTO event (a, b) VALUES (" + more + ", 'n');")
+			at, err := c.cutAt("rollback", n*(2*i+1)/20, []cut{afterAnswer, beforeIt, afterSending}[i%3])
+			if _, merr := c.mend("recover"); merr != nil {
+				t.Fatalf("rollback cut off at %.80q (%v): recover: %v", at, err, merr)
+			}
+			got := eventRows(t, dsn, "b")
+			if _, not := got["1"]; !not {
+				c.must("rollback")
+			}
+			got = eventRows(t, dsn, "id, b")
+			for a, row := range want {
+				if got[a] != row {
+					t.Fatalf("rollback cut off at %.80q (%v): row %s: %q, want %q", at, err, a, got[a], row)
+				}
+			}
+			if !strings.HasSuffix(got[more], "|n") || len(got) != len(want)+1 {
+				t.Fatalf("rollback cut off at %.80q (%v): rows %v", at, err, got)
+			}
+			c.exec("DELETE FROM event WHERE a = " + more + ";")
+		}
+	}, family...)
+}
+
+func numberKey(dsn string) string {
+	if strings.HasPrefix(dsn, "postgres") {
+		return "bigserial PRIMARY KEY"
+	}
+	return "bigint AUTO_INCREMENT PRIMARY KEY"
+}
+
+// numberedEvents is the table with its key, and what it holds.
+func numberedEvents(dsn string) string {
+	return "CREATE TABLE event (id " + numberKey(dsn) + ", a integer, b varchar(9));\nINSERT INTO event (a, b) VALUES (1, 'x'), (2, 'y'), (3, 'z'), (5, 'v');\n"
 }

@@ -277,6 +277,12 @@ func (r *Restorer) putBagRows(ctx context.Context, tx engine.Querier, g *target,
 				return err
 			}
 		case tangled:
+			if len(x.speaks) == 0 && !x.numbered { // somebody wrote to it since Check looked
+				all := r.tables()
+				if err := r.renumbered(ctx, tx, x, all[:max(0, slices.Index(all, x))]); err != nil {
+					return err
+				}
+			}
 			r.notes = append(r.notes, fmt.Sprintf("%s has no key and was written to since: its rows were left as they are", x.Home))
 			n, err := r.marked(ctx, tx, x, fmt.Sprintf(changed, x.reason(changedSince), all, live, s.f.from(s.db, g.t)))
 			if err != nil || n > 0 || x.bag.plus == "" {

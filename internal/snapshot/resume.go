@@ -217,24 +217,27 @@ type memo struct {
 }
 
 type memoCapture struct {
-	ID      string            `json:"id"`
-	Work    bool              `json:"work,omitempty"`
-	Table   string            `json:"table,omitempty"`
-	Columns map[string]string `json:"columns,omitempty"`
-	Cleared bool              `json:"cleared,omitempty"`
-	Landed  bool              `json:"landed,omitempty"`
-	Final   string            `json:"final,omitempty"`
-	Wrote   bool              `json:"wrote,omitempty"`
-	Placed  bool              `json:"placed,omitempty"`
-	Behind  int               `json:"behind,omitempty"`
-	Back    bool              `json:"back,omitempty"`
-	Alone   bool              `json:"alone,omitempty"`
-	Bag     *memoBag          `json:"bag,omitempty"`
-	Moving  *detail           `json:"moving,omitempty"`
-	Lost    bool              `json:"lost,omitempty"`
-	Types   map[string]string `json:"types,omitempty"`
-	Ties    string            `json:"ties,omitempty"`
-	Later   *Later            `json:"later,omitempty"`
+	ID         string            `json:"id"`
+	Work       bool              `json:"work,omitempty"`
+	Table      string            `json:"table,omitempty"`
+	Columns    map[string]string `json:"columns,omitempty"`
+	Cleared    bool              `json:"cleared,omitempty"`
+	Landed     bool              `json:"landed,omitempty"`
+	Final      string            `json:"final,omitempty"`
+	Wrote      bool              `json:"wrote,omitempty"`
+	Placed     bool              `json:"placed,omitempty"`
+	Behind     int               `json:"behind,omitempty"`
+	Back       bool              `json:"back,omitempty"`
+	Alone      bool              `json:"alone,omitempty"`
+	Bag        *memoBag          `json:"bag,omitempty"`
+	Moving     *detail           `json:"moving,omitempty"`
+	Lost       bool              `json:"lost,omitempty"`
+	Types      map[string]string `json:"types,omitempty"`
+	Ties       string            `json:"ties,omitempty"`
+	Later      *Later            `json:"later,omitempty"`
+	Speaks     []string          `json:"speaks,omitempty"` // ids of captures
+	Renumbered bool              `json:"renumbered,omitempty"`
+	Numbered   bool              `json:"numbered,omitempty"`
 }
 
 type memoBag struct {
@@ -249,9 +252,12 @@ type memoBag struct {
 func (r *Restorer) Memo() (string, error) {
 	m := memo{Report: map[string]TableReport{}}
 	for _, x := range slices.Concat(r.captures, r.relays) {
-		c := memoCapture{Later: x.later, Ties: x.ties, ID: x.ID, Work: x.work, Table: x.table, Columns: x.columns, Cleared: x.cleared, Landed: x.landed, Final: x.final, Wrote: x.wrote, Placed: x.placed, Behind: x.behind, Back: x.back, Alone: x.alone, Lost: x.lost, Types: x.types}
+		c := memoCapture{Later: x.later, Ties: x.ties, ID: x.ID, Work: x.work, Table: x.table, Columns: x.columns, Cleared: x.cleared, Landed: x.landed, Final: x.final, Wrote: x.wrote, Placed: x.placed, Behind: x.behind, Back: x.back, Alone: x.alone, Lost: x.lost, Types: x.types, Renumbered: x.renumbered, Numbered: x.numbered}
 		if x.moving != nil {
 			c.Moving = &x.moving.detail
+		}
+		for _, y := range x.speaks {
+			c.Speaks = append(c.Speaks, y.ID)
 		}
 		if x.bag != nil {
 			c.Bag = &memoBag{x.bag.same, x.bag.plus, x.bag.minus, x.bag.mixed, x.bag.grouped}
@@ -280,6 +286,12 @@ func (r *Restorer) Recall(text string) error {
 		x.work, x.table, x.columns, x.cleared, x.landed, x.final = c.Work, c.Table, c.Columns, c.Cleared, c.Landed, c.Final
 		x.wrote, x.placed, x.back, x.alone, x.lost = c.Wrote, c.Placed, c.Back, c.Alone, c.Lost
 		x.types, x.ties, x.later, x.behind = c.Types, c.Ties, c.Later, c.Behind
+		x.renumbered, x.numbered = c.Renumbered, c.Numbered
+		for _, y := range r.captures {
+			if slices.Contains(c.Speaks, y.ID) {
+				x.speaks = append(x.speaks, y)
+			}
+		}
 		if c.Moving != nil {
 			x.moving = &capture{Info: x.Info, detail: *c.Moving, live: x.Shape}
 		}
