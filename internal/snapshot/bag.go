@@ -235,10 +235,10 @@ func (r *Restorer) putBagRows(ctx context.Context, tx engine.Querier, g *target,
 	stays := "" // condition on live rows (alias y: a, h, g) that are not ours to remove
 	if x.bag != nil && !x.bag.same {
 		keptSeal, liveSeal := r.sealed(g)
-		told := true
+		ahead := &deleted{told: true}
 		if p != Restore {
 			var err error
-			if told, err = r.deletedAhead(ctx, tx, g, s.hash(keptSeal)); err != nil {
+			if ahead, err = r.deletedAhead(ctx, tx, g, s.hash(keptSeal)); err != nil {
 				return err
 			}
 		}
@@ -256,9 +256,9 @@ func (r *Restorer) putBagRows(ctx context.Context, tx engine.Querier, g *target,
 		if err != nil {
 			return err
 		}
-		tangled = tangled && !left || !told
+		tangled = tangled && !left || !ahead.told
 		var parts *groups
-		if tangled && told {
+		if tangled && len(ahead.of) == 0 {
 			if parts, err = r.split(ctx, tx, g, s.hash(keptSeal), s.hash(liveSeal)); err != nil {
 				return err
 			}
@@ -290,6 +290,9 @@ func (r *Restorer) putBagRows(ctx context.Context, tx engine.Querier, g *target,
 			}
 			return r.unheld(ctx, tx, g, "m.h", s.hash(keptSeal), "p")
 		default:
+			if err := ahead.come(ctx, tx, r); err != nil {
+				return err
+			}
 			note := r.mark
 			if p == Restore {
 				note = r.win
