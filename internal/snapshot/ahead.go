@@ -86,7 +86,7 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 				return err
 			}
 			cover(targets)
-			err = r.capturer.amidst(ctx, tx, distinct(tables), targets, func() error {
+			err = r.capturer.amid(ctx, tx, distinct(tables), targets, func() error {
 				after, err := r.overwrites(ctx, tx, targets, rest)
 				if err != nil {
 					return err

@@ -11,13 +11,9 @@ import (
 
 // Rows that go back write over what seals hold, too: these follow as they follow a statement.
 
-// amid follows what was captured on the way here of tables that rows go back into.
-func (c *Capturer) amid(ctx context.Context, tx engine.Querier, tables []*engine.Table, write func() error) error {
-	return c.amidst(ctx, tx, tables, nil, write)
-}
-
-// amidst follows as well the captures that go back otherwise than by what is written now, to the tables of the targets: to them it is no write of somebody else.
-func (c *Capturer) amidst(ctx context.Context, tx engine.Querier, tables []*engine.Table, targets []*target, write func() error) error {
+// amid follows what was captured on the way here of tables that rows go back into. It follows as well the captures that go back otherwise than by what is written now, to the tables of
+// the targets: to them it is no write of somebody else.
+func (c *Capturer) amid(ctx context.Context, tx engine.Querier, tables []*engine.Table, targets []*target, write func() error) error {
 	if c == nil || c.s.db.Caps.TransactionalDDL || c.watching == nil {
 		return write()
 	}

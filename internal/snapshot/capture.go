@@ -53,8 +53,8 @@ type Capturer struct {
 	past     []effects.Statement                         // that a run which was cut off came through
 	restorer *Restorer                                   // of the captures that the run puts back; see Restorer.Record
 	trails   []*capture                                  // see trail.go
-	among    bool                                        // captures of now are followed through what is written at the moment; see amidst
-	writing  bool                                        // rows go back, and what is captured with them is sealed when all have; see amidst
+	among    bool                                        // captures of now are followed through what is written at the moment; see amid
+	writing  bool                                        // rows go back, and what is captured with them is sealed when all have; see amid
 	unsealed []*capture                                  // of that
 	refill   bool                                        // what is written goes back from captures of an earlier rollback; see refill.go
 }

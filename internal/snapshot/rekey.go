@@ -544,7 +544,7 @@ func (r *Restorer) amid(ctx context.Context, tx engine.Querier, targets []*targe
 	if err != nil {
 		return err
 	}
-	return c.amidst(ctx, tx, distinct(slices.Concat(tables, renewed)), ahead, func() error {
+	return c.amid(ctx, tx, distinct(slices.Concat(tables, renewed)), ahead, func() error {
 		if len(renewed) > 0 {
 			if err := r.oldKeys(ctx, tx, targets, c); err != nil {
 				return err
