@@ -275,6 +275,7 @@ func TestRollbackGivesBack(t *testing.T) {
 	}
 	for _, p := range all {
 		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
 			engines := slices.DeleteFunc(testdb.Everywhere(), func(e testdb.Engine) bool {
 				return p.engines != "" && !slices.Contains(strings.Fields(p.engines), string(e))
 			})

@@ -251,8 +251,11 @@ func TestServerKilledAtEveryStatement(t *testing.T) {
 			c.atEvery(func(commands []string) (out []cutting) {
 				for n, q := range commands {
 					if len(q) > 12 && strings.Contains(mixed, strings.TrimSpace(q)) {
-						odd := len(out)%4 == 2
-						out = append(out, cutting{n, beforeIt, odd}, cutting{n, afterSending, !odd})
+						how, odd := beforeIt, len(out)%2 == 1
+						if !c.mine(len(out)) {
+							how, odd = afterSending, !odd
+						}
+						out = append(out, cutting{n, how, odd})
 					}
 				}
 				return out

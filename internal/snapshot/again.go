@@ -240,7 +240,7 @@ func (r *Restorer) hold(ctx context.Context, tx engine.Querier, g *target) error
 		m.Fields = append(m.Fields, field{Name: n, At: n})
 	}
 	m.Seal.Mode = sealBag
-	if err := c.room(ctx, &following{x: m, index: -1, t: g.t}, &plan{}); err != nil {
+	if err := c.room(ctx, &plan{}, &following{x: m, index: -1, t: g.t}); err != nil {
 		return err
 	}
 	if err := c.sealNow(ctx, tx, m, -1, nil); err != nil {
@@ -280,7 +280,7 @@ func (r *Restorer) holdRows(ctx context.Context, tx engine.Querier, g *target, r
 	if x.moving != nil {
 		m.Seal.At = x.moving.Seal.At
 	}
-	if err := c.room(ctx, &following{x: &m, index: -1, t: g.t}, &plan{}); err != nil {
+	if err := c.room(ctx, &plan{}, &following{x: &m, index: -1, t: g.t}); err != nil {
 		return err
 	}
 	if err := c.sealNow(ctx, tx, &m, -1, nil); err != nil {

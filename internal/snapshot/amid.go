@@ -18,20 +18,6 @@ func (c *Capturer) amid(ctx context.Context, tx engine.Querier, tables []*engine
 		return write()
 	}
 	p := &plan{}
-	add := func(f *following) error {
-		x := f.x
-		if err := c.room(ctx, f, p); err != nil {
-			return err
-		}
-		if len(x.Key) > 0 && len(x.Seal.Key) == len(x.Key) {
-			if _, err := number(ctx, tx, "lock "+x.Home.String(), fmt.Sprintf("SELECT count(*) FROM %s d JOIN %s t ON %s FOR UPDATE", c.s.own(x.data()), c.s.f.from(c.s.db, f.t),
-				c.s.on(x, f.t, "t", "d", func(i int) string { return x.Seal.Key[i] }, k))); err != nil {
-				return err
-			}
-		}
-		p.follows = append(p.follows, f)
-		return nil
-	}
 	stands := func(x *capture) int {
 		if x.Kind == Definition || x.Kind.Stays() || x.Seal.Mode == "" || x.Seal.Mode == sealCovered || x.Seal.Mode == sealNone {
 			return -1
@@ -47,9 +33,7 @@ func (c *Capturer) amid(ctx context.Context, tx engine.Querier, tables []*engine
 			x.Seal = seal{}
 			continue
 		}
-		if err := add(&following{x: x, index: i, t: tables[j]}); err != nil {
-			return err
-		}
+		p.follows = append(p.follows, &following{x: x, index: i, t: tables[j]})
 	}
 	if len(targets) > 0 && c.restorer != nil {
 		for _, x := range c.restorer.tables() {
@@ -67,11 +51,19 @@ func (c *Capturer) amid(ctx context.Context, tx engine.Querier, tables []*engine
 			if j < 0 || !slices.ContainsFunc(targets, func(g *target) bool { return g.t.Name == tables[j].Name }) {
 				continue
 			}
-			f.t = tables[j]
-			if err := add(f); err != nil {
+			f.t, x.moving = tables[j], f.x
+			p.follows = append(p.follows, f)
+		}
+	}
+	if err := c.room(ctx, p, p.follows...); err != nil {
+		return err
+	}
+	for _, f := range p.follows {
+		if x := f.x; len(x.Key) > 0 && len(x.Seal.Key) == len(x.Key) {
+			if _, err := number(ctx, tx, "lock "+x.Home.String(), fmt.Sprintf("SELECT count(*) FROM %s d JOIN %s t ON %s FOR UPDATE", c.s.own(x.data()), c.s.f.from(c.s.db, f.t),
+				c.s.on(x, f.t, "t", "d", func(i int) string { return x.Seal.Key[i] }, k))); err != nil {
 				return err
 			}
-			x.moving = f.x
 		}
 	}
 	if err := errors.Join(c.compareBags(ctx, tx, p), c.before(ctx, tx, p.follows)); err != nil {

@@ -206,7 +206,7 @@ func (c *Capturer) Anew(ctx context.Context, tx engine.Querier, tables map[engin
 			return nil, err
 		}
 		if f.t = t; err == nil {
-			if err := c.room(ctx, f, &plan{}); err != nil {
+			if err := c.room(ctx, &plan{}, f); err != nil {
 				return nil, err
 			}
 		}

@@ -32,6 +32,11 @@ func (s *Store) Tx(ctx context.Context, session *engine.Session, st effects.Stat
 
 // make creates a table of ours. key are its columns that are unique, "" for none.
 func (s *Store) make(ctx context.Context, q engine.Querier, what, table string, columns []string, key string) error {
+	return s.ddl(ctx, q, what, s.creation(table, columns, key)...)
+}
+
+// creation gives the statements of make.
+func (s *Store) creation(table string, columns []string, key string) []string {
 	columns = slices.Clone(columns)
 	if s.f.keyed {
 		if key == "" {
@@ -45,7 +50,7 @@ func (s *Store) make(ctx context.Context, q engine.Querier, what, table string, 
 	if !lasts { // a run that was cut off between its transactions may have left one
 		queries = slices.Insert(queries, 0, "DROP TABLE IF EXISTS "+table)
 	}
-	return s.ddl(ctx, q, what, queries...)
+	return queries
 }
 
 // drop drops a table of ours. Where that would have to wait for the open transaction, which has used it, Prune does it later.

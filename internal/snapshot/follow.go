@@ -130,9 +130,8 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 			leave()
 			return nil
 		}
-		f := &following{x: x, index: index, t: t}
-		out = append(out, f)
-		return c.room(ctx, f, p)
+		out = append(out, &following{x: x, index: index, t: t})
+		return nil
 	}
 	for i, x := range c.captures {
 		if err := add(x, i, func() { x.Seal = seal{} }); err != nil {
@@ -140,7 +139,7 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 		}
 	}
 	if c.restorer == nil {
-		return out, nil
+		return out, c.room(ctx, p, out...)
 	}
 	for _, x := range c.restorer.tables() {
 		m := x.moving
@@ -161,7 +160,7 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 			x.moving = m
 		}
 	}
-	return out, nil
+	return out, c.room(ctx, p, out...)
 }
 
 // looking begins a stretch, ended by what it gives, in which no table of the user's changes its definition: each is looked at once, however many captures it has.
@@ -298,22 +297,29 @@ func (c *Capturer) respell(ctx context.Context, tx engine.Querier, spelt []*capt
 	return nil
 }
 
-// room makes the table of the next seal of a capture.
-func (c *Capturer) room(ctx context.Context, f *following, p *plan) error {
-	x := f.x
-	x.next, x.nextKeys, x.theirs, x.mixed = f.turn(), false, 0, x.Seal.Mixed
-	decls, key := []string{"n bigint NOT NULL"}, "n"
-	if len(x.Key) == 0 {
-		decls, key = []string{"q bigint NOT NULL", "g " + c.s.f.hash}, "h"
-	} else {
-		x.nextKeys = x.Seal.Places || slices.ContainsFunc(p.actions, func(a *action) bool { return a.moved }) || slices.ContainsFunc(c.captures, func(y *capture) bool { return y.Moved })
-	}
-	if x.nextKeys {
-		for i, f := range x.Key {
-			decls = append(decls, k(i)+" "+f.Decl)
+// room makes the tables of the next seals of captures, all at once: another connection makes them.
+func (c *Capturer) room(ctx context.Context, p *plan, fs ...*following) error {
+	var queries []string
+	for _, f := range fs {
+		x := f.x
+		x.next, x.nextKeys, x.theirs, x.mixed = f.turn(), false, 0, x.Seal.Mixed
+		decls, key := []string{"n bigint NOT NULL"}, "n"
+		if len(x.Key) == 0 {
+			decls, key = []string{"q bigint NOT NULL", "g " + c.s.f.hash}, "h"
+		} else {
+			x.nextKeys = x.Seal.Places || slices.ContainsFunc(p.actions, func(a *action) bool { return a.moved }) || slices.ContainsFunc(c.captures, func(y *capture) bool { return y.Moved })
 		}
+		if x.nextKeys {
+			for i, f := range x.Key {
+				decls = append(decls, k(i)+" "+f.Decl)
+			}
+		}
+		queries = append(queries, c.s.creation(c.s.own(x.companionAt(x.next)), append(decls, "h "+c.s.f.hash+" NOT NULL"), key)...)
 	}
-	return c.s.make(ctx, c.s.db, "seal", c.s.own(x.companionAt(x.next)), append(decls, "h "+c.s.f.hash+" NOT NULL"), key)
+	if len(queries) == 0 {
+		return nil
+	}
+	return c.s.ddl(ctx, c.s.db, "seal", queries...)
 }
 
 // sealLocks lists what the seals of captures use under LOCK TABLES.
@@ -556,7 +562,7 @@ func (c *Capturer) sealNow(ctx context.Context, tx engine.Querier, x *capture, i
 // sealAgain seals a capture whose seal does not hold any more; what is marked stays so.
 func (c *Capturer) sealAgain(ctx context.Context, tx engine.Querier, x *capture, index int, watch Watch) error {
 	f := &following{x: x, index: index}
-	if err := c.room(ctx, f, &plan{}); err != nil {
+	if err := c.room(ctx, &plan{}, f); err != nil {
 		return err
 	}
 	if err := c.compare(ctx, tx, f); err != nil {

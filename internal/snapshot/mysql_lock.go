@@ -18,18 +18,19 @@ func (c *Capturer) underLock(ctx context.Context, q engine.Querier, n int, p *pl
 		return err
 	}
 	var made []*capture
+	var seals []*following
 	for i, a := range p.actions {
 		x, err := c.prepare(ctx, q, n, a)
 		if err != nil {
 			return err
 		}
 		x.suffix, x.Ahead = itoa(i), true
-		if c.watching != nil {
-			if err := c.room(ctx, &following{x: x}, p); err != nil {
-				return err
-			}
+		made, seals = append(made, x), append(seals, &following{x: x})
+	}
+	if c.watching != nil {
+		if err := c.room(ctx, p, seals...); err != nil {
+			return err
 		}
-		made = append(made, x)
 	}
 	// A transaction that is open is ended by LOCK TABLES, but not before the server has refused some tables in it.
 	if _, err := exec(ctx, q, "lock before capture", "COMMIT"); err != nil {

@@ -46,10 +46,8 @@ func (c *Capturer) Theirs(ctx context.Context, tx engine.Querier, n int, st effe
 			}
 		}
 	}
-	for _, f := range altered { // no table may be made once the transaction has looked
-		if err := c.room(ctx, f, &plan{}); err != nil {
-			return err
-		}
+	if err := c.room(ctx, &plan{}, altered...); err != nil { // no table may be made once the transaction has looked
+		return err
 	}
 	return c.s.pinned(ctx, tx, func() error {
 		for _, f := range altered {
