@@ -115,7 +115,7 @@ func (w *work) restores(ctx context.Context, q engine.Querier) (err error) {
 		w.restorer = store.Sparing(w.parsed(0))
 	}
 	if w.restorer != nil {
-		w.restorer.Passing, w.restorer.Own = w.passing, w.mayBeItsOwn
+		w.restorer.Passing, w.restorer.Own, w.restorer.Steps = w.passing, w.mayBeItsOwn, !w.atomic()
 		if w.r.dir == Down {
 			w.restorer.Stricter = w.stricter
 		}

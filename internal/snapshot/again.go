@@ -14,10 +14,15 @@ import (
 // statements of the opposite direction committed by themselves. Rows that those statements wrote are left out: that they look
 // different is their doing. The rows that are looked at stay as they are until the transaction ends.
 func (r *Restorer) again(ctx context.Context, tx engine.Querier, c *Capturer) error {
-	if r.s.db.Caps.TransactionalDDL {
+	if !r.bySteps() {
 		return nil
 	}
 	s := r.s
+	if s.db.Caps.TransactionalDDL {
+		if err := r.still(ctx, tx); err != nil {
+			return err
+		}
+	}
 	for _, x := range r.tables() {
 		if x.placed && x.moving != nil { // held since, through all statements
 			if err := r.movingAgain(ctx, tx, x); err != nil {
@@ -68,7 +73,7 @@ func (r *Restorer) again(ctx context.Context, tx engine.Querier, c *Capturer) er
 		}
 		name := func(i int) string { return r.keyName(x, t, i) }
 		if _, err := number(ctx, tx, "lock "+x.Home.String(), fmt.Sprintf("SELECT count(*) FROM %s d JOIN %s t ON %s%s",
-			s.own(x.data()), s.f.from(s.db, t), s.on(x.capture, t, "t", "d", name, k), s.f.grip)); err != nil {
+			s.own(x.data()), s.f.from(s.db, t), s.on(x.capture, t, "t", "d", name, k), s.locking(s.f.grip))); err != nil {
 			return err
 		}
 		if err := r.compareWhere(ctx, tx, x, t, all(untouched, r.free(x))); err != nil {
@@ -114,7 +119,7 @@ func (r *Restorer) since(ctx context.Context, tx engine.Querier, x *restoring, c
 	gone := "t." + s.q(g.name(0)) + " IS NULL"
 	place := fmt.Sprintf("%s d LEFT JOIN %s t ON %s", s.own(x.data()), s.f.from(s.db, t), s.on(x.capture, t, "t", "d", g.name, k))
 	// No WHERE: the server lets go of rows that it has looked at and that do not fulfil one. Mostly nobody has written to any.
-	other, err := number(ctx, tx, "lock "+x.Home.String(), fmt.Sprintf("SELECT coalesce(sum(CASE WHEN %s OR %s THEN 1 ELSE 0 END), 0) FROM %s%s", gone, s.differ(live, kept), place, s.f.grip))
+	other, err := number(ctx, tx, "lock "+x.Home.String(), fmt.Sprintf("SELECT coalesce(sum(CASE WHEN %s OR %s THEN 1 ELSE 0 END), 0) FROM %s%s", gone, s.differ(live, kept), place, s.locking(s.f.grip)))
 	if err != nil || other == 0 {
 		return err
 	}
@@ -183,7 +188,7 @@ func (r *Restorer) movingAgain(ctx context.Context, tx engine.Querier, x *restor
 			}
 			on = append(on, s.f.match("t."+s.q(m.Seal.Key[i]), at(i), f, t.Columns[j]))
 		}
-		if _, err := number(ctx, tx, "lock "+x.Home.String(), fmt.Sprintf("SELECT count(*) FROM %s JOIN %s t ON %s FOR UPDATE", from, s.f.from(s.db, t), all(on...))); err != nil {
+		if _, err := number(ctx, tx, "lock "+x.Home.String(), fmt.Sprintf("SELECT count(*) FROM %s JOIN %s t ON %s%s", from, s.f.from(s.db, t), all(on...), s.locking(" FOR UPDATE"))); err != nil {
 			return err
 		}
 	}
@@ -205,7 +210,7 @@ func (r *Restorer) bagAgain(ctx context.Context, tx engine.Querier, x *restoring
 	if err != nil || t == nil || m.Seal.Mode != sealBag {
 		return err
 	}
-	if _, err := number(ctx, tx, "lock "+x.Home.String(), "SELECT count(*) FROM "+s.f.from(s.db, t)+" FOR UPDATE"); err != nil {
+	if _, err := number(ctx, tx, "lock "+x.Home.String(), "SELECT count(*) FROM "+s.f.from(s.db, t)+s.locking(" FOR UPDATE")); err != nil {
 		return err
 	}
 	if x.moving == nil { // no statement wrote to it: which rows are whose can be told as before
@@ -227,7 +232,7 @@ func (r *Restorer) bagAgain(ctx context.Context, tx engine.Querier, x *restoring
 // hold seals the rows of a table without a key that have come back while statements are still to come.
 func (r *Restorer) hold(ctx context.Context, tx engine.Querier, g *target) error {
 	c, x := r.capturer, g.x
-	if c == nil || r.s.db.Caps.TransactionalDDL {
+	if c == nil || !r.bySteps() {
 		return nil
 	}
 	m := x.moving
@@ -240,7 +245,7 @@ func (r *Restorer) hold(ctx context.Context, tx engine.Querier, g *target) error
 		m.Fields = append(m.Fields, field{Name: n, At: n})
 	}
 	m.Seal.Mode = sealBag
-	if err := c.room(ctx, &plan{}, &following{x: m, index: -1, t: g.t}); err != nil {
+	if err := c.room(ctx, tx, &plan{}, &following{x: m, index: -1, t: g.t}); err != nil {
 		return err
 	}
 	if err := c.sealNow(ctx, tx, m, -1, nil); err != nil {
@@ -257,7 +262,7 @@ func (r *Restorer) hold(ctx context.Context, tx engine.Querier, g *target) error
 // from what somebody else writes in between.
 func (r *Restorer) holdRows(ctx context.Context, tx engine.Querier, g *target, rest []effects.Statement) error {
 	c, x := r.capturer, g.x
-	if c == nil || r.s.db.Caps.TransactionalDDL || c.watching == nil || len(x.Key) == 0 || x.Rows == 0 {
+	if !c.bySteps() || len(x.Key) == 0 || x.Rows == 0 {
 		return nil
 	}
 	if !x.placed || !r.touchedBy(x.Home, rest) {
@@ -280,7 +285,7 @@ func (r *Restorer) holdRows(ctx context.Context, tx engine.Querier, g *target, r
 	if x.moving != nil {
 		m.Seal.At = x.moving.Seal.At
 	}
-	if err := c.room(ctx, &plan{}, &following{x: &m, index: -1, t: g.t}); err != nil {
+	if err := c.room(ctx, tx, &plan{}, &following{x: &m, index: -1, t: g.t}); err != nil {
 		return err
 	}
 	if err := c.sealNow(ctx, tx, &m, -1, nil); err != nil {

@@ -14,7 +14,7 @@ import (
 // amid follows what was captured on the way here of tables that rows go back into. It follows as well the captures that go back otherwise than by what is written now, to the tables of
 // the targets: to them it is no write of somebody else.
 func (c *Capturer) amid(ctx context.Context, tx engine.Querier, tables []*engine.Table, targets []*target, write func() error) error {
-	if c == nil || c.s.db.Caps.TransactionalDDL || c.watching == nil {
+	if !c.bySteps() {
 		return write()
 	}
 	p := &plan{}
@@ -55,15 +55,20 @@ func (c *Capturer) amid(ctx context.Context, tx engine.Querier, tables []*engine
 			p.follows = append(p.follows, f)
 		}
 	}
-	if err := c.room(ctx, p, p.follows...); err != nil {
+	if err := c.room(ctx, tx, p, p.follows...); err != nil {
 		return err
 	}
 	for _, f := range p.follows {
-		if x := f.x; len(x.Key) > 0 && len(x.Seal.Key) == len(x.Key) {
+		if x := f.x; len(x.Key) > 0 && len(x.Seal.Key) == len(x.Key) && !c.s.db.Caps.TransactionalDDL {
 			if _, err := number(ctx, tx, "lock "+x.Home.String(), fmt.Sprintf("SELECT count(*) FROM %s d JOIN %s t ON %s FOR UPDATE", c.s.own(x.data()), c.s.f.from(c.s.db, f.t),
 				c.s.on(x, f.t, "t", "d", func(i int) string { return x.Seal.Key[i] }, k))); err != nil {
 				return err
 			}
+		}
+	}
+	if c.s.db.Caps.TransactionalDDL {
+		if err := c.still(ctx, tx, p.follows); err != nil {
+			return err
 		}
 	}
 	if err := errors.Join(c.compareBags(ctx, tx, p), c.before(ctx, tx, p.follows)); err != nil {
@@ -78,6 +83,9 @@ func (c *Capturer) amid(ctx context.Context, tx engine.Querier, tables []*engine
 		if err := c.sealBack(ctx, tx, y); err != nil {
 			return err
 		}
+	}
+	if c.s.db.Caps.TransactionalDDL {
+		return c.stepped(ctx, tx, p.follows)
 	}
 	return c.after(ctx, tx, p, nil)
 }

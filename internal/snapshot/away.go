@@ -143,7 +143,7 @@ func (c *Capturer) claim(ctx context.Context, tx engine.Querier, x *capture, t *
 		}
 	}
 	var err error
-	x.theirs, err = exec(ctx, tx, "compare", fmt.Sprintf("INSERT INTO %s (%s, h) SELECT DISTINCT %s, %s FROM %s WHERE %s", s.own(x.companionAt(x.next)), list(names), list(values), foreign, from, strings.Join(theirs, " OR ")))
+	x.theirs, err = exec(ctx, tx, "compare", fmt.Sprintf("INSERT INTO %s (%s, h) SELECT DISTINCT %s, %s FROM %s WHERE %s", s.own(x.companionAt(x.next)), list(names), list(values), s.foreign(), from, strings.Join(theirs, " OR ")))
 	for _, q := range forget {
 		if err == nil {
 			_, err = exec(ctx, tx, "compare", q)
@@ -206,7 +206,7 @@ func (c *Capturer) Anew(ctx context.Context, tx engine.Querier, tables map[engin
 			return nil, err
 		}
 		if f.t = t; err == nil {
-			if err := c.room(ctx, &plan{}, f); err != nil {
+			if err := c.room(ctx, c.s.db, &plan{}, f); err != nil {
 				return nil, err
 			}
 		}

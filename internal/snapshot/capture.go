@@ -108,7 +108,7 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	if err := c.track.before(ctx, look, st.Effects); err != nil {
 		return err
 	}
-	if c.track.origin == nil && c.restorer != nil && !c.s.db.Caps.TransactionalDDL { // what goes back is to be followed
+	if c.track.origin == nil && c.restorer != nil && c.bySteps() { // what goes back is to be followed
 		if err := c.track.read(ctx, look); err != nil {
 			return err
 		}
@@ -132,6 +132,17 @@ func (c *Capturer) Statement(ctx context.Context, tx engine.Querier, n int, st e
 	if err != nil {
 		return err
 	}
+	if p.stepped, err = c.step(ctx, tx, st, p); err != nil {
+		return err
+	}
+	if err := c.protected(ctx, tx, n, p, st, run); err != nil {
+		return err
+	}
+	return c.stepped(ctx, tx, p.stepped)
+}
+
+// protected runs a statement that is planned.
+func (c *Capturer) protected(ctx context.Context, tx engine.Querier, n int, p *plan, st effects.Statement, run func() error) (err error) {
 	c.pending = st.Effects
 	guard := c.guarded
 	p.alone = !c.s.db.Caps.TransactionalDDL && (st.ImplicitCommit || p.alone)

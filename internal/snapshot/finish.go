@@ -175,6 +175,12 @@ func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*targ
 			}
 			x.work = false
 		}
+		if m := x.moving; m != nil && (m.Seal.Mode == sealRows || m.Seal.Mode == sealBag) && (m.Seal.At == backFirst || m.Seal.At == backSecond) {
+			if err := r.s.drop(ctx, tx, "forget seals", r.s.own(m.companion())); err != nil {
+				return Report{}, err
+			}
+			x.moving = nil
+		}
 		if err := r.s.setStatus(ctx, tx, x.ID, statusRestored); err != nil {
 			return Report{}, err
 		}

@@ -17,9 +17,6 @@ import (
 // were written by somebody else, and are marked for good (foreign); after it the others are sealed anew. On the way back the seals of
 // the captures that are to go back follow the statements in the same way, apart from the ones that the catalog keeps.
 
-// foreign is the hash of a row that somebody else wrote between two statements: no row looks like it.
-const foreign = "x'00000000000000000000000000000000'"
-
 // Where seals lie. Two places take turns, so that a seal is whole until the next one is.
 const (
 	sealFirst, sealSecond = "dbrollback_seal_", "dbrollback_twin_"
@@ -139,7 +136,7 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 		}
 	}
 	if c.restorer == nil {
-		return out, c.room(ctx, p, out...)
+		return out, c.room(ctx, c.s.db, p, out...)
 	}
 	for _, x := range c.restorer.tables() {
 		m := x.moving
@@ -160,7 +157,7 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 			x.moving = m
 		}
 	}
-	return out, c.room(ctx, p, out...)
+	return out, c.room(ctx, c.s.db, p, out...)
 }
 
 // looking begins a stretch, ended by what it gives, in which no table of the user's changes its definition: each is looked at once, however many captures it has.
@@ -297,17 +294,23 @@ func (c *Capturer) respell(ctx context.Context, tx engine.Querier, spelt []*capt
 	return nil
 }
 
-// room makes the tables of the next seals of captures, all at once: another connection makes them.
-func (c *Capturer) room(ctx context.Context, p *plan, fs ...*following) error {
+// room makes the tables of the next seals of captures, all at once. Where DDL is transactional, those of tables without a key are made as they are sealed.
+func (c *Capturer) room(ctx context.Context, q engine.Querier, p *plan, fs ...*following) error {
 	var queries []string
 	for _, f := range fs {
 		x := f.x
 		x.next, x.nextKeys, x.theirs, x.mixed = f.turn(), false, 0, x.Seal.Mixed
 		decls, key := []string{"n bigint NOT NULL"}, "n"
+		if c.s.db.Caps.TransactionalDDL {
+			decls = append(decls, "r "+c.s.f.hash, "w "+c.s.f.hash)
+		}
+		if len(x.Key) == 0 && c.s.db.Caps.TransactionalDDL {
+			continue
+		}
 		if len(x.Key) == 0 {
 			decls, key = []string{"q bigint NOT NULL", "g " + c.s.f.hash}, "h"
 		} else {
-			x.nextKeys = x.Seal.Places || slices.ContainsFunc(p.actions, func(a *action) bool { return a.moved }) || slices.ContainsFunc(c.captures, func(y *capture) bool { return y.Moved })
+			x.nextKeys = x.Seal.Places || len(p.opaque) > 0 || slices.ContainsFunc(p.actions, func(a *action) bool { return a.moved }) || slices.ContainsFunc(c.captures, func(y *capture) bool { return y.Moved })
 		}
 		if x.nextKeys {
 			for i, f := range x.Key {
@@ -319,7 +322,7 @@ func (c *Capturer) room(ctx context.Context, p *plan, fs ...*following) error {
 	if len(queries) == 0 {
 		return nil
 	}
-	return c.s.ddl(ctx, c.s.db, "seal", queries...)
+	return c.s.ddl(ctx, q, "seal", queries...)
 }
 
 // sealLocks lists what the seals of captures use under LOCK TABLES.
@@ -363,7 +366,7 @@ func (c *Capturer) anew(p *plan, a *action) bool {
 		return true
 	}
 	mixed := false
-	for _, f := range p.follows { // the newest speaks for the table
+	for _, f := range slices.Concat(p.follows, p.stepped) { // the newest speaks for the table
 		if f.index >= 0 && len(f.x.Key) == 0 && f.t != nil && f.t.Name == a.table.Name {
 			mixed = f.x.mixed && !f.x.Seal.Mixed
 		}
@@ -386,8 +389,8 @@ func (c *Capturer) compare(ctx context.Context, tx engine.Querier, f *following)
 	if len(x.Key) == 0 {
 		return nil // see compareBags
 	}
-	data, next := s.own(x.data()), s.own(x.companionAt(x.next))
-	old := s.own(x.companion())
+	from, data := s.ref(s.own(x.data()), "d")
+	seals, old := s.ref(s.own(x.companion()), "s")
 	names := []string{"n"}
 	values := []string{data + ".n"}
 	if x.nextKeys {
@@ -400,15 +403,15 @@ func (c *Capturer) compare(ctx context.Context, tx engine.Querier, f *following)
 			}
 		}
 	}
-	insert := fmt.Sprintf("INSERT INTO %s (%s, h) SELECT %s, %s FROM ", next, list(names), list(values), foreign)
-	marked := old + ".h = " + foreign
+	insert := fmt.Sprintf("INSERT INTO %s (%s, h) SELECT %s, %s FROM ", s.own(x.companionAt(x.next)), list(names), list(values), s.foreign())
+	marked := old + ".h = " + s.foreign()
 	if f.t == nil || x.stale {
 		if x.Seal.Mode == sealRows { // what was marked stays so
-			x.theirs, err = exec(ctx, tx, "compare", insert+fmt.Sprintf("%s JOIN %s ON %s.n = %s.n WHERE %s", data, old, old, data, marked))
+			x.theirs, err = exec(ctx, tx, "compare", insert+fmt.Sprintf("%s JOIN %s ON %s.n = %s.n WHERE %s", from, seals, old, data, marked))
 		}
 		return err
 	}
-	live := s.db.Quote(f.t.Name)
+	table, live := s.ref(s.f.from(s.db, f.t), "t")
 	name := func(i int) string {
 		if i < len(x.Seal.Key) {
 			return x.Seal.Key[i]
@@ -439,12 +442,12 @@ func (c *Capturer) compare(ctx context.Context, tx engine.Querier, f *following)
 	there, gone := first+" IS NOT NULL", first+" IS NULL"
 	switch x.Seal.Mode {
 	case sealAbsent:
-		x.theirs, err = exec(ctx, tx, "compare", insert+fmt.Sprintf("%s JOIN %s ON %s", data, live, all(on...)))
+		x.theirs, err = exec(ctx, tx, "compare", insert+fmt.Sprintf("%s JOIN %s ON %s", from, table, all(on...)))
 	case sealPresent:
-		x.theirs, err = exec(ctx, tx, "compare", insert+fmt.Sprintf("%s LEFT JOIN %s ON %s WHERE %s", data, live, all(on...), all(gone, ours)))
+		x.theirs, err = exec(ctx, tx, "compare", insert+fmt.Sprintf("%s LEFT JOIN %s ON %s WHERE %s", from, table, all(on...), all(gone, ours)))
 	case sealRows:
 		unsealed := old + ".n IS NULL"
-		x.theirs, err = exec(ctx, tx, "compare", insert+fmt.Sprintf("%s LEFT JOIN %s ON %s.n = %s.n LEFT JOIN %s ON %s WHERE (%s) OR %s OR (%s) OR (%s)", data, old, old, data, live, all(on...),
+		x.theirs, err = exec(ctx, tx, "compare", insert+fmt.Sprintf("%s LEFT JOIN %s ON %s.n = %s.n LEFT JOIN %s ON %s WHERE (%s) OR %s OR (%s) OR (%s)", from, seals, old, data, table, all(on...),
 			all(unsealed, there), marked, all("NOT ("+unsealed+")", gone, ours), all("NOT ("+unsealed+")", there, old+".h <> "+s.sealHash(x, f.t, live, data))))
 	}
 	return err
@@ -454,6 +457,19 @@ func (c *Capturer) compare(ctx context.Context, tx engine.Querier, f *following)
 func (c *Capturer) compareBag(ctx context.Context, tx engine.Querier, f *following) error {
 	s, x := c.s, f.x
 	if f.t == nil || x.stale || x.mixed || x.Seal.Mode != sealBag {
+		return nil
+	}
+	if s.db.Caps.TransactionalDDL {
+		if f.known == nil {
+			sum, err := s.bagSum(ctx, tx, x, f.t)
+			x.mixed = sum.Rows != x.Seal.Rows || sum.Sum != x.Seal.Sum
+			return err
+		}
+		for _, y := range c.restorer.tables() { // which rows are whose can be told for the last time
+			if y.bag != nil && y.bag == f.known {
+				return c.restorer.compareBag(ctx, tx, y, f.t)
+			}
+		}
 		return nil
 	}
 	old, now := s.own(x.companion()), s.own(x.companionAt(x.next))
@@ -543,6 +559,10 @@ func (c *Capturer) sealNow(ctx context.Context, tx engine.Querier, x *capture, i
 	if index < 0 {
 		watch = nil // it has them among its columns
 	}
+	was, next := "", x.companionAt(x.next)
+	if own := index >= 0 || x.Seal.At == backFirst || x.Seal.At == backSecond; own && c.s.db.Caps.TransactionalDDL && (x.Seal.Mode == sealRows || x.Seal.Mode == sealBag || len(x.Seal.Rest) > 0) {
+		was = x.companion()
+	}
 	x.Seal = seal{At: x.next, Places: x.nextKeys, After: c.statement, Mixed: x.mixed, Coming: x.coming != nil}
 	for _, fields := range [][]field{x.Key, x.Fields} {
 		for i := range fields {
@@ -553,6 +573,20 @@ func (c *Capturer) sealNow(ctx context.Context, tx engine.Querier, x *capture, i
 		return err
 	}
 	x.next, x.stale = "", false
+	if c.s.db.Caps.TransactionalDDL {
+		drops := []string{was}
+		if x.Seal.Mode != sealRows && x.Seal.Mode != sealBag && len(x.Seal.Rest) == 0 {
+			drops = append(drops, next)
+		}
+		for _, table := range drops {
+			if table == "" {
+				continue
+			}
+			if err := c.s.ddl(ctx, tx, "seal", "DROP TABLE IF EXISTS "+c.s.own(table)); err != nil {
+				return err
+			}
+		}
+	}
 	if index < 0 {
 		return nil
 	}
@@ -562,7 +596,7 @@ func (c *Capturer) sealNow(ctx context.Context, tx engine.Querier, x *capture, i
 // sealAgain seals a capture whose seal does not hold any more; what is marked stays so.
 func (c *Capturer) sealAgain(ctx context.Context, tx engine.Querier, x *capture, index int, watch Watch) error {
 	f := &following{x: x, index: index}
-	if err := c.room(ctx, &plan{}, f); err != nil {
+	if err := c.room(ctx, tx, &plan{}, f); err != nil {
 		return err
 	}
 	if err := c.compare(ctx, tx, f); err != nil {

@@ -28,7 +28,7 @@ func (c *Capturer) underLock(ctx context.Context, q engine.Querier, n int, p *pl
 		made, seals = append(made, x), append(seals, &following{x: x})
 	}
 	if c.watching != nil {
-		if err := c.room(ctx, p, seals...); err != nil {
+		if err := c.room(ctx, c.s.db, p, seals...); err != nil {
 			return err
 		}
 	}

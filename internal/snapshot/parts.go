@@ -49,7 +49,9 @@ func (r *Restorer) parts(ctx context.Context, tx engine.Querier, g *target) erro
 	of := func(reason string) string {
 		return fmt.Sprintf("EXISTS (SELECT 1 FROM %s w WHERE w.n = d.n AND w.reason %s)", s.own(x.conflicts()), reason)
 	}
-	plain := []string{of("= '" + changedSince + "'"), "NOT " + of(fmt.Sprintf("NOT IN ('%s', '%s')", changedSince, computedSince))}
+	plain := []string{of("= '" + changedSince + "'"), "NOT " + of(fmt.Sprintf("NOT IN ('%s', '%s')", changedSince, computedSince)),
+		// While the migration ran somebody may have written to them, before they went: the capture that was made then has that.
+		fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s s WHERE s.n = d.n AND s.h = %s)", s.own(x.companion()), s.foreign())}
 	for _, watched := range []bool{false, true} {
 		var fields []int
 		for _, i := range g.fields {

@@ -55,6 +55,7 @@ type plan struct {
 	clock    bool // which rows it hits depends on the time
 	// What it does to the rows of captures made before: those whose seals follow, and those whose seals get other names.
 	follows []*following
+	stepped []*following // the same where DDL is transactional
 	spelt   []*capture
 	left    []*capture // in whose place it puts another table
 }

@@ -57,6 +57,7 @@ type Restorer struct {
 	single     bool   // one capture alone is being put in its place
 	settled    int    // number of the statement after which captures were last put back early
 	online     *Waits // which captures may go back later; nil: none
+	Steps      bool   // others may write between the statements that run meanwhile
 	// Own, where it is set, tells whether rows of a table may be the migration's, and not be known as such.
 	Own func(engine.Name) bool
 	// Passing, where it is set, names the foreign keys that a table has for now, and is not to have in the end: no row stays out because of them.
@@ -273,7 +274,7 @@ func (r *Restorer) Check(ctx context.Context, tx engine.Querier) error {
 			if x.Seal.Mode == sealAbsent && x.Seal.Table.Name == "" {
 				t = home
 			}
-			if t != nil && !r.s.db.Caps.TransactionalDDL {
+			if t != nil && r.bySteps() {
 				x.types = map[string]string{}
 				for _, col := range t.Columns {
 					x.types[strings.ToLower(col.Name)] = col.Type

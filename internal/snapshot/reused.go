@@ -34,6 +34,11 @@ func (c *Capturer) sealRest(ctx context.Context, tx engine.Querier, x *capture, 
 		return nil
 	}
 	s, into := c.s, c.s.own(x.companion())
+	if x.next != "" { // there is room for more
+		if err := s.drop(ctx, tx, "seal", into); err != nil {
+			return err
+		}
+	}
 	if err := s.make(ctx, tx, "seal", into, []string{"n bigint NOT NULL", "r " + s.f.hash}, "n"); err != nil {
 		return err
 	}

@@ -66,11 +66,11 @@ func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) err
 			if x.Kind != Definition {
 				if c.meta.Direction == Manual { // nobody changed anything: there is nothing to tell apart later
 					x.Seal.Mode = sealNone
-				} else if x.stale && x.Seal.Mode != "" && !c.s.db.Caps.TransactionalDDL {
+				} else if x.stale && x.Seal.Mode != "" && c.bySteps() {
 					if err := c.sealAgain(ctx, tx, x, i, watch); err != nil {
 						return fmt.Errorf("seal the capture of %s: %w", x.Home, err)
 					}
-				} else if x.Seal.Mode == "" || c.s.db.Caps.TransactionalDDL && c.touched(i, x) {
+				} else if x.Seal.Mode == "" || !c.bySteps() && c.touched(i, x) {
 					if err := c.unseal(ctx, tx, x); err != nil {
 						return err
 					}
@@ -342,7 +342,7 @@ func (c *Capturer) seal(ctx context.Context, tx engine.Querier, index int, x *ca
 
 // sealUntold seals the capture of a table with a key as if it had none.
 func (c *Capturer) sealUntold(ctx context.Context, tx engine.Querier, x *capture, t *engine.Table) error {
-	if x.next != "" { // there is room for rows with keys alone, and no other can be made under the locks of a statement: it is sealed in the end
+	if x.next != "" && !c.s.db.Caps.TransactionalDDL { // there is room for rows with keys alone, and no other can be made under the locks of a statement: it is sealed in the end
 		x.Seal = seal{}
 		return nil
 	}
@@ -468,8 +468,10 @@ func (c *Capturer) sealRows(ctx context.Context, tx engine.Querier, index int, x
 			return err
 		}
 	}
-	if x.theirs > 0 { // those stay as they are marked
+	if x.theirs > 0 && s.f.keyed { // those stay as they are marked
 		again = " ON DUPLICATE KEY UPDATE n = " + into + ".n"
+	} else if x.theirs > 0 {
+		again = fmt.Sprintf(" WHERE NOT EXISTS (SELECT 1 FROM %s s WHERE s.n = d.n)", into)
 	}
 	there, err := exec(ctx, tx, "seal", fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s%s", into, list(names), list(values), from, again))
 	if err != nil {

@@ -18,6 +18,7 @@ func (c *Capturer) SealSoFar(ctx context.Context, tx engine.Querier, watch Watch
 			if x.Kind == Definition || x.Kind == KeptColumns || x.Seal.Mode != "" {
 				continue
 			}
+			x.Seal.After = c.statement
 			if err := c.seal(ctx, tx, i, x, watch); err != nil {
 				return fmt.Errorf("seal the capture of %s: %w", x.Home, err)
 			}

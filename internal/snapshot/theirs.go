@@ -46,7 +46,7 @@ func (c *Capturer) Theirs(ctx context.Context, tx engine.Querier, n int, st effe
 			}
 		}
 	}
-	if err := c.room(ctx, &plan{}, altered...); err != nil { // no table may be made once the transaction has looked
+	if err := c.room(ctx, c.s.db, &plan{}, altered...); err != nil { // no table may be made once the transaction has looked
 		return err
 	}
 	return c.s.pinned(ctx, tx, func() error {
@@ -77,7 +77,7 @@ func (c *Capturer) otherwise(ctx context.Context, tx engine.Querier, f *followin
 		return err
 	}
 	_, err := exec(ctx, tx, "mark", fmt.Sprintf("UPDATE %s s JOIN %s d ON d.n = s.n JOIN %s t ON %s SET s.h = %s WHERE %s <> %s", s.own(x.companion()), s.own(x.data()), s.f.from(s.db, t),
-		s.on(x, t, "t", "d", func(i int) string { return x.Key[i].At }, k), foreign, s.hash(kept), s.hash(live)))
+		s.on(x, t, "t", "d", func(i int) string { return x.Key[i].At }, k), s.foreign(), s.hash(kept), s.hash(live)))
 	return err
 }
 

@@ -1,0 +1,156 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/dbrollback/dbrollback/internal/effects"
+	"github.com/dbrollback/dbrollback/internal/engine"
+)
+
+// Where DDL is transactional, the statements of a migration that is not one transaction have each their own, and others write between them. What was captured, and what goes
+// back, is followed through these as it is where a statement commits by itself (see follow.go): tables of ours can be made within a transaction here, and a table's lock keeps others
+// out from the look at its rows to the end of the statement.
+
+// bySteps tells whether others may write between the statements.
+func (c *Capturer) bySteps() bool {
+	return c != nil && c.watching != nil && (!c.s.db.Caps.TransactionalDDL || c.meta.Steps)
+}
+
+// bySteps is the same of the way back.
+func (r *Restorer) bySteps() bool { return !r.s.db.Caps.TransactionalDDL || r.Steps }
+
+// foreign is the hash of a row that somebody else wrote between two statements: no row looks like it.
+func (s *Store) foreign() string {
+	const none = "00000000000000000000000000000000"
+	if s.db.Kind == engine.Postgres {
+		return `'\x` + none + "'::bytea"
+	}
+	return "x'" + none + "'"
+}
+
+// step locks the tables of the captures that a statement concerns, and marks in these what somebody else wrote since they were sealed.
+func (c *Capturer) step(ctx context.Context, tx engine.Querier, st effects.Statement, p *plan) ([]*following, error) {
+	if !c.s.db.Caps.TransactionalDDL || !c.bySteps() {
+		return nil, nil
+	}
+	concerned := func(x *capture) bool {
+		return x.Kind != Definition && !x.Kind.Stays() && x.Seal.Mode != "" && x.Seal.Mode != sealCovered && x.Seal.Mode != sealNone &&
+			slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return !leavesRows(e) && c.concerns(e, x) })
+	}
+	var out []*following
+	for i, x := range c.captures {
+		if concerned(x) {
+			out = append(out, &following{x: x, index: i})
+		}
+	}
+	var back []*restoring // those of out that go back
+	if c.restorer != nil {
+		for _, x := range c.restorer.tables() {
+			m := x.moving
+			if x.lost || (x.placed || x.wrote) && (m == nil || !x.placed) {
+				continue
+			}
+			if m == nil {
+				m = x.follower()
+			}
+			if concerned(m) {
+				out, back = append(out, &following{x: m, index: -1}), append(back, x)
+			}
+		}
+	}
+	if len(out) == 0 {
+		return nil, nil
+	}
+	c.last = nil
+	for _, f := range out {
+		var err error
+		if f.t, err = c.now(ctx, tx, f.x); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.still(ctx, tx, out); err != nil {
+		return nil, err
+	}
+	for i, f := range out[len(out)-len(back):] {
+		if back[i].moving == nil {
+			f.known = back[i].bag
+		}
+		back[i].moving = f.x
+	}
+	return out, c.s.pinned(ctx, tx, func() error {
+		if err := c.room(ctx, tx, p, out...); err != nil {
+			return err
+		}
+		return errors.Join(c.compareBags(ctx, tx, &plan{follows: out}), c.before(ctx, tx, out))
+	})
+}
+
+// still locks the tables of captures against writes of others.
+func (c *Capturer) still(ctx context.Context, tx engine.Querier, follows []*following) error {
+	var tables []*engine.Table
+	for _, f := range follows {
+		if f.t != nil {
+			tables = append(tables, f.t)
+		}
+	}
+	return c.s.still(ctx, tx, tables)
+}
+
+func (s *Store) still(ctx context.Context, tx engine.Querier, tables []*engine.Table) error {
+	if len(tables) == 0 {
+		return nil
+	}
+	if err := s.d.lock(ctx, tx, distinct(tables), false); err != nil {
+		return fmt.Errorf("lock what was captured: %w", err)
+	}
+	return nil
+}
+
+// still locks the tables that captures go back into.
+func (r *Restorer) still(ctx context.Context, tx engine.Querier) error {
+	var tables []*engine.Table
+	for _, x := range r.tables() {
+		names := []engine.Name{x.Home, x.Seal.Table}
+		if x.moving != nil {
+			names = append(names, x.moving.Seal.Table)
+		}
+		for _, n := range names {
+			t, err := r.inspect(ctx, tx, n)
+			if err != nil {
+				return err
+			}
+			if t != nil {
+				tables = append(tables, t)
+			}
+		}
+	}
+	return r.s.still(ctx, tx, tables)
+}
+
+// locking is what ends a query that locks rows, where the lock of a table does not do so.
+func (s *Store) locking(rows string) string {
+	if s.db.Caps.TransactionalDDL {
+		return ""
+	}
+	return rows
+}
+
+// stepped seals anew what a statement concerned, once it has run.
+func (c *Capturer) stepped(ctx context.Context, tx engine.Querier, follows []*following) error {
+	c.last = nil
+	if len(follows) == 0 {
+		return nil
+	}
+	watch := c.watching(ctx, tx)
+	return c.s.pinned(ctx, tx, func() error {
+		for _, f := range follows {
+			if err := c.sealNow(ctx, tx, f.x, f.index, watch); err != nil {
+				return fmt.Errorf("seal the capture of %s: %w", f.x.Home, err)
+			}
+		}
+		return nil
+	})
+}
