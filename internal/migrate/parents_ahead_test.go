@@ -53,7 +53,9 @@ func TestParentsAhead(t *testing.T) {
 					before := f.dump()
 					after := ""
 					for _, f.copy = range []bool{false, true} {
-						f.up()
+						if res := f.up(); len(res.Conflicts) > 0 && !strings.HasPrefix(dsn, "m") { // there it tells of rows that it deletes again
+							t.Errorf("conflicts of up: %+v", res.Conflicts)
+						}
 						if after == "" {
 							after = f.dump()
 						}
