@@ -17,70 +17,59 @@ func (r *Restorer) again(ctx context.Context, tx engine.Querier, c *Capturer) er
 	if !r.bySteps() {
 		return nil
 	}
-	s := r.s
-	if s.db.Caps.TransactionalDDL {
-		if err := r.still(ctx, tx); err != nil {
+	if r.s.db.Caps.TransactionalDDL {
+		if err := r.still(ctx, tx, r.tables()); err != nil {
 			return err
 		}
 	}
 	for _, x := range r.tables() {
-		if x.placed && x.moving != nil { // held since, through all statements
-			if err := r.movingAgain(ctx, tx, x); err != nil {
-				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
-			}
-			continue
-		}
-		if x.placed {
-			if err := r.since(ctx, tx, x, c); err != nil {
-				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
-			}
-			continue
-		}
-		if x.bag != nil && x.Rows > 0 && !x.lost && c != nil && c.watching != nil {
-			if err := r.bagAgain(ctx, tx, x); err != nil {
-				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
-			}
-			continue
-		}
-		if x.moving != nil && !x.wrote && !r.moves(x.Home) {
-			if err := r.movingAgain(ctx, tx, x); err != nil {
-				return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
-			}
-			continue
-		}
-		if x.wrote || x.Rows == 0 || len(x.Key) == 0 || x.Seal.Table.Name == "" || x.Seal.Mode == sealCovered || x.Seal.Mode == sealBag || r.moves(x.Home) {
-			continue
-		}
-		t, err := r.inspect(ctx, tx, x.Seal.Table)
-		if err != nil {
-			return err
-		}
-		if t == nil || t.Name != x.Home || slices.ContainsFunc(slices.Concat(x.Seal.Columns, x.Seal.All, x.Seal.Key), func(n string) bool { return columnIndex(t, n) < 0 }) {
-			continue
-		}
-		if slices.ContainsFunc(slices.Concat(x.Seal.Columns, x.Seal.Key), func(n string) bool {
-			was, compared := x.types[strings.ToLower(n)]
-			return compared && was != t.Columns[columnIndex(t, n)].Type
-		}) {
-			continue // values of another type look different: those of recover --abort, which gives columns their types back
-		}
-		untouched, known := "", true
-		if c != nil {
-			untouched, known = r.untouched(x, c)
-		}
-		if !known {
-			continue
-		}
-		name := func(i int) string { return r.keyName(x, t, i) }
-		if _, err := number(ctx, tx, "lock "+x.Home.String(), fmt.Sprintf("SELECT count(*) FROM %s d JOIN %s t ON %s%s",
-			s.own(x.data()), s.f.from(s.db, t), s.on(x.capture, t, "t", "d", name, k), s.locking(s.f.grip))); err != nil {
-			return err
-		}
-		if err := r.compareWhere(ctx, tx, x, t, all(untouched, r.free(x))); err != nil {
+		if err := r.lookAgain(ctx, tx, x, c); err != nil {
 			return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
 		}
 	}
 	return nil
+}
+
+func (r *Restorer) lookAgain(ctx context.Context, tx engine.Querier, x *restoring, c *Capturer) error {
+	s := r.s
+	switch {
+	case x.placed && x.moving != nil: // held since, through all statements
+		return r.movingAgain(ctx, tx, x)
+	case x.placed:
+		return r.since(ctx, tx, x, c)
+	case x.bag != nil && x.Rows > 0 && !x.lost && c != nil && c.watching != nil:
+		return r.bagAgain(ctx, tx, x)
+	case x.moving != nil && (!x.wrote || x.held) && !r.moves(x.Home):
+		return r.movingAgain(ctx, tx, x)
+	case x.wrote || x.Rows == 0 || len(x.Key) == 0 || x.Seal.Table.Name == "" || x.Seal.Mode == sealCovered || x.Seal.Mode == sealBag || r.moves(x.Home):
+		return nil
+	}
+	t, err := r.inspect(ctx, tx, x.Seal.Table)
+	if err != nil {
+		return err
+	}
+	if t == nil || t.Name != x.Home || slices.ContainsFunc(slices.Concat(x.Seal.Columns, x.Seal.All, x.Seal.Key), func(n string) bool { return columnIndex(t, n) < 0 }) {
+		return nil
+	}
+	if slices.ContainsFunc(slices.Concat(x.Seal.Columns, x.Seal.Key), func(n string) bool {
+		was, compared := x.types[strings.ToLower(n)]
+		return compared && was != t.Columns[columnIndex(t, n)].Type
+	}) {
+		return nil // values of another type look different: those of recover --abort, which gives columns their types back
+	}
+	untouched, known := "", true
+	if c != nil {
+		untouched, known = r.untouched(x, c)
+	}
+	if !known {
+		return nil
+	}
+	name := func(i int) string { return r.keyName(x, t, i) }
+	if _, err := number(ctx, tx, "lock "+x.Home.String(), fmt.Sprintf("SELECT count(*) FROM %s d JOIN %s t ON %s%s",
+		s.own(x.data()), s.f.from(s.db, t), s.on(x.capture, t, "t", "d", name, k), s.locking(s.f.grip))); err != nil {
+		return err
+	}
+	return r.compareWhere(ctx, tx, x, t, all(untouched, r.free(x)))
 }
 
 // since finds the rows that were put back when their place came back, and that somebody wrote after.
@@ -271,6 +260,12 @@ func (r *Restorer) holdRows(ctx context.Context, tx engine.Querier, g *target, r
 		}
 		return nil
 	}
+	return r.followFromHere(ctx, tx, g)
+}
+
+// followFromHere seals the values and rows of a capture that have just gone back.
+func (r *Restorer) followFromHere(ctx context.Context, tx engine.Querier, g *target) error {
+	c, x := r.capturer, g.x
 	m := *x.capture
 	m.Home, m.At, m.Identity, m.live = g.t.Name, g.t.Name, identity(g.t), g.t
 	m.Key, m.Fields = slices.Clone(x.Key), nil

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
@@ -78,6 +79,9 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 			}
 		}
 		return r.ready(ctx, tx, distinct(tables), func() error {
+			if err := r.writtenBefore(ctx, tx, targets); err != nil {
+				return err
+			}
 			if _, err := r.orphans(ctx, tx, targets); err != nil {
 				return err
 			}
@@ -114,9 +118,53 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 			if r.capturer != nil {
 				r.settled = r.capturer.statement
 			}
+			if err := r.holdSettled(ctx, tx, targets); err != nil {
+				return err
+			}
 			return lift(ctx, r.strays())
 		})
 	})
+}
+
+// holdSettled has what was put back early followed from here on, where that is told by the lock of a table.
+func (r *Restorer) holdSettled(ctx context.Context, tx engine.Querier, targets []*target) error {
+	if !r.s.db.Caps.TransactionalDDL || !r.capturer.bySteps() {
+		return nil
+	}
+	for _, x := range r.tables() {
+		if x.held && slices.ContainsFunc(targets, func(g *target) bool { return g.t.Name == x.Home }) { // its rows may look otherwise now
+			x.held, x.moving = false, nil
+		}
+	}
+	for _, g := range targets {
+		if err := r.followFromHere(ctx, tx, g); err != nil {
+			return fmt.Errorf("seal what is back in %s: %w", g.t.Name, err)
+		}
+		g.x.held = true
+	}
+	return nil
+}
+
+// writtenBefore looks once more who has written to what captures are about to go back to.
+func (r *Restorer) writtenBefore(ctx context.Context, tx engine.Querier, targets []*target) error {
+	if !r.bySteps() {
+		return nil
+	}
+	var of []*restoring
+	for _, g := range targets {
+		of = append(of, g.x)
+	}
+	if r.s.db.Caps.TransactionalDDL {
+		if err := r.still(ctx, tx, of); err != nil {
+			return err
+		}
+	}
+	for _, x := range of {
+		if err := r.lookAgain(ctx, tx, x, r.capturer); err != nil {
+			return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
+		}
+	}
+	return nil
 }
 
 // leadsToRows tells whether the next statement asks for rows, as a foreign key does. Of those that Down itself has taken any other may not take what it is about to

@@ -175,9 +175,11 @@ func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*targ
 			}
 			x.work = false
 		}
-		if m := x.moving; m != nil && (m.Seal.Mode == sealRows || m.Seal.Mode == sealBag) && (m.Seal.At == backFirst || m.Seal.At == backSecond) {
-			if err := r.s.drop(ctx, tx, "forget seals", r.s.own(m.companion())); err != nil {
-				return Report{}, err
+		if x.moving != nil && r.s.db.Caps.TransactionalDDL {
+			for _, at := range []string{backFirst, backSecond} {
+				if err := r.s.ddl(ctx, tx, "forget seals", "DROP TABLE IF EXISTS "+r.s.own(x.companionAt(at))); err != nil {
+					return Report{}, err
+				}
 			}
 			x.moving = nil
 		}

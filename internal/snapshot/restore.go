@@ -112,6 +112,7 @@ type restoring struct {
 	alone      bool              // rows of a table without a key were put into an empty table: whatever stands there is theirs
 	numbered   bool              // rows of a table without a key are back: also what they are known by for now
 	settled    bool              // it was put back early, because a constraint needed it
+	held       bool              // and is followed since
 	moving     *capture          // its seal as it follows the statements of this run; nil: as the capture has it
 	lost       bool              // it could not be followed
 	ties       string            // table: what ties others to those of its rows that were changed or deleted since; see relay.go

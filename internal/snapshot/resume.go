@@ -232,6 +232,7 @@ type memoCapture struct {
 	Bag        *memoBag          `json:"bag,omitempty"`
 	Moving     *detail           `json:"moving,omitempty"`
 	Lost       bool              `json:"lost,omitempty"`
+	Held       bool              `json:"held,omitempty"`
 	Types      map[string]string `json:"types,omitempty"`
 	Ties       string            `json:"ties,omitempty"`
 	Later      *Later            `json:"later,omitempty"`
@@ -252,7 +253,7 @@ type memoBag struct {
 func (r *Restorer) Memo() (string, error) {
 	m := memo{Report: map[string]TableReport{}}
 	for _, x := range slices.Concat(r.captures, r.relays) {
-		c := memoCapture{Later: x.later, Ties: x.ties, ID: x.ID, Work: x.work, Table: x.table, Columns: x.columns, Cleared: x.cleared, Landed: x.landed, Final: x.final, Wrote: x.wrote, Placed: x.placed, Behind: x.behind, Back: x.back, Alone: x.alone, Lost: x.lost, Types: x.types, Renumbered: x.renumbered, Numbered: x.numbered}
+		c := memoCapture{Later: x.later, Ties: x.ties, ID: x.ID, Work: x.work, Table: x.table, Columns: x.columns, Cleared: x.cleared, Landed: x.landed, Final: x.final, Wrote: x.wrote, Placed: x.placed, Behind: x.behind, Back: x.back, Alone: x.alone, Lost: x.lost, Held: x.held, Types: x.types, Renumbered: x.renumbered, Numbered: x.numbered}
 		if x.moving != nil {
 			c.Moving = &x.moving.detail
 		}
@@ -284,7 +285,7 @@ func (r *Restorer) Recall(text string) error {
 		}
 		c := m.Captures[i]
 		x.work, x.table, x.columns, x.cleared, x.landed, x.final = c.Work, c.Table, c.Columns, c.Cleared, c.Landed, c.Final
-		x.wrote, x.placed, x.back, x.alone, x.lost = c.Wrote, c.Placed, c.Back, c.Alone, c.Lost
+		x.wrote, x.placed, x.back, x.alone, x.lost, x.held = c.Wrote, c.Placed, c.Back, c.Alone, c.Lost, c.Held
 		x.types, x.ties, x.later, x.behind = c.Types, c.Ties, c.Later, c.Behind
 		x.renumbered, x.numbered = c.Renumbered, c.Numbered
 		for _, y := range r.captures {

@@ -50,7 +50,7 @@ func (c *Capturer) step(ctx context.Context, tx engine.Querier, st effects.State
 	if c.restorer != nil {
 		for _, x := range c.restorer.tables() {
 			m := x.moving
-			if x.lost || (x.placed || x.wrote) && (m == nil || !x.placed) {
+			if x.lost || (x.placed || x.wrote) && (m == nil || !x.placed && !x.held) {
 				continue
 			}
 			if m == nil {
@@ -109,10 +109,10 @@ func (s *Store) still(ctx context.Context, tx engine.Querier, tables []*engine.T
 	return nil
 }
 
-// still locks the tables that captures go back into.
-func (r *Restorer) still(ctx context.Context, tx engine.Querier) error {
+// still locks the tables that some captures go back into.
+func (r *Restorer) still(ctx context.Context, tx engine.Querier, of []*restoring) error {
 	var tables []*engine.Table
-	for _, x := range r.tables() {
+	for _, x := range of {
 		names := []engine.Name{x.Home, x.Seal.Table}
 		if x.moving != nil {
 			names = append(names, x.moving.Seal.Table)
