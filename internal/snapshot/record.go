@@ -34,6 +34,7 @@ type capture struct {
 	theirs   int64
 	mixed    bool
 	stale    bool
+	full     bool          // all of its rows were there when it was sealed
 	coming   *engine.Table // the one that is about to get its name
 }
 

@@ -277,6 +277,7 @@ func (c *Capturer) keyNow(x *capture, t *engine.Table, f field) string {
 
 // seal records how the places of one capture look now.
 func (c *Capturer) seal(ctx context.Context, tx engine.Querier, index int, x *capture, watch Watch) error {
+	x.full = false
 	t, err := c.now(ctx, tx, x)
 	if err != nil {
 		return err
@@ -439,7 +440,7 @@ func (c *Capturer) sealRows(ctx context.Context, tx engine.Querier, index int, x
 			return err
 		}
 		if there == x.Rows {
-			x.Seal.Mode, x.Seal.Places = sealPresent, false
+			x.Seal.Mode, x.Seal.Places, x.full = sealPresent, false, true
 			return c.sealRest(ctx, tx, x, t, from)
 		}
 		if there == 0 {
@@ -491,7 +492,7 @@ func (c *Capturer) sealRows(ctx context.Context, tx engine.Querier, index int, x
 		}
 		there += more
 	}
-	x.Seal.Mode = sealRows
+	x.Seal.Mode, x.full = sealRows, there == x.Rows
 	if there == 0 && x.theirs == 0 {
 		x.Seal.Mode, x.Seal.Places, x.Seal.Rest = sealAbsent, false, nil
 		if err := s.drop(ctx, tx, "seal", into); err != nil {
