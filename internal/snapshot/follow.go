@@ -47,6 +47,7 @@ type following struct {
 	// Of a table without a key that goes back, and that no statement of this run has written to yet: what others wrote to it since
 	// it was sealed is known.
 	known *bag
+	back  *restoring // what goes back, where it is that and DDL is transactional
 }
 
 // companionAt names the table that has the seal of a capture.

@@ -51,7 +51,6 @@ func (c *Capturer) step(ctx context.Context, tx engine.Querier, st effects.State
 			out = append(out, &following{x: x, index: i})
 		}
 	}
-	var back []*restoring // those of out that go back
 	if c.restorer != nil {
 		for _, x := range c.restorer.tables() {
 			m := x.moving
@@ -62,7 +61,7 @@ func (c *Capturer) step(ctx context.Context, tx engine.Querier, st effects.State
 				m = x.follower()
 			}
 			if concerned(m) {
-				out, back = append(out, &following{x: m, index: -1}), append(back, x)
+				out = append(out, &following{x: m, index: -1, back: x})
 			}
 		}
 	}
@@ -70,8 +69,8 @@ func (c *Capturer) step(ctx context.Context, tx engine.Querier, st effects.State
 		return nil, nil
 	}
 	c.last = nil
+	var err error
 	for _, f := range out {
-		var err error
 		if f.t, err = c.now(ctx, tx, f.x); err != nil {
 			return nil, err
 		}
@@ -79,11 +78,17 @@ func (c *Capturer) step(ctx context.Context, tx engine.Querier, st effects.State
 	if err := c.still(ctx, tx, out); err != nil {
 		return nil, err
 	}
-	for i, f := range out[len(out)-len(back):] {
-		if back[i].moving == nil {
-			f.known = back[i].bag
+	if out, err = c.hit(ctx, tx, st, p, out); err != nil {
+		return nil, err
+	}
+	for _, f := range out {
+		if f.back == nil {
+			continue
 		}
-		back[i].moving = f.x
+		if f.back.moving == nil {
+			f.known = f.back.bag
+		}
+		f.back.moving = f.x
 	}
 	return out, c.s.pinned(ctx, tx, func() error {
 		if err := c.room(ctx, tx, p, out...); err != nil {
@@ -91,6 +96,60 @@ func (c *Capturer) step(ctx context.Context, tx engine.Querier, st effects.State
 		}
 		return errors.Join(c.compareBags(ctx, tx, &plan{follows: out}), c.before(ctx, tx, out))
 	})
+}
+
+// hit leaves out the captures of which a statement hits no row, where its predicate tells: those look afterwards as they do now. The locks hold by now.
+func (c *Capturer) hit(ctx context.Context, tx engine.Querier, st effects.Statement, p *plan, follows []*following) ([]*following, error) {
+	var e effects.Effect
+	n := 0
+	for _, other := range st.Effects {
+		if other.Changes() {
+			e, n = other, n+1
+		}
+	}
+	if n != 1 || e.Kind != effects.Update && e.Kind != effects.Delete || len(p.actions) == 0 || len(p.opaque) > 0 {
+		return follows, nil
+	}
+	t := p.actions[0].table
+	if t.Kind != "table" || !c.asks(t, e) || slices.ContainsFunc(p.actions, func(a *action) bool {
+		return a.table.Name != t.Name || a.kind != Rows || a.moved || a.chain || len(a.table.Triggers) > 0
+	}) {
+		return follows, nil
+	}
+	s, from := c.s, c.s.f.from(c.s.db, t)
+	if e.Alias != "" {
+		from += " AS " + s.q(e.Alias)
+	}
+	var out []*following
+	err := s.pinned(ctx, tx, func() error {
+		for _, f := range follows {
+			x := f.x
+			name := func(i int) string {
+				if i < len(x.Seal.Key) {
+					return x.Seal.Key[i]
+				}
+				return x.Key[i].Name
+			}
+			keys := make([]string, len(x.Key))
+			for i := range keys {
+				keys[i] = name(i)
+			}
+			if f.t == nil || f.t.Name != t.Name || len(keys) == 0 || x.Seal.Places || slices.ContainsFunc(keys, func(n string) bool { return columnIndex(t, n) < 0 }) {
+				out = append(out, f)
+				continue
+			}
+			rows, err := number(ctx, tx, "ask what is hit", fmt.Sprintf("SELECT count(*) FROM (SELECT 1 AS one FROM %s d JOIN (SELECT %s FROM %s WHERE (\n%s\n)) t ON %s LIMIT 1) h",
+				s.own(x.data()), s.db.Idents(keys), from, e.Where, s.on(x, t, "t", "d", name, k)))
+			if err != nil {
+				return err
+			}
+			if rows > 0 {
+				out = append(out, f)
+			}
+		}
+		return nil
+	})
+	return out, err
 }
 
 // still locks the tables of captures against writes of others.
