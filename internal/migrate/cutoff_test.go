@@ -89,12 +89,12 @@ func (c *cutter) mine(i int) bool {
 	return os.Getenv("CUTS") == "all" || (i%2 == 0) == strings.HasPrefix(c.dsn, "mysql")
 }
 
-// cutsEachWay cuts an up, and a rollback after it, off at ten commands each, or at as many as CUTS says: when recover has gone on, rows are what they are to be behind it. They
+// cutsEachWay cuts an up, and a rollback after it, off at six commands each, or at as many as CUTS says: when recover has gone on, rows are what they are to be behind it. They
 // stand before the up.
 func (c *cutter) cutsEachWay(rows func() string, wants map[string]string) {
 	c.Helper()
 	commands := map[string]int{"up": len(c.commands("up")), "rollback": len(c.commands("rollback"))}
-	cuts := 10
+	cuts := 6
 	switch v := os.Getenv("CUTS"); v {
 	case "":
 	case "all":

@@ -172,7 +172,7 @@ func TestCutOffAfterARename(t *testing.T) {
 				c.exec("CREATE TABLE visit (id integer NOT NULL PRIMARY KEY, who varchar(20) NOT NULL, day integer);\nINSERT INTO visit VALUES (1, 'ann', 10), (2, 'bob', NULL), (3, 'cy', 30);\n" + tc.also)
 				before := testdb.DumpAnyOrder(t, dsn)
 				c.must("up")
-				endsCut(t, c, 10, before, testdb.DumpAnyOrder(t, dsn), "recover --abort")
+				endsCut(t, c, 6, before, testdb.DumpAnyOrder(t, dsn), "recover --abort")
 			}, tc.on...)
 		})
 	}

@@ -61,7 +61,7 @@ func TestKeyAddedAndTakenAway(t *testing.T) {
 	}, testdb.OnPostgres, testdb.OnMySQL, testdb.OnMariaDB)
 }
 
-// TestCutOffWhileAKeyIsAdded: each way, the program dies at ten commands; recover goes on, and every row is where it belongs.
+// TestCutOffWhileAKeyIsAdded: each way, the program dies at six commands; recover goes on, and every row is where it belongs.
 func TestCutOffWhileAKeyIsAdded(t *testing.T) {
 	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
