@@ -303,6 +303,7 @@ func (c *Capturer) newcomers(ctx context.Context, tx engine.Querier, x *capture)
 		if err := c.s.copied(ctx, tx, x); err != nil {
 			return err
 		}
+		x.Seal = seal{} // nothing stood in its place when it was put aside
 	}
 	y, err := c.prepare(ctx, tx, x.Statement, &action{kind: Rows, table: t, events: events{insert: true}, reason: "made anew"})
 	if err != nil {
