@@ -461,17 +461,7 @@ func (c *Capturer) compareBag(ctx context.Context, tx engine.Querier, f *followi
 		return nil
 	}
 	if s.db.Caps.TransactionalDDL {
-		if f.known == nil {
-			sum, err := s.bagSum(ctx, tx, x, f.t)
-			x.mixed = sum.Rows != x.Seal.Rows || sum.Sum != x.Seal.Sum
-			return err
-		}
-		for _, y := range c.restorer.tables() { // which rows are whose can be told for the last time
-			if y.bag != nil && y.bag == f.known {
-				return c.restorer.compareBag(ctx, tx, y, f.t)
-			}
-		}
-		return nil
+		return c.compareSum(ctx, tx, f)
 	}
 	old, now := s.own(x.companion()), s.own(x.companionAt(x.next))
 	if err := c.fillBag(ctx, tx, x, f.t, now); err != nil {
@@ -575,17 +565,8 @@ func (c *Capturer) sealNow(ctx context.Context, tx engine.Querier, x *capture, i
 	}
 	x.next, x.stale = "", false
 	if c.s.db.Caps.TransactionalDDL {
-		drops := []string{was}
-		if x.Seal.Mode != sealRows && x.Seal.Mode != sealBag && len(x.Seal.Rest) == 0 {
-			drops = append(drops, next)
-		}
-		for _, table := range drops {
-			if table == "" {
-				continue
-			}
-			if err := c.s.ddl(ctx, tx, "seal", "DROP TABLE IF EXISTS "+c.s.own(table)); err != nil {
-				return err
-			}
+		if err := c.s.outlived(ctx, tx, x, was, next); err != nil {
+			return err
 		}
 	}
 	if index < 0 {

@@ -218,3 +218,36 @@ func (c *Capturer) stepped(ctx context.Context, tx engine.Querier, follows []*fo
 		return nil
 	})
 }
+
+// compareSum tells whether somebody else wrote to a table without a key since it was sealed.
+func (c *Capturer) compareSum(ctx context.Context, tx engine.Querier, f *following) error {
+	x := f.x
+	if f.known == nil {
+		sum, err := c.s.bagSum(ctx, tx, x, f.t)
+		x.mixed = sum.Rows != x.Seal.Rows || sum.Sum != x.Seal.Sum
+		return err
+	}
+	for _, y := range c.restorer.tables() { // which rows are whose can be told for the last time
+		if y.bag != nil && y.bag == f.known {
+			return c.restorer.compareBag(ctx, tx, y, f.t)
+		}
+	}
+	return nil
+}
+
+// outlived drops the table of the last seal of a capture, "" for none, and the one that there was room in for the next, where that needs none.
+func (s *Store) outlived(ctx context.Context, tx engine.Querier, x *capture, was, next string) error {
+	drops := []string{was}
+	if x.Seal.Mode != sealRows && x.Seal.Mode != sealBag && len(x.Seal.Rest) == 0 {
+		drops = append(drops, next)
+	}
+	for _, table := range drops {
+		if table == "" {
+			continue
+		}
+		if err := s.ddl(ctx, tx, "seal", "DROP TABLE IF EXISTS "+s.own(table)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
