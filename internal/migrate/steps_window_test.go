@@ -45,6 +45,10 @@ var stepWindows = []window{
 		write: "INSERT INTO items VALUES (2, 500, 'new')", want: []string{"1|10|a", "2|500|new", "3|30|c"}, conflicts: 1},
 	{name: "delete, then an insert of its own", up: "DELETE FROM items WHERE id = 2; -- INSERT INTO items VALUES (4, 40, 'd');\nINSERT INTO items SELECT 2, 21, 'again' WHERE NOT EXISTS (SELECT 1 FROM items WHERE id = 2);", down: "DELETE FROM items WHERE id = 4;",
 		write: "UPDATE items SET v = 500 WHERE id = 3", want: []string{"1|10|a", "2|20|b", "3|500|c"}},
+	{name: "update, then deleted by a cascade", setup: "CREATE TABLE owners (id integer PRIMARY KEY);\nINSERT INTO owners VALUES (1), (2), (3);\nDROP TABLE items;\nCREATE TABLE items (id integer PRIMARY KEY REFERENCES owners (id) ON DELETE CASCADE, v integer, note varchar(20));\nINSERT INTO items VALUES (1, 10, 'a'), (2, 20, 'b'), (3, 30, 'c');\n",
+		up: "UPDATE items SET v = v + 1; -- DELETE FROM owners WHERE id > 1;", down: "SELECT 1;", write: "UPDATE items SET v = 500 WHERE id = 2", want: []string{"1|10|a", "2|500|b", "3|30|c"}, conflicts: 1},
+	{name: "update, then set by a cascade", setup: "CREATE TABLE owners (id integer PRIMARY KEY);\nINSERT INTO owners VALUES (10), (20), (30), (40);\nDROP TABLE items;\nCREATE TABLE items (id integer PRIMARY KEY, v integer REFERENCES owners (id) ON UPDATE CASCADE, note varchar(20));\nINSERT INTO items VALUES (1, 20, 'a'), (2, 20, 'b'), (3, 30, 'c');\n",
+		up: "UPDATE items SET v = v + 10 WHERE id = 3; -- UPDATE owners SET id = 400 WHERE id = 40;", down: "SELECT 1;", write: "UPDATE items SET v = 10 WHERE id = 1", want: []string{"1|10|a", "2|20|b", "3|30|c"}},
 	{name: "keys moved, then written", up: "UPDATE items SET id = id + 10, v = v + 1; -- UPDATE items SET v = v + 5;", down: "UPDATE items SET id = id - 10;",
 		write: "UPDATE items SET v = 500 WHERE id = 12", want: []string{"1|10|a", "2|500|b", "3|30|c"}, conflicts: 1},
 	{name: "without a key: update", table: "log", up: "UPDATE log SET v = v + 1; -- UPDATE other SET v = 2;", down: "SELECT 1;",
@@ -125,7 +129,7 @@ func (w window) inSteps(t *testing.T, dsn string, crash bool) {
 		}
 		return strings.Join(out, "\n")
 	}
-	f := newFixture(t, dsn, windowTables, map[string]string{"00001_change.sql": "-- +goose NO TRANSACTION\n" + migration(side(w.up), side(w.down))})
+	f := newFixture(t, dsn, windowTables+w.setup, map[string]string{"00001_change.sql": "-- +goose NO TRANSACTION\n" + migration(side(w.up), side(w.down))})
 	run := func(verb string, write bool) *migrate.Result {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()

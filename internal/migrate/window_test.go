@@ -21,6 +21,7 @@ type window struct {
 	write    string
 	table    string   // items, when empty
 	want     []string // its rows after the rollback
+	setup    string   // what else is there
 	// Conflicts that the rollback reports at the least; 0: none.
 	conflicts int64
 }

@@ -36,14 +36,16 @@ func (c *Capturer) step(ctx context.Context, tx engine.Querier, st effects.State
 	if !c.s.db.Caps.TransactionalDDL || !c.bySteps() {
 		return nil, nil
 	}
-	inserts := !slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Changes() && (e.Kind != effects.Insert || e.Table.Name == "") }) && len(p.opaque) == 0 &&
+	all := slices.Concat(st.Effects, c.effects) // of those that are not to be captured, too
+	inserts := !slices.ContainsFunc(all, func(e effects.Effect) bool { return e.Changes() && (e.Kind != effects.Insert || e.Table.Name == "") }) && len(p.opaque) == 0 &&
 		!slices.ContainsFunc(p.actions, func(a *action) bool { return len(a.table.Triggers) > 0 })
 	concerned := func(x *capture) bool {
 		if inserts && x.full && len(x.live.Triggers) == 0 {
 			return false // its rows are there, and stay as they are
 		}
 		return x.Kind != Definition && !x.Kind.Stays() && x.Seal.Mode != "" && x.Seal.Mode != sealCovered && x.Seal.Mode != sealNone &&
-			slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return !leavesRows(e) && c.concerns(e, x) })
+			(slices.ContainsFunc(all, func(e effects.Effect) bool { return !leavesRows(e) && c.concerns(e, x) }) ||
+				slices.ContainsFunc(p.actions, func(a *action) bool { return identity(a.table) == x.Identity || a.table.Name == x.sealedAt() })) // by a foreign key or a trigger
 	}
 	var out []*following
 	for i, x := range c.captures {
