@@ -23,11 +23,16 @@ func TestWritersKeepTheirWrites(t *testing.T) {
 	for _, c := range []struct {
 		name, up, down string
 		engines        []testdb.Engine
+		head           string
 	}{
-		{"update", "UPDATE counters SET n = n + 1000000;", "SELECT 1;", testdb.Everywhere()},
-		{"drop column beside", "ALTER TABLE counters DROP COLUMN pad;\nUPDATE counters SET n = -n;", "ALTER TABLE counters ADD COLUMN pad varchar(20);", testdb.Everywhere()},
+		{"update", "UPDATE counters SET n = n + 1000000;", "SELECT 1;", testdb.Everywhere(), ""},
+		{"drop column beside", "ALTER TABLE counters DROP COLUMN pad;\nUPDATE counters SET n = -n;", "ALTER TABLE counters ADD COLUMN pad varchar(20);", testdb.Everywhere(), ""},
 		{"statements that commit one by one", "ALTER TABLE counters MODIFY n bigint NOT NULL;\nUPDATE counters SET n = n + 1000000;\nUPDATE counters SET n = n - 5, pad = upper(pad);",
-			"ALTER TABLE counters MODIFY n integer NOT NULL;\nUPDATE counters SET pad = lower(pad);", family},
+			"ALTER TABLE counters MODIFY n integer NOT NULL;\nUPDATE counters SET pad = lower(pad);", family, ""},
+		{"statements in steps", "UPDATE counters SET n = n + 1000000 WHERE id < 120;\nUPDATE counters SET n = n + 1000000 WHERE id > 80;\nUPDATE counters SET n = n - 5, pad = upper(pad);",
+			"UPDATE counters SET pad = lower(pad);\nSELECT 1;", []testdb.Engine{testdb.OnPostgres, testdb.OnSQLite}, "-- +goose NO TRANSACTION\n"},
+		{"types in steps", "ALTER TABLE counters ALTER COLUMN n TYPE bigint;\nUPDATE counters SET n = n + 1000000;\nALTER TABLE counters DROP COLUMN pad;\nUPDATE counters SET n = n - 5 WHERE id % 2 = 0;",
+			"ALTER TABLE counters ADD COLUMN pad varchar(20);\nALTER TABLE counters ALTER COLUMN n TYPE integer;", []testdb.Engine{testdb.OnPostgres}, "-- +goose NO TRANSACTION\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			testdb.Each(t, func(t *testing.T, dsn string) {
@@ -36,7 +41,7 @@ func TestWritersKeepTheirWrites(t *testing.T) {
 					rows = append(rows, fmt.Sprintf("(%d, 0, 'p%d')", i, i))
 				}
 				f := newFixture(t, dsn, "CREATE TABLE counters (id integer PRIMARY KEY, n integer NOT NULL, pad varchar(20));\nINSERT INTO counters VALUES "+strings.Join(rows, ", "),
-					map[string]string{"00001_change.sql": migration(c.up, c.down)})
+					map[string]string{"00001_change.sql": c.head + migration(c.up, c.down)})
 				acked := make([]int64, writers*each)
 				var writes atomic.Int64
 				stop := make(chan struct{})
