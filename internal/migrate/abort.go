@@ -163,6 +163,24 @@ func (w *work) remove(ctx context.Context, back *snapshot.Capturer, q engine.Que
 	return w.drop(ctx, back, q, 0, o)
 }
 
+// goesAlong tells whether an object that was made goes with another one: a column of a partition or an heir, with that of the table that it has it from.
+func (w *work) goesAlong(ctx context.Context, q engine.Querier, o verify.Object, made []verify.Object) (bool, error) {
+	if o.Kind != "column" || !slices.ContainsFunc(made, func(p verify.Object) bool { return p.Kind == "column" && p.Table != o.Table }) {
+		return false, nil
+	}
+	t, err := w.r.m.db.Inspect(ctx, q, o.Table)
+	if err != nil {
+		if errors.Is(err, engine.ErrNoTable) {
+			err = nil
+		}
+		return false, err
+	}
+	name := strings.TrimPrefix(o.Name, o.Table.String())
+	return slices.ContainsFunc(made, func(p verify.Object) bool {
+		return p.Kind == "column" && p.Table == t.Parent && strings.TrimPrefix(p.Name, p.Table.String()) == name
+	}), nil
+}
+
 // noted writes down how far recover --abort has come.
 func (w *work) noted(ctx context.Context, q engine.Querier, op *operation, begun *opening) error {
 	b, err := json.Marshal(begun)
@@ -188,7 +206,7 @@ func (ch changes) otherKeys() []verify.Object {
 func (w *work) remade(ch changes, done int) []verify.Object {
 	var out []verify.Object
 	for _, c := range ch {
-		if c.Before == nil || c.After == nil || c.After.Kind != "column" || c.After.Definition == c.Before.Definition || w.r.m.db.Caps.TransactionalDDL {
+		if c.Before == nil || c.After == nil || c.After.Kind != "column" || c.After.Definition == c.Before.Definition {
 			continue
 		}
 		column := strings.TrimPrefix(c.After.Name, c.After.Table.String()+".")
@@ -376,7 +394,13 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 	if err := w.servedAgain(ctx, q, ch, still); err != nil {
 		return err
 	}
-	for _, o := range slices.Concat(ch.made(), slices.Collect(maps.Values(inPlace))) {
+	made := ch.made()
+	for _, o := range slices.Concat(made, slices.Collect(maps.Values(inPlace))) {
+		if along, err := w.goesAlong(ctx, q, o, made); err != nil {
+			return err
+		} else if along {
+			continue
+		}
 		is, there := still[o.Key()]
 		if !there && len(remade) > 0 {
 			continue

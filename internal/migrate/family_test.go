@@ -139,7 +139,7 @@ func TestSpeltCollation(t *testing.T) {
 	}, family...)
 }
 
-// TestAbortWhereAnotherTableStands: a rollback that is refused at its end, after Down has put a new table into the place of the old one, is
+// TestAbortWhereAnotherTableStands: a rollback that stops at its end, after Down has put a new table into the place of the old one, is
 // taken back: the rows that stood there are there again.
 func TestAbortWhereAnotherTableStands(t *testing.T) {
 	t.Parallel()
@@ -157,13 +157,20 @@ CREATE TABLE old (id integer PRIMARY KEY, v integer, gone integer);
 INSERT INTO old (id, v) SELECT id, v FROM notes;
 DROP TABLE notes;
 ALTER TABLE old RENAME TO notes;
+SELECT (SELECT 1 UNION SELECT 2);
 `)
 		c.must("up")
 		testdb.Exec(t, dsn, "UPDATE notes SET id = 3004 WHERE id = 4")
 		want := state(t, dsn)
 		var conflict *snapshot.ConflictError
 		if _, err := c.open(dsn).Rollback(t.Context(), migrate.RollbackRequest{To: 0, OnConflict: snapshot.Fail}); !errors.As(err, &conflict) {
-			t.Fatalf("rollback: %v", err)
+			t.Errorf("rollback under fail: %v", err)
+		}
+		if got := state(t, dsn); got != want {
+			t.Errorf("a rollback that is refused because of conflicts:\n%s", testdb.Diff(want, got))
+		}
+		if _, err := c.open(dsn).Rollback(t.Context(), migrate.RollbackRequest{To: 0}); err == nil {
+			t.Fatal("Down has no statement that fails")
 		}
 		c.must("recover --abort")
 		if got := state(t, dsn); got != want {

@@ -191,7 +191,7 @@ func (p *proving) cleanFamily() {
 
 // undone takes back what a run left half-way that failed where each statement commits by itself.
 func (p *proving) undone(c *trial) error {
-	if p.db.Caps.TransactionalDDL {
+	if p.db.Caps.TransactionalDDL && !c.alone {
 		return nil
 	}
 	m, err := p.open(c)

@@ -22,8 +22,18 @@ func (c *scout) remade(ctx context.Context, d down) error {
 	if n := len(d.Down); n > 0 {
 		at.Line, at.Column = d.Down[n-1].Line, d.Down[n-1].Column
 	}
-	was := d.undo.side(false)
+	was, given := d.undo.side(false), map[string]bool{}
+	for _, st := range d.Down {
+		for _, e := range st.Effects {
+			if e.Kind == effects.RenameColumn {
+				given[strings.ToLower(e.NewName.Name)] = true
+			}
+		}
+	}
 	for _, o := range d.undo.destroyed() {
+		if given[strings.ToLower(strings.TrimPrefix(o.Name, o.Table.String()+"."))] && (o.Kind == "column" || o.Kind == "not null") {
+			continue // Down gives a column that is there its name back
+		}
 		if o.Kind == "not null" && o.Table.Name != "" {
 			if done, err := c.valueless(ctx, d, at, was, o); done || err != nil {
 				return err

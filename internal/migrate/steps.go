@@ -15,6 +15,7 @@ import (
 
 	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
+	"github.com/dbrollback/dbrollback/internal/snapshot"
 )
 
 // ground is what a migration stands on: one transaction for all of it, or a session on which a change of the schema
@@ -59,6 +60,11 @@ func (w *work) journalled(ctx context.Context) error {
 		}
 		begun := opening{Sum: w.mig.Sum(), File: w.mig.File, Text: w.mig.Text, Before: w.before, Policy: w.r.policy, Online: w.r.batched, Stood: w.capturer.Stood()}
 		if w.restorer != nil {
+			if w.r.policy == snapshot.Fail { // what is known by now would be known at the end, when Down has run
+				if err := w.restorer.Refuse(ctx, tx); err != nil {
+					return err
+				}
+			}
 			var err error
 			if begun.Memo, err = w.restorer.Memo(); err != nil {
 				return err

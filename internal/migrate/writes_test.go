@@ -131,21 +131,27 @@ func TestLaterWritesSurvive(t *testing.T) {
 // TestFailPolicyChangesNothing: under fail, a conflict refuses the rollback and leaves everything as it is.
 func TestFailPolicyChangesNothing(t *testing.T) {
 	t.Parallel()
-	testdb.Each(t, func(t *testing.T, dsn string) {
-		f := newFixture(t, dsn, people, map[string]string{"00001_change.sql": migration("UPDATE people SET score = 0;", "SELECT 1;")})
-		f.up()
-		f.exec("UPDATE people SET score = 99 WHERE id = 2;")
-		before := f.dump()
-		_, err := f.open().Rollback(context.Background(), migrate.RollbackRequest{To: -1, Steps: 1, OnConflict: snapshot.Fail})
-		var conflict *snapshot.ConflictError
-		if !errors.As(err, &conflict) {
-			t.Fatalf("err = %v, want a ConflictError", err)
-		}
-		f.same(before, f.dump(), "after a refused rollback")
-		if s, err := f.open().Status(context.Background()); err != nil || s.Current != 1 {
-			t.Errorf("status = %+v, %v; want version 1", s, err)
-		}
-	}, testdb.Everywhere()...)
+	change := migration("UPDATE people SET score = 0;\nALTER TABLE people ADD COLUMN extra integer;", "ALTER TABLE people DROP COLUMN extra;")
+	for name, text := range map[string]string{"in a transaction": change, "by steps": "-- +goose NO TRANSACTION\n" + change} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				f := newFixture(t, dsn, people, map[string]string{"00001_change.sql": text})
+				f.up()
+				f.exec("UPDATE people SET score = 99 WHERE id = 2;\nUPDATE people SET extra = 7;")
+				before := f.dump()
+				_, err := f.open().Rollback(context.Background(), migrate.RollbackRequest{To: -1, Steps: 1, OnConflict: snapshot.Fail})
+				var conflict *snapshot.ConflictError
+				if !errors.As(err, &conflict) {
+					t.Fatalf("err = %v, want a ConflictError", err)
+				}
+				f.same(before, f.dump(), "after a refused rollback")
+				if s, err := f.open().Status(context.Background()); err != nil || s.Current != 1 || len(s.Unfinished) > 0 {
+					t.Errorf("status = %+v, %v; want version 1, and nothing to recover", s, err)
+				}
+			}, testdb.Everywhere()...)
+		})
+	}
 }
 
 // TestRollbackCanBeUndone is promise 5: the next up brings back what the rollback destroyed.

@@ -72,6 +72,25 @@ func (r *Restorer) lookAgain(ctx context.Context, tx engine.Querier, x *restorin
 	return r.compareWhere(ctx, tx, x, t, all(untouched, r.free(x)))
 }
 
+// writtenSince looks what others wrote to captures that are followed, and of which something is about to go back: after that they look otherwise.
+func (r *Restorer) writtenSince(ctx context.Context, tx engine.Querier, of []*restoring) error {
+	if !r.s.db.Caps.TransactionalDDL {
+		return nil
+	}
+	followed := slices.DeleteFunc(slices.Clone(of), func(x *restoring) bool {
+		return x.moving == nil || x.lost || len(x.Key) == 0 || r.moves(x.Home) || x.wrote && !x.placed && !x.held
+	})
+	if err := r.still(ctx, tx, followed); err != nil {
+		return err
+	}
+	for _, x := range followed {
+		if err := r.movingAgain(ctx, tx, x); err != nil {
+			return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
+		}
+	}
+	return nil
+}
+
 // since finds the rows that were put back when their place came back, and that somebody wrote after.
 func (r *Restorer) since(ctx context.Context, tx engine.Querier, x *restoring, c *Capturer) error {
 	t, err := r.inspect(ctx, tx, x.Home)
@@ -113,7 +132,7 @@ func (r *Restorer) since(ctx context.Context, tx engine.Querier, x *restoring, c
 		return err
 	}
 	deleted := gone
-	if !x.wrote { // values went to the rows that were there; those that come with another capture are still to come
+	if !x.wrote || !x.entire() { // values went to the rows that were there; those that come with another capture are still to come
 		switch x.Seal.Mode {
 		case sealAbsent:
 			deleted = "1 = 0"
@@ -253,6 +272,9 @@ func (r *Restorer) holdRows(ctx context.Context, tx engine.Querier, g *target, r
 	c, x := r.capturer, g.x
 	if !c.bySteps() || len(x.Key) == 0 || x.Rows == 0 {
 		return nil
+	}
+	if x.moving != nil && r.s.db.Caps.TransactionalDDL && (x.placed || !x.wrote) {
+		return r.followFromHere(ctx, tx, g)
 	}
 	if !x.placed || !r.touchedBy(x.Home, rest) {
 		if x.wrote { // what was sealed on the way here looks otherwise by now

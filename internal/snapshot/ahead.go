@@ -90,7 +90,7 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 				return err
 			}
 			cover(targets)
-			err = r.capturer.amid(ctx, tx, distinct(tables), targets, func() error {
+			err = r.capturer.amid(ctx, tx, distinct(tables), targets, of(targets), func() error {
 				after, err := r.overwrites(ctx, tx, targets, rest)
 				if err != nil {
 					return err
@@ -131,11 +131,6 @@ func (r *Restorer) holdSettled(ctx context.Context, tx engine.Querier, targets [
 	if !r.s.db.Caps.TransactionalDDL || !r.capturer.bySteps() {
 		return nil
 	}
-	for _, x := range r.tables() {
-		if x.held && slices.ContainsFunc(targets, func(g *target) bool { return g.t.Name == x.Home }) { // its rows may look otherwise now
-			x.held, x.moving = false, nil
-		}
-	}
 	for _, g := range targets {
 		if err := r.followFromHere(ctx, tx, g); err != nil {
 			return fmt.Errorf("seal what is back in %s: %w", g.t.Name, err)
@@ -145,21 +140,26 @@ func (r *Restorer) holdSettled(ctx context.Context, tx engine.Querier, targets [
 	return nil
 }
 
+// of gives the captures that go to targets.
+func of(targets []*target) []*restoring {
+	out := []*restoring{}
+	for _, g := range targets {
+		out = append(out, g.x)
+	}
+	return out
+}
+
 // writtenBefore looks once more who has written to what captures are about to go back to.
 func (r *Restorer) writtenBefore(ctx context.Context, tx engine.Querier, targets []*target) error {
 	if !r.bySteps() {
 		return nil
 	}
-	var of []*restoring
-	for _, g := range targets {
-		of = append(of, g.x)
-	}
 	if r.s.db.Caps.TransactionalDDL {
-		if err := r.still(ctx, tx, of); err != nil {
+		if err := r.still(ctx, tx, of(targets)); err != nil {
 			return err
 		}
 	}
-	for _, x := range of {
+	for _, x := range of(targets) {
 		if err := r.lookAgain(ctx, tx, x, r.capturer); err != nil {
 			return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
 		}

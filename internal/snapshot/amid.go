@@ -12,8 +12,9 @@ import (
 // Rows that go back write over what seals hold, too: these follow as they follow a statement.
 
 // amid follows what was captured on the way here of tables that rows go back into. It follows as well the captures that go back otherwise than by what is written now, to the tables of
-// the targets: to them it is no write of somebody else.
-func (c *Capturer) amid(ctx context.Context, tx engine.Querier, tables []*engine.Table, targets []*target, write func() error) error {
+// the targets: to them it is no write of somebody else. Nor is it to those that are followed already, but for its own, which see to that themselves; own is nil where nothing
+// is followed any more.
+func (c *Capturer) amid(ctx context.Context, tx engine.Querier, tables []*engine.Table, targets []*target, own []*restoring, write func() error) error {
 	if !c.bySteps() {
 		return write()
 	}
@@ -35,9 +36,10 @@ func (c *Capturer) amid(ctx context.Context, tx engine.Querier, tables []*engine
 		}
 		p.follows = append(p.follows, &following{x: x, index: i, t: tables[j]})
 	}
-	if len(targets) > 0 && c.restorer != nil {
+	if c.restorer != nil {
 		for _, x := range c.restorer.tables() {
-			if x.lost || x.placed || x.wrote || x.Rows == 0 || len(x.Fields) > 0 && slices.ContainsFunc(targets, func(g *target) bool { return g.x == x }) {
+			along := x.moving != nil && own != nil && !slices.Contains(own, x) && c.s.db.Caps.TransactionalDDL
+			if x.lost || x.Rows == 0 || !along && (len(targets) == 0 || x.placed || x.wrote || len(x.Fields) > 0 && slices.ContainsFunc(targets, func(g *target) bool { return g.x == x })) {
 				continue
 			}
 			f := &following{x: x.moving, index: -1}
@@ -48,7 +50,7 @@ func (c *Capturer) amid(ctx context.Context, tx engine.Querier, tables []*engine
 				}
 			}
 			j := stands(f.x)
-			if j < 0 || !slices.ContainsFunc(targets, func(g *target) bool { return g.t.Name == tables[j].Name }) {
+			if j < 0 || !along && !slices.ContainsFunc(targets, func(g *target) bool { return g.t.Name == tables[j].Name }) {
 				continue
 			}
 			f.t, x.moving = tables[j], f.x

@@ -7,8 +7,8 @@ import (
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
 
-// refuse gives a *ConflictError when there are conflicts.
-func (r *Restorer) refuse(ctx context.Context, tx engine.Querier) error {
+// Refuse is a *ConflictError when places were written since, as far as that is known by now.
+func (r *Restorer) Refuse(ctx context.Context, tx engine.Querier) error {
 	found, total, err := r.conflicts(ctx, tx, false)
 	if err != nil || total == 0 {
 		return err

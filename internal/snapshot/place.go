@@ -129,6 +129,11 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 			r.rekeyed(x, rest)) {
 			continue // stays as last looked at, so that it is found again after the next statement
 		}
+		if c.fresh && !x.entire() && slices.ContainsFunc(all[i+1:], func(y *restoring) bool {
+			return y.Home == x.Home && y.entire() && y.Rows > 0 && !y.placed && !y.wrote && !slices.ContainsFunc(back, func(b come) bool { return b.x == y })
+		}) {
+			continue // the rows themselves are not back yet
+		}
 		x.look(t)
 		back = append(back, c)
 	}
@@ -173,7 +178,14 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 			if err := r.freed(ctx, tx, renewed); err != nil {
 				return err
 			}
-			return r.amid(ctx, tx, renewed, distinct(tables), r.capturer, targets, func() error { return r.backInPlace(ctx, tx, back, targets, tables, rest) })
+			own := of(targets)
+			for _, c := range back {
+				own = append(own, c.x)
+			}
+			if err := r.writtenSince(ctx, tx, own); err != nil {
+				return err
+			}
+			return r.amid(ctx, tx, renewed, distinct(tables), r.capturer, targets, own, func() error { return r.backInPlace(ctx, tx, back, targets, tables, rest) })
 		})
 	})
 }

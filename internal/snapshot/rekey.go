@@ -539,12 +539,12 @@ func (r *Restorer) oldKeys(ctx context.Context, tx engine.Querier, targets []*ta
 }
 
 // amid writes rows back, some ahead of others of their table: first those that the run has inserted once more get their old keys; see Capturer.amid.
-func (r *Restorer) amid(ctx context.Context, tx engine.Querier, targets []*target, tables []*engine.Table, c *Capturer, ahead []*target, write func() error) error {
+func (r *Restorer) amid(ctx context.Context, tx engine.Querier, targets []*target, tables []*engine.Table, c *Capturer, ahead []*target, own []*restoring, write func() error) error {
 	renewed, err := r.renewed(ctx, tx, targets, c)
 	if err != nil {
 		return err
 	}
-	return c.amid(ctx, tx, distinct(slices.Concat(tables, renewed)), ahead, func() error {
+	return c.amid(ctx, tx, distinct(slices.Concat(tables, renewed)), ahead, own, func() error {
 		if len(renewed) > 0 {
 			if err := r.oldKeys(ctx, tx, targets, c); err != nil {
 				return err

@@ -179,7 +179,7 @@ func (x *Restoration) write(ctx context.Context, tx engine.Querier, c *Capturer)
 		}
 	}
 	if x.ask.OnConflict == Fail {
-		if err := x.r.refuse(ctx, tx); err != nil {
+		if err := x.r.Refuse(ctx, tx); err != nil {
 			return err
 		}
 	}
@@ -220,7 +220,7 @@ func (x *Restoration) write(ctx context.Context, tx engine.Querier, c *Capturer)
 		}
 	}
 	if x.ask.OnConflict == Fail {
-		return x.r.refuse(ctx, tx)
+		return x.r.Refuse(ctx, tx)
 	}
 	return nil
 }

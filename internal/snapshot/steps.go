@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
@@ -39,12 +40,16 @@ func (c *Capturer) step(ctx context.Context, tx engine.Querier, st effects.State
 	all := slices.Concat(st.Effects, c.effects) // of those that are not to be captured, too
 	inserts := !slices.ContainsFunc(all, func(e effects.Effect) bool { return e.Changes() && (e.Kind != effects.Insert || e.Table.Name == "") }) && len(p.opaque) == 0 &&
 		!slices.ContainsFunc(p.actions, func(a *action) bool { return len(a.table.Triggers) > 0 })
+	another := func(x *capture) bool { // takes the place that the table of a capture was dropped from, under the name that it had by then
+		at, renamed := c.track.stands[strings.ToLower(x.Home.Name)]
+		return renamed && x.Seal.Mode == sealAbsent && slices.ContainsFunc(all, func(e effects.Effect) bool { return c.takesPlace(e, at) })
+	}
 	concerned := func(x *capture) bool {
 		if inserts && x.full && len(x.live.Triggers) == 0 {
 			return false // its rows are there, and stay as they are
 		}
 		return x.Kind != Definition && !x.Kind.Stays() && x.Seal.Mode != "" && x.Seal.Mode != sealCovered && x.Seal.Mode != sealNone &&
-			(slices.ContainsFunc(all, func(e effects.Effect) bool { return !leavesRows(e) && c.concerns(e, x) }) ||
+			(another(x) || slices.ContainsFunc(all, func(e effects.Effect) bool { return !leavesRows(e) && c.concerns(e, x) }) ||
 				slices.ContainsFunc(p.actions, func(a *action) bool { return identity(a.table) == x.Identity || a.table.Name == x.sealedAt() })) // by a foreign key or a trigger
 	}
 	var out []*following
@@ -61,6 +66,10 @@ func (c *Capturer) step(ctx context.Context, tx engine.Querier, st effects.State
 			}
 			if m == nil {
 				m = x.follower()
+			}
+			if slices.ContainsFunc(all, func(e effects.Effect) bool { return c.takesPlace(e, m.sealedAt()) }) { // what stands there from now on is another table
+				x.lost, x.moving = !x.placed, nil
+				continue
 			}
 			if concerned(m) {
 				out = append(out, &following{x: m, index: -1, back: x})
