@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -165,20 +166,26 @@ func (w *work) remove(ctx context.Context, back *snapshot.Capturer, q engine.Que
 
 // goesAlong tells whether an object that was made goes with another one: a column of a partition or an heir, with that of the table that it has it from.
 func (w *work) goesAlong(ctx context.Context, q engine.Querier, o verify.Object, made []verify.Object) (bool, error) {
-	if o.Kind != "column" || !slices.ContainsFunc(made, func(p verify.Object) bool { return p.Kind == "column" && p.Table != o.Table }) {
+	if o.Kind != "column" {
 		return false, nil
 	}
-	t, err := w.r.m.db.Inspect(ctx, q, o.Table)
-	if err != nil {
-		if errors.Is(err, engine.ErrNoTable) {
-			err = nil
+	name := func(c verify.Object) string { return strings.TrimPrefix(c.Name, c.Table.String()) }
+	for _, p := range made {
+		if p.Kind != "column" || p.Table == o.Table || name(p) != name(o) {
+			continue
 		}
-		return false, err
+		t, err := w.r.m.db.Inspect(ctx, q, p.Table)
+		if errors.Is(err, engine.ErrNoTable) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		if slices.Contains(t.Children, o.Table) {
+			return true, nil
+		}
 	}
-	name := strings.TrimPrefix(o.Name, o.Table.String())
-	return slices.ContainsFunc(made, func(p verify.Object) bool {
-		return p.Kind == "column" && p.Table == t.Parent && strings.TrimPrefix(p.Name, p.Table.String()) == name
-	}), nil
+	return false, nil
 }
 
 // noted writes down how far recover --abort has come.
@@ -202,23 +209,45 @@ func (ch changes) otherKeys() []verify.Object {
 	return out
 }
 
-// remade lists the columns that the run dropped and made again as something else: what stands in them need not fit what they were.
+// remade lists the columns that the run dropped and made again as something else: what stands in them need not fit what they were. Tables and columns have the names of the
+// beginning by now.
 func (w *work) remade(ch changes, done int) []verify.Object {
+	type column struct{ table, name string }
+	lower := strings.ToLower
+	table, name := map[string]string{}, map[column]string{} // what is called so by then, in the beginning
+	first := func(t, c string) column {
+		at := column{cmp.Or(table[t], t), c}
+		return column{at.table, cmp.Or(name[at], c)}
+	}
+	gone, again := map[column]bool{}, map[column]bool{}
+	for _, st := range w.stmts[:min(done, len(w.stmts))] {
+		for _, e := range st.Effects {
+			t := lower(e.Table.Name)
+			switch e.Kind {
+			case effects.RenameTable:
+				table[lower(e.NewName.Name)] = cmp.Or(table[t], t)
+				delete(table, t)
+			case effects.RenameColumn:
+				if len(e.Columns) == 1 {
+					at := first(t, lower(e.Columns[0]))
+					delete(name, column{at.table, lower(e.Columns[0])})
+					name[column{at.table, lower(e.NewName.Name)}] = at.name
+				}
+			case effects.DropColumn, effects.AddColumn:
+				for _, c := range e.Columns {
+					at := first(t, lower(c))
+					again[at] = again[at] || gone[at] && e.Kind == effects.AddColumn
+					gone[at] = gone[at] || e.Kind == effects.DropColumn
+				}
+			}
+		}
+	}
 	var out []verify.Object
 	for _, c := range ch {
 		if c.Before == nil || c.After == nil || c.After.Kind != "column" || c.After.Definition == c.Before.Definition {
 			continue
 		}
-		column := strings.TrimPrefix(c.After.Name, c.After.Table.String()+".")
-		gone, again := false, false
-		for _, st := range w.stmts[:min(done, len(w.stmts))] {
-			for _, e := range st.Effects {
-				if strings.EqualFold(e.Table.Name, c.After.Table.Name) && slices.ContainsFunc(e.Columns, func(n string) bool { return strings.EqualFold(n, column) }) {
-					gone, again = gone || e.Kind == effects.DropColumn, again || gone && e.Kind == effects.AddColumn
-				}
-			}
-		}
-		if again {
+		if again[column{lower(c.After.Table.Name), lower(strings.TrimPrefix(c.After.Name, c.After.Table.String()+"."))}] {
 			out = append(out, *c.After)
 		}
 	}

@@ -33,6 +33,8 @@ func (r *Restorer) again(ctx context.Context, tx engine.Querier, c *Capturer) er
 func (r *Restorer) lookAgain(ctx context.Context, tx engine.Querier, x *restoring, c *Capturer) error {
 	s := r.s
 	switch {
+	case x.lost && ofParts(x.Shape): // a part of its table may have come back, with its rows
+		return nil
 	case x.placed && x.moving != nil: // held since, through all statements
 		return r.movingAgain(ctx, tx, x)
 	case x.placed:
@@ -276,7 +278,8 @@ func (r *Restorer) holdRows(ctx context.Context, tx engine.Querier, g *target, r
 	if x.moving != nil && r.s.db.Caps.TransactionalDDL && (x.placed || !x.wrote) {
 		return r.followFromHere(ctx, tx, g)
 	}
-	if !x.placed || !r.touchedBy(x.Home, rest) {
+	touched := r.touchedBy(x.Home, rest) || r.s.db.Caps.TransactionalDDL && (r.reached(x, rest) || r.renamed(x.Home, rest))
+	if !x.placed || !touched {
 		if x.wrote { // what was sealed on the way here looks otherwise by now
 			x.moving = nil
 		}

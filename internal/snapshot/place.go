@@ -239,7 +239,7 @@ func (r *Restorer) backInPlace(ctx context.Context, tx engine.Querier, back []co
 		if len(c.x.Key) == 0 {
 			// Rows without a key come back all together, when all their columns are there.
 			if (c.x.bag == nil && !c.x.Seal.Mixed || c.x.bag != nil && c.x.bag.same) && r.complete(g) && !r.alien(c.x, c.t) {
-				if c.fresh && c.x.Seal.Mode == sealAbsent && r.s.db.Caps.TransactionalDDL {
+				if (c.fresh || !c.x.alone && r.made(c.t, nil)) && c.x.Seal.Mode == sealAbsent && r.s.db.Caps.TransactionalDDL {
 					n, err := number(ctx, tx, "look at "+c.x.Home.String(), "SELECT count(*) FROM "+r.s.f.from(r.s.db, c.t)+" t")
 					if err != nil {
 						return err

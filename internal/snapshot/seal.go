@@ -347,6 +347,11 @@ func (c *Capturer) sealUntold(ctx context.Context, tx engine.Querier, x *capture
 		x.Seal = seal{}
 		return nil
 	}
+	if x.next != "" {
+		if err := c.s.drop(ctx, tx, "seal", c.s.own(x.companionAt(x.next))); err != nil {
+			return err
+		}
+	}
 	x.Key, x.Seal.Key = nil, nil
 	return c.sealBag(ctx, tx, x, t)
 }
@@ -454,6 +459,11 @@ func (c *Capturer) sealRows(ctx context.Context, tx engine.Querier, index int, x
 	if x.Seal.Places {
 		for i, f := range x.Key {
 			names, decls, values = append(names, k(i)), append(decls, k(i)+" "+f.Decl), append(values, kept+"."+k(i))
+			if x.next != "" && !x.nextKeys && s.db.Caps.TransactionalDDL { // the room was made before it was known that rows stand elsewhere
+				if err := s.ddl(ctx, tx, "seal", "ALTER TABLE "+s.own(x.companion())+" ADD COLUMN "+k(i)+" "+f.Decl); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	names, decls, values = append(names, "h"), append(decls, "h "+s.f.hash), append(values, s.sealHash(x, t, at, d))

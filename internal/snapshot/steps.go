@@ -40,6 +40,7 @@ func (c *Capturer) step(ctx context.Context, tx engine.Querier, st effects.State
 	all := slices.Concat(st.Effects, c.effects) // of those that are not to be captured, too
 	inserts := !slices.ContainsFunc(all, func(e effects.Effect) bool { return e.Changes() && (e.Kind != effects.Insert || e.Table.Name == "") }) && len(p.opaque) == 0 &&
 		!slices.ContainsFunc(p.actions, func(a *action) bool { return len(a.table.Triggers) > 0 })
+	changes := slices.ContainsFunc(all, func(e effects.Effect) bool { return e.Changes() && !leavesRows(e) })
 	another := func(x *capture) bool { // takes the place that the table of a capture was dropped from, under the name that it had by then
 		at, renamed := c.track.stands[strings.ToLower(x.Home.Name)]
 		return renamed && x.Seal.Mode == sealAbsent && slices.ContainsFunc(all, func(e effects.Effect) bool { return c.takesPlace(e, at) })
@@ -49,7 +50,7 @@ func (c *Capturer) step(ctx context.Context, tx engine.Querier, st effects.State
 			return false // its rows are there, and stay as they are
 		}
 		return x.Kind != Definition && !x.Kind.Stays() && x.Seal.Mode != "" && x.Seal.Mode != sealCovered && x.Seal.Mode != sealNone &&
-			(another(x) || slices.ContainsFunc(all, func(e effects.Effect) bool { return !leavesRows(e) && c.concerns(e, x) }) ||
+			(another(x) || changes && ofParts(x.live) || c.replaces(x, x.sealedAt()) || slices.ContainsFunc(all, func(e effects.Effect) bool { return !leavesRows(e) && c.concerns(e, x) }) ||
 				slices.ContainsFunc(p.actions, func(a *action) bool { return identity(a.table) == x.Identity || a.table.Name == x.sealedAt() })) // by a foreign key or a trigger
 	}
 	var out []*following
@@ -67,11 +68,21 @@ func (c *Capturer) step(ctx context.Context, tx engine.Querier, st effects.State
 			if m == nil {
 				m = x.follower()
 			}
-			if slices.ContainsFunc(all, func(e effects.Effect) bool { return c.takesPlace(e, m.sealedAt()) }) { // what stands there from now on is another table
+			if m.Seal.Table.Name != "" && !slices.ContainsFunc(p.actions, func(a *action) bool { return a.table.Name == m.sealedAt() }) && c.touches(m.sealedAt(), false) == touchNames {
+				if err := c.respell(ctx, tx, []*capture{m}); err != nil {
+					return nil, err
+				}
+				x.moving = m
+				continue
+			}
+			table := (x.Kind == Table || x.Kind == Kept) && len(x.Key) > 0
+			if slices.ContainsFunc(all, func(e effects.Effect) bool { // what stands there from now on is another table, or nothing
+				return c.takesPlace(e, m.sealedAt()) || ofParts(m.live) && e.Kind == effects.CreateTable || table && e.Kind == effects.DropTable && c.s.sameName(e.Table.Name, m.sealedAt().Name)
+			}) {
 				x.lost, x.moving = !x.placed, nil
 				continue
 			}
-			if concerned(m) {
+			if concerned(m) || c.restorer.reached(x, []effects.Statement{st}) {
 				out = append(out, &following{x: m, index: -1, back: x})
 			}
 		}
@@ -107,6 +118,11 @@ func (c *Capturer) step(ctx context.Context, tx engine.Querier, st effects.State
 		}
 		return errors.Join(c.compareBags(ctx, tx, &plan{follows: out}), c.before(ctx, tx, out))
 	})
+}
+
+// ofParts tells whether rows of a table may be in another one: a statement about that one is about them.
+func ofParts(t *engine.Table) bool {
+	return t != nil && (len(t.Children) > 0 || t.Parent.Name != "" || t.Heir)
 }
 
 // hit leaves out the captures of which a statement hits no row, where its predicate tells: those look afterwards as they do now. The locks hold by now.

@@ -114,6 +114,40 @@ func (r *Restorer) touchedBy(n engine.Name, rest []effects.Statement) bool {
 	return false
 }
 
+// renamed tells whether a statement still to come gives a table another name, under which others may write to it.
+func (r *Restorer) renamed(n engine.Name, rest []effects.Statement) bool {
+	return slices.ContainsFunc(rest, func(st effects.Statement) bool {
+		return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.RenameTable && r.s.sameName(e.Table.Name, n.Name) })
+	})
+}
+
+// reached tells whether foreign keys of captured tables carry what statements do to other tables on to that of a capture, by way of others if need be.
+func (r *Restorer) reached(x *restoring, by []effects.Statement) bool {
+	written := func(n engine.Name) bool {
+		return slices.ContainsFunc(by, func(st effects.Statement) bool {
+			return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+				return (e.Kind == effects.Delete || e.Kind == effects.Update) && r.s.sameName(e.Table.Name, n.Name)
+			})
+		})
+	}
+	var seen []engine.Name
+	var to func(n engine.Name, keys []engine.ForeignKey) bool
+	to = func(n engine.Name, keys []engine.ForeignKey) bool {
+		if seen = append(seen, n); len(seen) > len(r.captures) {
+			return false
+		}
+		return slices.ContainsFunc(keys, func(fk engine.ForeignKey) bool {
+			if !carries(fk.OnDelete) && !carries(fk.OnUpdate) || slices.Contains(seen, fk.Parent) {
+				return false
+			}
+			return written(fk.Parent) || slices.ContainsFunc(r.captures, func(y *restoring) bool {
+				return y.Shape != nil && y.Home == fk.Parent && to(y.Home, y.Shape.ForeignKeys)
+			})
+		})
+	}
+	return x.Shape != nil && to(x.Home, x.Shape.ForeignKeys)
+}
+
 // carriedTo gives the statements still to come up to the last one of which a foreign key of a captured table carries on what becomes of the rows that it points to.
 func (r *Restorer) carriedTo(x *restoring, rest []effects.Statement) []effects.Statement {
 	last := -1
