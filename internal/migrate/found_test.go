@@ -24,6 +24,7 @@ type found struct {
 	want     string // rows of t after the rollback
 	reports  string // conflicts: key, reason, how resolved
 	again    string // rows of t after the next up; "" for not looked at
+	whole    bool   // only of a migration in one transaction: more is known where each statement is looked at
 }
 
 const (
@@ -80,7 +81,7 @@ var finds = []found{
 		want:   "2|two|1|b2 5|five|1|x 8|eight|8|b8", reports: "id=2 changed since keep, id=5 changed since keep, id=5 changed since keep",
 	},
 	{
-		name: "values written, their column dropped, another of its name made; another column of the row changed since",
+		whole: true, name: "values written, their column dropped, another of its name made; another column of the row changed since",
 		up:   "UPDATE t SET a = 0, b = 'gone';\nALTER TABLE t DROP COLUMN b;\nALTER TABLE t ADD COLUMN b integer DEFAULT 5;\n", down: "ALTER TABLE t DROP COLUMN b;\nALTER TABLE t ADD COLUMN b text;\n",
 		writes: "UPDATE t SET a = 1 WHERE id = 2;\nUPDATE t SET b = 7 WHERE id = 5;\n",
 		want:   "2|two|1|b2 5|five|0|b5 8|eight|8|b8", reports: "id=2 changed since keep, id=5 changed since keep, id=5 changed since keep",
@@ -149,6 +150,12 @@ var finds = []found{
 		want: "-|-|-|- 2|two|2|b2 2|two|2|b2",
 	},
 	{
+		name: "no key: a column comes after the table, and Down writes what came back with it", setup: "CREATE TABLE t (id integer, name text, a integer, b text);\nINSERT INTO t VALUES (2, 'two', 2, 'b2'), (5, 'five', 5, 'b5');\n",
+		up:   "UPDATE t SET a = a + 3;\nALTER TABLE t DROP COLUMN b;\nCREATE TABLE n (id integer, name text, a integer);\nINSERT INTO n SELECT id, name, 5 FROM t WHERE id > 2;\nDROP TABLE t;\nALTER TABLE n RENAME TO t;\nDROP TABLE t;\n",
+		down: "CREATE TABLE t (id integer, name text, a integer);\nCREATE TABLE o (id integer, name text, a integer);\nINSERT INTO o SELECT * FROM t;\nDROP TABLE t;\nALTER TABLE o RENAME TO t;\nALTER TABLE t ADD COLUMN b text;\nUPDATE t SET a = a - 3;\n",
+		want: "2|two|2|b2 5|five|5|b5",
+	},
+	{
 		name:   "no key: a column of another type on the way; row inserted since; then the way there and back",
 		setup:  "CREATE TABLE t (id integer, name text, a integer, b text);\nINSERT INTO t VALUES (2, 'two', 2, '12');\n",
 		up:     "ALTER TABLE t DROP COLUMN a;\nALTER TABLE t DROP COLUMN b;\n",
@@ -162,45 +169,56 @@ func TestFoundByChance(t *testing.T) {
 	t.Parallel()
 	for _, c := range finds {
 		t.Run(c.name, func(t *testing.T) {
-			testdb.Each(t, func(t *testing.T, dsn string) {
-				if c.only != "" && !strings.HasPrefix(dsn, c.only) {
-					return // it is about what the other engine has
-				}
-				setup := c.setup
-				if setup == "" {
-					setup = tee
-				}
-				f := newFixture(t, dsn, setup, map[string]string{"00001_change.sql": migration(c.up, c.down)})
-				before := f.dump()
-				f.up()
-				f.exec(c.writes)
-				res := f.rollback(migrate.RollbackRequest{Steps: 1, OnConflict: c.policy})
-				if got := f.tee(); got != c.want {
-					t.Errorf("t = %q, want %q", got, c.want)
-				}
-				var reports []string
-				for _, x := range res.Conflicts {
-					reports = append(reports, fmt.Sprintf("%s %s %s", x.Key, x.Reason, x.Resolved))
-				}
-				slices.Sort(reports)
-				if got := strings.Join(reports, ", "); got != c.reports {
-					t.Errorf("conflicts: %s, want %s", got, c.reports)
-				}
-				if c.writes == "" {
-					f.same(before, f.dump(), "after the rollback")
-				}
-				undone := f.dump()
-				f.up()
-				if c.again != "" {
-					if got := f.tee(); got != c.again {
-						t.Errorf("after up again t = %q, want %q", got, c.again)
-					}
-				}
-				f.rollback(migrate.RollbackRequest{Steps: 1, OnConflict: snapshot.Fail})
-				f.same(undone, f.dump(), "after up and rollback again")
-			})
+			testdb.Each(t, func(t *testing.T, dsn string) { c.thereAndBack(t, dsn, false) })
 		})
+		if !c.whole {
+			t.Run(c.name+", by steps", func(t *testing.T) {
+				testdb.Each(t, func(t *testing.T, dsn string) { c.thereAndBack(t, dsn, true) })
+			})
+		}
 	}
+}
+
+func (c found) thereAndBack(t *testing.T, dsn string, bySteps bool) {
+	if c.only != "" && !strings.HasPrefix(dsn, c.only) {
+		return // it is about what the other engine has
+	}
+	setup := c.setup
+	if setup == "" {
+		setup = tee
+	}
+	f := newFixture(t, dsn, setup, map[string]string{"00001_change.sql": migration(c.up, c.down)})
+	before := f.dump()
+	if bySteps && f.bySteps("00001_change.sql") {
+		f.same(before, f.dump(), "after the refusal")
+		return
+	}
+	f.up()
+	f.exec(c.writes)
+	res := f.rollback(migrate.RollbackRequest{Steps: 1, OnConflict: c.policy})
+	if got := f.tee(); got != c.want {
+		t.Errorf("t = %q, want %q", got, c.want)
+	}
+	var reports []string
+	for _, x := range res.Conflicts {
+		reports = append(reports, fmt.Sprintf("%s %s %s", x.Key, x.Reason, x.Resolved))
+	}
+	slices.Sort(reports)
+	if got := strings.Join(reports, ", "); got != c.reports {
+		t.Errorf("conflicts: %s, want %s", got, c.reports)
+	}
+	if c.writes == "" {
+		f.same(before, f.dump(), "after the rollback")
+	}
+	undone := f.dump()
+	f.up()
+	if c.again != "" {
+		if got := f.tee(); got != c.again {
+			t.Errorf("after up again t = %q, want %q", got, c.again)
+		}
+	}
+	f.rollback(migrate.RollbackRequest{Steps: 1, OnConflict: snapshot.Fail})
+	f.same(undone, f.dump(), "after up and rollback again")
 }
 
 // tee gives the rows of t.

@@ -30,7 +30,14 @@ func (m *Migrator) noWayBack(ctx context.Context, q engine.Querier, mig *Migrati
 	if len(mig.Down) == 0 {
 		return out, nil // see refusals
 	}
-	for _, r := range m.refusedStatements(mig, Down) {
+	refused := m.refusedStatements(mig, Down)
+	for _, st := range mig.Down {
+		unread := slices.ContainsFunc(out, func(r Refusal) bool { return r.File == st.File && r.Line >= st.Line })
+		if st.Opaque() && !unread && !(mig.Transactional && m.db.Caps.TransactionalDDL) && !mig.declares(Down, st) {
+			refused = append(refused, notTold(st))
+		}
+	}
+	for _, r := range refused {
 		r.Message, r.fatal = "rollback refuses this statement of Down: "+r.Message, false // the migration itself would run
 		out = append(out, r)
 	}

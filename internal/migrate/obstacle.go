@@ -235,7 +235,7 @@ func (c *scout) effect(ctx context.Context, mig *Migration, st Statement, e effe
 				still = still && !comes && !c.written[q.reads] && !marked(c.retyped, q.reads) && !marked(c.gone, q.reads)
 			}
 			certain := still && (!filled || q.problem == noValue)
-			if still && !certain && !c.m.db.Caps.TransactionalDDL { // there a rehearsal decides
+			if still && !certain && !(c.m.db.Caps.TransactionalDDL && mig.Transactional) { // there a rehearsal decides
 				sure, err := c.untouched(ctx, mig, t, q)
 				if err := c.harmless(ctx, err); err != nil {
 					return err

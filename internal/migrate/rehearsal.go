@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dbrollback/dbrollback/internal/effects"
 	"github.com/dbrollback/dbrollback/internal/engine"
 	"github.com/dbrollback/dbrollback/internal/snapshot"
 	"github.com/dbrollback/dbrollback/internal/verify"
@@ -50,6 +51,9 @@ func (r *runner) precheck(ctx context.Context, versions []int64) error {
 			}
 			return false
 		})
+		if len(found) == 0 && slices.ContainsFunc(migs, func(d down) bool { return !d.Transactional }) {
+			return nil // by statements that commit one by one it may go otherwise
+		}
 		if len(found) == 0 {
 			return fmt.Errorf("the rollback would fail, so it was not begun: %w", err)
 		}
@@ -67,7 +71,7 @@ func (r *runner) precheck(ctx context.Context, versions []int64) error {
 	return refused
 }
 
-// downs loads what a rollback would run, and says whether all of it is transactional.
+// downs loads what a rollback would run, and says whether all of it can be tried in one transaction.
 func (r *runner) downs(ctx context.Context, versions []int64) (migs []down, atomic bool, err error) {
 	atomic = r.m.db.Caps.TransactionalDDL
 	for _, v := range versions {
@@ -81,7 +85,9 @@ func (r *runner) downs(ctx context.Context, versions []int64) (migs []down, atom
 		if err != nil {
 			return nil, false, err
 		}
-		atomic = atomic && mig.Transactional
+		atomic = atomic && (mig.Transactional || !slices.ContainsFunc(mig.Down, func(st Statement) bool {
+			return mindsTransaction(st) || st.Autocommit || slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.Transaction })
+		}))
 		d := down{Migration: mig}
 		if rec != nil {
 			d.undo = rec.changes(Up)
@@ -113,7 +119,9 @@ func (r *runner) rehearse(ctx context.Context, versions []int64) (*Result, error
 			if err != nil {
 				return err
 			}
-			w := &work{r: &c, mig: mig, rec: rec, stmts: mig.statements(r.dir)}
+			one := *mig
+			one.Transactional = true
+			w := &work{r: &c, mig: &one, rec: rec, stmts: mig.statements(r.dir)}
 			if w.reach = reachOf(w.stmts, verify.ByName(r.m.db)); w.reach.all {
 				c.memory.Forget()
 			}

@@ -25,14 +25,17 @@ func (c *scout) remade(ctx context.Context, d down) error {
 	was, given := d.undo.side(false), map[string]bool{}
 	for _, st := range d.Down {
 		for _, e := range st.Effects {
-			if e.Kind == effects.RenameColumn {
+			switch {
+			case e.Kind == effects.RenameColumn:
 				given[strings.ToLower(e.NewName.Name)] = true
+			case e.Kind == effects.AddColumn && e.Column != nil && e.Column.NotNull: // with a default, or it has been asked for
+				given[strings.ToLower(e.Column.Name)] = true
 			}
 		}
 	}
 	for _, o := range d.undo.destroyed() {
 		if given[strings.ToLower(strings.TrimPrefix(o.Name, o.Table.String()+"."))] && (o.Kind == "column" || o.Kind == "not null") {
-			continue // Down gives a column that is there its name back
+			continue // Down gives a column that is there its name back, or makes one whose rows all have values
 		}
 		if o.Kind == "not null" && o.Table.Name != "" {
 			if done, err := c.valueless(ctx, d, at, was, o); done || err != nil {

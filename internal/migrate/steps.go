@@ -332,10 +332,16 @@ func (w *work) insist(ctx context.Context, text string) error {
 }
 
 // leftOut tells whether a statement is one that the run does itself: it holds the locks that it needs, and those of the
-// migration would keep it from its own tables.
+// migration would keep it from its own tables. Or nothing is left for it to do.
 func (w *work) leftOut(ctx context.Context, i int) (bool, error) {
 	st := w.stmts[i]
-	if w.r.m.db.Caps.TransactionalDDL || !locksTables(st) {
+	if w.r.m.db.Caps.TransactionalDDL {
+		if !w.moot(i) {
+			return false, nil
+		}
+		return true, w.r.s.Tx(ctx, func(tx *sql.Tx) error { return w.journal(ctx, tx, i+1, stepDone, nil) })
+	}
+	if !locksTables(st) {
 		return false, nil
 	}
 	w.r.warn(fmt.Sprintf("%s:%d:%d: left out, because the run locks what it needs itself: %s", w.mig.File, st.Line, st.Column, headline(st.SQL)))

@@ -17,10 +17,11 @@ func (s *Store) Uncaptured(ctx context.Context, q engine.Querier, migration int6
 	if err != nil {
 		return 0, nil, err
 	}
-	var known []string // conditions that a capture has the row
+	var known []string                                                                         // conditions that a capture has the row
+	is := func(f field) bool { return s.sameName(f.Name, column) || s.sameName(f.At, column) } // as it was called in the beginning, or when it went
 	if r != nil {
 		for _, x := range r.pendingColumns() {
-			i := slices.IndexFunc(x.Fields, func(f field) bool { return f.Name == column })
+			i := slices.IndexFunc(x.Fields, is)
 			if i >= 0 && holds(t, x.capture) {
 				known = append(known, "t."+s.q(x.Aside.Names[i])+" IS NOT NULL")
 			}
@@ -30,7 +31,7 @@ func (s *Store) Uncaptured(ctx context.Context, q engine.Querier, migration int6
 				continue
 			}
 			for i, f := range x.Fields {
-				if f.Name != column || len(x.Key) == 0 {
+				if !is(f) || len(x.Key) == 0 {
 					continue
 				}
 				on := []string{fmt.Sprintf("d.%s IS NOT NULL", x.v(i))}
