@@ -403,7 +403,13 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 		return err
 	}
 	remade := w.remade(ch, done)
-	for _, o := range slices.Concat(slices.Collect(maps.Values(pointing)), ch.otherKeys(), remade) {
+	var over []verify.Object // indexes over such columns: some servers keep those from going
+	for _, o := range ch.made() {
+		if o.Kind == "index" && slices.ContainsFunc(remade, func(c verify.Object) bool { return c.Table == o.Table }) {
+			over = append(over, o)
+		}
+	}
+	for _, o := range slices.Concat(slices.Collect(maps.Values(pointing)), ch.otherKeys(), over, remade) {
 		if err := w.remove(ctx, back, q, o); err != nil {
 			return err
 		}

@@ -125,7 +125,10 @@ func (r *Restorer) since(ctx context.Context, tx engine.Querier, x *restoring, c
 		return err
 	}
 	s := r.s
-	kept, live := r.images(g, g.fields, false)
+	fields := slices.DeleteFunc(slices.Clone(g.fields), func(i int) bool { // others of its columns were there all along, maybe under other names
+		return len(x.remade) > 0 && !x.Fields[i].Watched && !slices.Contains(x.remade, x.Fields[i].Name)
+	})
+	kept, live := r.images(g, fields, false)
 	gone := "t." + s.q(g.name(0)) + " IS NULL"
 	place := fmt.Sprintf("%s d LEFT JOIN %s t ON %s", s.own(x.data()), s.f.from(s.db, t), s.on(x.capture, t, "t", "d", g.name, k))
 	// No WHERE: the server lets go of rows that it has looked at and that do not fulfil one. Mostly nobody has written to any.
