@@ -82,7 +82,7 @@ var finds = []found{
 	},
 	{
 		whole: true, name: "values written, their column dropped, another of its name made; another column of the row changed since",
-		up:   "UPDATE t SET a = 0, b = 'gone';\nALTER TABLE t DROP COLUMN b;\nALTER TABLE t ADD COLUMN b integer DEFAULT 5;\n", down: "ALTER TABLE t DROP COLUMN b;\nALTER TABLE t ADD COLUMN b text;\n",
+		up: "UPDATE t SET a = 0, b = 'gone';\nALTER TABLE t DROP COLUMN b;\nALTER TABLE t ADD COLUMN b integer DEFAULT 5;\n", down: "ALTER TABLE t DROP COLUMN b;\nALTER TABLE t ADD COLUMN b text;\n",
 		writes: "UPDATE t SET a = 1 WHERE id = 2;\nUPDATE t SET b = 7 WHERE id = 5;\n",
 		want:   "2|two|1|b2 5|five|0|b5 8|eight|8|b8", reports: "id=2 changed since keep, id=5 changed since keep, id=5 changed since keep",
 	},

@@ -226,7 +226,7 @@ func (r *Restorer) bagAgain(ctx context.Context, tx engine.Querier, x *restoring
 	if _, err := number(ctx, tx, "lock "+x.Home.String(), "SELECT count(*) FROM "+s.f.from(s.db, t)+s.locking(" FOR UPDATE")); err != nil {
 		return err
 	}
-	if x.moving == nil { // no statement wrote to it: which rows are whose can be told as before
+	if x.unsealed() { // no statement wrote to it: which rows are whose can be told as before
 		return r.compareBag(ctx, tx, x, t)
 	}
 	// What the application wrote before the first of these statements is still needed.

@@ -45,9 +45,9 @@ func (c *Capturer) amid(ctx context.Context, tx engine.Querier, tables []*engine
 			f := &following{x: x.moving, index: -1}
 			if f.x == nil {
 				f.x = x.follower()
-				if x.bag != nil && x.bag.plus == c.s.own(more(x.ID)) {
-					f.known = x.bag
-				}
+			}
+			if x.unsealed() && x.bag != nil && x.bag.plus == c.s.own(more(x.ID)) {
+				f.known = x.bag
 			}
 			j := stands(f.x)
 			if j < 0 || !along && !slices.ContainsFunc(targets, func(g *target) bool { return g.t.Name == tables[j].Name }) {

@@ -126,7 +126,11 @@ func (r *Restorer) sealed(g *target) (kept, live []string) {
 
 // compareBag finds out what was written to a table without a key since it was sealed.
 func (r *Restorer) compareBag(ctx context.Context, tx engine.Querier, x *restoring, t *engine.Table) (err error) {
-	x.bag, err = r.bagSince(ctx, tx, x.capture, t, x.ID)
+	as := x.capture
+	if x.moving != nil && x.unsealed() { // by the names of now
+		as = x.moving
+	}
+	x.bag, err = r.bagSince(ctx, tx, as, t, x.ID)
 	return err
 }
 

@@ -151,7 +151,7 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 		if err := add(m, -1, func() { x.lost, x.moving = !x.placed, nil }); err != nil {
 			return nil, err
 		}
-		if len(out) > had && x.moving == nil && x.bag != nil && x.bag.plus == c.s.own(more(x.ID)) {
+		if len(out) > had && x.unsealed() && x.bag != nil && x.bag.plus == c.s.own(more(x.ID)) {
 			out[had].known = x.bag
 		}
 		if len(out) > had || slices.Contains(p.spelt, m) {
@@ -196,6 +196,11 @@ func (x *restoring) follower() *capture {
 		m.Fields = append(m.Fields, field{Name: n, At: n, Num: strings.ToLower(n), Seal: n})
 	}
 	return &m
+}
+
+// unsealed tells whether no statement of this run has sealed a capture that goes back: its table may have got other names, and no more.
+func (x *restoring) unsealed() bool {
+	return x.moving == nil || x.moving.Seal.At != backFirst && x.moving.Seal.At != backSecond
 }
 
 // What a statement does to the rows of a capture.
@@ -273,7 +278,7 @@ func (c *Capturer) respell(ctx context.Context, tx engine.Querier, spelt []*capt
 					x.At = x.Seal.Table
 				}
 			case e.Kind == effects.RenameColumn && len(e.Columns) == 1:
-				for _, list := range [][]string{x.Seal.Columns, x.Seal.All, x.Seal.Key} {
+				for _, list := range [][]string{x.Seal.Columns, x.Seal.All, x.Seal.Key, x.Seal.Group, x.Seal.Sources, x.Seal.Rest} {
 					rename(list, e.Columns[0], e.NewName.Name)
 				}
 				for _, fields := range [][]field{x.Key, x.Fields} {

@@ -107,7 +107,7 @@ func (c *Capturer) step(ctx context.Context, tx engine.Querier, st effects.State
 		if f.back == nil {
 			continue
 		}
-		if f.back.moving == nil {
+		if f.back.unsealed() {
 			f.known = f.back.bag
 		}
 		f.back.moving = f.x
