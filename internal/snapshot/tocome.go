@@ -117,7 +117,9 @@ func (r *Restorer) touchedBy(n engine.Name, rest []effects.Statement) bool {
 // renamed tells whether a statement still to come gives a table another name, under which others may write to it.
 func (r *Restorer) renamed(n engine.Name, rest []effects.Statement) bool {
 	return slices.ContainsFunc(rest, func(st effects.Statement) bool {
-		return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.RenameTable && r.s.sameName(e.Table.Name, n.Name) })
+		return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+			return e.Kind == effects.RenameTable && r.s.sameName(e.Table.Name, n.Name)
+		})
 	})
 }
 
