@@ -103,7 +103,7 @@ func (r *Restorer) since(ctx context.Context, tx engine.Querier, x *restoring, c
 	if c != nil {
 		untouched, known = r.untouched(x, c)
 	}
-	conditions := []string{untouched, x.inserted(false), r.free(x)}
+	var older []entries
 	for _, y := range r.tables() { // an older capture's values stand there in its stead
 		if y == x {
 			break
@@ -114,20 +114,20 @@ func (r *Restorer) since(ctx context.Context, tx engine.Querier, x *restoring, c
 			continue
 		}
 		known = known && sameKey(x, y)
-		var on []string
-		for i := range x.Key {
-			on = append(on, fmt.Sprintf("y.%s = d.%s", k(i), k(i)))
-		}
-		conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", r.s.own(y.data()), all(on...)))
+		older = append(older, r.s.entriesOf(y.capture))
 	}
+	conditions := append(absent(older, k), untouched, x.inserted(false), r.free(x))
 	g, err := r.aim(x, t, true)
-	if err != nil || !known || len(g.fields) == 0 || columnIndex(t, g.name(0)) < 0 {
+	if err != nil || !known {
 		return err
 	}
-	s := r.s
 	fields := slices.DeleteFunc(slices.Clone(g.fields), func(i int) bool { // others of its columns were there all along, maybe under other names
 		return len(x.remade) > 0 && !x.Fields[i].Watched && !slices.Contains(x.remade, x.Fields[i].Name)
 	})
+	if len(fields) == 0 || columnIndex(t, g.name(0)) < 0 {
+		return nil
+	}
+	s := r.s
 	kept, live := r.images(g, fields, false)
 	gone := "t." + s.q(g.name(0)) + " IS NULL"
 	place := fmt.Sprintf("%s d LEFT JOIN %s t ON %s", s.own(x.data()), s.f.from(s.db, t), s.on(x.capture, t, "t", "d", g.name, k))
@@ -152,7 +152,7 @@ func (r *Restorer) since(ctx context.Context, tx engine.Querier, x *restoring, c
 // untouched gives the condition that a statement of the opposite direction did not write the row of an entry d; known is false
 // when that cannot be told.
 func (r *Restorer) untouched(x *restoring, c *Capturer) (condition string, known bool) {
-	var conditions []string
+	var written []entries
 	for _, y := range c.captures {
 		if y.Kind == Definition || y.At != x.Seal.Table && y.Home != x.Home && y.At != x.Home {
 			continue
@@ -168,16 +168,14 @@ func (r *Restorer) untouched(x *restoring, c *Capturer) (condition string, known
 		if !y.Ops || y.Moved || len(y.Key) != len(x.Key) {
 			return "", false
 		}
-		var on []string
 		for i, f := range x.Key {
 			if y.Key[i].Decl != f.Decl {
 				return "", false
 			}
-			on = append(on, fmt.Sprintf("y.%s = d.%s", k(i), k(i)))
 		}
-		conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s y WHERE %s)", r.s.own(y.data()), all(on...)))
+		written = append(written, r.s.entriesOf(y))
 	}
-	return all(conditions...), true
+	return all(absent(written, k)...), true
 }
 
 // movingAgain looks which places do not look as the statements of this run left them.

@@ -91,6 +91,15 @@ type entries struct {
 	key         []string // what a row is known by
 }
 
+// entriesOf are all entries of a capture.
+func (s *Store) entriesOf(y *capture) entries {
+	e := entries{from: s.own(y.data()) + " y"}
+	for i := range y.Key {
+		e.key = append(e.key, "y."+k(i))
+	}
+	return e
+}
+
 // fewCaptures is how many captures are asked one by one whether they have a row. Each is a join of its own, and the time that servers take to
 // plan a query grows faster than the number of its joins: more are asked together, as one list.
 const fewCaptures = 8

@@ -186,6 +186,9 @@ func (x *restoring) follower() *capture {
 	if x.Seal.Table.Name == "" {
 		m.Home = x.Home
 	}
+	for _, names := range []*[]string{&m.Seal.Columns, &m.Seal.All, &m.Seal.Key, &m.Seal.Group, &m.Seal.Sources, &m.Seal.Rest} { // those of the capture stay as they were sealed
+		*names = slices.Clone(*names)
+	}
 	m.Key, m.Fields = slices.Clone(x.Key), nil
 	for i, f := range m.Key {
 		if f.Seal != "" {

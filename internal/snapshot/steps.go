@@ -91,16 +91,20 @@ func (c *Capturer) step(ctx context.Context, tx engine.Querier, st effects.State
 		return nil, nil
 	}
 	c.last = nil
-	var err error
+	end := c.looking()
 	for _, f := range out {
+		var err error
 		if f.t, err = c.now(ctx, tx, f.x); err != nil {
+			end()
 			return nil, err
 		}
 	}
+	end()
 	if err := c.still(ctx, tx, out); err != nil {
 		return nil, err
 	}
-	if out, err = c.hit(ctx, tx, st, p, out); err != nil {
+	out, err := c.hit(ctx, tx, st, p, out)
+	if err != nil {
 		return nil, err
 	}
 	for _, f := range out {
@@ -147,37 +151,62 @@ func (c *Capturer) hit(ctx context.Context, tx engine.Querier, st effects.Statem
 	if e.Alias != "" {
 		from += " AS " + s.q(e.Alias)
 	}
-	var out []*following
+	keys := func(x *capture) []string {
+		out := slices.Clone(x.Seal.Key)
+		for i := len(out); i < len(x.Key); i++ {
+			out = append(out, x.Key[i].Name)
+		}
+		return out
+	}
+	ask := func(entries string, x *capture) string { // by d, of x or of captures whose rows are known as its are
+		by := keys(x)
+		return fmt.Sprintf("%s d JOIN (SELECT %s FROM %s WHERE (\n%s\n)) t ON %s", entries, s.db.Idents(by), from, e.Where, s.on(x, t, "t", "d", func(i int) string { return by[i] }, k))
+	}
+	var hit, small []*following
 	err := s.pinned(ctx, tx, func() error {
 		for _, f := range follows {
 			x := f.x
-			name := func(i int) string {
-				if i < len(x.Seal.Key) {
-					return x.Seal.Key[i]
-				}
-				return x.Key[i].Name
-			}
-			keys := make([]string, len(x.Key))
-			for i := range keys {
-				keys[i] = name(i)
-			}
-			if f.t == nil || f.t.Name != t.Name || len(keys) == 0 || x.Seal.Places || slices.ContainsFunc(keys, func(n string) bool { return columnIndex(t, n) < 0 }) {
-				out = append(out, f)
+			switch {
+			case f.t == nil || f.t.Name != t.Name || len(x.Key) == 0 || x.Seal.Places || slices.ContainsFunc(keys(x), func(n string) bool { return columnIndex(t, n) < 0 }):
+				hit = append(hit, f)
+				continue
+			case x.Rows <= smallCapture && (len(small) == 0 || slices.Equal(keys(x), keys(small[0].x)) && slices.EqualFunc(x.Key, small[0].x.Key, func(a, b field) bool { return a.Type == b.Type && a.Decl == b.Decl })):
+				small = append(small, f)
 				continue
 			}
-			rows, err := number(ctx, tx, "ask what is hit", fmt.Sprintf("SELECT count(*) FROM (SELECT 1 AS one FROM %s d JOIN (SELECT %s FROM %s WHERE (\n%s\n)) t ON %s LIMIT 1) h",
-				s.own(x.data()), s.db.Idents(keys), from, e.Where, s.on(x, t, "t", "d", name, k)))
+			rows, err := number(ctx, tx, "ask what is hit", "SELECT count(*) FROM (SELECT 1 AS one FROM "+ask(s.own(x.data()), x)+" LIMIT 1) h")
 			if err != nil {
 				return err
 			}
 			if rows > 0 {
-				out = append(out, f)
+				hit = append(hit, f)
+			}
+		}
+		for part := range slices.Chunk(small, 100) { // asked together: a migration of many statements has as many
+			var arms []string
+			for i, f := range part {
+				columns := []string{itoa(i) + " AS i"}
+				for j := range f.x.Key {
+					columns = append(columns, k(j))
+				}
+				arms = append(arms, "SELECT "+list(columns)+" FROM "+s.own(f.x.data()))
+			}
+			found, err := numbers(ctx, tx, "SELECT DISTINCT d.i FROM "+ask("("+strings.Join(arms, " UNION ALL ")+")", part[0].x))
+			if err != nil {
+				return fmt.Errorf("ask what is hit: %w", err)
+			}
+			for _, i := range found {
+				hit = append(hit, part[i])
 			}
 		}
 		return nil
 	})
-	return out, err
+	// In the order in which they were made: newer ones look at what older ones say.
+	return slices.DeleteFunc(slices.Clone(follows), func(f *following) bool { return !slices.Contains(hit, f) }), err
 }
+
+// smallCapture is how many rows a capture has at most that is asked for together with others.
+const smallCapture = 20
 
 // still locks the tables of captures against writes of others.
 func (c *Capturer) still(ctx context.Context, tx engine.Querier, follows []*following) error {
