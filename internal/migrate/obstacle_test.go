@@ -320,13 +320,16 @@ func TestNoObstacle(t *testing.T) {
 // A dry run tells the conflicts that the rollback will have, and changes nothing.
 func TestDryRunTellsConflicts(t *testing.T) {
 	t.Parallel()
-	t.Run("in a transaction", func(t *testing.T) { dryRunTellsConflicts(t, "") })
-	t.Run("by steps", func(t *testing.T) { dryRunTellsConflicts(t, "-- +goose NO TRANSACTION\n") })
+	t.Run("in a transaction", func(t *testing.T) { dryRunTellsConflicts(t, "", "SELECT 1;") })
+	t.Run("by steps", func(t *testing.T) { dryRunTellsConflicts(t, "-- +goose NO TRANSACTION\n", "SELECT 1;") })
+	t.Run("by steps that no transaction takes", func(t *testing.T) {
+		dryRunTellsConflicts(t, "-- +goose NO TRANSACTION\n", "VACUUM;")
+	})
 }
 
-func dryRunTellsConflicts(t *testing.T, bySteps string) {
+func dryRunTellsConflicts(t *testing.T, bySteps, down string) {
 	testdb.Each(t, func(t *testing.T, dsn string) {
-		f := newFixture(t, dsn, people, map[string]string{"00001_x.sql": bySteps + migration("UPDATE people SET score = 0;\nDELETE FROM people WHERE id = 4;", "SELECT 1;")})
+		f := newFixture(t, dsn, people, map[string]string{"00001_x.sql": bySteps + migration("UPDATE people SET score = 0;\nDELETE FROM people WHERE id = 4;", down)})
 		f.up()
 		f.exec("UPDATE people SET score = 7 WHERE id = 1;\nINSERT INTO people (id, name) VALUES (4, 'Zoe');")
 		before := f.dump()

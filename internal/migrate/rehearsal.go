@@ -138,6 +138,53 @@ func (r *runner) rehearse(ctx context.Context, versions []int64) (*Result, error
 	return nil, err
 }
 
+// foretell tells the conflicts that are known when the rollback of a migration begins, of one whose Down cannot be tried in one transaction. Those of migrations that would be
+// undone after it depend on what its Down does.
+func (r *runner) foretell(ctx context.Context, version int64) error {
+	m := r.m
+	if !m.db.Caps.TransactionalDDL || !r.known[version] {
+		return nil
+	}
+	c := *r
+	c.memory, c.plain = verify.NewMemory(m.db), map[engine.Name]*verify.Plain{}
+	err := r.s.Tx(ctx, func(tx *sql.Tx) error {
+		rec, err := m.catalog.load(ctx, tx, version)
+		if err != nil {
+			return err
+		}
+		mig, _, err := m.migration(ctx, version, r.dir, rec)
+		if err != nil {
+			return err
+		}
+		w := &work{r: &c, mig: mig, rec: rec, stmts: mig.statements(r.dir)}
+		w.reach = reachOf(w.stmts, verify.ByName(m.db))
+		if err := w.begin(ctx, tx); err != nil {
+			return err
+		}
+		if w.restorer == nil {
+			return errRehearsed
+		}
+		if r.policy == snapshot.Fail {
+			if err := w.restorer.Refuse(ctx, tx); err != nil {
+				return err
+			}
+		}
+		found, _, err := w.restorer.Conflicts(ctx, tx)
+		if err != nil {
+			return err
+		}
+		for _, x := range found {
+			x.Resolved = r.policy
+			r.res.Conflicts = append(r.res.Conflicts, x)
+		}
+		return errRehearsed
+	})
+	if errors.Is(err, errRehearsed) {
+		return nil
+	}
+	return err
+}
+
 // dryRollback plans, and runs all of it in a transaction that is taken back, so that what would stop it and what would
 // be a conflict is known beforehand.
 func (r *runner) dryRollback(ctx context.Context, which PlanRequest) error {
@@ -169,8 +216,10 @@ func (r *runner) dryRollback(ctx context.Context, which PlanRequest) error {
 		if err := r.precheck(ctx, versions); err != nil {
 			return err
 		}
-		if _, atomic, err := r.downs(ctx, versions); err != nil || !atomic {
+		if _, atomic, err := r.downs(ctx, versions); err != nil {
 			return err
+		} else if !atomic && len(versions) > 0 {
+			return r.foretell(ctx, versions[0])
 		}
 		seen, err := r.rehearse(ctx, versions)
 		if err != nil {
