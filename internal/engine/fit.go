@@ -216,7 +216,7 @@ func tooLarge(db *DB, c Column, newType string) string {
 	return ""
 }
 
-// postgresFits makes a function, for this session, that tries the conversion of one row, and gives the condition that it
+// postgresFits makes a function, for as long as the connection lives, that tries the conversion of one row, and gives the condition that it
 // fails: there is no other way to count them before version 16.
 func postgresFits(ctx context.Context, db *DB, q Querier, t *Table, column, newType, using string) (string, error) {
 	if using == "" {

@@ -210,6 +210,11 @@ func (r *Restorer) movingAgain(ctx context.Context, tx engine.Querier, x *restor
 	return err
 }
 
+// unsealed tells whether no statement of this run has sealed a capture that goes back: its table may have got other names, and no more.
+func (x *restoring) unsealed() bool {
+	return x.moving == nil || x.moving.Seal.At != backFirst && x.moving.Seal.At != backSecond
+}
+
 // bagAgain looks whether somebody else wrote to a table without a key since its capture was compared, or since the last statement that
 // wrote to it. The table is locked by then.
 func (r *Restorer) bagAgain(ctx context.Context, tx engine.Querier, x *restoring) error {

@@ -201,11 +201,6 @@ func (x *restoring) follower() *capture {
 	return &m
 }
 
-// unsealed tells whether no statement of this run has sealed a capture that goes back: its table may have got other names, and no more.
-func (x *restoring) unsealed() bool {
-	return x.moving == nil || x.moving.Seal.At != backFirst && x.moving.Seal.At != backSecond
-}
-
 // What a statement does to the rows of a capture.
 const (
 	touchNot    = iota // nothing
