@@ -66,7 +66,7 @@ func setting(t *testing.T, name string, otherwise int) int {
 func TestCompare(t *testing.T) {
 	rows, rounds, out := setting(t, "ROWS", 400), setting(t, "ROUNDS", 1), os.Getenv("OUT")
 	small := bench{rows: rows, files: min(400, rows/10), check: rows <= 10_000}
-	all := cases
+	all := slices.Concat(cases, growth())
 	if out != "" {
 		all = slices.Concat(all, measured)
 		if _, err := exec.LookPath("mydumper"); err != nil {

@@ -240,7 +240,7 @@ func explainDecision(err error) *problem {
 	}
 	var conflict *snapshot.ConflictError
 	if errors.As(err, &conflict) {
-		return &problem{Message: oneLine(conflict.Error()), Exit: exitConflict, Details: conflictLines(conflict.Conflicts),
+		return &problem{Message: oneLine(conflict.Error()), Exit: exitConflict, Details: conflictLines(conflict.Conflicts, conflictsDone),
 			Hint: "--on-conflict keep leaves the application's values, --on-conflict restore writes the captured ones; nothing was changed"}
 	}
 	if p := explainCapture(err); p != nil {

@@ -134,9 +134,10 @@ func writeKept(w *page, r *migrate.RestoreResult, o restoreOptions) {
 	w.line("")
 	w.line("%s:", w.bold(number(total, "conflict", "conflicts")))
 	restorable := false
-	for i, l := range conflictLines(r.Conflicts) {
-		w.line("  %s", strings.Replace(l, "the application's value was kept", "stays as it is", 1))
-		c := r.Conflicts[i]
+	for _, l := range conflictLines(r.Conflicts, conflictsAhead) {
+		w.line("  %s", l)
+	}
+	for _, c := range r.Conflicts {
 		restorable = restorable || c.Resolved == snapshot.Keep && strings.HasSuffix(c.Reason, "since") && c.Reason != "referenced since"
 	}
 	if more := total - int64(len(r.Conflicts)); more > 0 {

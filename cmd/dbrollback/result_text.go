@@ -47,7 +47,7 @@ func (s *session) finishWith(ctx context.Context, command string, r *migrate.Res
 		case r.Plan != nil:
 			writePlan(w, r.Plan)
 			writeTables(w, r.Tables, "data that would come back")
-			for _, l := range conflictLines(r.Conflicts) {
+			for _, l := range conflictLines(r.Conflicts, conflictsAhead) {
 				w.line("  conflict: %s", l)
 			}
 		case err != nil && len(r.Migrations) == 0:
@@ -250,16 +250,29 @@ func writeProof(w *page, r *migrate.Result, done bool) {
 	w.line("%s: %s; %s, and the schema with the one recorded before", w.bold(equal), text, compared)
 }
 
-// conflictWords say what became of a conflict.
-var conflictWords = map[snapshot.Policy]string{
-	snapshot.Keep:    "the application's value was kept",
-	snapshot.Restore: "the captured value was put back",
-	snapshot.Fail:    "refused",
+// wording says what becomes of conflicts.
+type wording struct {
+	by      map[snapshot.Policy]string
+	removed string // by Down, as the application left it
 }
 
-// conflictLines has a line a conflict. Those that are about nothing but when rows were written last, which may be as many as the application has
+// Of what is done, and of what is to come or of a restore.
+var (
+	conflictsDone = wording{map[snapshot.Policy]string{
+		snapshot.Keep:    "the application's value was kept",
+		snapshot.Restore: "the captured value was put back",
+		snapshot.Fail:    "refused",
+	}, "as the application left it, it was captured before (dbrollback snapshot list)"}
+	conflictsAhead = wording{map[snapshot.Policy]string{
+		snapshot.Keep:    "stays as it is",
+		snapshot.Restore: "the captured value takes its place",
+		snapshot.Fail:    "is refused",
+	}, "as the application left it, it is captured before"}
+)
+
+// conflictLines has a line a conflict, in the words for what becomes of it. Those that are about nothing but when rows were written last, which may be as many as the application has
 // used since, come at the end, a line for all of a table.
-func conflictLines(cs []snapshot.Conflict) []string {
+func conflictLines(cs []snapshot.Conflict, words wording) []string {
 	var out []string
 	type stamp struct{ of, how string }
 	stamps := map[stamp]int64{}
@@ -267,9 +280,9 @@ func conflictLines(cs []snapshot.Conflict) []string {
 	for _, c := range cs {
 		columns, how := strings.Join(c.Columns, ", "), c.Reason
 		if c.Resolved != "" {
-			how += "; " + orElse(conflictWords[c.Resolved], string(c.Resolved))
+			how += "; " + orElse(words.by[c.Resolved], string(c.Resolved))
 			if c.Resolved == snapshot.Keep && c.Reason == snapshot.RemovedByDown {
-				how = c.Reason + "; as the application left it, it was captured before (dbrollback snapshot list)"
+				how = c.Reason + "; " + words.removed
 			}
 		}
 		switch {
@@ -306,7 +319,7 @@ func writeConflicts(w *page, r *migrate.Result, held []string) {
 	w.line("")
 	w.line("%s: rows that the migration and the application both wrote", w.bold(number(total, "conflict", "conflicts")))
 	kept := false
-	for _, l := range conflictLines(r.Conflicts) {
+	for _, l := range conflictLines(r.Conflicts, conflictsDone) {
 		w.line("  %s", l)
 	}
 	for _, c := range r.Conflicts {

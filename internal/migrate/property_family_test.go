@@ -1,6 +1,7 @@
 package migrate_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -128,6 +129,19 @@ func (w *world) familyRetype(t *genTable) (step, bool) {
 		return "ALTER TABLE " + t.name + pick(w.rng, []string{" MODIFY " + c.name, " CHANGE " + c.name + " " + c.name}) + " " + kind
 	}
 	out := step{down: []string{"ALTER TABLE " + t.name + " MODIFY " + c.name + " " + was}, effect: stay}
+	back := func(as func(string) string) { // what Down makes of a value that was written in between
+		out.effect = func(m mapping) {
+			if mt := m[origin]; mt != nil && mt.cols[col] != nil {
+				mt.cols[col].back = append(mt.cols[col].back, func(v *string) *string {
+					if v == nil {
+						return nil
+					}
+					s := as(*v)
+					return &s
+				})
+			}
+		}
+	}
 	cut := func(n int) string {
 		return fmt.Sprintf("UPDATE %s SET %s = left(%s, %d)", t.name, c.name, c.name, n)
 	}
@@ -146,19 +160,17 @@ func (w *world) familyRetype(t *genTable) (step, bool) {
 	case "number":
 		out.up = []string{to("integer")}
 		c.kind, c.plain = "int", true
-		out.effect = func(m mapping) {
-			if mt := m[origin]; mt != nil && mt.cols[col] != nil {
-				mt.cols[col].back = append(mt.cols[col].back, func(v *string) *string {
-					if v == nil || strings.Contains(*v, ".") {
-						return v
-					}
-					s := *v + ".00"
-					return &s
-				})
+		back(func(v string) string {
+			if strings.Contains(v, ".") {
+				return v
 			}
-		}
+			return v + ".00"
+		})
 	case "json":
 		out.up = []string{to("longtext")}
+		if w.kind == engine.MySQL {
+			back(spacedJSON)
+		}
 	case "mood":
 		out.up = []string{to("varchar(10)")}
 		c.kind = "words"
@@ -202,4 +214,17 @@ func (p *proving) undone(c *trial) error {
 		return fmt.Errorf("recover --abort: %w", err)
 	}
 	return nil
+}
+
+// spacedJSON writes a small value as MySQL's type json does, which keeps no spelling.
+func spacedJSON(v string) string {
+	var x any
+	if err := json.Unmarshal([]byte(v), &x); err != nil {
+		return v
+	}
+	text, err := json.Marshal(x)
+	if err != nil {
+		return v
+	}
+	return strings.NewReplacer(",", ", ", ":", ": ").Replace(string(text))
 }

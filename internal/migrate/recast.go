@@ -63,13 +63,17 @@ func (w *work) recast(ctx context.Context, g ground, want verify.Fingerprint, st
 		_, err := tx.ExecContext(ctx, stmt)
 		return err
 	}
-	err := attempt(ctx, w.r.m.db, tx, stmt)
-	if !isClass(err, engine.Constraint) {
-		return err
-	}
 	st := effects.Statement{Effects: []effects.Effect{{
 		Kind: effects.AlterColumnType, Table: effects.Name(column.Table), Columns: []string{strings.TrimPrefix(column.Name, column.Table.String()+".")},
 	}}}
+	run := func() error {
+		return w.capturer.Recast(ctx, tx, st, func() error { return attempt(ctx, w.r.m.db, tx, stmt) })
+	}
+	w.capturer.Sealed(func(ctx context.Context, q engine.Querier) error { return w.keepMemo(ctx, q, len(w.stmts)) })
+	err := run()
+	if !isClass(err, engine.Constraint) {
+		return err
+	}
 	err = g.rows(ctx, func(tx *sql.Tx) error {
 		if err := w.restorer.Settle(ctx, tx, st); err != nil || g.tx != nil {
 			return err
@@ -79,8 +83,7 @@ func (w *work) recast(ctx context.Context, g ground, want verify.Fingerprint, st
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, stmt)
-	return err
+	return run()
 }
 
 // fitted does the same after a statement of Down that the server has rejected for what stands in its column, where each statement commits by itself: it had no effect, and can run once more.

@@ -142,12 +142,12 @@ func (r *runner) rehearse(ctx context.Context, versions []int64) (*Result, error
 // undone after it depend on what its Down does.
 func (r *runner) foretell(ctx context.Context, version int64) error {
 	m := r.m
-	if !m.db.Caps.TransactionalDDL || !r.known[version] {
+	if !r.known[version] {
 		return nil
 	}
 	c := *r
 	c.memory, c.plain = verify.NewMemory(m.db), map[engine.Name]*verify.Plain{}
-	err := r.s.Tx(ctx, func(tx *sql.Tx) error {
+	try := func(tx *sql.Tx) error {
 		rec, err := m.catalog.load(ctx, tx, version)
 		if err != nil {
 			return err
@@ -164,21 +164,14 @@ func (r *runner) foretell(ctx context.Context, version int64) error {
 		if w.restorer == nil {
 			return errRehearsed
 		}
-		if r.policy == snapshot.Fail {
-			if err := w.restorer.Refuse(ctx, tx); err != nil {
-				return err
-			}
-		}
-		found, _, err := w.restorer.Conflicts(ctx, tx)
+		found, err := w.restorer.Foresee(ctx, tx, r.policy)
 		if err != nil {
 			return err
 		}
-		for _, x := range found {
-			x.Resolved = r.policy
-			r.res.Conflicts = append(r.res.Conflicts, x)
-		}
+		r.res.Conflicts = append(r.res.Conflicts, found...)
 		return errRehearsed
-	})
+	}
+	err := m.store.Trying(ctx, r.s, func() error { return r.s.Tx(ctx, try) })
 	if errors.Is(err, errRehearsed) {
 		return nil
 	}

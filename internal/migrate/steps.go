@@ -61,7 +61,7 @@ func (w *work) journalled(ctx context.Context) error {
 		begun := opening{Sum: w.mig.Sum(), File: w.mig.File, Text: w.mig.Text, Before: w.before, Policy: w.r.policy, Online: w.r.batched, Stood: w.capturer.Stood()}
 		if w.restorer != nil {
 			if w.r.policy == snapshot.Fail { // what is known by now would be known at the end, when Down has run
-				if err := w.restorer.Refuse(ctx, tx); err != nil {
+				if _, err := w.restorer.Foresee(ctx, tx, w.r.policy); err != nil {
 					return err
 				}
 			}
@@ -384,7 +384,7 @@ func (w *work) tidy(ctx context.Context, i int, rejected bool) error {
 			return err
 		}
 	}
-	first := !slices.ContainsFunc(w.stmts[:i], func(st Statement) bool { return st.Changes() })
+	first := !slices.ContainsFunc(w.stmts[:i], func(st Statement) bool { return st.Changes() }) && (w.restorer == nil || !w.restorer.Began())
 	if first {
 		if err := w.unserve(ctx); err != nil {
 			return err

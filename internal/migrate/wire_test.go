@@ -82,6 +82,21 @@ func (w *wire) pair(ends ...io.Closer) bool {
 	return !w.dead
 }
 
+// look asks what is to become of a query. Where that fails the test, which ends its goroutine, nobody is left to wait for an answer.
+func (w *wire) look(query string) cut {
+	failed := true
+	w.mu.Lock()
+	defer func() {
+		w.mu.Unlock()
+		if failed {
+			w.close()
+		}
+	}()
+	what := w.see(query)
+	failed = false
+	return what
+}
+
 func (w *wire) serve(client net.Conn) {
 	server, err := net.Dial("tcp", w.server)
 	if err != nil {
@@ -123,9 +138,7 @@ func (w *wire) serve(client net.Conn) {
 		}
 		what := goOn
 		if query, ok := queryOf(packet); ok {
-			w.mu.Lock()
-			what = w.see(query)
-			w.mu.Unlock()
+			what = w.look(query)
 		}
 		if what == beforeIt {
 			w.harmed()

@@ -132,15 +132,30 @@ func TestLaterWritesSurvive(t *testing.T) {
 func TestFailPolicyChangesNothing(t *testing.T) {
 	t.Parallel()
 	change := migration("UPDATE people SET score = 0;\nALTER TABLE people ADD COLUMN extra integer;", "ALTER TABLE people DROP COLUMN extra;")
-	for name, text := range map[string]string{"in a transaction": change, "by steps": "-- +goose NO TRANSACTION\n" + change} {
+	const bag = "CREATE TABLE loose (a integer, b varchar(20));\nINSERT INTO loose VALUES (1, 'x'), (1, 'x'), (2, 'y'), (3, NULL);"
+	inserts := migration("INSERT INTO loose VALUES (7, 'new');\nALTER TABLE loose ADD COLUMN extra integer;", "ALTER TABLE loose DROP COLUMN extra;")
+	bags := migration("UPDATE loose SET b = 'z';\nALTER TABLE loose ADD COLUMN extra integer;", "ALTER TABLE loose DROP COLUMN extra;")
+	const steps = "-- +goose NO TRANSACTION\n"
+	for name, o := range map[string]struct{ setup, text, writes string }{
+		"in a transaction":       {people, change, "UPDATE people SET score = 99 WHERE id = 2;\nUPDATE people SET extra = 7;"},
+		"by steps":               {people, steps + change, "UPDATE people SET score = 99 WHERE id = 2;\nUPDATE people SET extra = 7;"},
+		"no key":                 {bag, bags, "UPDATE loose SET b = 'w' WHERE a = 2;"},
+		"no key by steps":        {bag, steps + bags, "UPDATE loose SET b = 'w' WHERE a = 2;"},
+		"no key, gone, by steps": {bag, steps + bags, "DELETE FROM loose WHERE a = 3;\nINSERT INTO loose (a, b) VALUES (4, 'v');"},
+		"no key, made, by steps": {bag, steps + inserts, "UPDATE loose SET b = 'newer' WHERE a = 7;"},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			testdb.Each(t, func(t *testing.T, dsn string) {
-				f := newFixture(t, dsn, people, map[string]string{"00001_change.sql": text})
+				f := newFixture(t, dsn, o.setup, map[string]string{"00001_change.sql": o.text})
 				f.up()
-				f.exec("UPDATE people SET score = 99 WHERE id = 2;\nUPDATE people SET extra = 7;")
+				f.exec(o.writes)
 				before := f.dump()
-				_, err := f.open().Rollback(context.Background(), migrate.RollbackRequest{To: -1, Steps: 1, OnConflict: snapshot.Fail})
+				dry, err := f.open().Rollback(context.Background(), migrate.RollbackRequest{To: -1, Steps: 1, DryRun: true})
+				if err != nil || len(dry.Conflicts) == 0 {
+					t.Errorf("a dry run: %v, %+v", err, dry)
+				}
+				_, err = f.open().Rollback(context.Background(), migrate.RollbackRequest{To: -1, Steps: 1, OnConflict: snapshot.Fail})
 				var conflict *snapshot.ConflictError
 				if !errors.As(err, &conflict) {
 					t.Fatalf("err = %v, want a ConflictError", err)
@@ -148,6 +163,28 @@ func TestFailPolicyChangesNothing(t *testing.T) {
 				f.same(before, f.dump(), "after a refused rollback")
 				if s, err := f.open().Status(context.Background()); err != nil || s.Current != 1 || len(s.Unfinished) > 0 {
 					t.Errorf("status = %+v, %v; want version 1, and nothing to recover", s, err)
+				}
+			}, testdb.Everywhere()...)
+		})
+	}
+}
+
+// A row that others add to a table without a key is no conflict.
+func TestFailPolicyTakesNewRows(t *testing.T) {
+	t.Parallel()
+	const bag = "CREATE TABLE loose (a integer, b varchar(20));\nINSERT INTO loose VALUES (1, 'x'), (1, 'x'), (2, 'y'), (3, NULL);"
+	change := migration("UPDATE loose SET b = 'z';\nINSERT INTO loose VALUES (7, 'new');\nALTER TABLE loose ADD COLUMN extra integer;", "ALTER TABLE loose DROP COLUMN extra;")
+	for name, text := range map[string]string{"in a transaction": change, "by steps": "-- +goose NO TRANSACTION\n" + change} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				f := newFixture(t, dsn, bag, map[string]string{"00001_change.sql": text})
+				f.up()
+				f.exec("INSERT INTO loose (a, b) VALUES (4, 'v');")
+				f.rollback(migrate.RollbackRequest{To: -1, Steps: 1, OnConflict: snapshot.Fail})
+				got := testdb.Query(t, dsn, "SELECT a, b FROM loose ORDER BY a, b")
+				if want := []string{"1|x", "1|x", "2|y", "3|NULL", "4|v"}; !slices.Equal(got, want) {
+					t.Errorf("rows %q, want %q", got, want)
 				}
 			}, testdb.Everywhere()...)
 		})

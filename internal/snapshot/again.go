@@ -23,6 +23,9 @@ func (r *Restorer) again(ctx context.Context, tx engine.Querier, c *Capturer) er
 		}
 	}
 	for _, x := range r.tables() {
+		if err := r.going(ctx, tx, x, c); err != nil {
+			return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
+		}
 		if err := r.lookAgain(ctx, tx, x, c); err != nil {
 			return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
 		}
@@ -30,8 +33,63 @@ func (r *Restorer) again(ctx context.Context, tx engine.Querier, c *Capturer) er
 	return nil
 }
 
-func (r *Restorer) lookAgain(ctx context.Context, tx engine.Querier, x *restoring, c *Capturer) error {
+// going locks the rows that are to go with the migration that inserted them, where no lock of a whole table lasts as long as a transaction does, and lets go of entries whose rows
+// are gone already: what somebody puts there from now on is not taken out, uncaptured.
+func (r *Restorer) going(ctx context.Context, tx engine.Querier, x *restoring, c *Capturer) error {
 	s := r.s
+	if s.db.Caps.TransactionalDDL || !x.Ops || x.Rows == 0 || len(x.Key) == 0 || x.Seal.Mode != sealRows || x.Seal.Places || r.moves(x.Home) {
+		return nil
+	}
+	if r.rekeyed(x, r.statements) || c != nil && slices.ContainsFunc(c.captures, func(y *capture) bool { return y.Moved && !y.Still }) {
+		return nil // Down alone has moved keys: they may be elsewhere; see strayed.go
+	}
+	var back []entries
+	for _, y := range r.tables() { // what brings a row back does so first
+		switch {
+		case y == x || y.Home != x.Home || y.Rows == 0 || !y.entire():
+			continue
+		case !sameKey(x, y):
+			return nil
+		}
+		e := s.entriesOf(y.capture)
+		if y.Ops {
+			e.where = "y.op <> 'i'"
+		}
+		back = append(back, e)
+	}
+	t, err := r.inspect(ctx, tx, x.Home)
+	if err != nil || t == nil {
+		return err
+	}
+	g, err := r.aim(x, t, true)
+	if err != nil {
+		return err
+	}
+	for i := range x.Key {
+		if columnIndex(t, g.name(i)) < 0 {
+			return nil
+		}
+	}
+	from, place := s.f.from(s.db, t), s.on(x.capture, t, "t", "d", g.name, k)
+	for range manyTimes {
+		// Others were gone when the migration ended.
+		stay := all(append(absent(back, k), x.inserted(true), r.free(x), fmt.Sprintf("EXISTS (SELECT 1 FROM %s s WHERE s.n = d.n)", s.own(x.companion())))...)
+		of, err := number(ctx, tx, "count", fmt.Sprintf("SELECT count(*) FROM %s d WHERE %s", s.own(x.data()), stay))
+		if err != nil || of == 0 {
+			return err
+		}
+		n, err := number(ctx, tx, "lock rows of "+x.Home.String(), fmt.Sprintf("SELECT count(*) FROM (SELECT d.n FROM %s d JOIN %s t ON %s WHERE %s%s) y", s.own(x.data()), from, place, stay, s.f.grip))
+		if err != nil || n >= of {
+			return err
+		}
+		if err := r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s d WHERE %s", letBeGone, s.own(x.data()), all(stay, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", from, place)))); err != nil {
+			return err
+		}
+	}
+	return moved(t)
+}
+
+func (r *Restorer) lookAgain(ctx context.Context, tx engine.Querier, x *restoring, c *Capturer) error {
 	switch {
 	case x.lost && ofParts(x.Shape): // a part of its table may have come back, with its rows
 		return nil
@@ -41,9 +99,9 @@ func (r *Restorer) lookAgain(ctx context.Context, tx engine.Querier, x *restorin
 		return r.since(ctx, tx, x, c)
 	case x.bag != nil && x.Rows > 0 && !x.lost && c != nil && c.watching != nil:
 		return r.bagAgain(ctx, tx, x)
-	case x.moving != nil && (!x.wrote || x.held) && !r.moves(x.Home):
+	case x.moving != nil && (!x.wrote || x.held) && !r.underway(x.Home):
 		return r.movingAgain(ctx, tx, x)
-	case x.wrote || x.Rows == 0 || len(x.Key) == 0 || x.Seal.Table.Name == "" || x.Seal.Mode == sealCovered || x.Seal.Mode == sealBag || r.moves(x.Home):
+	case x.wrote || x.Rows == 0 || len(x.Key) == 0 || x.Seal.Table.Name == "" || x.Seal.Mode == sealCovered || x.Seal.Mode == sealBag || r.underway(x.Home):
 		return nil
 	}
 	t, err := r.inspect(ctx, tx, x.Seal.Table)
@@ -66,9 +124,7 @@ func (r *Restorer) lookAgain(ctx context.Context, tx engine.Querier, x *restorin
 	if !known {
 		return nil
 	}
-	name := func(i int) string { return r.keyName(x, t, i) }
-	if _, err := number(ctx, tx, "lock "+x.Home.String(), fmt.Sprintf("SELECT count(*) FROM %s d JOIN %s t ON %s%s",
-		s.own(x.data()), s.f.from(s.db, t), s.on(x.capture, t, "t", "d", name, k), s.locking(s.f.grip))); err != nil {
+	if err := r.lockPlaces(ctx, tx, x, x.capture, t); err != nil {
 		return err
 	}
 	return r.compareWhere(ctx, tx, x, t, all(untouched, r.free(x)))
@@ -103,10 +159,15 @@ func (r *Restorer) since(ctx context.Context, tx engine.Querier, x *restoring, c
 	if c != nil {
 		untouched, known = r.untouched(x, c)
 	}
-	var older []entries
+	var older, inserted []entries
 	for _, y := range r.tables() { // an older capture's values stand there in its stead
 		if y == x {
 			break
+		}
+		if y.Ops && y.Rows > 0 && sameKey(x, y) { // a row of Up's, which goes
+			e := r.s.entriesOf(y.capture)
+			e.where = "y.op = 'i'"
+			inserted = append(inserted, e)
 		}
 		if y.Home != x.Home || y.Rows == 0 || !slices.ContainsFunc(x.Fields, func(f field) bool {
 			return slices.ContainsFunc(y.Fields, func(h field) bool { return h.Name == f.Name })
@@ -128,6 +189,7 @@ func (r *Restorer) since(ctx context.Context, tx engine.Querier, x *restoring, c
 		return nil
 	}
 	s := r.s
+	g.stands = true
 	kept, live := r.images(g, fields, false)
 	gone := "t." + s.q(g.name(0)) + " IS NULL"
 	place := fmt.Sprintf("%s d LEFT JOIN %s t ON %s", s.own(x.data()), s.f.from(s.db, t), s.on(x.capture, t, "t", "d", g.name, k))
@@ -145,6 +207,7 @@ func (r *Restorer) since(ctx context.Context, tx engine.Querier, x *restoring, c
 			deleted += fmt.Sprintf(" AND EXISTS (SELECT 1 FROM %s s WHERE s.n = d.n)", s.own(x.companion()))
 		}
 	}
+	deleted = all(append(absent(inserted, k), deleted)...)
 	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, CASE WHEN %s THEN '%s' ELSE '%s' END FROM %s WHERE %s AND (%s OR NOT (%s) AND %s)",
 		gone, deletedSince, changedSince, place, all(conditions...), deleted, gone, s.differ(live, kept)))
 }
@@ -180,26 +243,13 @@ func (r *Restorer) untouched(x *restoring, c *Capturer) (condition string, known
 
 // movingAgain looks which places do not look as the statements of this run left them.
 func (r *Restorer) movingAgain(ctx context.Context, tx engine.Querier, x *restoring) error {
-	s, m := r.s, x.moving
+	m := x.moving
 	t, err := r.inspect(ctx, tx, m.Seal.Table)
 	if err != nil || m.Seal.Mode == sealCovered || len(m.Key) == 0 {
 		return err
 	}
 	if t != nil && len(m.Seal.Key) == len(m.Key) {
-		from, at := s.own(x.data())+" d", func(i int) string { return "d." + k(i) }
-		if m.Seal.Mode == sealRows && m.Seal.Places {
-			from += " LEFT JOIN " + s.own(m.companion()) + " s ON s.n = d.n"
-			at = func(i int) string { return fmt.Sprintf("coalesce(s.%[1]s, d.%[1]s)", k(i)) }
-		}
-		var on []string
-		for i, f := range m.Key {
-			j := columnIndex(t, m.Seal.Key[i])
-			if j < 0 {
-				return nil
-			}
-			on = append(on, s.f.match("t."+s.q(m.Seal.Key[i]), at(i), f, t.Columns[j]))
-		}
-		if _, err := number(ctx, tx, "lock "+x.Home.String(), fmt.Sprintf("SELECT count(*) FROM %s JOIN %s t ON %s%s", from, s.f.from(s.db, t), all(on...), s.locking(" FOR UPDATE"))); err != nil {
+		if err := r.lockPlaces(ctx, tx, x, m, t); err != nil {
 			return err
 		}
 	}
@@ -208,6 +258,35 @@ func (r *Restorer) movingAgain(ctx context.Context, tx engine.Querier, x *restor
 	err = r.compareWhere(ctx, tx, &y, t, all(r.free(x)))
 	x.work = y.work
 	return err
+}
+
+// lockPlaces locks the rows of a table in the places of a capture's entries, which m was sealed against last.
+func (r *Restorer) lockPlaces(ctx context.Context, tx engine.Querier, x *restoring, m *capture, t *engine.Table) error {
+	s := r.s
+	from, at := s.own(x.data())+" d", func(i int) string { return "d." + k(i) }
+	if m.Seal.Mode == sealRows && m.Seal.Places {
+		from += " LEFT JOIN " + s.own(m.companion()) + " s ON s.n = d.n"
+		at = func(i int) string { return fmt.Sprintf("coalesce(s.%[1]s, d.%[1]s)", k(i)) }
+	}
+	var on []string
+	for i, f := range m.Key {
+		name := r.keyName(x, t, i)
+		if len(m.Seal.Key) == len(m.Key) {
+			name = m.Seal.Key[i]
+		}
+		j := columnIndex(t, name)
+		if j < 0 {
+			return nil
+		}
+		on = append(on, s.f.match("t."+s.q(name), at(i), f, t.Columns[j]))
+	}
+	_, err := number(ctx, tx, "lock "+x.Home.String(), fmt.Sprintf("SELECT count(*) FROM %s JOIN %s t ON %s%s", from, s.f.from(s.db, t), all(on...), s.locking(s.f.grip)))
+	return err
+}
+
+// underway tells whether rows of a table whose keys go back are not all any more where its captures were sealed.
+func (r *Restorer) underway(n engine.Name) bool {
+	return r.moves(n) && slices.ContainsFunc(r.captures, func(x *restoring) bool { return x.Home == n && (x.wrote || x.cleared || x.landed) })
 }
 
 // unsealed tells whether no statement of this run has sealed a capture that goes back: its table may have got other names, and no more.

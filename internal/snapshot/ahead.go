@@ -126,6 +126,11 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 	})
 }
 
+// Began tells whether something was put back early.
+func (r *Restorer) Began() bool {
+	return slices.ContainsFunc(r.captures, func(x *restoring) bool { return x.settled || x.wrote || x.cleared })
+}
+
 // holdSettled has what was put back early followed from here on, where that is told by the lock of a table.
 func (r *Restorer) holdSettled(ctx context.Context, tx engine.Querier, targets []*target) error {
 	if !r.s.db.Caps.TransactionalDDL || !r.capturer.bySteps() {
@@ -199,11 +204,19 @@ func (r *Restorer) eases(g *target, st effects.Statement) bool {
 		if e.Kind != effects.AlterColumnType || !r.s.sameName(e.Table.Name, g.t.Name.Name) {
 			continue
 		}
+		room := g.x.Ops && r.capturer != nil && r.capturer.meta.Direction == "down" // rows that Up has inserted need not fit either
 		for i := range g.x.Fields {
 			now := r.live(g, i)
-			if slices.ContainsFunc(e.Columns, func(n string) bool { return r.s.sameName(n, now.Name) }) && g.x.Fields[i].Type == r.s.typed(now) {
+			if !slices.ContainsFunc(e.Columns, func(n string) bool { return r.s.sameName(n, now.Name) }) {
+				continue
+			}
+			if g.x.Fields[i].Type == r.s.typed(now) {
 				return !g.nullNoMore(i)
 			}
+			room = false
+		}
+		if room {
+			return true
 		}
 	}
 	return false

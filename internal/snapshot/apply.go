@@ -25,6 +25,7 @@ type target struct {
 	retyped []retyped // fields that are left to older captures
 	ahead   bool      // statements are still to come
 	stood   bool      // its columns were there all along: what the application wrote in them stays
+	stands  bool      // it has been written there: values are compared as what its columns made of them
 	// computed are unique indexes that a preview asks by what the rows would be.
 	computed []computedKey
 	wouldBe  func() string
@@ -89,6 +90,17 @@ func (r *Restorer) images(g *target, fields []int, cast bool) (kept, live []stri
 			// Every captured value is known to fit into the type of now; the other way round that need not be so.
 			as := r.s.kept(now)
 			kept = append(kept, r.s.image(r.s.f.value(r.s.f.back("d."+g.x.v(i), f, now), as), as))
+			live = append(live, r.s.image(r.s.f.value("t."+r.s.q(now.Name), as), as))
+			continue
+		}
+		if was, known := g.x.into[f.Name]; g.stands && !cast && (text != f.Text || decl != f.Decl || known && was != r.s.typed(now)) {
+			as, put := r.s.kept(now), now
+			value := r.s.f.back("d."+g.x.v(i), f, now)
+			if known && was != r.s.typed(now) { // it was another type by then
+				put.Type, put.Base = was, was
+				value = r.s.put(r.s.f.back("d."+g.x.v(i), f, put), f, put)
+			}
+			kept = append(kept, r.s.image(r.s.f.value(r.s.put(value, f, now), as), as))
 			live = append(live, r.s.image(r.s.f.value("t."+r.s.q(now.Name), as), as))
 			continue
 		}

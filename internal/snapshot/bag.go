@@ -110,18 +110,24 @@ type bag struct {
 
 // sealed gives the images of the sealed columns of an entry, in the order of seal.Columns, and of a live row.
 func (r *Restorer) sealed(g *target) (kept, live []string) {
-	for i, f := range g.x.Fields {
-		if f.Seal == "" {
-			continue
+	for _, f := range g.x.Fields {
+		if f.Seal != "" {
+			live = append(live, r.column(g.t, f.Name))
 		}
-		kept = append(kept, r.s.image("d."+g.x.v(i), f))
-		live = append(live, r.column(g.t, f.Name))
 	}
-	live = r.s.images(live, g.t, "t")
+	return r.sealedEntry(g.x), r.s.images(live, g.t, "t")
+}
+
+func (r *Restorer) sealedEntry(x *restoring) (kept []string) {
+	for i, f := range x.Fields {
+		if f.Seal != "" {
+			kept = append(kept, r.s.image("d."+x.v(i), f))
+		}
+	}
 	if len(kept) == 0 {
 		kept = []string{"1"}
 	}
-	return kept, live
+	return kept
 }
 
 // compareBag finds out what was written to a table without a key since it was sealed.
@@ -169,6 +175,11 @@ func (r *Restorer) bagSince(ctx context.Context, tx engine.Querier, x *capture, 
 	_, bv := given("b")
 	for _, work := range []string{b.plus, b.minus} {
 		if err := s.make(ctx, tx, "compare", work, columns, "h"); err != nil {
+			return nil, err
+		}
+	}
+	for _, work := range []string{more(id), fewer(id)} {
+		if err := s.search(ctx, tx, work, "h"); err != nil {
 			return nil, err
 		}
 	}

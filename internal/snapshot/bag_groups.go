@@ -100,6 +100,8 @@ func (c *Capturer) grouped(ctx context.Context, tx engine.Querier, x *capture) (
 	return more == 0 || fewer == 0, nil
 }
 
+const groupTable = "dbrollback_group_"
+
 // groups of rows that cannot be told apart.
 type groups struct {
 	table      string // of groups: g; own: there is nothing in it but what the application inserted
@@ -126,11 +128,14 @@ func (r *Restorer) split(ctx context.Context, tx engine.Querier, g *target, kept
 		}
 		kept, live = append(kept, s.image("d."+x.v(i), x.Fields[i])), append(live, r.live(g, i).Name)
 	}
-	p := &groups{table: s.own("dbrollback_group_" + compact(x.ID)), kept: s.hash(kept), live: s.hash(s.images(live, g.t, "t"))}
+	p := &groups{table: s.own(groupTable + compact(x.ID)), kept: s.hash(kept), live: s.hash(s.images(live, g.t, "t"))}
 	if err := s.make(ctx, tx, "compare", p.table, []string{"g " + s.f.hash, "own integer NOT NULL"}, "g"); err != nil {
 		return nil, err
 	}
 	x.bag.groups = p.table
+	if err := s.search(ctx, tx, groupTable+compact(x.ID), "g"); err != nil {
+		return nil, err
+	}
 	for _, q := range []string{
 		fmt.Sprintf("SELECT DISTINCT m.g, 0 FROM %s m LEFT JOIN (SELECT %s AS h, count(*) AS q FROM %s d GROUP BY 1) k ON k.h = m.h WHERE m.q > coalesce(k.q, 0)", x.bag.minus, keptSeal, s.own(x.data())),
 		fmt.Sprintf("SELECT p.g, CASE WHEN c.g IS NULL THEN 1 ELSE 0 END FROM %s p LEFT JOIN (SELECT %s AS h, count(*) AS q FROM %s t GROUP BY 1) l ON l.h = p.h LEFT JOIN (SELECT DISTINCT g FROM %s) c ON c.g = p.g LEFT JOIN %s z ON z.g = p.g WHERE p.q > coalesce(l.q, 0) AND z.g IS NULL GROUP BY p.g, c.g",
@@ -191,7 +196,7 @@ func (r *Restorer) putGroups(ctx context.Context, tx engine.Querier, g *target, 
 // those of captured rows d, or their groups.
 func (r *Restorer) unheld(ctx context.Context, tx engine.Querier, g *target, image, kept, which string) error {
 	x := g.x
-	gone, err := number(ctx, tx, "count rows written since", fmt.Sprintf("SELECT coalesce(sum(m.q), 0) FROM %s m WHERE NOT EXISTS (SELECT 1 FROM %s d WHERE %s = %s)", x.bag.minus, r.s.own(x.data()), kept, image))
+	gone, err := number(ctx, tx, "count rows written since", fmt.Sprintf("SELECT coalesce(sum(m.q), 0) FROM %s m LEFT JOIN (SELECT DISTINCT %s AS h FROM %s d) k ON k.h = %s WHERE k.h IS NULL", x.bag.minus, kept, r.s.own(x.data()), image))
 	if err != nil || gone == 0 {
 		return err
 	}

@@ -91,6 +91,7 @@ func (c *Capturer) Bystanders(ctx context.Context, tx engine.Querier, n int, opp
 		var actions []*action
 		for _, b := range found {
 			a := &action{kind: Rows, table: b.table, columns: b.columns, events: events{update: true}, lossy: true, reason: "left alone"}
+			a.sought = slices.ContainsFunc(found, func(o *bystander) bool { return o.parent == b }) // by what follows them
 			if b.keyless() {
 				a.events = events{} // copied whole: what counts is how many rows there are of each content
 			}
@@ -454,7 +455,7 @@ func (c *Capturer) uncaptured(b *bystander, ref string) []string {
 			for i := range y.Key {
 				live, kept = append(live, ref+"."+s.q(c.nameNow(y, b.table, y.Key[i]))+" COLLATE BINARY"), append(kept, "d."+k(i))
 			}
-			out = append(out, fmt.Sprintf("coalesce((%s) NOT IN (SELECT %s FROM %s d WHERE %s), 1 = 1)", list(live), list(kept), from, all(append(conditions[1:], "1 = 1")...)))
+			out = append(out, unlisted(list(live), fmt.Sprintf("SELECT %s FROM %s d WHERE %s", list(kept), from, all(append(conditions[1:], "1 = 1")...))))
 			continue
 		}
 		if s.f.keyed { // where a table is searched for each row unless it has an index, which what is made of it here gets

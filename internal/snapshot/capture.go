@@ -64,7 +64,9 @@ func (s *Store) Begin(m Meta) *Capturer {
 	if m.Snapshot == "" {
 		m.Snapshot = newID()
 	}
-	return &Capturer{s: s, meta: m, id: m.Snapshot, track: &tracker{s: s, up: m.Direction == "up", loosely: map[string]bool{}}, whole: map[string]bool{}}
+	c := &Capturer{s: s, meta: m, id: m.Snapshot, track: &tracker{s: s, up: m.Direction == "up", loosely: map[string]bool{}}, whole: map[string]bool{}}
+	s.joined = c.involved
+	return c
 }
 
 // Snapshot is the id that all captures of this migration share.

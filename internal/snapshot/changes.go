@@ -200,6 +200,9 @@ func (w *inverting) race(ctx context.Context, tx engine.Querier, x *restoring) e
 	}
 	s, late := w.s, &capture{Info: w.all.Info, detail: w.all.detail}
 	late.ID = newID()
+	if err := s.search(ctx, tx, w.all.data(), "s"); err != nil {
+		return err
+	}
 	n, err := w.note(ctx, tx, late, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s r WHERE r.s = q.s)", s.own(w.all.data())))
 	if err != nil {
 		return err

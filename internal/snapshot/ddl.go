@@ -45,6 +45,9 @@ func (s *Store) creation(table string, columns []string, key string) []string {
 		}
 		columns = append(columns, "PRIMARY KEY ("+key+")")
 	}
+	if i := slices.IndexFunc(columns, func(c string) bool { return strings.HasPrefix(c, "n bigint") }); s.f.scans && key == "n" && i >= 0 {
+		columns[i] = "n INTEGER PRIMARY KEY" // the number of the row itself, which costs nothing
+	}
 	lasts := strings.Contains(table, "dbrollback_data_") || s.db.Caps.TransactionalDDL && strings.Contains(table, "dbrollback_seal_")
 	queries := []string{"CREATE TABLE " + table + " (" + list(columns) + ")" + s.f.options}
 	if !lasts { // a run that was cut off between its transactions may have left one
@@ -88,6 +91,32 @@ func (s *Store) aside(ctx context.Context, queries ...string) error {
 		}
 		return nil
 	})
+}
+
+// Trying runs f, which looks what a run would do in a transaction that it takes back, and drops the tables of ours that this transaction could not take back.
+func (s *Store) Trying(ctx context.Context, q engine.Querier, f func() error) (err error) {
+	if s.db.Caps.TransactionalDDL {
+		return f()
+	}
+	before, err := s.f.ours(ctx, q)
+	if err != nil {
+		return fmt.Errorf("list captured data: %w", err)
+	}
+	defer func() {
+		ctx := context.WithoutCancel(ctx)
+		after, listed := s.f.ours(ctx, q)
+		var drops []string
+		for _, n := range after {
+			if !slices.Contains(before, n) {
+				drops = append(drops, "DROP TABLE IF EXISTS "+s.own(n))
+			}
+		}
+		if len(drops) > 0 {
+			listed = s.aside(ctx, drops...)
+		}
+		err = errors.Join(err, listed)
+	}()
+	return f()
 }
 
 // asideLock is held by the connection that works aside. The server lets go of it when the statement of a client that died has

@@ -35,13 +35,16 @@ type DiffOptions struct {
 const Now = "now"
 
 // Diff compares the tables that a snapshot holds with another snapshot, or with now. It reads only, everything as of one moment,
-// and holds no more than a row in memory.
+// and holds no more than a row in memory. On MySQL and MariaDB captures get an index first, where the server lets it.
 func (s *Store) Diff(ctx context.Context, o DiffOptions) (out []TableDiff, err error) {
 	c, err := s.db.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
+	if err := s.diffable(ctx, c, o); err != nil {
+		return nil, err
+	}
 	if s.f.consistent == "" {
 		return s.diff(ctx, c, o)
 	}
@@ -55,6 +58,27 @@ func (s *Store) Diff(ctx context.Context, o DiffOptions) (out []TableDiff, err e
 		return err
 	})
 	return out, err
+}
+
+// diffable makes rows of the captures easy to find.
+func (s *Store) diffable(ctx context.Context, q engine.Querier, o DiffOptions) error {
+	for _, id := range []string{o.From, o.To} {
+		if !s.f.keyed || id == Now {
+			continue
+		}
+		found, err := s.captured(ctx, q, Ask{Snapshot: id})
+		if err != nil {
+			return err
+		}
+		for _, h := range found.tables {
+			for _, x := range h.captures {
+				if err := s.keyIndex(ctx, x); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }
 
 func (s *Store) diff(ctx context.Context, q engine.Querier, o DiffOptions) ([]TableDiff, error) {

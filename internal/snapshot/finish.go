@@ -32,7 +32,7 @@ func (r *Restorer) Finish(ctx context.Context, tx engine.Querier, p Policy, c *C
 
 func (r *Restorer) finish(ctx context.Context, tx engine.Querier, p Policy, c *Capturer, done func(Report) error) (Report, error) {
 	if p == Fail {
-		if err := r.Refuse(ctx, tx); err != nil {
+		if err := r.refuse(ctx, tx); err != nil {
 			return Report{}, err
 		}
 	}
@@ -95,7 +95,7 @@ func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*targ
 		return Report{}, err
 	}
 	if p == Fail {
-		if err := r.Refuse(ctx, tx); err != nil {
+		if err := r.refuse(ctx, tx); err != nil {
 			return Report{}, err
 		}
 	}
@@ -113,7 +113,7 @@ func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*targ
 		}
 	}
 	if p == Fail {
-		if err := r.Refuse(ctx, tx); err != nil {
+		if err := r.refuse(ctx, tx); err != nil {
 			return Report{}, err
 		}
 	}
@@ -145,7 +145,7 @@ func (r *Restorer) bring(ctx context.Context, tx engine.Querier, targets []*targ
 		return Report{}, err
 	}
 	if p == Fail {
-		if err := r.Refuse(ctx, tx); err != nil {
+		if err := r.refuse(ctx, tx); err != nil {
 			return Report{}, err
 		}
 	}

@@ -99,7 +99,7 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 		if touch < touchValues && c.replaces(x, n) {
 			touch = touchValues
 		}
-		if at, renamed := c.track.stands[strings.ToLower(x.Home.Name)]; touch == touchNot && renamed && x.Seal.Mode == sealAbsent && len(x.Key) == 0 && // it was dropped under that name
+		if at, renamed := c.track.stands[strings.ToLower(x.Home.Name)]; touch == touchNot && renamed && x.Seal.Mode == sealAbsent && // it was dropped under that name
 			slices.ContainsFunc(c.effects, func(e effects.Effect) bool { return c.takesPlace(e, at) }) {
 			touch = touchPlace
 		}

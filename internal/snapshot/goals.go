@@ -69,4 +69,10 @@ func (r *Restorer) goals(ctx context.Context, tx engine.Querier, x *restoring, t
 		s.on(x.capture, t, "t", "d", name, x.goal), all(conditions...)))
 }
 
-func either(conditions []string) string { return "(" + strings.Join(conditions, " OR ") + ")" }
+// either is the condition that one of some holds, none of none. One alone stands alone: PostgreSQL joins what EXISTS asks for, but not under an OR.
+func either(conditions []string) string {
+	if len(conditions) == 0 {
+		return "(1 = 0)"
+	}
+	return "(" + strings.Join(conditions, " OR ") + ")"
+}

@@ -12,6 +12,9 @@ import (
 // compared before that: what was written to them since is captured with the rest. A row that is not there cannot be locked; should another
 // put one in its place before its own comes back, the restoration begins again.
 
+// manyTimes is how often rows that come and go are looked for again before it is given up for now.
+const manyTimes = 100
+
 // grip locks the rows of a table that entries are about, so that they stay as they are until the end of the transaction. entries has those of l, or, in a batch,
 // those of all batches, of which these are meant.
 func (x *Restoration) grip(ctx context.Context, tx engine.Querier, l, entries *lot, these string) error {
@@ -53,15 +56,38 @@ func (x *Restoration) turned(ctx context.Context, tx engine.Querier, l *lot, the
 	}
 }
 
-// alone makes sure that the rows that came back are those that stand in their places.
+// going lets go of entries whose rows are to go and are gone already, and locks the others: a row that somebody puts there from now on is not taken out with them, uncaptured.
+func (x *Restoration) going(ctx context.Context, tx engine.Querier, l *lot) error {
+	s, w := x.s, l.w
+	if s.db.Caps.TransactionalDDL {
+		return nil
+	}
+	from, place := s.f.from(s.db, l.live), s.on(w.capture, l.live, "t", "d", l.g.name, k)
+	for range manyTimes {
+		if _, err := exec(ctx, tx, "look at what is there", fmt.Sprintf("DELETE d FROM %s AS d WHERE d.op = 'i' AND NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.own(w.data()), from, place)); err != nil {
+			return err
+		}
+		of, err := number(ctx, tx, "count", fmt.Sprintf("SELECT count(*) FROM %s d WHERE d.op = 'i'", s.own(w.data())))
+		if err != nil || of == 0 {
+			return err
+		}
+		n, err := number(ctx, tx, "lock rows of "+l.name.String(), fmt.Sprintf("SELECT count(*) FROM (SELECT d.n FROM %s d JOIN %s t ON %s WHERE d.op = 'i'%s) y", s.own(w.data()), from, place, s.f.grip))
+		if err != nil || n >= of {
+			return err
+		}
+	}
+	return moved(l.live)
+}
+
+// alone makes sure that the rows that came back are those that stand in their places: where another one stood when they did it is there still, or gone again.
 func (x *Restoration) alone(ctx context.Context, tx engine.Querier, l *lot) error {
 	s, w, g := x.s, l.w, l.g
 	if s.db.Caps.TransactionalDDL || !w.entire() {
 		return nil
 	}
 	kept, live := x.r.images(g, g.fields, true)
-	n, err := number(ctx, tx, "look for rows of others", fmt.Sprintf("SELECT count(*) FROM %s d JOIN %s t ON %s WHERE %s", s.own(w.data()), s.f.from(s.db, l.live),
-		s.on(w.capture, l.live, "t", "d", g.name, w.goal), all("d.op = 'd'", x.r.free(w), s.differ(live, kept))))
+	n, err := number(ctx, tx, "look for rows of others", fmt.Sprintf("SELECT count(*) FROM %s d LEFT JOIN %s t ON %s WHERE %s", s.own(w.data()), s.f.from(s.db, l.live),
+		s.on(w.capture, l.live, "t", "d", g.name, w.goal), all("d.op = 'd'", x.r.free(w), fmt.Sprintf("(t.%s IS NULL OR %s)", s.q(g.name(0)), s.differ(live, kept)))))
 	if err != nil || n == 0 {
 		return err
 	}

@@ -3,7 +3,6 @@ package snapshot_test
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -205,10 +204,8 @@ func (b *bench) tryBack(direction, script string, p snapshot.Policy) (snapshot.R
 					return err
 				}
 				// What is refused has to be refused before anything commits by itself.
-				if found, total, err := r.Conflicts(ctx, q); err != nil || total > 0 {
-					return errors.Join(err, &snapshot.ConflictError{Conflicts: found, Total: total})
-				}
-				return nil
+				_, err := r.Foresee(ctx, q, p)
+				return err
 			})
 			if err != nil {
 				return err

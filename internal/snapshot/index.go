@@ -7,13 +7,15 @@ import (
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
 
+// worthIndex is how many rows a capture has at least that gets an index.
+const worthIndex = 100
+
 // indexed gives the captures that go back an index over their keys. While capturing it would cost time under the lock, and
 // without it MySQL and SQLite look for each row by reading all of them.
 func (r *Restorer) indexed(ctx context.Context, tx engine.Querier) error {
-	const worth = 100 // rows
 	s := r.s
 	for _, x := range r.tables() {
-		if len(x.Key) == 0 || x.Kind == Kept || x.Rows < worth {
+		if len(x.Key) == 0 || x.Kind == Kept || x.Rows < worthIndex {
 			continue
 		}
 		var keys []string
@@ -23,22 +25,29 @@ func (r *Restorer) indexed(ctx context.Context, tx engine.Querier) error {
 		if err := s.search(ctx, tx, x.data(), keys...); err != nil {
 			return err
 		}
-		if !s.f.keyed {
-			continue
-		}
-		there, err := number(ctx, s.db, "look for an index", "SELECT count(*) FROM information_schema.statistics WHERE table_schema = database() AND table_name = ? AND index_name = 'dbrollback_k'", x.data())
-		if err != nil {
+		if err := s.keyIndex(ctx, x.capture); err != nil {
 			return err
 		}
-		if there == 0 {
-			err := s.aside(ctx, "ALTER TABLE "+s.own(x.data())+" ADD "+mysqlIndex(x.capture))
-			if busy, ok := engine.AsError(err); ok && busy.Class == engine.LockTimeout {
-				continue // somebody reads it: it goes slowly, then
-			}
-			if err != nil {
-				return fmt.Errorf("index a capture of %s: %w", x.Home, err)
-			}
-		}
+	}
+	return nil
+}
+
+// keyIndex gives a capture an index over its keys where making one ends transactions: on a connection of its own, before somebody's transaction reads the capture. Where that
+// is not to be had now it goes slowly.
+func (s *Store) keyIndex(ctx context.Context, x *capture) error {
+	if !s.f.keyed || len(x.Key) == 0 || x.Kind == Kept || x.Rows < worthIndex {
+		return nil
+	}
+	there, err := number(ctx, s.db, "look for an index", "SELECT count(*) FROM information_schema.statistics WHERE table_schema = database() AND table_name = ? AND index_name = 'dbrollback_k'", x.data())
+	if err != nil || there > 0 {
+		return err
+	}
+	err = s.aside(ctx, "ALTER TABLE "+s.own(x.data())+" ADD "+mysqlIndex(x))
+	if _, refused := engine.AsError(err); refused { // somebody reads it, a right is missing, the server takes no writes
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("index a capture of %s: %w", x.Home, err)
 	}
 	return nil
 }
@@ -48,5 +57,9 @@ func (s *Store) search(ctx context.Context, tx engine.Querier, table string, col
 	if !s.f.scans {
 		return nil
 	}
-	return s.ddl(ctx, tx, "index a table of our own", fmt.Sprintf("CREATE INDEX IF NOT EXISTS %s ON %s (%s)", s.q(table+"_key"), s.own(table), list(columns)))
+	name := table + "_key"
+	if columns[0] == o(0) {
+		name = table + "_old"
+	}
+	return s.ddl(ctx, tx, "index a table of our own", fmt.Sprintf("CREATE INDEX IF NOT EXISTS %s ON %s (%s)", s.q(name), s.own(table), list(columns)))
 }

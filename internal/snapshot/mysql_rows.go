@@ -408,10 +408,12 @@ func (s *Store) known(x *capture, live, kept string) string {
 }
 
 // mysqlIndex is the index over the keys of a capture, for looking rows up.
-func mysqlIndex(x *capture) string {
+func mysqlIndex(x *capture) string { return mysqlIndexOver(x, "dbrollback_k", k) }
+
+func mysqlIndexOver(x *capture, name string, column func(int) string) string {
 	var parts []string
 	for i, f := range x.Key {
-		part := k(i)
+		part := column(i)
 		if t := mysqlTyped(f.Decl); t.kind == "varbinary" || t.kind == "longblob" {
 			length := 3000 / len(x.Key)
 			var most int
@@ -422,7 +424,7 @@ func mysqlIndex(x *capture) string {
 		}
 		parts = append(parts, part)
 	}
-	return "KEY dbrollback_k (" + list(parts) + ")"
+	return "KEY " + name + " (" + list(parts) + ")"
 }
 
 // mysqlReduce keeps of captured rows those that the statement changed or removed; of a copy of all rows it also finds those

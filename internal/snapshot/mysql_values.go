@@ -224,6 +224,21 @@ func mysqlBack(ref string, f field, now engine.Column) string {
 	return ref
 }
 
+// mysqlAs rounds where a column does. What does not fit otherwise (a text, a number out of range) is refused when it is written.
+func mysqlAs(ref string, now engine.Column) string {
+	t := mysqlTyped(now.Base)
+	switch t.kind {
+	case "tinyint", "smallint", "mediumint", "int", "bigint":
+		if t.unsigned {
+			return "CAST(" + ref + " AS UNSIGNED)"
+		}
+		return "CAST(" + ref + " AS SIGNED)"
+	case "decimal":
+		return "CAST(" + ref + " AS DECIMAL" + t.args + ")"
+	}
+	return ref
+}
+
 // mysqlAlike compares as the column does, whose collation may call different letters the same.
 func mysqlAlike(live, kept string, f field, now engine.Column) string {
 	t, was := mysqlTyped(now.Base), mysqlTyped(f.Type)

@@ -237,7 +237,10 @@ func (c *Capturer) arrive(ctx context.Context, tx engine.Querier, n int, x *capt
 	from := c.s.f.from(c.s.db, t)
 	others := ""
 	if x.ID != "" { // it is captured already
-		others = fmt.Sprintf(" WHERE (%s) NOT IN (SELECT %s FROM %s d JOIN %s u ON %s)", list(mine), list(theirs), c.s.own(x.data()), from, all(same...))
+		there := fmt.Sprintf("SELECT %s FROM %s d JOIN %s u ON %s", list(theirs), c.s.own(x.data()), from, all(same...))
+		if others = fmt.Sprintf(" WHERE (%s) NOT IN (%s)", list(mine), there); c.s.f.scans {
+			others = " WHERE " + unlisted(list(mine), there)
+		}
 	}
 	return c.s.pinned(ctx, tx, func() error {
 		y.Rows, err = exec(ctx, tx, "compare keys", fmt.Sprintf("INSERT INTO %s (op, %s) SELECT 'i', %s FROM %s t%s", c.s.own(y.data()), list(keys), list(values), from, others))
@@ -259,13 +262,14 @@ func (c *Capturer) arrive(ctx context.Context, tx engine.Querier, n int, x *capt
 	})
 }
 
-// come takes out of the newcomers of a table those that have the key of a row that was captured: they give way to that one.
+// come takes out of the newcomers of a table those that have the key of a row that was captured: they give way to that one. What was captured of a table that stood in
+// the place itself has them as well.
 func (c *Capturer) come(ctx context.Context, tx engine.Querier, y *capture) error {
 	if !y.New || c.s.db.Caps.TransactionalDDL {
 		return nil
 	}
 	for _, x := range c.replaced() {
-		if x.Home != y.Home || x.Kind == Kept || !slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Name == b.Name && a.Decl == b.Decl }) {
+		if x.Home != y.Home || x.Kind == Kept || x.Stands || !slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Name == b.Name && a.Decl == b.Decl }) {
 			continue
 		}
 		var on []string
@@ -311,7 +315,8 @@ func (c *Capturer) newcomers(ctx context.Context, tx engine.Querier, x *capture)
 	}
 	y.New = true
 	y.Home, y.Info.Table, y.Key = x.Home, x.Info.Table, slices.Clone(x.Key)
-	var keys, values []string
+	var keys, values, live []string
+	var now []field
 	for i, f := range x.Key {
 		j := columnIndex(t, c.keyNow(x, t, f))
 		if j < 0 || y.Kind != Rows || len(t.Keys[0].Columns) != len(x.Key) {
@@ -321,11 +326,16 @@ func (c *Capturer) newcomers(ctx context.Context, tx engine.Querier, x *capture)
 			break
 		}
 		y.Key[i].At, y.Key[i].Num = t.Columns[j].Name, columnIdentity(t, t.Columns[j])
-		keys, values = append(keys, k(i)), append(values, c.s.f.value("t."+c.s.q(t.Columns[j].Name), f))
+		keys, values, live = append(keys, k(i)), append(values, c.s.f.value("t."+c.s.q(t.Columns[j].Name), f)), append(live, "t."+c.s.q(t.Columns[j].Name)+" COLLATE BINARY")
+		now = append(now, c.s.kept(t.Columns[j]))
 	}
 	if len(keys) == len(x.Key) {
-		y.Rows, err = exec(ctx, tx, "compare keys", fmt.Sprintf("INSERT INTO %s (op, %s) SELECT 'i', %s FROM %s t WHERE NOT EXISTS (SELECT 1 FROM %s d WHERE %s)",
-			c.s.own(y.data()), list(keys), list(values), c.s.f.from(c.s.db, t), c.s.own(x.data()), c.s.on(x, t, "t", "d", func(i int) string { return y.Key[i].At }, k)))
+		strange := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s d WHERE %s)", c.s.own(x.data()), c.s.on(x, t, "t", "d", func(i int) string { return y.Key[i].At }, k))
+		if same := func(f, g field) bool { return f.Type == g.Type }; c.s.f.scans && slices.EqualFunc(x.Key, now, same) { // a list compares as the column of now does
+			strange = unlisted(list(live), fmt.Sprintf("SELECT %s FROM %s", list(keys), c.s.own(x.data())))
+		}
+		y.Rows, err = exec(ctx, tx, "compare keys", fmt.Sprintf("INSERT INTO %s (op, %s) SELECT 'i', %s FROM %s t WHERE %s",
+			c.s.own(y.data()), list(keys), list(values), c.s.f.from(c.s.db, t), strange))
 		if err != nil {
 			return err
 		}

@@ -73,10 +73,10 @@ func (r *Restorer) orphans(ctx context.Context, tx engine.Querier, targets []*ta
 						switch {
 						case key >= 0 && (!y.Moved || y.Still): // there is an index on it
 							m.kept, m.field = "y."+k(key), y.Key[key]
+						case key >= 0: // and where keys moved one on those that they were before
+							m.kept, m.field = "y."+y.old(key), y.Key[key]
 						case value >= 0:
 							m.kept, m.field = "y."+y.v(value), y.Fields[value]
-						case key >= 0:
-							m.kept, m.field = "y."+y.old(key), y.Key[key]
 						default:
 							continue
 						}

@@ -317,14 +317,14 @@ func (r *Restorer) backInPlace(ctx context.Context, tx engine.Querier, back []co
 					return err
 				}
 			}
-			r.isPlaced(c.x, len(came) == len(g.fields))
+			r.isPlaced(g, len(came) == len(g.fields))
 			continue
 		}
 		// A table built anew carries what the application wrote into the columns that were there.
 		if err := r.write(ctx, tx, g, came, false, true); err != nil {
 			return err
 		}
-		r.isPlaced(c.x, len(came) == len(g.fields))
+		r.isPlaced(g, len(came) == len(g.fields))
 	}
 	for _, g := range same {
 		if g.x.later != nil {
@@ -337,10 +337,18 @@ func (r *Restorer) backInPlace(ctx context.Context, tx engine.Querier, back []co
 	return lift(ctx, r.strays())
 }
 
-// isPlaced notes whether all of a capture is back in its place, and behind which statement that is.
-func (r *Restorer) isPlaced(x *restoring, all bool) {
+// isPlaced notes whether all of a capture is back in its place, behind which statement that is, and in columns of which types.
+func (r *Restorer) isPlaced(g *target, all bool) {
+	x := g.x
 	if x.placed = all; r.capturer != nil {
 		x.behind = r.capturer.statement
+	}
+	if !all || !r.bySteps() {
+		return
+	}
+	x.into = map[string]string{}
+	for _, i := range g.fields {
+		x.into[x.Fields[i].Name] = r.s.typed(r.live(g, i))
 	}
 }
 

@@ -29,6 +29,7 @@ type action struct {
 	// a copy of all rows the keys are enough; whole: all columns, also when the statement names those that it writes.
 	named    *named
 	keysOnly bool
+	sought   bool // its rows are looked for by their keys while others are captured
 	whole    bool
 	effect   *effects.Effect // what the statement itself does to the table, when that is one thing
 	// partitions are those of the table whose rows go; nil: all rows.

@@ -239,6 +239,10 @@ var pins = [][2]string{
 }
 
 func (d postgresDialect) pin(ctx context.Context, q engine.Querier) (func(context.Context) error, error) {
+	pins := pins
+	if d.s.sweeps() {
+		pins = append(slices.Clone(pins), [2]string{"enable_nestloop", "off"})
+	}
 	var reads []string
 	for _, p := range pins {
 		reads = append(reads, "current_setting('"+p[0]+"')")

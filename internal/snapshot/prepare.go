@@ -25,7 +25,7 @@ func (c *Capturer) describe(ctx context.Context, tx engine.Querier, n int, a *ac
 			CapturedAt: c.at(), Status: statusCapturing, CreatedBy: c.meta.CreatedBy, ExpiresAt: c.meta.Expires,
 		},
 		detail: detail{Home: c.track.home(t), Identity: identity(t), At: t.Name, Shape: t, Refill: c.refill},
-		live:   t, events: a.events, reduce: a.reduce, chain: a.chain, named: a.named, parts: a.partitions, trail: a.trail, each: a.each,
+		live:   t, events: a.events, reduce: a.reduce, chain: a.chain, named: a.named, parts: a.partitions, trail: a.trail, each: a.each, sought: a.sought,
 	}
 	x.Info.Table, x.New, x.Stands = x.Home.String(), a.newcomers, !a.newcomers && !a.trail && c.track.standsIn(t)
 	x.Location = c.s.db.Own(x.data()).String()
@@ -90,8 +90,11 @@ func (s *Store) room(ctx context.Context, tx engine.Querier, x *capture) error {
 	for i := range names {
 		defs = append(defs, names[i]+" "+decls[i])
 	}
-	if s.f.keyed && len(x.Key) > 0 && (x.reduce || x.named != nil && x.named.cascade) {
+	if s.f.keyed && len(x.Key) > 0 && (x.reduce || x.sought || x.named != nil && x.named.cascade) {
 		defs = append(defs, mysqlIndex(x))
+	}
+	if s.f.keyed && x.Moved { // another capture's rows are followed by the keys that they had
+		defs = append(defs, mysqlIndexOver(x, "dbrollback_o", o))
 	}
 	if x.chain && x.events != (events{}) {
 		// Hashes of the row before and after, to follow one that is written more than once.

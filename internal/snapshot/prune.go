@@ -119,7 +119,7 @@ func (s *Store) expire(ctx context.Context, q engine.Querier, x *capture) error 
 }
 
 // ownTables begin the names of the tables of captures; the capture's id follows. The first four hold what it keeps.
-var ownTables = []string{"dbrollback_data_", sealFirst, sealSecond, "dbrollback_kept_", "dbrollback_work_", backFirst, backSecond, "dbrollback_plus_", "dbrollback_minus_", "dbrollback_last_", "dbrollback_keys_", "dbrollback_move_", lateTable, besideTwin, besideGone, besideCopy}
+var ownTables = []string{"dbrollback_data_", sealFirst, sealSecond, "dbrollback_kept_", "dbrollback_work_", backFirst, backSecond, "dbrollback_plus_", "dbrollback_minus_", "dbrollback_last_", "dbrollback_keys_", "dbrollback_move_", lateTable, besideTwin, besideGone, besideCopy, groupTable}
 
 // orphan drops a table that belongs to no capture, where that is not part of a transaction. A run may be filling it at this
 // moment: who locks the table knows that nobody is, and finds the capture's row in the catalog if it was.

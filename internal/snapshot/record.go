@@ -19,6 +19,7 @@ type capture struct {
 	chain   bool          // while capturing: one row may be written more than once
 	each    bool          // while capturing: rows are observed one by one
 	trail   bool          // while capturing: it is not kept, see trail.go
+	sought  bool          // while capturing: others are, by its keys
 	events  events        // while capturing: what to record
 	named   *named        // while capturing: how the rows can be asked for
 	moments *capture      // while capturing: where columns go that say when rows were written, see sift.go

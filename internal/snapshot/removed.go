@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
 )
@@ -25,20 +24,23 @@ func (r *Restorer) removed(ctx context.Context, tx engine.Querier, g *target, c 
 			}
 		}
 	}
-	in := []string{"1 = 0"}
+	var in []string
 	for _, y := range taken {
 		known := y.Kind != Kept && len(y.Key) > 0 && slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Name == b.Name && a.Decl == b.Decl })
 		if !known {
 			in = append(in, "1 = 1")
 			continue
 		}
-		var on []string
+		var on, by []string
 		for i := range y.Key {
-			on = append(on, fmt.Sprintf("y.%s = d.%s", y.old(i), x.goal(i)))
+			on, by = append(on, fmt.Sprintf("y.%s = d.%s", y.old(i), x.goal(i))), append(by, y.old(i))
+		}
+		if err := s.search(ctx, tx, y.data(), by...); err != nil {
+			return err
 		}
 		in = append(in, fmt.Sprintf("EXISTS (SELECT 1 FROM %s y WHERE %s)", s.own(y.data()), all(on...)))
 	}
-	byDown := "(" + strings.Join(in, " OR ") + ")"
+	byDown := either(in)
 	missing := fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, g.t), s.on(x.capture, g.t, "t", "d", g.name, x.goal))
 	if x.work && x.Ops && len(taken) > 0 { // a row that the run inserted, and that the application wrote since, is not where the application left it
 		if _, err := exec(ctx, tx, "note conflicts", fmt.Sprintf("UPDATE %s SET reason = '%s' WHERE reason = '%s' AND n IN (SELECT d.n FROM %s WHERE %s)",

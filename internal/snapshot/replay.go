@@ -167,6 +167,11 @@ func (x *Restoration) write(ctx context.Context, tx engine.Querier, c *Capturer)
 			}
 		}
 	}
+	for _, l := range x.keyed() {
+		if err := x.going(ctx, tx, l); err != nil {
+			return err
+		}
+	}
 	if err := x.settle(ctx, tx); err != nil {
 		return err
 	}
@@ -179,7 +184,7 @@ func (x *Restoration) write(ctx context.Context, tx engine.Querier, c *Capturer)
 		}
 	}
 	if x.ask.OnConflict == Fail {
-		if err := x.r.Refuse(ctx, tx); err != nil {
+		if err := x.r.refuse(ctx, tx); err != nil {
 			return err
 		}
 	}
@@ -220,7 +225,7 @@ func (x *Restoration) write(ctx context.Context, tx engine.Querier, c *Capturer)
 		}
 	}
 	if x.ask.OnConflict == Fail {
-		return x.r.Refuse(ctx, tx)
+		return x.r.refuse(ctx, tx)
 	}
 	return nil
 }

@@ -287,6 +287,9 @@ func (x *Restoration) previews() []Preview {
 func (x *Restoration) check(ctx context.Context, tx engine.Querier) error {
 	for _, l := range x.lots {
 		for _, c := range l.was.captures {
+			if err := x.s.keyIndex(ctx, c); err != nil {
+				return err
+			}
 			all, err := x.s.Verify(ctx, tx, c.ID)
 			if err != nil {
 				return err

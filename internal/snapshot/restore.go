@@ -107,6 +107,7 @@ type restoring struct {
 	wrote      bool              // something of it was put back where it was sealed
 	placed     bool              // all that was gone of it was put back when its place came back
 	behind     int               // of placed: the number of the statement before that
+	into       map[string]string // of placed, by steps: the types of the columns by then
 	anew       bool              // all of it was put back where its columns were made again: it is only written once more when the proof fails
 	uncount    bool              // the rows that this changed are counted with the proof
 	alone      bool              // rows of a table without a key were put into an empty table: whatever stands there is theirs
@@ -153,6 +154,7 @@ func (s *Store) Restorer(ctx context.Context, tx engine.Querier, migration int64
 		}
 		r.captures = append(r.captures, &restoring{capture: x.capture})
 	}
+	s.joined = r.involved
 	return r, nil
 }
 

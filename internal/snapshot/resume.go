@@ -227,6 +227,7 @@ type memoCapture struct {
 	Wrote      bool              `json:"wrote,omitempty"`
 	Placed     bool              `json:"placed,omitempty"`
 	Behind     int               `json:"behind,omitempty"`
+	Into       map[string]string `json:"into,omitempty"`
 	Back       bool              `json:"back,omitempty"`
 	Alone      bool              `json:"alone,omitempty"`
 	Bag        *memoBag          `json:"bag,omitempty"`
@@ -254,7 +255,7 @@ type memoBag struct {
 func (r *Restorer) Memo() (string, error) {
 	m := memo{Report: map[string]TableReport{}}
 	for _, x := range slices.Concat(r.captures, r.relays) {
-		c := memoCapture{Later: x.later, Ties: x.ties, ID: x.ID, Work: x.work, Table: x.table, Columns: x.columns, Cleared: x.cleared, Landed: x.landed, Final: x.final, Wrote: x.wrote, Placed: x.placed, Behind: x.behind, Back: x.back, Alone: x.alone, Lost: x.lost, Held: x.held, Types: x.types, Renumbered: x.renumbered, Numbered: x.numbered, Remade: x.remade}
+		c := memoCapture{Later: x.later, Ties: x.ties, ID: x.ID, Work: x.work, Table: x.table, Columns: x.columns, Cleared: x.cleared, Landed: x.landed, Final: x.final, Wrote: x.wrote, Placed: x.placed, Behind: x.behind, Into: x.into, Back: x.back, Alone: x.alone, Lost: x.lost, Held: x.held, Types: x.types, Renumbered: x.renumbered, Numbered: x.numbered, Remade: x.remade}
 		if x.moving != nil {
 			c.Moving = &x.moving.detail
 		}
@@ -287,7 +288,7 @@ func (r *Restorer) Recall(text string) error {
 		c := m.Captures[i]
 		x.work, x.table, x.columns, x.cleared, x.landed, x.final = c.Work, c.Table, c.Columns, c.Cleared, c.Landed, c.Final
 		x.wrote, x.placed, x.back, x.alone, x.lost, x.held = c.Wrote, c.Placed, c.Back, c.Alone, c.Lost, c.Held
-		x.types, x.ties, x.later, x.behind = c.Types, c.Ties, c.Later, c.Behind
+		x.types, x.ties, x.later, x.behind, x.into = c.Types, c.Ties, c.Later, c.Behind, c.Into
 		x.renumbered, x.numbered, x.remade = c.Renumbered, c.Numbered, c.Remade
 		for _, y := range r.captures {
 			if slices.Contains(c.Speaks, y.ID) {

@@ -89,7 +89,7 @@ func (r *Restorer) spares(ctx context.Context, tx engine.Querier, c *Capturer) (
 			continue
 		}
 		if !all {
-			p.only = either(append([]string{"1 = 0"}, theirs...))
+			p.only = either(theirs)
 		}
 		out = append(out, p)
 	}
@@ -168,9 +168,9 @@ func (r *Restorer) only(n engine.Name, list []effects.Statement, allowed func(ef
 	return true
 }
 
-// makeRoom takes rows out that Up has inserted, ahead of a constraint of Down that may not take them, where nothing of them goes elsewhere with a statement still to come.
+// makeRoom takes rows out that Up has inserted, ahead of a constraint or a type of Down that may not take them, where nothing of them goes elsewhere with a statement still to come.
 func (r *Restorer) makeRoom(ctx context.Context, tx engine.Querier, targets []*target, rest []effects.Statement) error {
-	if c := r.capturer; c == nil || c.meta.Direction != "down" || len(rest) == 0 || !constrains(rest[0]) {
+	if c := r.capturer; c == nil || c.meta.Direction != "down" || len(rest) == 0 || !constrains(rest[0]) && !retypes(rest[0]) {
 		return nil
 	}
 	for _, g := range targets {
@@ -318,13 +318,13 @@ func (r *Restorer) tellWritten(ctx context.Context, tx engine.Querier, c *Captur
 			continue
 		}
 		written := func(columns []string) (int64, error) { // how many rows of which Down has made something else in one of these
-			hit := []string{"1 = 0"}
+			var hit []string
 			for _, y := range c.captures {
 				if slices.ContainsFunc(r.severed, func(v *severed) bool { return v.y == y }) { // those point to what is back
 					continue
 				}
 				if on := r.madeOf(x, y, t, columns); on != "" {
-					hit = append(hit, fmt.Sprintf("EXISTS (SELECT 1 FROM %s y JOIN %s t ON %s)", r.s.own(y.data()), r.s.f.from(r.s.db, t), on))
+					hit = append(hit, fmt.Sprintf("EXISTS (SELECT 1 FROM %s y, %s t WHERE %s)", r.s.own(y.data()), r.s.f.from(r.s.db, t), on))
 				}
 			}
 			return number(ctx, tx, "count rows", fmt.Sprintf("SELECT count(DISTINCT d.n) FROM %s w JOIN %s d ON d.n = w.n WHERE w.reason = '%s' AND %s", r.s.own(x.conflicts()), r.s.own(x.data()), letBe, either(hit)))

@@ -66,6 +66,14 @@ func (s *Store) as(ref string, now engine.Column) string {
 	return s.f.as(ref, now)
 }
 
+// put makes a value, as back gives it, what a live column makes of it when it is written there; on MySQL and MariaDB a number only: another cast may fail.
+func (s *Store) put(ref string, f field, now engine.Column) string {
+	if s.f.keyed && slices.Contains([]string{"tinyint", "smallint", "mediumint", "int", "bigint", "decimal"}, mysqlTyped(f.Type).kind) {
+		return mysqlAs(ref, now)
+	}
+	return s.as(ref, now)
+}
+
 // kept describes how the values of a live column are kept.
 func (s *Store) kept(c engine.Column) field {
 	f := field{Name: c.Name, At: c.Name, Type: s.typed(c)}

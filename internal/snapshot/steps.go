@@ -275,6 +275,34 @@ func (c *Capturer) stepped(ctx context.Context, tx engine.Querier, follows []*fo
 	})
 }
 
+// Recast runs a statement of the run's own that gives a column another type, on what its tables are changed on. Captures are followed through it where others write between
+// statements: what it makes of the values is told from what these write.
+func (c *Capturer) Recast(ctx context.Context, q engine.Querier, st effects.Statement, run func() error) error {
+	if !c.bySteps() {
+		return run()
+	}
+	c.effects = st.Effects
+	if c.s.db.Caps.TransactionalDDL {
+		follows, err := c.step(ctx, q, st, &plan{})
+		if err != nil {
+			return err
+		}
+		if err := run(); err != nil {
+			return err
+		}
+		return c.stepped(ctx, q, follows)
+	}
+	p := &plan{alone: true}
+	var err error
+	if p.follows, err = c.concerned(ctx, p); err != nil {
+		return err
+	}
+	if len(p.follows) == 0 {
+		return run()
+	}
+	return c.underLock(ctx, q, c.statement, p, run)
+}
+
 // compareSum tells whether somebody else wrote to a table without a key since it was sealed.
 func (c *Capturer) compareSum(ctx context.Context, tx engine.Querier, f *following) error {
 	x := f.x

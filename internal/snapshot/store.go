@@ -31,6 +31,8 @@ type Store struct {
 	catalog engine.Name
 	d       dialect
 	f       flavour
+	// joined are the captures that the queries of the run at hand join with tables of the user's.
+	joined func() []*capture
 	// Alongside names tables of the caller's that a statement's run uses besides those of the statement: under LOCK
 	// TABLES nothing else can be used. Where DDL is transactional it means nothing.
 	Alongside []engine.Name

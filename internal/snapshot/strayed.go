@@ -68,7 +68,7 @@ func (r *Restorer) trace(ctx context.Context, tx engine.Querier, z *rekeying, mo
 			return err
 		}
 	}
-	known, led := []string{"1 = 0"}, []string{"1 = 0"}
+	var known, led []string
 	for _, x := range r.tables() {
 		if x.Home != g.x.Home || x.Rows == 0 || !sameKey(x, g.x) {
 			continue

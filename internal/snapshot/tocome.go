@@ -184,6 +184,11 @@ func constrains(st effects.Statement) bool {
 	})
 }
 
+// retypes tells whether a statement reads values of a column anew, as another type.
+func retypes(st effects.Statement) bool {
+	return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool { return e.Kind == effects.AlterColumnType })
+}
+
 // runsAsBefore tells whether, in an up that follows a rollback, a statement still to come reads rows. It is to find what it found the
 // first time: nothing of what was written since into what Up makes. What a constraint before it needs goes back at once all the same.
 func (r *Restorer) runsAsBefore(rest []effects.Statement) bool {

@@ -47,7 +47,7 @@ func (s *Store) Uncaptured(ctx context.Context, q engine.Querier, migration int6
 					}
 				}
 				if s.f.sets && len(live) == len(x.Key) {
-					known = append(known, fmt.Sprintf("coalesce((%s) IN (SELECT %s FROM %s d WHERE %s), 0)", list(live), list(kept), s.own(x.data()), on[0]))
+					known = append(known, "NOT "+unlisted(list(live), fmt.Sprintf("SELECT %s FROM %s d WHERE %s", list(kept), s.own(x.data()), on[0])))
 					continue
 				}
 				known = append(known, fmt.Sprintf("EXISTS (SELECT 1 FROM %s d WHERE %s)", s.own(x.data()), strings.Join(on, " AND ")))
