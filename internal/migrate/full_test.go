@@ -163,8 +163,8 @@ func (c *crowd) migrations() {
 	c.squeeze("rollback", down, goOn(false), whole)
 	f.same(was, c.dump(), "rolled back")
 	// The server frees room by itself, too, as it purges what is no longer needed: a first up may go through at once, and there is nothing to take back.
-	for tries, through := 1, true; through; tries++ {
-		through = false
+	for tries := 1; ; tries++ {
+		through := false
 		c.squeeze("up, taken back", func(m *migrate.Migrator) error {
 			err := up(m)
 			through = err == nil
