@@ -256,7 +256,29 @@ func (r *Restorer) movingAgain(ctx context.Context, tx engine.Querier, x *restor
 	y := *x
 	y.capture = m
 	err = r.compareWhere(ctx, tx, &y, t, all(r.free(x)))
-	x.work = y.work
+	if x.work = y.work; err != nil || !x.work || !x.placed || t == nil || !r.s.db.Caps.TransactionalDDL || m.Seal.Mode != sealRows {
+		return err
+	}
+	return r.markWritten(ctx, tx, m, t)
+}
+
+// markWritten marks in the seal of what has come back the rows that do not look as sealed: a row in conflict, too, whose values of columns that were made again were not anybody's
+// when they came back, may have been written since (see parts.go).
+func (r *Restorer) markWritten(ctx context.Context, tx engine.Querier, m *capture, t *engine.Table) error {
+	s, columns := r.s, []string{"y.n", "s.h AS hash"}
+	if m.Ops {
+		columns = append(columns, "y.op")
+	}
+	for i := range m.Key {
+		if m.Seal.Places {
+			columns = append(columns, fmt.Sprintf("coalesce(s.%[1]s, y.%[1]s) AS %[1]s", k(i)))
+		} else {
+			columns = append(columns, "y."+k(i))
+		}
+	}
+	_, err := exec(ctx, tx, "mark what was written", fmt.Sprintf("UPDATE %s SET h = %s WHERE n IN (SELECT d.n FROM (SELECT %s FROM %s y JOIN %s s ON s.n = y.n) d JOIN %s t ON %s WHERE %s)",
+		s.own(m.companion()), s.foreign(), list(columns), s.own(m.data()), s.own(m.companion()), s.f.from(s.db, t),
+		s.on(m, t, "t", "d", func(i int) string { return m.Seal.Key[i] }, k), all("d.hash <> "+s.foreign(), "d.hash <> "+s.sealHash(m, t, "t", "d"))))
 	return err
 }
 
@@ -324,7 +346,40 @@ func (r *Restorer) bagAgain(ctx context.Context, tx engine.Querier, x *restoring
 	return r.forgetBag(ctx, tx, drop)
 }
 
-// hold seals the rows of a table without a key that have come back while statements are still to come.
+// bagAhead does that before rows without a key go back in their place, while statements are still to come.
+func (r *Restorer) bagAhead(ctx context.Context, tx engine.Querier, x *restoring) error {
+	if !r.bySteps() || x.bag == nil || x.Rows == 0 || x.lost || r.capturer == nil || r.capturer.watching == nil {
+		return nil
+	}
+	if r.s.db.Caps.TransactionalDDL {
+		if err := r.still(ctx, tx, []*restoring{x}); err != nil {
+			return err
+		}
+	}
+	if err := r.bagAgain(ctx, tx, x); err != nil {
+		return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
+	}
+	return nil
+}
+
+// holdWaiting seals tables without a key of which a part is there again, and whose rows wait for more: what others write meanwhile into the new columns is told from nothing that was captured.
+func (r *Restorer) holdWaiting(ctx context.Context, tx engine.Querier, waiting []come) error {
+	for _, c := range waiting {
+		if err := r.bagAhead(ctx, tx, c.x); err != nil {
+			return err
+		}
+		g, err := r.aim(c.x, c.t, true)
+		if err != nil {
+			return err
+		}
+		if err := r.hold(ctx, tx, g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hold seals the rows of a table without a key that stand there while statements are still to come.
 func (r *Restorer) hold(ctx context.Context, tx engine.Querier, g *target) error {
 	c, x := r.capturer, g.x
 	if c == nil || !r.bySteps() {
@@ -363,7 +418,7 @@ func (r *Restorer) holdRows(ctx context.Context, tx engine.Querier, g *target, r
 	if x.moving != nil && r.s.db.Caps.TransactionalDDL && (x.placed || !x.wrote) {
 		return r.followFromHere(ctx, tx, g)
 	}
-	touched := r.touchedBy(x.Home, rest) || r.s.db.Caps.TransactionalDDL && (r.reached(x, rest) || r.renamed(x.Home, rest))
+	touched := r.overlaps(x) || r.touchedBy(x.Home, rest) || r.s.db.Caps.TransactionalDDL && (r.reached(x, rest) || r.renamed(x.Home, rest))
 	if !x.placed || !touched {
 		if x.wrote { // what was sealed on the way here looks otherwise by now
 			x.moving = nil
@@ -371,6 +426,15 @@ func (r *Restorer) holdRows(ctx context.Context, tx engine.Querier, g *target, r
 		return nil
 	}
 	return r.followFromHere(ctx, tx, g)
+}
+
+// overlaps tells whether another capture has values of the same columns: what stands there is of the older one, and says nothing about what the newer one has put there.
+func (r *Restorer) overlaps(x *restoring) bool {
+	return slices.ContainsFunc(r.tables(), func(y *restoring) bool {
+		return y != x && y.Home == x.Home && y.Rows > 0 && slices.ContainsFunc(x.Fields, func(f field) bool {
+			return slices.ContainsFunc(y.Fields, func(h field) bool { return h.Name == f.Name })
+		})
+	})
 }
 
 // followFromHere seals the values and rows of a capture that have just gone back.

@@ -557,6 +557,13 @@ func (c *Capturer) sealNow(ctx context.Context, tx engine.Querier, x *capture, i
 	if own := index >= 0 || x.Seal.At == backFirst || x.Seal.At == backSecond; own && c.s.db.Caps.TransactionalDDL && (x.Seal.Mode == sealRows || x.Seal.Mode == sealBag || len(x.Seal.Rest) > 0) {
 		was = x.companion()
 	}
+	x.stood, x.stoodAt = "", 0
+	if index < 0 && (x.Seal.At == backFirst || x.Seal.At == backSecond) {
+		x.stoodAt = x.Seal.After
+	}
+	if index < 0 && x.Seal.Mode == sealRows && x.Seal.Places {
+		x.stood = x.companion()
+	}
 	x.Seal = seal{At: x.next, Places: x.nextKeys, After: c.statement, Mixed: x.mixed, Coming: x.coming != nil}
 	for _, fields := range [][]field{x.Key, x.Fields} {
 		for i := range fields {

@@ -185,7 +185,7 @@ func (c *Capturer) lockTables(ctx context.Context, q engine.Querier, p *plan, ma
 		}
 	}
 	for _, f := range append(sealed, p.follows...) {
-		if movers := c.movers(f.index, f.x, f.t); len(movers) > 0 {
+		if movers := c.movers(f.index, f.x, f.t); len(movers) > 0 || f.index < 0 && f.x.Seal.Places {
 			for _, y := range append(movers, f.x) {
 				add(c.s.db.Own(y.data()), "WRITE", y.along())
 			}

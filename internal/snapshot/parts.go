@@ -52,7 +52,13 @@ func (r *Restorer) parts(ctx context.Context, tx engine.Querier, g *target) erro
 	plain := []string{of("= '" + changedSince + "'"), "NOT " + of(fmt.Sprintf("NOT IN ('%s', '%s')", changedSince, computedSince)),
 		// While the migration ran somebody may have written to them, before they went: the capture that was made then has that.
 		fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s s WHERE s.n = d.n AND s.h = %s)", s.own(x.companion()), s.foreign())}
+	if m := x.moving; x.placed && m != nil && m.Seal.Mode == sealRows { // and since they came back with their column
+		plain = append(plain, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s s WHERE s.n = d.n AND s.h = %s)", s.own(m.companion()), s.foreign()))
+	}
 	for _, watched := range []bool{false, true} {
+		if !watched && x.placed && x.moving == nil && r.bySteps() {
+			continue // they did, also in rows in conflict, and no statement has written to them
+		}
 		var fields []int
 		for _, i := range g.fields {
 			if f := x.Fields[i]; (f.Seal == "" || slices.Contains(x.remade, f.Name)) && f.Watched == watched && r.live(g, i).Identity != "always" {

@@ -44,7 +44,7 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 	if err := r.makeAside(ctx, tx); err != nil {
 		return err
 	}
-	var back []come
+	var back, waiting []come
 	all, live := r.tables(), map[engine.Name]*engine.Table{}
 	for i := len(all) - 1; i >= 0; i-- {
 		x := all[i]
@@ -95,9 +95,11 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 			continue // its rows are not back under their keys yet
 		}
 		if !c.fresh && len(x.Key) == 0 && r.loosened(t.Name, rest) {
+			waiting = append(waiting, c)
 			continue // whole rows go back, and a constraint of Up's stands in their way
 		}
 		if !c.fresh && len(x.Key) == 0 && (r.wider(x, t) || r.capturedLater(t, rest)) {
+			waiting = append(waiting, c)
 			continue // whole rows go back, and what stands beside the captured columns would go with those of now
 		}
 		if c.fresh && (r.alien(x, t) || r.renames(x, t, rest)) {
@@ -137,10 +139,13 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 		x.look(t)
 		back = append(back, c)
 	}
-	if len(back) == 0 {
+	if len(back) == 0 && len(waiting) == 0 {
 		return nil
 	}
 	return r.s.pinned(ctx, tx, func() error {
+		if err := r.holdWaiting(ctx, tx, waiting); err != nil || len(back) == 0 {
+			return err
+		}
 		var tables []*engine.Table
 		var early []*restoring
 		for _, c := range back {
@@ -237,6 +242,9 @@ func (r *Restorer) backInPlace(ctx context.Context, tx engine.Querier, back []co
 	for i, c := range back {
 		g := same[i]
 		if len(c.x.Key) == 0 {
+			if err := r.bagAhead(ctx, tx, c.x); err != nil {
+				return err
+			}
 			// Rows without a key come back all together, when all their columns are there.
 			if (c.x.bag == nil && !c.x.Seal.Mixed || c.x.bag != nil && c.x.bag.same) && r.complete(g) && !r.alien(c.x, c.t) {
 				if (c.fresh || !c.x.alone && r.made(c.t, nil)) && c.x.Seal.Mode == sealAbsent && r.s.db.Caps.TransactionalDDL {
@@ -255,10 +263,10 @@ func (r *Restorer) backInPlace(ctx context.Context, tx engine.Querier, back []co
 				if err := r.early(ctx, tx, []*engine.Table{c.t}, rest, func() error { return r.putBag(ctx, tx, g, Keep, nil) }); err != nil {
 					return err
 				}
-				if err := r.hold(ctx, tx, g); err != nil {
-					return err
-				}
 				c.x.numbered = true
+			}
+			if err := r.hold(ctx, tx, g); err != nil {
+				return err
 			}
 			continue
 		}

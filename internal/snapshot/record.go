@@ -37,6 +37,8 @@ type capture struct {
 	stale    bool
 	full     bool          // all of its rows were there when it was sealed
 	coming   *engine.Table // the one that is about to get its name
+	stood    string        // of one that goes back: where the last seal lies, which says where its rows stood then; "" where that is where they were captured
+	stoodAt  int           // and behind which statement that was
 }
 
 // events says which kinds of writes are observed.

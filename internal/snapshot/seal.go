@@ -488,7 +488,7 @@ func (c *Capturer) sealRows(ctx context.Context, tx engine.Querier, index int, x
 	if err != nil {
 		return err
 	}
-	if places != "" && there < x.Rows { // a row that was moved and then deleted: where it was first the migration may have put another one
+	if places != "" && there < x.Rows && x.stood == "" { // a row that was moved and then deleted: where it was first the migration may have put another one
 		for i := range x.Key {
 			values[1+i] = d + "." + k(i)
 		}
@@ -531,7 +531,7 @@ func (s *Store) sealHash(x *capture, t *engine.Table, live, kept string) string 
 	return fmt.Sprintf("CASE WHEN %s.op = 'i' THEN %s ELSE %s END", kept, columns(x.Seal.All), columns(x.Seal.Columns))
 }
 
-// places follows the captured rows through later statements of the migration that moved their keys. It gives a query, in brackets, of the
+// places follows the captured rows through later statements of the migration that moved their keys, and those that go back from where they stood last. It gives a query, in brackets, of the
 // key under which each row stands now, or "" when no key moved.
 func (c *Capturer) places(index int, x *capture, t *engine.Table) string {
 	s := c.s
@@ -541,8 +541,15 @@ func (c *Capturer) places(index int, x *capture, t *engine.Table) string {
 		now[i] = d + "." + k(i)
 	}
 	movers := c.movers(index, x, t)
-	if len(movers) == 0 {
+	if len(movers) == 0 && x.stood == "" {
 		return ""
+	}
+	if x.stood != "" {
+		last := s.own(x.stood)
+		from += fmt.Sprintf(" LEFT JOIN %[1]s ON %[1]s.n = %[2]s.n", last, d)
+		for i := range now {
+			now[i] = fmt.Sprintf("coalesce(%s.%s, %s)", last, k(i), now[i])
+		}
 	}
 	for _, y := range movers {
 		m := y.along()
@@ -566,7 +573,7 @@ func (c *Capturer) places(index int, x *capture, t *engine.Table) string {
 func (c *Capturer) movers(index int, x *capture, t *engine.Table) []*capture {
 	var later []*capture
 	for _, y := range c.captures[min(index+1, len(c.captures)):] {
-		if y.Moved && !y.Still && y.Identity == x.Identity && slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Name == b.Name && a.Decl == b.Decl }) {
+		if y.Moved && !y.Still && (index >= 0 || y.Statement > x.stoodAt) && y.Identity == x.Identity && slices.EqualFunc(x.Key, y.Key, func(a, b field) bool { return a.Name == b.Name && a.Decl == b.Decl }) {
 			later = append(later, y)
 		}
 	}
