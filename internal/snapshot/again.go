@@ -132,14 +132,16 @@ func (r *Restorer) lookAgain(ctx context.Context, tx engine.Querier, x *restorin
 
 // writtenSince looks what others wrote to captures that are followed, and of which something is about to go back: after that they look otherwise.
 func (r *Restorer) writtenSince(ctx context.Context, tx engine.Querier, of []*restoring) error {
-	if !r.s.db.Caps.TransactionalDDL {
+	if !r.bySteps() {
 		return nil
 	}
 	followed := slices.DeleteFunc(slices.Clone(of), func(x *restoring) bool {
 		return x.moving == nil || x.lost || len(x.Key) == 0 || r.moves(x.Home) || x.wrote && !x.placed && !x.held
 	})
-	if err := r.still(ctx, tx, followed); err != nil {
-		return err
+	if r.s.db.Caps.TransactionalDDL {
+		if err := r.still(ctx, tx, followed); err != nil {
+			return err
+		}
 	}
 	for _, x := range followed {
 		if err := r.movingAgain(ctx, tx, x); err != nil {
@@ -256,7 +258,7 @@ func (r *Restorer) movingAgain(ctx context.Context, tx engine.Querier, x *restor
 	y := *x
 	y.capture = m
 	err = r.compareWhere(ctx, tx, &y, t, all(r.free(x)))
-	if x.work = y.work; err != nil || !x.work || !x.placed || t == nil || !r.s.db.Caps.TransactionalDDL || m.Seal.Mode != sealRows {
+	if x.work = y.work; err != nil || !x.work || t == nil || m.Seal.Mode != sealRows || !m.Seal.Waits && !(x.placed && r.s.db.Caps.TransactionalDDL) {
 		return err
 	}
 	return r.markWritten(ctx, tx, m, t)
@@ -276,7 +278,7 @@ func (r *Restorer) markWritten(ctx context.Context, tx engine.Querier, m *captur
 			columns = append(columns, "y."+k(i))
 		}
 	}
-	_, err := exec(ctx, tx, "mark what was written", fmt.Sprintf("UPDATE %s SET h = %s WHERE n IN (SELECT d.n FROM (SELECT %s FROM %s y JOIN %s s ON s.n = y.n) d JOIN %s t ON %s WHERE %s)",
+	_, err := exec(ctx, tx, "mark what was written", fmt.Sprintf("UPDATE %s SET h = %s WHERE n IN (SELECT w.n FROM (SELECT DISTINCT d.n FROM (SELECT %s FROM %s y JOIN %s s ON s.n = y.n) d JOIN %s t ON %s WHERE %s) w)",
 		s.own(m.companion()), s.foreign(), list(columns), s.own(m.data()), s.own(m.companion()), s.f.from(s.db, t),
 		s.on(m, t, "t", "d", func(i int) string { return m.Seal.Key[i] }, k), all("d.hash <> "+s.foreign(), "d.hash <> "+s.sealHash(m, t, "t", "d"))))
 	return err
@@ -362,9 +364,13 @@ func (r *Restorer) bagAhead(ctx context.Context, tx engine.Querier, x *restoring
 	return nil
 }
 
-// holdWaiting seals tables without a key of which a part is there again, and whose rows wait for more: what others write meanwhile into the new columns is told from nothing that was captured.
+// holdWaiting seals what stands in tables that are there again, or of which a part is, and whose rows wait for more: what others write meanwhile is told from nothing that was
+// captured, and a table that was built anew was never sealed.
 func (r *Restorer) holdWaiting(ctx context.Context, tx engine.Querier, waiting []come) error {
 	for _, c := range waiting {
+		if !r.capturer.bySteps() || c.x.waits(c.t) {
+			continue
+		}
 		if err := r.bagAhead(ctx, tx, c.x); err != nil {
 			return err
 		}
@@ -372,10 +378,43 @@ func (r *Restorer) holdWaiting(ctx context.Context, tx engine.Querier, waiting [
 		if err != nil {
 			return err
 		}
-		if err := r.hold(ctx, tx, g); err != nil {
+		if len(c.x.Key) == 0 {
+			err = r.hold(ctx, tx, g)
+		} else {
+			err = r.holdPlaces(ctx, tx, g)
+		}
+		if err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// waits tells whether a capture is sealed in a table as one whose rows wait there, in all its columns where it has no key.
+func (x *restoring) waits(t *engine.Table) bool {
+	m := x.moving
+	if m == nil || x.lost || m.Seal.Table != t.Name || !m.Seal.Waits {
+		return false
+	}
+	return len(x.Key) > 0 || !slices.ContainsFunc(t.Columns, func(col engine.Column) bool { return !col.Generated && !slices.Contains(m.Seal.Columns, col.Name) })
+}
+
+// holdPlaces seals the places of a capture in a table that is there again.
+func (r *Restorer) holdPlaces(ctx context.Context, tx engine.Querier, g *target) error {
+	for i := range g.x.Key {
+		if columnIndex(g.t, g.name(i)) < 0 {
+			return nil
+		}
+	}
+	if r.s.db.Caps.TransactionalDDL {
+		if err := r.s.still(ctx, tx, []*engine.Table{g.t}); err != nil {
+			return err
+		}
+	}
+	if err := r.followFromHere(ctx, tx, g); err != nil {
+		return err
+	}
+	g.x.moving.Seal.Waits = true
 	return nil
 }
 
@@ -401,6 +440,7 @@ func (r *Restorer) hold(ctx context.Context, tx engine.Querier, g *target) error
 	if err := c.sealNow(ctx, tx, m, -1, nil); err != nil {
 		return err
 	}
+	m.Seal.Waits = true
 	x.lost = false // whatever others wrote before has given way to what stands there now
 	if x.moving = m; x.bag == nil {
 		x.bag = &bag{same: true}

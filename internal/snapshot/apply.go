@@ -200,6 +200,9 @@ func (r *Restorer) updating(g *target, fields []int, conflicts bool, at string) 
 		conditions = append(conditions, r.free(x))
 	} else if x.work { // a row that the application put there is not the one that was captured
 		conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s w WHERE w.n = d.n AND w.reason IN ('%s', '%s'))", s.own(x.conflicts()), insertedSince, carriedSince))
+		if m := x.moving; m != nil && m.Seal.Waits && m.Seal.Mode == sealRows { // nor is a value that it put there while the row waited
+			conditions = append(conditions, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s s WHERE s.n = d.n AND s.h = %s)", s.own(m.companion()), s.foreign()))
+		}
 	}
 	return s.update(s.f.from(s.db, g.t), "t", s.unstamped(g.t, sets), r.source(x)+older.joins, all(conditions...))
 }

@@ -564,7 +564,7 @@ func (c *Capturer) sealNow(ctx context.Context, tx engine.Querier, x *capture, i
 	if index < 0 && x.Seal.Mode == sealRows && x.Seal.Places {
 		x.stood = x.companion()
 	}
-	x.Seal = seal{At: x.next, Places: x.nextKeys, After: c.statement, Mixed: x.mixed, Coming: x.coming != nil}
+	x.Seal = seal{At: x.next, Places: x.nextKeys, After: c.statement, Mixed: x.mixed, Coming: x.coming != nil, Waits: index < 0 && x.Seal.Waits}
 	for _, fields := range [][]field{x.Key, x.Fields} {
 		for i := range fields {
 			fields[i].Seal, fields[i].Watched = "", false

@@ -52,7 +52,7 @@ func (r *Restorer) parts(ctx context.Context, tx engine.Querier, g *target) erro
 	plain := []string{of("= '" + changedSince + "'"), "NOT " + of(fmt.Sprintf("NOT IN ('%s', '%s')", changedSince, computedSince)),
 		// While the migration ran somebody may have written to them, before they went: the capture that was made then has that.
 		fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s s WHERE s.n = d.n AND s.h = %s)", s.own(x.companion()), s.foreign())}
-	if m := x.moving; x.placed && m != nil && m.Seal.Mode == sealRows { // and since they came back with their column
+	if m := x.moving; m != nil && (x.placed || m.Seal.Waits) && m.Seal.Mode == sealRows { // and since they came back with their column
 		plain = append(plain, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s s WHERE s.n = d.n AND s.h = %s)", s.own(m.companion()), s.foreign()))
 	}
 	for _, watched := range []bool{false, true} {

@@ -82,11 +82,13 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 			continue
 		}
 		if c.fresh && slices.ContainsFunc(x.Parents, func(n engine.Name) bool { return r.moves(n) || r.parentRekeyed(n, rest) }) {
+			waiting = append(waiting, c)
 			continue // its rows point to keys that are not back yet
 		}
 		if wait, err := r.parentsCome(ctx, tx, x, rest); err != nil {
 			return err
 		} else if c.fresh && wait {
+			waiting = append(waiting, c)
 			continue // they are not back themselves
 		}
 		if !c.fresh && (r.moves(x.Home) || r.unnumbered(x)) {
@@ -103,6 +105,7 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 			continue // whole rows go back, and what stands beside the captured columns would go with those of now
 		}
 		if c.fresh && (r.alien(x, t) || r.renames(x, t, rest)) {
+			waiting = append(waiting, c)
 			continue
 		}
 		if c.fresh {
@@ -114,10 +117,12 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 				return err
 			}
 			if refused {
+				waiting = append(waiting, c)
 				continue // until the end, when what was not there before Up is taken off first
 			}
 		}
 		if until := r.carriedTo(x, rest); c.fresh && !r.s.db.Caps.TransactionalDDL && len(until) > 0 && !slices.ContainsFunc(until, func(st effects.Statement) bool { return r.reads(x.Home, st) }) {
+			waiting = append(waiting, c)
 			continue // what goes along with rows of another table is seen by no capture of a table that this run has made
 		}
 		above, err := r.s.above(ctx, tx, t)
@@ -125,15 +130,18 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 			return err
 		}
 		if c.fresh && slices.ContainsFunc(above, func(n engine.Name) bool { return r.insertedInto(n, rest) }) {
+			waiting = append(waiting, c)
 			continue // what goes into the whole may come into this part
 		}
 		if c.fresh && (r.insertedInto(x.Home, rest) || t.Kind == "partitioned" && partitionsCome(rest) || r.moves(x.Home) && r.touchedBy(x.Home, rest) ||
 			r.rekeyed(x, rest)) {
+			waiting = append(waiting, c)
 			continue // stays as last looked at, so that it is found again after the next statement
 		}
 		if c.fresh && !x.entire() && slices.ContainsFunc(all[i+1:], func(y *restoring) bool {
 			return y.Home == x.Home && y.entire() && y.Rows > 0 && !y.placed && !y.wrote && !slices.ContainsFunc(back, func(b come) bool { return b.x == y })
 		}) {
+			waiting = append(waiting, c)
 			continue // the rows themselves are not back yet
 		}
 		x.look(t)

@@ -137,6 +137,7 @@ type seal struct {
 	Mixed   bool        `json:"mixed,omitempty"`   // of a bag: somebody else wrote to the table between two statements
 	Sources []string    `json:"sources,omitempty"` // of Columns, what the opposite direction computes captured columns from; see parts.go
 	Vacated bool        `json:"vacated,omitempty"` // nothing of the migration's stood under the keys that rows had left; see vacated.go
+	Waits   bool        `json:"waits,omitempty"`   // of one that goes back: its place, or a part of it, is there again, and its rows wait for more; see place.go
 	Rest    []string    `json:"rest,omitempty"`    // what a second hash covers, by which a row is known that moved to another key; see reused.go
 }
 
