@@ -458,7 +458,7 @@ func (r *Restorer) holdRows(ctx context.Context, tx engine.Querier, g *target, r
 	if x.moving != nil && r.s.db.Caps.TransactionalDDL && (x.placed || !x.wrote) {
 		return r.followFromHere(ctx, tx, g)
 	}
-	touched := r.overlaps(x) || r.touchedBy(x.Home, rest) || r.s.db.Caps.TransactionalDDL && (r.reached(x, rest) || r.renamed(x.Home, rest))
+	touched := r.overlaps(x) || r.touchedBy(x.Home, rest) || r.droppedBy(x.Home, rest) || r.s.db.Caps.TransactionalDDL && (r.reached(x, rest) || r.renamed(x.Home, rest))
 	if !x.placed || !touched {
 		if x.wrote { // what was sealed on the way here looks otherwise by now
 			x.moving = nil
@@ -475,6 +475,42 @@ func (r *Restorer) overlaps(x *restoring) bool {
 			return slices.ContainsFunc(y.Fields, func(h field) bool { return h.Name == f.Name })
 		})
 	})
+}
+
+// leave gives up following a capture whose table goes, or whose place another one takes. What somebody else wrote until then Down may have carried on, and it is not written over.
+func (r *Restorer) leave(ctx context.Context, tx engine.Querier, x *restoring) error {
+	m := x.moving
+	if m != nil && len(m.Key) > 0 && m.Seal.Mode == sealRows && !x.unsealed() {
+		var t *engine.Table
+		if r.s.db.Caps.TransactionalDDL {
+			var err error
+			if t, err = r.inspect(ctx, tx, m.Seal.Table); err != nil {
+				return err
+			}
+		}
+		if t != nil {
+			if err := r.s.still(ctx, tx, []*engine.Table{t}); err != nil {
+				return err
+			}
+			if err := r.markWritten(ctx, tx, m, t); err != nil {
+				return err
+			}
+		}
+		reason := changedSince
+		if x.placed {
+			reason = carriedSince
+		}
+		if err := r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM %s d JOIN %s s ON s.n = d.n WHERE %s", reason, r.s.own(x.data()), r.s.own(m.companion()), all("s.h = "+r.s.foreign(), r.free(x)))); err != nil {
+			return err
+		}
+		if t != nil { // others were deleted
+			if err := r.movingAgain(ctx, tx, x); err != nil {
+				return err
+			}
+		}
+	}
+	x.lost, x.moving = !x.placed, nil
+	return nil
 }
 
 // followFromHere seals the values and rows of a capture that have just gone back.

@@ -73,7 +73,7 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 	}
 	defer c.looking()()
 	var out []*following
-	add := func(x *capture, index int, leave func()) error {
+	add := func(x *capture, index int, leave func() error) error {
 		gives := func() error { // another table its place
 			if index >= 0 && x.Kind != Kept {
 				if x.Seal.Mode == sealAbsent && c.makesEmpty(x.sealedAt()) {
@@ -81,8 +81,7 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 				}
 				p.left = append(p.left, x)
 			}
-			leave()
-			return nil
+			return leave()
 		}
 		if x.Kind == Definition || x.Kind.Stays() || x.Seal.Mode == "" || x.Seal.Mode == sealCovered || x.Seal.Mode == sealNone {
 			return nil
@@ -125,14 +124,13 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 		if another, err := c.succeeds(ctx, x, n); err != nil {
 			return err
 		} else if another {
-			leave()
-			return nil
+			return leave()
 		}
 		out = append(out, &following{x: x, index: index, t: t})
 		return nil
 	}
 	for i, x := range c.captures {
-		if err := add(x, i, func() { x.Seal = seal{} }); err != nil {
+		if err := add(x, i, func() error { x.Seal = seal{}; return nil }); err != nil {
 			return nil, err
 		}
 	}
@@ -148,7 +146,7 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 			m = x.follower()
 		}
 		had := len(out)
-		if err := add(m, -1, func() { x.lost, x.moving = !x.placed, nil }); err != nil {
+		if err := add(m, -1, func() error { return c.restorer.leave(ctx, c.s.db, x) }); err != nil {
 			return nil, err
 		}
 		if len(out) > had && x.unsealed() && x.bag != nil && x.bag.plus == c.s.own(more(x.ID)) {
@@ -364,7 +362,7 @@ func (c *Capturer) compareBags(ctx context.Context, tx engine.Querier, p *plan) 
 }
 
 // anew tells whether the rows of a table are to be captured: one without a key that was captured whole before this migration
-// first touched it is not captured again, because its oldest state is what counts, unless somebody else wrote to it since.
+// first touched it is not captured again, because its oldest state is what counts, unless somebody else wrote to it since it was captured last.
 func (c *Capturer) anew(p *plan, a *action) bool {
 	if len(a.table.Keys) > 0 || !c.whole[identity(a.table)] {
 		return true
@@ -372,7 +370,7 @@ func (c *Capturer) anew(p *plan, a *action) bool {
 	mixed := false
 	for _, f := range slices.Concat(p.follows, p.stepped) { // the newest speaks for the table
 		if f.index >= 0 && len(f.x.Key) == 0 && f.t != nil && f.t.Name == a.table.Name {
-			mixed = f.x.mixed && !f.x.Seal.Mixed
+			mixed = f.x.mixed
 		}
 	}
 	return mixed

@@ -79,7 +79,9 @@ func (c *Capturer) step(ctx context.Context, tx engine.Querier, st effects.State
 			if slices.ContainsFunc(all, func(e effects.Effect) bool { // what stands there from now on is another table, or nothing
 				return c.takesPlace(e, m.sealedAt()) || ofParts(m.live) && e.Kind == effects.CreateTable || table && e.Kind == effects.DropTable && c.s.sameName(e.Table.Name, m.sealedAt().Name)
 			}) {
-				x.lost, x.moving = !x.placed, nil
+				if err := c.restorer.leave(ctx, tx, x); err != nil {
+					return nil, err
+				}
 				continue
 			}
 			if concerned(m) || c.restorer.reached(x, []effects.Statement{st}) {

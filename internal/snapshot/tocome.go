@@ -114,6 +114,15 @@ func (r *Restorer) touchedBy(n engine.Name, rest []effects.Statement) bool {
 	return false
 }
 
+// droppedBy tells whether a statement still to come drops a table: another one may be made of it.
+func (r *Restorer) droppedBy(n engine.Name, rest []effects.Statement) bool {
+	return slices.ContainsFunc(rest, func(st effects.Statement) bool {
+		return slices.ContainsFunc(st.Effects, func(e effects.Effect) bool {
+			return e.Kind == effects.DropTable && r.s.sameName(e.Table.Name, n.Name)
+		})
+	})
+}
+
 // renamed tells whether a statement still to come gives a table another name, under which others may write to it.
 func (r *Restorer) renamed(n engine.Name, rest []effects.Statement) bool {
 	return slices.ContainsFunc(rest, func(st effects.Statement) bool {
