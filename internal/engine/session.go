@@ -82,6 +82,9 @@ func (s *Session) Tx(ctx context.Context, f func(tx *sql.Tx) error) error {
 	return s.tx(ctx, s.db.level, f)
 }
 
+// ReadsCommitted tells whether Tx runs at READ COMMITTED.
+func (db *DB) ReadsCommitted() bool { return db.level == sql.LevelReadCommitted }
+
 // Steady is Tx at the level at which a locking read also keeps rows out that were not there yet: REPEATABLE READ
 // where that takes more than READ COMMITTED. A plain read does not see what others commit after the first one.
 func (s *Session) Steady(ctx context.Context, f func(tx *sql.Tx) error) error {

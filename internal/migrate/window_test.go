@@ -24,6 +24,7 @@ type window struct {
 	setup    string   // what else is there
 	// Conflicts that the rollback reports at the least; 0: none.
 	conflicts int64
+	crashed   []string // its rows where the program died meanwhile and recover could tell all of them apart, without a conflict; nil: as in want
 }
 
 const windowTables = `CREATE TABLE items (id integer PRIMARY KEY, v integer, note varchar(20));

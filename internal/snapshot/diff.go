@@ -45,10 +45,11 @@ func (s *Store) Diff(ctx context.Context, o DiffOptions) (out []TableDiff, err e
 	if err := s.diffable(ctx, c, o); err != nil {
 		return nil, err
 	}
-	if s.f.consistent == "" {
-		return s.diff(ctx, c, o)
+	level := sql.LevelRepeatableRead
+	if s.db.Kind == engine.SQLite { // a transaction there looks at one moment anyway
+		level = sql.LevelDefault
 	}
-	tx, err := c.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	tx, err := c.BeginTx(ctx, &sql.TxOptions{Isolation: level, ReadOnly: true})
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,7 @@ func (c *Capturer) Tables(ctx context.Context, tx engine.Querier, tables []engin
 		return err
 	}
 	return c.s.pinned(ctx, tx, func() error {
+		var made []*capture
 		for i, n := range tables {
 			t, err := c.s.db.Inspect(ctx, tx, n)
 			if errors.Is(err, engine.ErrNoTable) {
@@ -40,10 +41,26 @@ func (c *Capturer) Tables(ctx context.Context, tx engine.Querier, tables []engin
 			if why := unfit(t); why != "" || c.s.db.Mine(t.Name) {
 				return &NoTableError{Table: n, Kind: detailOr(why, "table of dbrollback's own")}
 			}
-			x, err := c.start(ctx, tx, i+1, &action{kind: Table, table: t, reason: "by hand"})
+			a := &action{kind: Table, table: t, reason: "by hand"}
+			var x *capture
+			if c.s.db.Caps.TransactionalDDL {
+				x, err = c.start(ctx, tx, i+1, a)
+			} else if x, err = c.describe(ctx, tx, i+1, a); err == nil {
+				err = c.s.room(ctx, tx, x)
+			}
 			if err != nil {
 				return err
 			}
+			made = append(made, x)
+		}
+		if !c.s.db.Caps.TransactionalDDL {
+			var err error
+			if c.moment, err = c.s.atOnce(ctx, made); err != nil {
+				return err
+			}
+		}
+		for _, x := range made {
+			x.CapturedAt = c.moment
 			if err := c.record(ctx, tx, x); err != nil {
 				return err
 			}
