@@ -438,7 +438,7 @@ func (c *Capturer) compare(ctx context.Context, tx engine.Querier, f *following)
 		on = append(on, s.f.match(live+"."+s.q(name(i)), ref, key, f.t.Columns[j]))
 	}
 	ours := "1 = 1"
-	if x.Ops && !(x.New && c.awaits(x)) {
+	if x.Ops && (f.index < 0 || !(x.New && c.awaits(x))) {
 		ours = data + ".op <> 'i'"
 	}
 	there, gone := first+" IS NOT NULL", first+" IS NULL"
