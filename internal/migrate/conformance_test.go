@@ -171,6 +171,16 @@ UPDATE vp SET name = 'via' WHERE id = 2;`, down: "DROP VIEW vp;"},
 	{name: "drop two tables", up: "DROP TABLE orders;\nDROP TABLE people;", down: `CREATE TABLE people (id integer PRIMARY KEY, name varchar(40) NOT NULL, score integer, note varchar(200) DEFAULT 'none');
 CREATE INDEX people_score ON people (score);
 CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2));`},
+	{name: "drop a table, write its parent and drop that", up: "DROP TABLE orders;\nUPDATE people SET score = score + 1;\nDROP TABLE people;", down: `CREATE TABLE people (id integer PRIMARY KEY, name varchar(40) NOT NULL, score integer, note varchar(200) DEFAULT 'none');
+CREATE INDEX people_score ON people (score);
+CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2));`},
+	{name: "drop a table, write and empty its parent, and drop that", up: "DROP TABLE orders;\nUPDATE people SET score = score + 1;\nDELETE FROM people WHERE id > 2;\nDROP TABLE people;", down: `CREATE TABLE people (id integer PRIMARY KEY, name varchar(40) NOT NULL, score integer, note varchar(200) DEFAULT 'none');
+CREATE INDEX people_score ON people (score);
+CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2));`},
+	{name: "rename a column, insert, drop another", up: "ALTER TABLE people RENAME COLUMN name TO called;\nALTER TABLE people ADD COLUMN age integer;\nINSERT INTO people (id, called, note) VALUES (70, 'new', 'n');\nALTER TABLE people DROP COLUMN note;",
+		down: "ALTER TABLE people ADD COLUMN note varchar(200) DEFAULT 'none';\nALTER TABLE people DROP COLUMN age;\nALTER TABLE people RENAME COLUMN called TO name;"},
+	{name: "rename a table, insert, drop a column", up: "ALTER TABLE people RENAME TO persons;\nALTER TABLE persons ADD COLUMN age integer;\nINSERT INTO persons (id, name, note) VALUES (70, 'new', 'n');\nALTER TABLE persons DROP COLUMN note;",
+		down: "ALTER TABLE persons ADD COLUMN note varchar(200) DEFAULT 'none';\nALTER TABLE persons DROP COLUMN age;\nALTER TABLE persons RENAME TO people;"},
 	{name: "drop table, Down forgets the index", up: "DROP TABLE orders;\nDROP TABLE people;", down: `CREATE TABLE people (id integer PRIMARY KEY, name varchar(40) NOT NULL, score integer, note varchar(200) DEFAULT 'none');
 CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENCES people (id) ON DELETE CASCADE, total numeric(10,2));`},
 	{name: "unique values swapped by way of a third", setup: `

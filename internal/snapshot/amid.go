@@ -38,7 +38,7 @@ func (c *Capturer) amid(ctx context.Context, tx engine.Querier, tables []*engine
 	}
 	if c.restorer != nil {
 		for _, x := range c.restorer.tables() {
-			along := x.moving != nil && own != nil && !slices.Contains(own, x) && c.s.db.Caps.TransactionalDDL
+			along := x.moving != nil && own != nil && !slices.Contains(own, x)
 			if x.lost || x.Rows == 0 || !along && (len(targets) == 0 || x.placed || x.wrote || len(x.Fields) > 0 && slices.ContainsFunc(targets, func(g *target) bool { return g.x == x })) {
 				continue
 			}

@@ -470,7 +470,7 @@ func (r *Restorer) carried(ctx context.Context, tx engine.Querier, targets []*ta
 // the table's own could not come back.
 func (r *Restorer) parents(x *restoring, found []*restoring, rest []effects.Statement) []*restoring {
 	for _, y := range r.tables() {
-		if y == x || y.Home == x.Home || !slices.Contains(x.Parents, y.Home) || slices.Contains(found, y) || !y.Whole || len(y.Key) == 0 ||
+		if y == x || y.Home == x.Home || !slices.Contains(x.Parents, y.Home) || slices.Contains(found, y) || !y.Whole || len(y.Key) == 0 || y.placed ||
 			r.insertedInto(y.Home, rest) {
 			continue
 		}
