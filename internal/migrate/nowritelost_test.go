@@ -28,6 +28,7 @@ type intruder struct {
 	before, after []string              // the statements of the run ahead of the write and behind it
 	wrote         string                // what, when it has
 	mark          string                // which no other value holds
+	gone          string                // or the tag of the row that it has deleted
 	rows          int64                 // that hold it
 	first         map[string]*tableRows // as they were before the migration, and as the run found them
 }
@@ -104,7 +105,10 @@ func (a *intruder) try(name string, r row) bool {
 			columns, values = append(columns, db.Ident(c.Name)), append(values, v)
 		}
 		statement = fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", db.Quote(t.Name), strings.Join(columns, ", "), strings.Join(values, ", "))
-	case n < 7 && len(text) > 0:
+	case n < 5 && !strings.HasPrefix(name, "made"):
+		a.mark, a.gone = "", *r["tag"]
+		statement = fmt.Sprintf("DELETE FROM %s WHERE tag = '%s'", db.Quote(t.Name), a.gone)
+	case n < 8 && len(text) > 0:
 		a.mark = markText
 		statement = set(pick(a.rng, text), a.mark)
 	case len(number) > 0:
@@ -147,6 +151,12 @@ func (a *intruder) schema() string {
 	return names[0].Schema
 }
 
+// back tells whether a row that was deleted is there again, under the name that its table had in the beginning: rows are tagged by it.
+func (a *intruder) back() bool {
+	t := a.p.read()[strings.TrimRight(a.gone, "0123456789")]
+	return t != nil && slices.ContainsFunc(t.rows, func(r row) bool { return r["tag"] != nil && *r["tag"] == a.gone })
+}
+
 // found counts the rows that hold the mark, in tables of the user's and in captures; where names them.
 func (a *intruder) found() (n int64, where []string) {
 	t, db := a.p.t, a.p.db
@@ -186,6 +196,14 @@ func (a *intruder) found() (n int64, where []string) {
 		}
 	}
 	return n, where
+}
+
+// copied tells whether the run may have copied what was deleted before, into a table that took the place of the one that it was deleted from.
+func (a *intruder) copied() bool {
+	return slices.ContainsFunc(a.before, func(text string) bool {
+		return strings.HasPrefix(text, "INSERT INTO tmp") || strings.HasPrefix(text, "INSERT INTO old")
+	}) &&
+		slices.ContainsFunc(a.after, func(text string) bool { return strings.HasPrefix(text, "DROP TABLE") })
 }
 
 // destroyed tells whether the run may have made what was written to, and then destroyed it itself: that is captured nowhere.
@@ -259,9 +277,14 @@ func (p *proving) intruded(c *trial) error {
 				return fmt.Errorf("%w, after: %w", taken, err)
 			}
 		}
-		if a.wrote != "" {
+		if a.wrote != "" && a.gone != "" {
+			p.seen["deleted in "+a.verb]++
+			if err == nil && verb == "rollback" && a.back() && !a.copied() {
+				return fmt.Errorf("back: deleted in %s before statement %d: %s", a.verb, a.seen, a.wrote)
+			}
+		} else if a.wrote != "" {
 			p.seen["written in "+a.verb]++
-			if n, where := a.found(); n < a.rows && a.destroyed() {
+			if n, where := a.found(); n < a.rows && (a.destroyed() || a.copied()) {
 				p.seen["destroyed by what had made it"]++
 			} else if n < a.rows {
 				return fmt.Errorf("lost: %d rows of %d, after %s (%v), written in %s before statement %d: %s; found in %v", a.rows-n, a.rows, verb, err, a.verb, a.seen, a.wrote, where)
@@ -298,7 +321,7 @@ func TestNoWriteIsLost(t *testing.T) {
 			}
 		}
 		t.Logf("from seed %d: %d cases, %v", first, n, p.seen)
-		if written := p.seen["written in up"] + p.seen["written in rollback"]; n > 10 && written < n/3 {
+		if written := p.seen["written in up"] + p.seen["written in rollback"] + p.seen["deleted in up"] + p.seen["deleted in rollback"]; n > 10 && written < n/3 {
 			t.Errorf("only in %d of %d cases somebody wrote", written, n)
 		}
 	}, testdb.OnPostgres, testdb.OnMySQL, testdb.OnMariaDB)

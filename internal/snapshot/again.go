@@ -390,13 +390,16 @@ func (r *Restorer) holdWaiting(ctx context.Context, tx engine.Querier, waiting [
 	return nil
 }
 
-// waits tells whether a capture is sealed in a table as one whose rows wait there, in all its columns where it has no key.
+// waits tells whether a capture is sealed in a table as one whose rows wait there, in all columns of now: its own, or of the table where that has no key.
 func (x *restoring) waits(t *engine.Table) bool {
 	m := x.moving
 	if m == nil || x.lost || m.Seal.Table != t.Name || !m.Seal.Waits {
 		return false
 	}
-	return len(x.Key) > 0 || !slices.ContainsFunc(t.Columns, func(col engine.Column) bool { return !col.Generated && !slices.Contains(m.Seal.Columns, col.Name) })
+	if len(x.Key) > 0 {
+		return !slices.ContainsFunc(x.Fields, func(f field) bool { return columnIndex(t, f.Name) >= 0 && !slices.Contains(m.Seal.Columns, f.Name) })
+	}
+	return !slices.ContainsFunc(t.Columns, func(col engine.Column) bool { return !col.Generated && !slices.Contains(m.Seal.Columns, col.Name) })
 }
 
 // holdPlaces seals the places of a capture in a table that is there again.
@@ -411,11 +414,24 @@ func (r *Restorer) holdPlaces(ctx context.Context, tx engine.Querier, g *target)
 			return err
 		}
 	}
+	was := g.x.moving
+	if was != nil && (g.x.lost || !was.Seal.Waits || was.Seal.Mode != sealRows) {
+		was = nil
+	}
+	if was != nil { // it waited before, and more of it is there now
+		if err := r.movingAgain(ctx, tx, g.x); err != nil {
+			return err
+		}
+	}
 	if err := r.followFromHere(ctx, tx, g); err != nil {
 		return err
 	}
-	g.x.moving.Seal.Waits = true
-	return nil
+	m := g.x.moving
+	if m.Seal.Waits = true; was == nil || m.Seal.Mode != sealRows {
+		return nil
+	}
+	_, err := exec(ctx, tx, "mark what was written", fmt.Sprintf("UPDATE %s SET h = %s WHERE n IN (SELECT w.n FROM %s w WHERE w.h = %s)", r.s.own(m.companion()), r.s.foreign(), r.s.own(was.companion()), r.s.foreign()))
+	return err
 }
 
 // hold seals the rows of a table without a key that stand there while statements are still to come.
@@ -480,6 +496,14 @@ func (r *Restorer) overlaps(x *restoring) bool {
 // leave gives up following a capture whose table goes, or whose place another one takes. What somebody else wrote until then Down may have carried on, and it is not written over.
 func (r *Restorer) leave(ctx context.Context, tx engine.Querier, x *restoring) error {
 	m := x.moving
+	if x.unsealed() && !x.lost && r.s.db.Caps.TransactionalDDL {
+		if err := r.still(ctx, tx, []*restoring{x}); err != nil {
+			return err
+		}
+		if err := r.lookAgain(ctx, tx, x, r.capturer); err != nil {
+			return fmt.Errorf("compare %s with its capture: %w", x.Home, err)
+		}
+	}
 	if m != nil && len(m.Key) > 0 && m.Seal.Mode == sealRows && !x.unsealed() {
 		var t *engine.Table
 		if r.s.db.Caps.TransactionalDDL {

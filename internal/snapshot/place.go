@@ -60,6 +60,13 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 			live[x.Home] = t
 		}
 		if t == nil {
+			c, err := r.elsewhere(ctx, tx, x, rest)
+			if err != nil {
+				return err
+			}
+			if c != nil {
+				waiting = append(waiting, *c)
+			}
 			x.look(nil)
 			continue
 		}
@@ -201,6 +208,37 @@ func (r *Restorer) place(ctx context.Context, tx engine.Querier, rest []effects.
 			return r.amid(ctx, tx, renewed, distinct(tables), r.capturer, targets, own, func() error { return r.backInPlace(ctx, tx, back, targets, tables, rest) })
 		})
 	})
+}
+
+// elsewhere finds the table of a capture under the name that Up gave to it, where Down has built it anew or made columns of it again by now, and gives it its first name later: its rows wait for
+// that. It gives nil where there is none.
+func (r *Restorer) elsewhere(ctx context.Context, tx engine.Querier, x *restoring, rest []effects.Statement) (*come, error) {
+	if !r.capturer.bySteps() || x.placed || !r.s.sameName(x.Seal.Table.Name, r.nameAhead(x.Home, rest)) {
+		return nil, nil
+	}
+	t, err := r.inspect(ctx, tx, x.Seal.Table)
+	if err != nil || t == nil {
+		return nil, err
+	}
+	c := &come{x: x, t: t, fresh: r.made(t, nil)}
+	for _, f := range x.Fields {
+		if j := columnIndex(t, r.column(t, f.Name)); j >= 0 && (c.fresh || f.Seal == "" && r.made(t, &t.Columns[j])) && r.s.akin(f.Type, r.s.typed(t.Columns[j])) {
+			c.fields = append(c.fields, f.Name)
+		}
+	}
+	if len(c.fields) == 0 && !c.fresh {
+		return nil, nil
+	}
+	return c, nil
+}
+
+// nameAhead is the name of a table that is called n behind the statements to come; "" when they make it.
+func (r *Restorer) nameAhead(n engine.Name, rest []effects.Statement) string {
+	first, there := r.s.calledFirst(n, rest)
+	if !there {
+		return ""
+	}
+	return first.Name
 }
 
 // backInPlace writes the rows and values whose places are there.
