@@ -474,7 +474,7 @@ func (r *Restorer) holdRows(ctx context.Context, tx engine.Querier, g *target, r
 	if x.moving != nil && r.s.db.Caps.TransactionalDDL && (x.placed || !x.wrote) {
 		return r.followFromHere(ctx, tx, g)
 	}
-	touched := r.overlaps(x) || r.touchedBy(x.Home, rest) || r.droppedBy(x.Home, rest) || r.s.db.Caps.TransactionalDDL && (r.reached(x, rest) || r.renamed(x.Home, rest))
+	touched := r.moves(x.Home) || r.overlaps(x) || r.touchedBy(x.Home, rest) || r.droppedBy(x.Home, rest) || r.s.db.Caps.TransactionalDDL && (r.reached(x, rest) || r.renamed(x.Home, rest))
 	if !x.placed || !touched {
 		if x.wrote { // what was sealed on the way here looks otherwise by now
 			x.moving = nil
@@ -550,7 +550,8 @@ func (r *Restorer) followFromHere(ctx context.Context, tx engine.Querier, g *tar
 		n := r.live(g, i).Name
 		m.Fields = append(m.Fields, field{Name: n, At: n, Num: strings.ToLower(n)})
 	}
-	m.Seal = seal{}
+	m.atHome, m.homes = x.placed && r.moves(x.Home), x.final
+	m.Seal = seal{Places: m.atHome}
 	if x.moving != nil {
 		m.Seal.At = x.moving.Seal.At
 	}

@@ -39,6 +39,8 @@ type capture struct {
 	coming   *engine.Table // the one that is about to get its name
 	stood    string        // of one that goes back: where the last seal lies, which says where its rows stood then; "" where that is where they were captured
 	stoodAt  int           // and behind which statement that was
+	atHome   bool          // its rows stand where the migration found them, whatever keys they were captured under,
+	homes    string        // which is in this table; "" where the entries say it
 }
 
 // events says which kinds of writes are observed.

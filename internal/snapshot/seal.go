@@ -488,7 +488,7 @@ func (c *Capturer) sealRows(ctx context.Context, tx engine.Querier, index int, x
 	if err != nil {
 		return err
 	}
-	if places != "" && there < x.Rows && x.stood == "" { // a row that was moved and then deleted: where it was first the migration may have put another one
+	if places != "" && there < x.Rows && x.stood == "" && !x.atHome { // a row that was moved and then deleted: where it was first the migration may have put another one
 		for i := range x.Key {
 			values[1+i] = d + "." + k(i)
 		}
@@ -541,8 +541,20 @@ func (c *Capturer) places(index int, x *capture, t *engine.Table) string {
 		now[i] = d + "." + k(i)
 	}
 	movers := c.movers(index, x, t)
-	if len(movers) == 0 && x.stood == "" {
+	if len(movers) == 0 && x.stood == "" && !x.atHome {
 		return ""
+	}
+	switch {
+	case x.stood != "":
+	case x.atHome && x.homes != "":
+		from += fmt.Sprintf(" LEFT JOIN %[1]s ON %[1]s.n = %[2]s.n AND %[1]s.born = 0", x.homes, d)
+		for i := range now {
+			now[i] = fmt.Sprintf("coalesce(%s.f%d, %s)", x.homes, i+1, now[i])
+		}
+	case x.atHome:
+		for i := range now {
+			now[i] = d + "." + x.old(i)
+		}
 	}
 	if x.stood != "" {
 		last := s.own(x.stood)
