@@ -164,7 +164,7 @@ func (w *work) remove(ctx context.Context, back *snapshot.Capturer, q engine.Que
 	return w.drop(ctx, back, q, 0, o)
 }
 
-// goesAlong tells whether an object that was made goes with another one: a column of a partition or an heir, with that of the table that it has it from.
+// goesAlong tells whether an object that was made, or is missing, goes or comes with another one: a column of a partition or an heir, with that of the table that it has it from.
 func (w *work) goesAlong(ctx context.Context, q engine.Querier, o verify.Object, made []verify.Object) (bool, error) {
 	if o.Kind != "column" {
 		return false, nil
@@ -186,6 +186,20 @@ func (w *work) goesAlong(ctx context.Context, q engine.Querier, o verify.Object,
 		}
 	}
 	return false, nil
+}
+
+// withoutAlong leaves out columns that are missing and that come with others.
+func (w *work) withoutAlong(ctx context.Context, q engine.Querier, want, have verify.Fingerprint) (verify.Fingerprint, error) {
+	missing := slices.Collect(maps.Values(filter(want, func(o verify.Object) bool { return o.Kind == "column" && have[o.Key()].Kind == "" })))
+	out := maps.Clone(want)
+	for _, o := range missing {
+		if along, err := w.goesAlong(ctx, q, o, missing); err != nil {
+			return nil, err
+		} else if along {
+			delete(out, o.Key())
+		}
+	}
+	return out, nil
 }
 
 // noted writes down how far recover --abort has come.
@@ -464,7 +478,11 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 			return fmt.Errorf("fingerprint: %w", err)
 		}
 		have = filter(ch.only(have), which)
-		for _, stmt := range verify.Repair(filter(ch.side(false), which), have) {
+		want, err := w.withoutAlong(ctx, q, filter(ch.side(false), which), have)
+		if err != nil {
+			return err
+		}
+		for _, stmt := range verify.Repair(want, have) {
 			err := attempt(ctx, m.db, q, stmt)
 			if err == nil || early && engine.Answered(err) || alreadyGone(have, stmt, err) {
 				continue

@@ -264,6 +264,48 @@ func TestAbortOfATypeChange(t *testing.T) {
 	}, family...)
 }
 
+// TestAbortOfLabels: labels that were made texts, some of which are no labels any more, are labels again.
+func TestAbortOfLabels(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		var setup, up, down string
+		for name, key := range map[string]string{"bare": "", "keyed": " PRIMARY KEY"} {
+			setup += "CREATE TABLE " + name + " (id integer" + key + ", e enum('new', 'paid', '') NOT NULL, s set('a', 'b'));\nINSERT INTO " + name + " VALUES (1, 'new', 'a,b'), (2, 'paid', NULL), (3, '', '');\n"
+			up += "ALTER TABLE " + name + " MODIFY e varchar(9) NOT NULL;\nALTER TABLE " + name + " MODIFY s varchar(9);\nUPDATE " + name + " SET e = concat(e, '!'), s = 'zz' WHERE id < 3;\n"
+			down += "ALTER TABLE " + name + " MODIFY s set('a', 'b');\nALTER TABLE " + name + " MODIFY e enum('new', 'paid', '') NOT NULL;\n"
+		}
+		f := newFixture(t, dsn, setup, map[string]string{"00001_x.sql": migration(up+"INSERT INTO nothere VALUES (1);", down)})
+		before := f.dump()
+		if _, err := f.open().Up(t.Context(), migrate.UpRequest{To: -1}); err == nil {
+			t.Fatal("up got through")
+		}
+		if _, err := f.open().Recover(t.Context(), migrate.RecoverRequest{Abort: true}); err != nil {
+			t.Fatalf("recover --abort: %v", err)
+		}
+		f.same(before, f.dump(), "taken back")
+	}, family...)
+}
+
+// TestAbortOfAnInheritedColumn: a column that heirs had from their parent comes back with the parent's.
+func TestAbortOfAnInheritedColumn(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, dsn string) {
+		f := newFixture(t, dsn, "CREATE TABLE par (id integer PRIMARY KEY, a integer, c varchar(9));\nCREATE TABLE heir (more text, PRIMARY KEY (id)) INHERITS (par);\nINSERT INTO par VALUES (1, 10, 'x');\nINSERT INTO heir VALUES (101, 12, 'y', 'm');\n",
+			map[string]string{"00001_x.sql": "-- +goose NO TRANSACTION\n" + migration("ALTER TABLE par DROP COLUMN a;\nALTER TABLE par DROP COLUMN c;\nINSERT INTO nothere VALUES (1);", "ALTER TABLE par ADD COLUMN c varchar(9);\nALTER TABLE par ADD COLUMN a integer;")})
+		before := f.dump()
+		if _, err := f.open().Up(t.Context(), migrate.UpRequest{To: -1}); err == nil {
+			t.Fatal("up got through")
+		}
+		if _, err := f.open().Recover(t.Context(), migrate.RecoverRequest{Abort: true}); err != nil {
+			t.Fatalf("recover --abort: %v", err)
+		}
+		f.same(before, f.dump(), "taken back")
+		if got := testdb.Query(t, dsn, "SELECT attislocal, attinhcount FROM pg_attribute WHERE attrelid = 'heir'::regclass AND attname = 'a'"); got[0] != "false|1" {
+			t.Errorf("heir.a is local, times inherited: %s", got[0])
+		}
+	}, testdb.OnPostgres)
+}
+
 // TestAbortOfAColumnMadeAgain: a Down that made a column again as another type, with the values that were captured, is taken back: those
 // need not fit the type that it had.
 func TestAbortOfAColumnMadeAgain(t *testing.T) {

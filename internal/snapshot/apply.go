@@ -104,6 +104,10 @@ func (r *Restorer) images(g *target, fields []int, cast bool) (kept, live []stri
 			live = append(live, r.s.image(r.s.f.value("t."+r.s.q(now.Name), as), as))
 			continue
 		}
+		if r.s.f.typed != nil && mysqlLabelsAsText(f.Decl, r.s.typed(now)) {
+			kept, live = append(kept, mysqlLabelText("d."+g.x.v(i))), append(live, mysqlLabelText("t."+r.s.q(now.Name)))
+			continue
+		}
 		as := field{Decl: f.Decl, Text: f.Text, Set: f.Set, Type: r.s.typed(now)}
 		if !cast && !f.Text && bare(decl) == bare(f.Decl) {
 			as.Decl, as.Type = decl, decl

@@ -298,6 +298,15 @@ func mysqlImage(ref string, f field) string {
 	return ref
 }
 
+// mysqlLabelsAsText tells whether labels were captured of a column that holds texts by now: these have no number, and need not be labels.
+func mysqlLabelsAsText(kept, live string) bool {
+	family := mysqlTyped(kept).family()
+	return (family == label || family == labels) && mysqlTyped(live).family() == letters
+}
+
+// mysqlLabelText is what of a label or of such a text is compared.
+func mysqlLabelText(ref string) string { return "CAST(CONVERT(" + ref + " USING utf8mb4) AS BINARY)" }
+
 // mysqlApart compares the images of two rows as the hash of them would, byte by byte, without making one.
 func mysqlApart(a, b []string) string {
 	same := make([]string, len(a))
