@@ -287,7 +287,7 @@ func (p *proving) intruded(c *trial) error {
 			if n, where := a.found(); n < a.rows && (a.destroyed() || a.copied()) {
 				p.seen["destroyed by what had made it"]++
 			} else if n < a.rows {
-				return fmt.Errorf("lost: %d rows of %d, after %s (%v), written in %s before statement %d: %s; found in %v", a.rows-n, a.rows, verb, err, a.verb, a.seen, a.wrote, where)
+				return fmt.Errorf("lost: %d rows of %d, after %s (%s), written in %s before statement %d: %s; found in %v", a.rows-n, a.rows, verb, fmt.Sprint(err), a.verb, a.seen, a.wrote, where)
 			}
 		}
 		if err != nil {

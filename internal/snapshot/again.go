@@ -271,13 +271,7 @@ func (r *Restorer) markWritten(ctx context.Context, tx engine.Querier, m *captur
 	if m.Ops {
 		columns = append(columns, "y.op")
 	}
-	for i := range m.Key {
-		if m.Seal.Places {
-			columns = append(columns, fmt.Sprintf("coalesce(s.%[1]s, y.%[1]s) AS %[1]s", k(i)))
-		} else {
-			columns = append(columns, "y."+k(i))
-		}
-	}
+	columns = append(columns, m.stands("y")...)
 	_, err := exec(ctx, tx, "mark what was written", fmt.Sprintf("UPDATE %s SET h = %s WHERE n IN (SELECT w.n FROM (SELECT DISTINCT d.n FROM (SELECT %s FROM %s y JOIN %s s ON s.n = y.n) d JOIN %s t ON %s WHERE %s) w)",
 		s.own(m.companion()), s.foreign(), list(columns), s.own(m.data()), s.own(m.companion()), s.f.from(s.db, t),
 		s.on(m, t, "t", "d", func(i int) string { return m.Seal.Key[i] }, k), all("d.hash <> "+s.foreign(), "d.hash <> "+s.sealHash(m, t, "t", "d"))))

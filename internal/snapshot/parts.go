@@ -22,14 +22,7 @@ func (r *Restorer) computed(ctx context.Context, tx engine.Querier, x *restoring
 		return nil
 	}
 	s := r.s
-	columns := []string{"y.n", "s.w"}
-	for i := range x.Key {
-		if x.Seal.Places {
-			columns = append(columns, fmt.Sprintf("coalesce(s.%[1]s, y.%[1]s) AS %[1]s", k(i)))
-		} else {
-			columns = append(columns, "y."+k(i))
-		}
-	}
+	columns := append([]string{"y.n", "s.w"}, x.stands("y")...)
 	return r.mark(ctx, tx, x, fmt.Sprintf("SELECT d.n, '%s' FROM (SELECT %s FROM %s y JOIN %s s ON s.n = y.n) d JOIN %s t ON %s WHERE d.w <> %s", computedSince,
 		list(columns), s.own(x.data()), s.own(x.companion()), s.f.from(s.db, t), s.on(x.capture, t, "t", "d", func(i int) string { return x.Seal.Key[i] }, k),
 		s.hash(s.images(x.Seal.Sources, t, "t"))))

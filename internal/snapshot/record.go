@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/dbrollback/dbrollback/internal/engine"
@@ -215,6 +216,19 @@ func (c *capture) old(i int) string {
 		return o(i)
 	}
 	return k(i)
+}
+
+// stands gives, as columns, the keys under which the rows of entries stood when they were sealed, in s.
+func (c *capture) stands(entry string) []string {
+	var out []string
+	for i := range c.Key {
+		if c.Seal.Places {
+			out = append(out, fmt.Sprintf("coalesce(s.%[1]s, %[2]s.%[1]s) AS %[1]s", k(i), entry))
+		} else {
+			out = append(out, entry+"."+k(i))
+		}
+	}
+	return out
 }
 
 // was gives the key of an entry as it was before the statement; of an inserted row as it was after.

@@ -452,13 +452,7 @@ func (r *Restorer) compareWhere(ctx context.Context, tx engine.Querier, x *resto
 		if x.Ops {
 			columns = append(columns, "d.op")
 		}
-		for i := range x.Key {
-			if x.Seal.Places {
-				columns = append(columns, fmt.Sprintf("coalesce(s.%[1]s, d.%[1]s) AS %[1]s", k(i)))
-			} else {
-				columns = append(columns, "d."+k(i))
-			}
-		}
+		columns = append(columns, x.stands("d")...)
 		there := "t." + s.q(name(0)) + " IS NOT NULL"
 		gone := "t." + s.q(name(0)) + " IS NULL"
 		query = fmt.Sprintf("SELECT d.n, CASE WHEN d.sealed IS NULL THEN '%s' WHEN %s THEN '%s' ELSE '%s' END"+
