@@ -545,7 +545,7 @@ func (r *Restorer) followFromHere(ctx context.Context, tx engine.Querier, g *tar
 		m.Fields = append(m.Fields, field{Name: n, At: n, Num: strings.ToLower(n)})
 	}
 	m.atHome, m.homes = x.placed && r.moves(x.Home), x.final
-	m.Seal = seal{Places: m.atHome}
+	m.Seal = seal{Places: m.atHome, After: c.statement}
 	if x.moving != nil {
 		m.Seal.At = x.moving.Seal.At
 	}

@@ -556,7 +556,7 @@ func (c *Capturer) sealNow(ctx context.Context, tx engine.Querier, x *capture, i
 		was = x.companion()
 	}
 	x.stood, x.stoodAt = "", 0
-	if index < 0 && (x.Seal.At == backFirst || x.Seal.At == backSecond) {
+	if index < 0 && (x.Seal.At == backFirst || x.Seal.At == backSecond || x.Seal.Mode == "") { // by none of the statements on the way here
 		x.stoodAt = x.Seal.After
 	}
 	if index < 0 && x.Seal.Mode == sealRows && x.Seal.Places {

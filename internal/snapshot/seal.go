@@ -546,6 +546,11 @@ func (c *Capturer) places(index int, x *capture, t *engine.Table) string {
 	}
 	switch {
 	case x.stood != "":
+		last := s.own(x.stood)
+		from += fmt.Sprintf(" LEFT JOIN %[1]s ON %[1]s.n = %[2]s.n", last, d)
+		for i := range now {
+			now[i] = fmt.Sprintf("coalesce(%s.%s, %s)", last, k(i), now[i])
+		}
 	case x.atHome && x.homes != "":
 		from += fmt.Sprintf(" LEFT JOIN %[1]s ON %[1]s.n = %[2]s.n AND %[1]s.born = 0", x.homes, d)
 		for i := range now {
@@ -554,13 +559,6 @@ func (c *Capturer) places(index int, x *capture, t *engine.Table) string {
 	case x.atHome:
 		for i := range now {
 			now[i] = d + "." + x.old(i)
-		}
-	}
-	if x.stood != "" {
-		last := s.own(x.stood)
-		from += fmt.Sprintf(" LEFT JOIN %[1]s ON %[1]s.n = %[2]s.n", last, d)
-		for i := range now {
-			now[i] = fmt.Sprintf("coalesce(%s.%s, %s)", last, k(i), now[i])
 		}
 	}
 	for _, y := range movers {
