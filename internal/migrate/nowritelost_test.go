@@ -84,6 +84,7 @@ func (a *intruder) try(name string, r row) bool {
 		return fmt.Sprintf("UPDATE %s SET %s = '%s' WHERE tag = '%s'", db.Quote(t.Name), db.Ident(column), value, *r["tag"])
 	}
 	var statement string
+	a.gone = "" // an earlier try was refused
 	switch n := a.rng.IntN(10); {
 	case n < 3: // a row of its own
 		if a.mark = markText; len(key) > 1 {

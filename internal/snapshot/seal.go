@@ -70,7 +70,7 @@ func (c *Capturer) Seal(ctx context.Context, tx engine.Querier, watch Watch) err
 					if err := c.sealAgain(ctx, tx, x, i, watch); err != nil {
 						return fmt.Errorf("seal the capture of %s: %w", x.Home, err)
 					}
-				} else if x.Seal.Mode == "" || c.s.db.Caps.TransactionalDDL && (x.Kind == Kept || !c.bySteps()) && c.touched(i, x) {
+				} else if x.Seal.Mode == "" || c.s.db.Caps.TransactionalDDL && (x.Kind == Kept || !c.meta.Steps) && c.touched(i, x) {
 					if err := c.unseal(ctx, tx, x); err != nil {
 						return err
 					}
