@@ -2,6 +2,7 @@ package migrate_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -24,7 +25,8 @@ type intruder struct {
 	rng           *rand.Rand
 	verb          string // of the run
 	at            int    // the statement, counted from 1 through all migrations of the run
-	seen          int
+	cut           int    // the statement that the run does not come to, and it is taken back; 0: it comes to its end
+	seen, where   int
 	before, after []string              // the statements of the run ahead of the write and behind it
 	wrote         string                // what, when it has
 	mark          string                // which no other value holds
@@ -235,8 +237,13 @@ func (p *proving) intruded(c *trial) error {
 		statements += len(map[bool][]string{true: s.up, false: s.down}[a.verb == "up"])
 	}
 	a.at = 1 + rng.IntN(max(1, statements))
+	if rng.IntN(3) == 0 {
+		a.cut = a.at + rng.IntN(3)
+	}
 	a.first = p.read()
 	run := func(verb string) error {
+		ctx, cancel := context.WithCancel(p.t.Context())
+		defer cancel()
 		if verb == a.verb {
 			maps.Copy(a.first, p.read())
 		}
@@ -248,25 +255,27 @@ func (p *proving) intruded(c *trial) error {
 			if verb != a.verb || e.Kind != migrate.StatementStart {
 				return
 			}
-			if a.wrote != "" {
-				a.after = append(a.after, e.Text)
-				return
-			}
-			if a.seen++; a.seen >= a.at {
+			if a.seen++; a.wrote == "" && a.seen >= a.at {
 				if a.write(); a.wrote != "" {
-					a.after = append(a.after, e.Text)
-					return
+					a.where = a.seen
 				}
 			}
-			a.before = append(a.before, e.Text)
+			if a.wrote == "" {
+				a.before = append(a.before, e.Text)
+			} else {
+				a.after = append(a.after, e.Text)
+			}
+			if a.seen == a.cut {
+				cancel()
+			}
 		}})
 		if err != nil {
 			return err
 		}
 		if verb == "up" {
-			_, err = m.Up(p.t.Context(), migrate.UpRequest{To: -1})
+			_, err = m.Up(ctx, migrate.UpRequest{To: -1})
 		} else {
-			_, err = m.Rollback(p.t.Context(), migrate.RollbackRequest{To: 0})
+			_, err = m.Rollback(ctx, migrate.RollbackRequest{To: 0})
 		}
 		return err
 	}
@@ -280,15 +289,15 @@ func (p *proving) intruded(c *trial) error {
 		}
 		if a.wrote != "" && a.gone != "" {
 			p.seen["deleted in "+a.verb]++
-			if err == nil && verb == "rollback" && a.back() && !a.copied() {
-				return fmt.Errorf("back: deleted in %s before statement %d: %s", a.verb, a.seen, a.wrote)
+			if (err == nil && verb == "rollback" || err != nil && verb == a.verb) && a.back() && !a.copied() {
+				return fmt.Errorf("back: deleted in %s before statement %d: %s; after %s (%w)", a.verb, a.where, a.wrote, verb, errors.Join(err))
 			}
 		} else if a.wrote != "" {
 			p.seen["written in "+a.verb]++
 			if n, where := a.found(); n < a.rows && (a.destroyed() || a.copied()) {
 				p.seen["destroyed by what had made it"]++
 			} else if n < a.rows {
-				return fmt.Errorf("lost: %d rows of %d, after %s (%s), written in %s before statement %d: %s; found in %v", a.rows-n, a.rows, verb, fmt.Sprint(err), a.verb, a.seen, a.wrote, where)
+				return fmt.Errorf("lost: %d rows of %d, after %s (%s), written in %s before statement %d: %s; found in %v", a.rows-n, a.rows, verb, fmt.Sprint(err), a.verb, a.where, a.wrote, where)
 			}
 		}
 		if err != nil {
