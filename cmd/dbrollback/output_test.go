@@ -2,8 +2,12 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/dbrollback/dbrollback/internal/snapshot"
 )
 
 // TestPrintable: a name or a value commands no terminal, neither in a result nor in a message; what marks the text is left.
@@ -31,5 +35,26 @@ func TestPrintable(t *testing.T) {
 	p.say("%s", name)
 	if strings.ContainsAny(note.String(), "\x1b\a\u009b") {
 		t.Errorf("%q", note.String())
+	}
+}
+
+// TestManyConflictsAlike: of conflicts that are alike the first ten are named, and the rest is a line.
+func TestManyConflictsAlike(t *testing.T) {
+	t.Parallel()
+	var cs []snapshot.Conflict
+	for i := range 14 {
+		cs = append(cs, snapshot.Conflict{Table: "visits", Key: fmt.Sprintf("id=%d", i), Columns: []string{"v", "note"}, Reason: "changed since", Resolved: snapshot.Keep},
+			snapshot.Conflict{Table: "users", Key: fmt.Sprintf("id=%d", i), Columns: []string{"seen"}, Reason: "changed since", Resolved: snapshot.Keep, Stamp: true})
+	}
+	cs = append(cs, snapshot.Conflict{Table: "visits", Key: "id=99", Reason: "deleted since", Resolved: snapshot.Keep})
+	got := conflictLines(cs, conflictsDone)
+	kept := conflictsDone.by[snapshot.Keep]
+	var want []string
+	for i := range 10 {
+		want = append(want, fmt.Sprintf("visits id=%d (v, note): changed since; %s", i, kept))
+	}
+	want = append(want, "visits id=99: deleted since; "+kept, "users (seen), when rows were written last, of 14 rows: changed since; "+kept, "visits (v, note), 4 more rows: changed since; "+kept)
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }

@@ -270,36 +270,46 @@ var (
 	}, "as the application left it, it is captured before"}
 )
 
-// conflictLines has a line a conflict, in the words for what becomes of it. Those that are about nothing but when rows were written last, which may be as many as the application has
-// used since, come at the end, a line for all of a table.
+// alikeShown is how many conflicts of the same kind, about the same columns of a table, are named one by one.
+const alikeShown = 10
+
+// conflictLines has a line a conflict, in the words for what becomes of it. Of many that are alike the first ones are named, and the rest is one line. Those that are about nothing but when
+// rows were written last, which may be as many as the application has used since, come at the end, a line for all of a table.
 func conflictLines(cs []snapshot.Conflict, words wording) []string {
 	var out []string
-	type stamp struct{ of, how string }
-	stamps := map[stamp]int64{}
-	var what []stamp
+	type alike struct {
+		of, how string
+		stamp   bool
+	}
+	times := map[alike]int64{}
+	var folded []alike
 	for _, c := range cs {
-		columns, how := strings.Join(c.Columns, ", "), c.Reason
+		of, how := c.Table, c.Reason
+		if columns := strings.Join(c.Columns, ", "); columns != "" {
+			of += " (" + columns + ")"
+		}
 		if c.Resolved != "" {
 			how += "; " + orElse(words.by[c.Resolved], string(c.Resolved))
 			if c.Resolved == snapshot.Keep && c.Reason == snapshot.RemovedByDown {
 				how = c.Reason + "; " + words.removed
 			}
 		}
+		k := alike{of, how, c.Stamp}
+		times[k]++
 		switch {
-		case c.Stamp:
-			k := stamp{c.Table + " (" + columns + ")", how}
-			if stamps[k]++; stamps[k] == 1 {
-				what = append(what, k)
-			}
-		case columns != "":
-			out = append(out, fmt.Sprintf("%s %s (%s): %s", c.Table, c.Key, columns, how))
-		default:
-			out = append(out, fmt.Sprintf("%s %s: %s", c.Table, c.Key, how))
+		case c.Stamp && times[k] == 1 || !c.Stamp && times[k] == alikeShown+1:
+			folded = append(folded, k)
+		case !c.Stamp && times[k] <= alikeShown:
+			out = append(out, strings.Replace(of, c.Table, c.Table+" "+c.Key, 1)+": "+how)
 		}
 	}
-	for _, k := range what {
-		rows := number(stamps[k], "row", "rows")
-		if stamps[k] >= snapshot.MaxConflicts { // not all are listed
+	for _, k := range folded {
+		if !k.stamp {
+			out = append(out, fmt.Sprintf("%s, %s: %s", k.of, number(times[k]-alikeShown, "more row", "more rows"), k.how))
+			continue
+		}
+		rows := number(times[k], "row", "rows")
+		if times[k] >= snapshot.MaxConflicts { // not all are listed
 			rows = "at least " + rows
 		}
 		out = append(out, fmt.Sprintf("%s, when rows were written last, of %s: %s", k.of, rows, k.how))

@@ -257,11 +257,29 @@ func (r *Restorer) movingAgain(ctx context.Context, tx engine.Querier, x *restor
 	}
 	y := *x
 	y.capture = m
-	err = r.compareWhere(ctx, tx, &y, t, all(r.free(x)))
+	err = r.compareWhere(ctx, tx, &y, t, all(append(r.outAgain(x, t), r.free(x))...))
 	if x.work = y.work; err != nil || !x.work || t == nil || m.Seal.Mode != sealRows || !m.Seal.Waits && !(x.placed && r.s.db.Caps.TransactionalDDL) {
 		return err
 	}
 	return r.markWritten(ctx, tx, m, t)
+}
+
+// outAgain gives the conditions that the row of an entry d is not one that Up had inserted, that was back with a table which Up dropped, and that has gone from there ahead of a statement.
+func (r *Restorer) outAgain(x *restoring, t *engine.Table) []string {
+	var out []string
+	for _, y := range r.tables() {
+		if y == x {
+			break
+		}
+		if t == nil || !x.placed || !y.Ops || !y.cleared || y.Rows == 0 || !sameKey(x, y) || len(x.moving.Seal.Key) != len(x.Key) {
+			continue
+		}
+		e := r.s.entriesOf(y.capture)
+		e.where = "y.op = 'i'"
+		there := fmt.Sprintf("EXISTS (SELECT 1 FROM %s t WHERE %s)", r.s.f.from(r.s.db, t), r.s.on(x.moving, t, "t", "d", func(i int) string { return x.moving.Seal.Key[i] }, k))
+		out = append(out, fmt.Sprintf("(%s OR %s)", there, all(absent([]entries{e}, k)...)))
+	}
+	return out
 }
 
 // markWritten marks in the seal of what has come back the rows that do not look as sealed: a row in conflict, too, whose values of columns that were made again were not anybody's
@@ -465,7 +483,7 @@ func (r *Restorer) holdRows(ctx context.Context, tx engine.Querier, g *target, r
 	if !c.bySteps() || len(x.Key) == 0 || x.Rows == 0 {
 		return nil
 	}
-	if x.moving != nil && r.s.db.Caps.TransactionalDDL && (x.placed || !x.wrote) {
+	if x.moving != nil && (x.placed && !x.wrote || r.s.db.Caps.TransactionalDDL && (x.placed || !x.wrote)) {
 		return r.followFromHere(ctx, tx, g)
 	}
 	touched := r.moves(x.Home) || r.overlaps(x) || r.touchedBy(x.Home, rest) || r.droppedBy(x.Home, rest) || r.s.db.Caps.TransactionalDDL && (r.reached(x, rest) || r.renamed(x.Home, rest))

@@ -180,8 +180,12 @@ func (r *Restorer) makeRoom(ctx context.Context, tx engine.Querier, targets []*t
 		if !g.x.Ops || !r.only(g.t.Name, rest, writes) || !slices.ContainsFunc(rest[0].Effects, func(e effects.Effect) bool { return r.s.sameName(e.Table.Name, g.t.Name.Name) }) {
 			continue
 		}
-		if early := !destroys(rest); r.toBeKept(early) { // recover --abort brings them back
-			going := fmt.Sprintf("(SELECT d.* FROM %s d WHERE %s) d", r.s.own(g.x.data()), all(g.x.inserted(true), r.free(g.x)))
+		if early := !destroys(rest); r.toBeKept(early) && g.x.Seal.Mode != sealAbsent { // recover --abort brings them back, but those that were gone when Up ended, and that are there by a table that came back
+			stood := ""
+			if g.x.Seal.Mode == sealRows {
+				stood = fmt.Sprintf("EXISTS (SELECT 1 FROM %s s WHERE s.n = d.n)", r.s.own(g.x.companion()))
+			}
+			going := fmt.Sprintf("(SELECT d.* FROM %s d WHERE %s) d", r.s.own(g.x.data()), all(g.x.inserted(true), r.free(g.x), stood))
 			if _, err := r.capturer.standingIn(ctx, tx, r, g, nil, going, "1 = 0", early); err != nil {
 				return err
 			}
