@@ -349,6 +349,29 @@ func (w *work) pointing(ctx context.Context, q engine.Querier, tables, now verif
 	return out, nil
 }
 
+// withoutInserted takes out what the run inserted where columns are about to get their types back.
+func (w *work) withoutInserted(ctx context.Context, g ground, restorer *snapshot.Restorer, again map[engine.Name]bool, op *operation, begun *opening) error {
+	now, err := w.reach.take(ctx, w.r.m.db, g.schema())
+	if err != nil {
+		return fmt.Errorf("fingerprint: %w", err)
+	}
+	if len(filter(w.before, func(o verify.Object) bool {
+		is, there := now[o.Key()]
+		return there && o.Kind == "column" && is.Definition != o.Definition && !again[o.Table]
+	})) == 0 {
+		return nil
+	}
+	return g.rows(ctx, func(tx *sql.Tx) (err error) {
+		if err := restorer.RemoveInserted(ctx, tx, again); err != nil {
+			return err
+		}
+		if begun.Checked, err = restorer.Memo(); err != nil {
+			return err
+		}
+		return w.noted(ctx, tx, op, begun)
+	})
+}
+
 // abort takes back the statements that were done: what they made is dropped (with its rows captured), what they
 // destroyed is made again from the definitions and captures of the cut-off run.
 func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, done int, op *operation, begun *opening) error {
@@ -385,6 +408,11 @@ func (w *work) abort(ctx context.Context, g ground, back *snapshot.Capturer, don
 	})
 	if err != nil {
 		return err
+	}
+	if restorer != nil && !m.db.Caps.TransactionalDDL {
+		if err := w.withoutInserted(ctx, g, restorer, again, op, begun); err != nil {
+			return err
+		}
 	}
 	if err := w.unexchange(ctx, q, done); err != nil {
 		return err

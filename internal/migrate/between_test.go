@@ -2,8 +2,10 @@ package migrate_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/dbrollback/dbrollback/internal/migrate"
 	"github.com/dbrollback/dbrollback/internal/testdb"
@@ -102,5 +104,36 @@ func TestWritesBesideAFailedUp(t *testing.T) {
 				}, testdb.Everywhere()...)
 			})
 		}
+	}
+}
+
+// TestAbortAfterATypeChange: an up that has inserted rows and then given a column of theirs another type is taken back. The row that the application has written to stays, and is told; the others go.
+func TestAbortAfterATypeChange(t *testing.T) {
+	t.Parallel()
+	for _, x := range []struct{ was, is, value string }{{"text", "varchar(30)", "'x'"}, {"decimal(8,3)", "decimal(12,5)", "1.5"}, {"datetime(3)", "datetime", "'2024-02-03 10:11:12'"}} {
+		t.Run(x.was, func(t *testing.T) {
+			t.Parallel()
+			testdb.Each(t, func(t *testing.T, dsn string) {
+				f := newFixture(t, dsn, "CREATE TABLE items (id integer PRIMARY KEY, v integer, c "+x.was+");\nINSERT INTO items VALUES (1, 10, "+x.value+"), (2, 20, "+x.value+");\n"+
+					"CREATE TABLE parts (id integer PRIMARY KEY, item integer, FOREIGN KEY (item) REFERENCES items (id));\n", nil)
+				before := testdb.Query(t, dsn, "SELECT * FROM items ORDER BY id")
+				f.files["00001_change.sql"] = &fstest.MapFile{Data: []byte(migration("INSERT INTO items SELECT id + 500, v, c FROM items;\nINSERT INTO items SELECT id + 600, v, c FROM items;\n"+
+					"INSERT INTO parts SELECT id, id FROM items WHERE id > 600;\nALTER TABLE items MODIFY c "+x.is+";\nINSERT INTO items (id) VALUES (1);", "SELECT 1;"))}
+				if _, err := f.open().Up(t.Context(), migrate.UpRequest{To: -1}); err == nil {
+					t.Fatal("up went through")
+				}
+				f.exec("UPDATE items SET v = 77 WHERE id = 502;\n")
+				res, err := f.open().Recover(t.Context(), migrate.RecoverRequest{Abort: true})
+				if err != nil || len(res.Conflicts) != 1 {
+					t.Errorf("%v, conflicts %v", err, res.Conflicts)
+				}
+				if got, want := testdb.Query(t, dsn, "SELECT * FROM items ORDER BY id"), append(before, testdb.Query(t, dsn, "SELECT * FROM items WHERE id = 502")...); len(want) != 3 || !slices.Equal(got, want) {
+					t.Errorf("rows %v, want %v", got, want)
+				}
+				if got := testdb.Query(t, dsn, "SELECT * FROM parts"); len(got) > 0 {
+					t.Errorf("parts %v", got)
+				}
+			}, family...)
+		})
 	}
 }

@@ -127,7 +127,7 @@ func (r *Restorer) lookAgain(ctx context.Context, tx engine.Querier, x *restorin
 	if err := r.lockPlaces(ctx, tx, x, x.capture, t); err != nil {
 		return err
 	}
-	return r.compareWhere(ctx, tx, x, t, all(untouched, r.free(x)))
+	return r.compareWhere(ctx, tx, x, t, all(append(r.outAgain(x, x.capture, t), untouched, r.free(x))...))
 }
 
 // writtenSince looks what others wrote to captures that are followed, and of which something is about to go back: after that they look otherwise.
@@ -257,26 +257,26 @@ func (r *Restorer) movingAgain(ctx context.Context, tx engine.Querier, x *restor
 	}
 	y := *x
 	y.capture = m
-	err = r.compareWhere(ctx, tx, &y, t, all(append(r.outAgain(x, t), r.free(x))...))
+	err = r.compareWhere(ctx, tx, &y, t, all(append(r.outAgain(x, m, t), r.free(x))...))
 	if x.work = y.work; err != nil || !x.work || t == nil || m.Seal.Mode != sealRows || !m.Seal.Waits && !(x.placed && r.s.db.Caps.TransactionalDDL) {
 		return err
 	}
 	return r.markWritten(ctx, tx, m, t)
 }
 
-// outAgain gives the conditions that the row of an entry d is not one that Up had inserted, that was back with a table which Up dropped, and that has gone from there ahead of a statement.
-func (r *Restorer) outAgain(x *restoring, t *engine.Table) []string {
+// outAgain gives the conditions that the row of an entry d, which stood as m says, is not one that the migration had inserted and that has gone from there ahead of a statement.
+func (r *Restorer) outAgain(x *restoring, m *capture, t *engine.Table) []string {
 	var out []string
 	for _, y := range r.tables() {
 		if y == x {
 			break
 		}
-		if t == nil || !x.placed || !y.Ops || !y.cleared || y.Rows == 0 || !sameKey(x, y) || len(x.moving.Seal.Key) != len(x.Key) {
+		if t == nil || !y.Ops || !y.cleared || y.Rows == 0 || !sameKey(x, y) || len(m.Seal.Key) != len(x.Key) {
 			continue
 		}
 		e := r.s.entriesOf(y.capture)
 		e.where = "y.op = 'i'"
-		there := fmt.Sprintf("EXISTS (SELECT 1 FROM %s t WHERE %s)", r.s.f.from(r.s.db, t), r.s.on(x.moving, t, "t", "d", func(i int) string { return x.moving.Seal.Key[i] }, k))
+		there := fmt.Sprintf("EXISTS (SELECT 1 FROM %s t WHERE %s)", r.s.f.from(r.s.db, t), r.s.on(m, t, "t", "d", func(i int) string { return m.Seal.Key[i] }, k))
 		out = append(out, fmt.Sprintf("(%s OR %s)", there, all(absent([]entries{e}, k)...)))
 	}
 	return out
