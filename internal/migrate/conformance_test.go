@@ -180,6 +180,8 @@ CREATE TABLE orders (id integer PRIMARY KEY, person_id integer NOT NULL REFERENC
 	{name: "rename a column, insert, drop another", up: "ALTER TABLE people RENAME COLUMN name TO called;\nALTER TABLE people ADD COLUMN age integer;\nINSERT INTO people (id, called, note) VALUES (70, 'new', 'n');\nALTER TABLE people DROP COLUMN note;",
 		down: "ALTER TABLE people ADD COLUMN note varchar(200) DEFAULT 'none';\nALTER TABLE people DROP COLUMN age;\nALTER TABLE people RENAME COLUMN called TO name;"},
 	{name: "rename a table and drop a column", up: "ALTER TABLE people RENAME TO persons;\nALTER TABLE persons DROP COLUMN note;", down: "ALTER TABLE persons ADD COLUMN note varchar(200) DEFAULT 'none';\nALTER TABLE persons RENAME TO people;"},
+	{name: "rename a table, write two columns and drop one", up: "ALTER TABLE people RENAME TO persons;\nUPDATE persons SET score = 1, note = 'new' WHERE id < 3;\nALTER TABLE persons DROP COLUMN note;",
+		down: "ALTER TABLE persons ADD COLUMN note varchar(200) DEFAULT 'none';\nALTER TABLE persons RENAME TO people;"},
 	{name: "rename a table, change its columns", up: "ALTER TABLE people RENAME TO persons;\nALTER TABLE persons DROP COLUMN note;\nUPDATE persons SET score = score + 1;\nALTER TABLE persons RENAME COLUMN name TO called;",
 		down: "ALTER TABLE persons RENAME COLUMN called TO name;\nALTER TABLE persons ADD COLUMN note varchar(200) DEFAULT 'none';\nALTER TABLE persons RENAME TO people;"},
 	{name: "rename a table, insert, drop a column", up: "ALTER TABLE people RENAME TO persons;\nALTER TABLE persons ADD COLUMN age integer;\nINSERT INTO persons (id, name, note) VALUES (70, 'new', 'n');\nALTER TABLE persons DROP COLUMN note;",

@@ -25,6 +25,10 @@ var stepWindows = []window{
 		down: "UPDATE items SET v = v - 1 WHERE id > 2;\nDELETE FROM items WHERE id = 1;", write: "UPDATE items SET v = 500 WHERE id = 2", want: []string{"1|10|a", "2|500|b", "3|30|c"}, conflicts: 1},
 	{name: "two updates, some rows of both", up: "UPDATE items SET v = v + 1 WHERE id < 3; -- UPDATE items AS i SET v = i.v + 1 WHERE i.id > 1;", down: "SELECT 1;",
 		write: "UPDATE items SET v = 500 WHERE id = 2", want: []string{"1|10|a", "2|500|b", "3|30|c"}, conflicts: 1},
+	{name: "down: parents that are back ahead of a child's", verb: "rollback", up: "DROP TABLE kids;\nUPDATE items SET note = 'x';\nDELETE FROM items WHERE id > 1;", down: "CREATE TABLE kids (id integer PRIMARY KEY, item integer REFERENCES items (id)); -- UPDATE other SET v = 1;",
+		write: "UPDATE items SET v = 500 WHERE id = 2", want: []string{"1|10|a", "2|500|b", "3|30|c"}, conflicts: 1, setup: kids, only: "postgres"},
+	{name: "down: parents that are back ahead of a child's, one deleted", verb: "rollback", up: "DROP TABLE kids;\nDELETE FROM items WHERE id > 1;", down: "CREATE TABLE kids (id integer PRIMARY KEY, item integer REFERENCES items (id)); -- UPDATE other SET v = 1;",
+		write: "DELETE FROM items WHERE id = 3", want: []string{"1|10|a", "2|20|b"}, conflicts: 1, setup: kids, only: "postgres"},
 	{name: "an update, and a row of it deleted", up: "UPDATE items SET v = v + 1; -- DELETE FROM items WHERE id = 3;", down: "SELECT 1;",
 		write: "UPDATE items SET v = 500 WHERE id = 2", want: []string{"1|10|a", "2|500|b", "3|30|c"}, conflicts: 1},
 	{name: "the second update makes of the write what the first had made", up: "UPDATE items SET v = 0; -- UPDATE items SET v = 0 WHERE v > 100;", down: "SELECT 1;",
@@ -142,6 +146,9 @@ func TestWindowsByStepsOfACrash(t *testing.T) {
 // inSteps runs the migration, with the write in its pause, and judges what there is after the rollback.
 func (w window) inSteps(t *testing.T, dsn string, crash bool) {
 	t.Helper()
+	if !strings.HasPrefix(dsn, w.only) {
+		return // the rows wait for the end there
+	}
 	at := 0
 	side := func(text string) string {
 		var out []string

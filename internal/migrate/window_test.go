@@ -22,6 +22,7 @@ type window struct {
 	table    string   // items, when empty
 	want     []string // its rows after the rollback
 	setup    string   // what else is there
+	only     string   // the engine that it is about; all of the test's, when empty
 	// Conflicts that the rollback reports at the least; 0: none.
 	conflicts int64
 	crashed   []string // its rows where the program died meanwhile and recover could tell all of them apart, without a conflict; nil: as in want
@@ -34,6 +35,8 @@ INSERT INTO log VALUES (1, 'a'), (2, 'b'), (2, 'b');
 CREATE TABLE other (id integer PRIMARY KEY, v integer);
 INSERT INTO other VALUES (1, 1);
 `
+
+const kids = "CREATE TABLE kids (id integer PRIMARY KEY, item integer REFERENCES items (id));\nINSERT INTO kids VALUES (7, 2);\n"
 
 var windows = []window{
 	{name: "type change, then another statement", up: "ALTER TABLE items MODIFY v smallint;\nUPDATE other SET v = 2;", down: "ALTER TABLE items MODIFY v integer;",
@@ -78,6 +81,16 @@ var windows = []window{
 		after: "ALTER TABLE items MODIFY v integer", write: "UPDATE items SET v = 500 WHERE id = 2", want: []string{"1|10|a", "2|500|b", "3|30|c"}, conflicts: 1},
 	{name: "down: before a constraint that what stands there breaks", verb: "rollback", up: "ALTER TABLE items MODIFY v integer NULL;\nUPDATE items SET v = NULL WHERE id < 3;", down: "UPDATE other SET v = 1;\nALTER TABLE items ADD CONSTRAINT some CHECK (v IS NOT NULL);\nALTER TABLE items DROP CONSTRAINT some;",
 		after: "UPDATE other", write: "UPDATE items SET v = 500 WHERE id = 2", want: []string{"1|10|a", "2|500|b", "3|30|c"}, conflicts: 1},
+	{name: "down: behind a key that wants the old values", verb: "rollback", up: "UPDATE items SET v = 9;", down: "ALTER TABLE items ADD CONSTRAINT some UNIQUE (v);\nUPDATE other SET v = 1;",
+		after: "ALTER TABLE items ADD CONSTRAINT", write: "UPDATE items SET v = 500 WHERE id = 2", want: []string{"1|10|a", "2|500|b", "3|30|c"}, conflicts: 1},
+	{name: "down: behind a key that wants the old values, a row deleted", verb: "rollback", up: "UPDATE items SET v = 9;", down: "ALTER TABLE items ADD CONSTRAINT some UNIQUE (v);\nUPDATE other SET v = 1;",
+		after: "ALTER TABLE items ADD CONSTRAINT", write: "DELETE FROM items WHERE id = 2", want: []string{"1|10|a", "3|30|c"}, conflicts: 1},
+	{name: "down: behind NOT NULL", verb: "rollback", up: "ALTER TABLE items MODIFY v integer NULL;\nUPDATE items SET v = NULL;", down: "ALTER TABLE items MODIFY v integer NOT NULL;\nUPDATE other SET v = 1;",
+		after: "ALTER TABLE items MODIFY", write: "UPDATE items SET v = 500 WHERE id = 2", want: []string{"1|10|a", "2|500|b", "3|30|c"}, conflicts: 1, setup: "ALTER TABLE items MODIFY v integer NOT NULL;\n"},
+	{name: "down: parents that are back ahead of a child's", verb: "rollback", up: "DROP TABLE kids;\nUPDATE items SET note = 'x';\nDELETE FROM items WHERE id > 1;", down: "CREATE TABLE kids (id integer PRIMARY KEY, item integer REFERENCES items (id));\nUPDATE other SET v = 1;",
+		after: "UPDATE other", write: "UPDATE items SET v = 500 WHERE id = 2", want: []string{"1|10|a", "2|500|b", "3|30|c"}, conflicts: 1, setup: kids},
+	{name: "down: parents that are back ahead of a child's, one deleted", verb: "rollback", up: "DROP TABLE kids;\nDELETE FROM items WHERE id > 1;", down: "CREATE TABLE kids (id integer PRIMARY KEY, item integer REFERENCES items (id));\nUPDATE other SET v = 1;",
+		after: "UPDATE other", write: "DELETE FROM items WHERE id = 3", want: []string{"1|10|a", "2|20|b"}, conflicts: 1, setup: kids},
 	{name: "keys moved, then an update", up: "UPDATE items SET id = id + 100;\nUPDATE items SET v = v * 2;", down: "SELECT 1;",
 		after: "UPDATE items SET id = id + 100", write: "UPDATE items SET v = 500 WHERE id = 102", want: []string{"1|10|a", "2|500|b", "3|30|c"}},
 	{name: "down: beside keys that were moved", verb: "rollback", up: "UPDATE items SET id = id + 100;\nUPDATE items SET v = v * 2;", down: "UPDATE other SET v = 1;",
@@ -129,7 +142,7 @@ func TestWindows(t *testing.T) {
 	for _, x := range windows {
 		t.Run(x.name, func(t *testing.T) {
 			testdb.Each(t, func(t *testing.T, dsn string) {
-				f := newFixture(t, dsn, windowTables, nil)
+				f := newFixture(t, dsn, windowTables+x.setup, nil)
 				c := &cutter{T: t, dsn: dsn, files: fstest.MapFS{"00001_change.sql": {Data: []byte(migration(x.up, x.down))}}}
 				if x.verb == "rollback" {
 					c.must("up")
@@ -158,7 +171,7 @@ func TestWindowsOfACrash(t *testing.T) {
 		}
 		t.Run(x.name, func(t *testing.T) {
 			testdb.Each(t, func(t *testing.T, dsn string) {
-				f := newFixture(t, dsn, windowTables, nil)
+				f := newFixture(t, dsn, windowTables+x.setup, nil)
 				c := &cutter{T: t, dsn: dsn, files: fstest.MapFS{"00001_change.sql": {Data: []byte(migration(x.up, x.down))}}}
 				verb := "up"
 				if x.verb == "rollback" {
@@ -201,7 +214,7 @@ func TestWritesIntoACutOffStatement(t *testing.T) {
 		for _, mend := range []string{"recover", "recover --abort"} {
 			t.Run(x.name+", "+mend, func(t *testing.T) {
 				testdb.Each(t, func(t *testing.T, dsn string) {
-					f := newFixture(t, dsn, windowTables, nil)
+					f := newFixture(t, dsn, windowTables+x.setup, nil)
 					c := &cutter{T: t, dsn: dsn, files: fstest.MapFS{"00001_change.sql": {Data: []byte(migration(x.up, x.down))}}}
 					if at, err := c.cutWhere("up", afterAnswer, func(q string) bool { return strings.HasPrefix(q, x.after) }); err == nil {
 						t.Fatalf("up was not cut off: %q", at)

@@ -483,7 +483,7 @@ func (r *Restorer) holdRows(ctx context.Context, tx engine.Querier, g *target, r
 	if !c.bySteps() || len(x.Key) == 0 || x.Rows == 0 {
 		return nil
 	}
-	if x.moving != nil && (x.placed && !x.wrote || r.s.db.Caps.TransactionalDDL && (x.placed || !x.wrote)) {
+	if x.moving != nil && (!x.wrote || x.placed && r.s.db.Caps.TransactionalDDL) {
 		return r.followFromHere(ctx, tx, g)
 	}
 	touched := r.moves(x.Home) || r.overlaps(x) || r.touchedBy(x.Home, rest) || r.droppedBy(x.Home, rest) || r.s.db.Caps.TransactionalDDL && (r.reached(x, rest) || r.renamed(x.Home, rest))

@@ -118,7 +118,7 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 			if r.capturer != nil {
 				r.settled = r.capturer.statement
 			}
-			if err := r.holdSettled(ctx, tx, targets); err != nil {
+			if err := r.holdAhead(ctx, tx, targets); err != nil {
 				return err
 			}
 			return lift(ctx, r.strays())
@@ -131,9 +131,9 @@ func (r *Restorer) Began() bool {
 	return slices.ContainsFunc(r.captures, func(x *restoring) bool { return x.settled || x.wrote || x.cleared })
 }
 
-// holdSettled has what was put back early followed from here on, where that is told by the lock of a table.
-func (r *Restorer) holdSettled(ctx context.Context, tx engine.Querier, targets []*target) error {
-	if !r.s.db.Caps.TransactionalDDL || !r.capturer.bySteps() {
+// holdAhead seals what has gone back ahead of its turn, where others write between the statements: what they write to it from here on stays.
+func (r *Restorer) holdAhead(ctx context.Context, tx engine.Querier, targets []*target) error {
+	if !r.capturer.bySteps() {
 		return nil
 	}
 	for _, g := range targets {

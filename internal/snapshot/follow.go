@@ -139,7 +139,7 @@ func (c *Capturer) concerned(ctx context.Context, p *plan) ([]*following, error)
 	}
 	for _, x := range c.restorer.tables() {
 		m := x.moving
-		if x.lost || (x.placed || x.wrote) && (m == nil || !x.placed) {
+		if x.lost || (x.placed || x.wrote) && (m == nil || !x.placed && !x.held) {
 			continue
 		}
 		if m == nil {

@@ -388,6 +388,9 @@ func (r *Restorer) backInPlace(ctx context.Context, tx engine.Querier, back []co
 			return err
 		}
 	}
+	if err := r.holdAhead(ctx, tx, targets); err != nil {
+		return err
+	}
 	return lift(ctx, r.strays())
 }
 
