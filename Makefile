@@ -8,7 +8,7 @@ GOBUILD   := go build -trimpath -ldflags='-s -w'
 # where goroutines meet: the race detector looks at these
 RACE      := ./internal/testdb/... ./internal/engine/... ./internal/snapshot/... ./internal/verify/... ./internal/migrate/... ./cmd/...
 # tests whose cases are drawn, and judged by a model: restores of captures, and of each source of a journal
-MODELS    := ^(TestRestoreEqualsReference|TestRestoreOfUniqueValues|TestRestoreFamily|TestModel|TestSlotModel|TestBinlogModel|TestRestoreOfTiedTables)$$
+MODELS    := ^(TestRestoreEqualsReference|TestRestoreLosesNoWrite|TestRestoreOfUniqueValues|TestRestoreFamily|TestModel|TestSlotModel|TestBinlogModel|TestRestoreOfTiedTables)$$
 TESTFLAGS ?=
 # Most tests wait for servers more than they compute: three at a time on two processors.
 TEST      := TMPDIR=$$(scripts/test-tmp.sh) go test -timeout 80m -parallel 3 $(TESTFLAGS)

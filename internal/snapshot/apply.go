@@ -24,6 +24,7 @@ type target struct {
 	partly  map[int][]*restoring
 	retyped []retyped // fields that are left to older captures
 	ahead   bool      // statements are still to come
+	saved   *int64    // how many rows were captured ahead of what goes, and locked, where no lock of the whole table lasts as long as a transaction does
 	stood   bool      // its columns were there all along: what the application wrote in them stays
 	stands  bool      // it has been written there: values are compared as what its columns made of them
 	// computed are unique indexes that a preview asks by what the rows would be.

@@ -33,6 +33,9 @@ func (x *Restoration) turned(ctx context.Context, tx engine.Querier, l *lot, the
 	if s.db.Caps.TransactionalDDL && !x.online {
 		return nil
 	}
+	if x.online { // which entries of all batches are meant may depend on others of them, and MySQL reads no table that it updates but through a table of its own
+		these = fmt.Sprintf("d.n IN (SELECT y.n FROM (SELECT DISTINCT d.n FROM %s d WHERE %s) y)", s.own(w.data()), these)
+	}
 	live := fmt.Sprintf("EXISTS (SELECT 1 FROM %s t WHERE %s)", s.f.from(s.db, l.live), s.on(w.capture, l.live, "t", "d", l.g.name, k))
 	for {
 		come, err := exec(ctx, tx, "look at what is there", fmt.Sprintf("UPDATE %s AS d SET op = 'u' WHERE %s", s.own(w.data()), all(these, "d.op = 'd'", live)))

@@ -31,8 +31,12 @@ func mysqlExchange(ctx context.Context, r *Restorer, tx engine.Querier, g *targe
 	if err := s.make(ctx, tx, "put back "+x.Home.String(), work, columns, "n"); err != nil {
 		return err
 	}
-	if _, err := exec(ctx, tx, "put back "+x.Home.String(), fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s t FOR UPDATE", work, list(names), list(values), s.f.from(s.db, g.t))); err != nil {
+	there, err := exec(ctx, tx, "put back "+x.Home.String(), fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s t FOR UPDATE", work, list(names), list(values), s.f.from(s.db, g.t)))
+	if err != nil {
 		return err
+	}
+	if g.saved != nil && *g.saved != there {
+		return moved(g.t) // a row came that is not captured
 	}
 	// y: live rows that are ours, numbered among those of equal image.
 	ours := fmt.Sprintf("(SELECT y.n, y.h, row_number() OVER (PARTITION BY y.h ORDER BY y.n) AS i FROM (SELECT w.n, w.h, w.g, w.z, row_number() OVER (PARTITION BY w.g ORDER BY w.n) AS i FROM %s w) y WHERE %s)", work, all(e.stays))
@@ -52,13 +56,16 @@ func mysqlExchange(ctx context.Context, r *Restorer, tx engine.Querier, g *targe
 			}
 		}
 		if deleted = n; n > 0 {
-			for _, query := range []string{
-				"DELETE FROM " + s.db.Quote(g.t.Name),
-				fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s o LEFT JOIN (%s) e ON e.n = o.n WHERE e.n IS NULL ORDER BY o.n", s.db.Quote(g.t.Name), list(columnsOf), list(back), work, excess),
-			} {
-				if _, err := exec(ctx, tx, "put back "+x.Home.String(), query); err != nil {
-					return err
-				}
+			gone, err := exec(ctx, tx, "put back "+x.Home.String(), "DELETE FROM "+s.db.Quote(g.t.Name))
+			if err != nil {
+				return err
+			}
+			if gone != there {
+				return moved(g.t) // one went that nobody has looked at
+			}
+			if _, err := exec(ctx, tx, "put back "+x.Home.String(), fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s o LEFT JOIN (%s) e ON e.n = o.n WHERE e.n IS NULL ORDER BY o.n",
+				s.db.Quote(g.t.Name), list(columnsOf), list(back), work, excess)); err != nil {
+				return err
 			}
 		}
 	}

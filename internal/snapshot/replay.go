@@ -444,7 +444,7 @@ func (x *Restoration) report(ctx context.Context, tx engine.Querier) error {
 // save captures what is about to be written over: rows that change or go as they are, of rows that come the key.
 func (x *Restoration) save(ctx context.Context, tx engine.Querier, l *lot, c *Capturer) error {
 	if l.w == nil {
-		return x.r.captureAll(ctx, tx, l.g, c)
+		return x.saveBag(ctx, tx, l, c)
 	}
 	if err := c.origins(ctx, tx); err != nil {
 		return err

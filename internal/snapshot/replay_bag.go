@@ -41,6 +41,25 @@ func (x *Restoration) describeBag(ctx context.Context, tx engine.Querier, l *lot
 	return x.common(ctx, tx, l)
 }
 
+// saveBag captures a table without a key. Where no lock of all of it lasts, its rows are locked first, and as many must have been captured: one that came in between is locked by nobody.
+func (x *Restoration) saveBag(ctx context.Context, tx engine.Querier, l *lot, c *Capturer) error {
+	if x.s.db.Caps.TransactionalDDL {
+		return x.r.captureAll(ctx, tx, l.g, c)
+	}
+	n, err := number(ctx, tx, "lock rows of "+l.name.String(), "SELECT count(*) FROM "+x.s.f.from(x.s.db, l.live)+x.s.f.locking)
+	if err != nil {
+		return err
+	}
+	if err := x.r.captureAll(ctx, tx, l.g, c); err != nil {
+		return err
+	}
+	if c.captures[len(c.captures)-1].Rows != n {
+		return moved(l.live)
+	}
+	l.g.saved = &n
+	return nil
+}
+
 // putBag makes a table without a key what it was, and proves it.
 func (x *Restoration) putBag(ctx context.Context, tx engine.Querier, l *lot) error {
 	kept, live := x.bagImages(l)

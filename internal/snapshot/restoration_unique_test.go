@@ -15,7 +15,7 @@ import (
 )
 
 // TestRestoreOnlineOfUniqueValuesThatMovedOn: a row takes back a unique value that another has, whose own comes with a later batch; and so do rows that stand in a line or
-// in a circle, however large the batches are.
+// in a circle, however large the batches are, and whoever wins a conflict.
 func TestRestoreOnlineOfUniqueValuesThatMovedOn(t *testing.T) {
 	t.Parallel()
 	testdb.Each(t, func(t *testing.T, dsn string) {
@@ -31,14 +31,14 @@ func TestRestoreOnlineOfUniqueValuesThatMovedOn(t *testing.T) {
 			"a circle of two": {"UPDATE alone SET u = -1 WHERE id = 1", "UPDATE alone SET u = 1 WHERE id = 8", "UPDATE alone SET u = 8 WHERE id = 1"},
 			"all in one":      {"UPDATE alone SET u = -u", "UPDATE alone SET u = 1 - u WHERE u > -8", "UPDATE alone SET u = 1 WHERE u = -8"},
 		} {
-			for _, size := range []int{1, 2, 3, 100} {
+			for size, policy := range map[int]snapshot.Policy{1: snapshot.Keep, 2: snapshot.Restore, 3: snapshot.Keep, 100: snapshot.Keep} {
 				b.exec("DELETE FROM child", "DELETE FROM t", "DELETE FROM alone", "INSERT INTO t VALUES (1, 1, 1), (2, 2, 2), (3, 3, 3), (4, 4, 4), (5, 5, 5), (6, 6, 6), (7, 7, 7), (8, 8, 8)",
 					"INSERT INTO alone VALUES (1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 6), (7, 7), (8, 8)", "INSERT INTO child VALUES (1, NULL)")
 				id := b.take("t", "alone", "child")
 				then := b.rows()
 				b.exec(writes...)
 				before := b.rows()
-				r, err := b.tryOnline(snapshot.Ask{Snapshot: id, Mode: snapshot.Replace}, size, nil)
+				r, err := b.tryOnline(snapshot.Ask{Snapshot: id, Mode: snapshot.Replace, OnConflict: policy}, size, nil)
 				if err != nil {
 					t.Fatalf("%s, batches of %d: %v", name, size, err)
 				}
