@@ -2,7 +2,6 @@ package migrate_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -209,6 +208,11 @@ func (a *intruder) copied() bool {
 		slices.ContainsFunc(a.after, func(text string) bool { return strings.HasPrefix(text, "DROP TABLE") })
 }
 
+// stood tells whether the table may have been another one when somebody deleted from it: when a run is taken back, the first is there again as it was, and the rows of the other are captured.
+func (a *intruder) stood() bool {
+	return slices.ContainsFunc(a.before, func(text string) bool { return strings.HasPrefix(text, "DROP TABLE") })
+}
+
 // destroyed tells whether the run may have made what was written to, and then destroyed it itself: that is captured nowhere.
 func (a *intruder) destroyed() bool {
 	return slices.ContainsFunc(a.before, func(text string) bool {
@@ -289,8 +293,8 @@ func (p *proving) intruded(c *trial) error {
 		}
 		if a.wrote != "" && a.gone != "" {
 			p.seen["deleted in "+a.verb]++
-			if (err == nil && verb == "rollback" || err != nil && verb == a.verb) && a.back() && !a.copied() {
-				return fmt.Errorf("back: deleted in %s before statement %d: %s; after %s (%w)", a.verb, a.where, a.wrote, verb, errors.Join(err))
+			if (err == nil && verb == "rollback" || err != nil && verb == a.verb && !a.stood()) && a.back() && !a.copied() {
+				return fmt.Errorf("back: deleted in %s before statement %d: %s; after %s (%s)", a.verb, a.where, a.wrote, verb, fmt.Sprint(err))
 			}
 		} else if a.wrote != "" {
 			p.seen["written in "+a.verb]++
