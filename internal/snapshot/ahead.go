@@ -90,6 +90,7 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 				return err
 			}
 			cover(targets)
+			sealed := sealedAt(targets)
 			err = r.capturer.amid(ctx, tx, distinct(tables), targets, of(targets), func() error {
 				after, err := r.overwrites(ctx, tx, targets, rest)
 				if err != nil {
@@ -118,7 +119,7 @@ func (r *Restorer) Settle(ctx context.Context, tx engine.Querier, rest ...effect
 			if r.capturer != nil {
 				r.settled = r.capturer.statement
 			}
-			if err := r.holdAhead(ctx, tx, targets); err != nil {
+			if err := r.holdAhead(ctx, tx, targets, sealed); err != nil {
 				return err
 			}
 			return lift(ctx, r.strays())
@@ -131,18 +132,35 @@ func (r *Restorer) Began() bool {
 	return slices.ContainsFunc(r.captures, func(x *restoring) bool { return x.settled || x.wrote || x.cleared })
 }
 
-// holdAhead seals what has gone back ahead of its turn, where others write between the statements: what they write to it from here on stays.
-func (r *Restorer) holdAhead(ctx context.Context, tx engine.Querier, targets []*target) error {
+// holdAhead seals what has gone back ahead of its turn, where others write between the statements: what they write to it from here on stays. Where each statement commits by itself, what amid
+// has sealed by now is sealed, and in a table that Down has built anew, since tells.
+func (r *Restorer) holdAhead(ctx context.Context, tx engine.Querier, targets []*target, sealed map[*restoring]string) error {
 	if !r.capturer.bySteps() {
 		return nil
 	}
 	for _, g := range targets {
+		x := g.x
+		if !r.s.db.Caps.TransactionalDDL && (x.moving != nil && x.moving.Seal.At != sealed[x] || r.made(g.t, nil)) {
+			x.held = x.held || x.moving != nil && x.moving.Seal.At != sealed[x]
+			continue
+		}
 		if err := r.followFromHere(ctx, tx, g); err != nil {
 			return fmt.Errorf("seal what is back in %s: %w", g.t.Name, err)
 		}
-		g.x.held = true
+		x.held = true
 	}
 	return nil
+}
+
+// sealedAt says where each of some captures is followed, "" where it is not.
+func sealedAt(targets []*target) map[*restoring]string {
+	out := map[*restoring]string{}
+	for _, g := range targets {
+		if g.x.moving != nil {
+			out[g.x] = g.x.moving.Seal.At
+		}
+	}
+	return out
 }
 
 // of gives the captures that go to targets.

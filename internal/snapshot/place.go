@@ -388,7 +388,7 @@ func (r *Restorer) backInPlace(ctx context.Context, tx engine.Querier, back []co
 			return err
 		}
 	}
-	if err := r.holdAhead(ctx, tx, targets); err != nil {
+	if err := r.holdAhead(ctx, tx, targets, sealedAt(targets)); err != nil {
 		return err
 	}
 	return lift(ctx, r.strays())
