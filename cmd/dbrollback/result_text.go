@@ -284,9 +284,9 @@ func conflictLines(cs []snapshot.Conflict, words wording) []string {
 	times := map[alike]int64{}
 	var folded []alike
 	for _, c := range cs {
-		of, how := c.Table, c.Reason
-		if columns := strings.Join(c.Columns, ", "); columns != "" {
-			of += " (" + columns + ")"
+		columns, how := "", c.Reason
+		if len(c.Columns) > 0 {
+			columns = " (" + strings.Join(c.Columns, ", ") + ")"
 		}
 		if c.Resolved != "" {
 			how += "; " + orElse(words.by[c.Resolved], string(c.Resolved))
@@ -294,13 +294,13 @@ func conflictLines(cs []snapshot.Conflict, words wording) []string {
 				how = c.Reason + "; " + words.removed
 			}
 		}
-		k := alike{of, how, c.Stamp}
+		k := alike{c.Table + columns, how, c.Stamp}
 		times[k]++
 		switch {
 		case c.Stamp && times[k] == 1 || !c.Stamp && times[k] == alikeShown+1:
 			folded = append(folded, k)
 		case !c.Stamp && times[k] <= alikeShown:
-			out = append(out, strings.Replace(of, c.Table, c.Table+" "+c.Key, 1)+": "+how)
+			out = append(out, c.Table+" "+c.Key+columns+": "+how)
 		}
 	}
 	for _, k := range folded {

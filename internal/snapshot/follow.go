@@ -594,10 +594,3 @@ func (c *Capturer) sealAgain(ctx context.Context, tx engine.Querier, x *capture,
 	}
 	return c.sealNow(ctx, tx, x, index, watch)
 }
-
-// Stale tells that tables were changed otherwise than by a statement of the migration: what was sealed is sealed anew in the end.
-func (c *Capturer) Stale() {
-	for _, x := range c.captures {
-		x.stale = x.Seal.Mode != ""
-	}
-}

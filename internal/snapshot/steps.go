@@ -337,3 +337,10 @@ func (s *Store) outlived(ctx context.Context, tx engine.Querier, x *capture, was
 	}
 	return nil
 }
+
+// Stale tells that tables were changed otherwise than by a statement of the migration: what was sealed is sealed anew in the end.
+func (c *Capturer) Stale() {
+	for _, x := range c.captures {
+		x.stale = x.Seal.Mode != ""
+	}
+}
